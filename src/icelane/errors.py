@@ -1,0 +1,86 @@
+"""Every exception that icelane raises on purpose.
+
+    IcelaneError
+    ├── ConfigurationError           a key, a file or an environment name is wrong; names the key and the file
+    ├── LocalProtocolError           our caller broke a rule of the protocol
+    ├── RemoteProtocolError          the peer broke a rule of the protocol
+    │   ├── MalformedError           bytes that do not parse; also a ValueError: the one parse error
+    │   ├── IntegrityError           MESSAGE-INTEGRITY or FINGERPRINT is missing or wrong
+    │   └── DowngradeError           somebody tried to weaken the authentication
+    ├── TransactionTimeoutError      no answer after every retransmission; also a TimeoutError
+    ├── ResolutionError              a name has no usable address
+    ├── StunError                    a STUN server answered with an error code
+    │   └── TurnError                a TURN server answered with an error code
+    └── TransportClosedError         the connection under us is gone; also a ConnectionError
+"""
+
+from __future__ import annotations
+
+
+class IcelaneError(Exception):
+    """Root of all exceptions raised on purpose."""
+
+
+class ConfigurationError(IcelaneError):
+    """A configuration value cannot be used.
+
+    `key` is the dotted name of the setting or of the environment variable; `file` is where it stands, None when it
+    came from the environment or from a keyword argument.
+    """
+
+    def __init__(self, message: str, *, key: str, file: str | None = None) -> None:
+        self.key = key
+        self.file = file
+        self.message = message
+        where = f" in {file}" if file else ""
+        super().__init__(f"{key}{where}: {message}")
+
+
+class LocalProtocolError(IcelaneError):
+    """Our caller asked for something that the protocol does not allow now."""
+
+
+class RemoteProtocolError(IcelaneError):
+    """The peer sent something that the protocol does not allow."""
+
+
+class MalformedError(RemoteProtocolError, ValueError):
+    """Bytes or text from the network do not parse. The only exception a `parse_*` function raises."""
+
+
+class IntegrityError(RemoteProtocolError):
+    """MESSAGE-INTEGRITY, MESSAGE-INTEGRITY-SHA256 or FINGERPRINT is missing or does not match."""
+
+
+class DowngradeError(RemoteProtocolError):
+    """The server's nonce promises a stronger mechanism than the message offers (RFC 8489 section 9.2.5)."""
+
+
+class TransactionTimeoutError(IcelaneError, TimeoutError):
+    """A request was retransmitted to the end and nothing came back."""
+
+
+class ResolutionError(IcelaneError):
+    """A host name or service record leads to no usable address."""
+
+
+class StunError(IcelaneError):
+    """A server answered a request with an error response.
+
+    `code` is 300 to 699 (RFC 8489 section 14.8), `reason` the phrase it sent, `server` who it was as `host:port`.
+    """
+
+    def __init__(self, code: int, reason: str = "", server: str = "") -> None:
+        self.code = code
+        self.reason = reason
+        self.server = server
+        text = f"{code} {reason}".rstrip()
+        super().__init__(f"{server}: {text}" if server else text)
+
+
+class TurnError(StunError):
+    """A TURN server answered a request with an error response."""
+
+
+class TransportClosedError(IcelaneError, ConnectionError):
+    """The connection that carried the protocol was closed or reset."""
