@@ -83,7 +83,7 @@ def unpack_host(packed: bytes) -> str:
     Raises MalformedError for any other length.
     """
     if len(packed) == 4:
-        return "%d.%d.%d.%d" % (packed[0], packed[1], packed[2], packed[3])
+        return f"{packed[0]}.{packed[1]}.{packed[2]}.{packed[3]}"
     if len(packed) != 16:
         raise MalformedError(f"an address has 4 or 16 bytes, not {len(packed)}")
     return _compress(packed)

@@ -1,1 +1,1 @@
-"""What needs a cryptographic library or the system's randomness. The only package below `aio` that may ask for either."""
+"""What needs a cryptographic library or the system's randomness: the only package below `aio` that may ask for them."""

@@ -1,0 +1,111 @@
+"""Nonces that need no memory, and the security features they announce (RFC 8489 section 9.2).
+
+    obMatJos2  gAAA     22 characters of base64
+    |          |        |
+    |          |        4 bytes of issue time, 12 bytes of HMAC-SHA256 over features, time, client address and port
+    |          24 bits of security features, bit 0 is the most significant (see docs/assumptions/stun.md)
+    the nonce cookie
+
+A nonce is bound to the source address and port that asked for it, so it cannot be replayed from elsewhere, and it is
+bound to nothing else, so a server issues any number of them without state.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import enum
+from typing import Final
+
+from icelane.core.clock import Duration, UnixSeconds
+from icelane.core.net import SocketAddress, pack_host
+from icelane.crypto.provider import equal, hmac_sha256
+from icelane.errors import MalformedError
+
+NONCE_COOKIE: Final = "obMatJos2"
+_FEATURES_SIZE: Final = 4
+_TIME_SIZE: Final = 4
+_MAC_SIZE: Final = 12
+_TOKEN_SIZE: Final = 22
+NONCE_SIZE: Final = len(NONCE_COOKIE) + _FEATURES_SIZE + _TOKEN_SIZE
+KEY_SIZE: Final = 32
+
+
+class SecurityFeature(enum.IntFlag):
+    """The bits of RFC 8489 section 18.1, numbered from the most significant of 24."""
+
+    NONE = 0
+    PASSWORD_ALGORITHMS = 1 << 23
+    USERNAME_ANONYMITY = 1 << 22
+
+
+class NonceVerdict(enum.Enum):
+    """What a server thinks of a nonce that came back."""
+
+    VALID = "valid"
+    STALE = "stale"  # ours, for this source, but too old or from the future
+    FOREIGN = "foreign"  # not ours, altered, or issued to another source
+
+
+def parse_security_features(nonce: str) -> SecurityFeature | None:
+    """The features that a nonce announces, None when it has no cookie (an RFC 5389 server).
+
+    Raises MalformedError when the cookie is there and its four characters are not base64.
+    """
+    if not nonce.startswith(NONCE_COOKIE):
+        return None
+    encoded = nonce[len(NONCE_COOKIE) : len(NONCE_COOKIE) + _FEATURES_SIZE]
+    try:
+        bits = base64.b64decode(encoded.encode("ascii"), validate=True)
+    except (UnicodeEncodeError, binascii.Error):
+        raise MalformedError("the nonce cookie is not followed by base64") from None
+    if len(bits) != 3:
+        raise MalformedError("the nonce cookie is not followed by 24 bits")
+    return SecurityFeature(int.from_bytes(bits, "big"))
+
+
+class NonceFactory:
+    """Issues and checks nonces with one secret key of 32 bytes.
+
+    `lifetime` is how long a nonce is good for, `skew` how far another worker's clock may run ahead.
+    """
+
+    __slots__ = ("_features", "_key", "_lifetime", "_skew")
+
+    def __init__(
+        self,
+        key: bytes,
+        features: SecurityFeature = SecurityFeature.PASSWORD_ALGORITHMS,
+        lifetime: Duration = 600.0,
+        skew: Duration = 5.0,
+    ) -> None:
+        if len(key) < KEY_SIZE:
+            raise ValueError(f"a nonce key has at least {KEY_SIZE} bytes")
+        self._key = key
+        self._features = base64.b64encode(features.to_bytes(3, "big")).decode("ascii")
+        self._lifetime = lifetime
+        self._skew = skew
+
+    def issue(self, client: SocketAddress, unix_time: UnixSeconds) -> str:
+        """A nonce for `client`."""
+        return self._nonce((int(unix_time) & 0xFFFFFFFF).to_bytes(_TIME_SIZE, "big"), client)
+
+    def verify(self, nonce: str, client: SocketAddress, unix_time: UnixSeconds) -> NonceVerdict:
+        """Whether `nonce` was issued to `client` by a holder of this key, and is still good."""
+        if len(nonce) != NONCE_SIZE:
+            return NonceVerdict.FOREIGN
+        try:
+            token = base64.b64decode(nonce[-_TOKEN_SIZE:].encode("ascii") + b"==", altchars=b"-_", validate=True)
+        except (UnicodeEncodeError, binascii.Error):
+            return NonceVerdict.FOREIGN
+        issued = token[:_TIME_SIZE]
+        # The whole text is compared: the last base64 character has bits that decoding ignores.
+        if not equal(nonce.encode("utf-8"), self._nonce(issued, client).encode("ascii")):
+            return NonceVerdict.FOREIGN
+        age = unix_time - int.from_bytes(issued, "big")
+        return NonceVerdict.VALID if -self._skew <= age <= self._lifetime else NonceVerdict.STALE
+
+    def _nonce(self, issued: bytes, client: SocketAddress) -> str:
+        bound = issued + self._features.encode("ascii") + client.port.to_bytes(2, "big") + pack_host(client.host)
+        token = base64.urlsafe_b64encode(issued + hmac_sha256(self._key, bound)[:_MAC_SIZE])
+        return NONCE_COOKIE + self._features + token.decode("ascii").rstrip("=")
