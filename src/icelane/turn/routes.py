@@ -1,0 +1,109 @@
+"""What a plane relays by: two kinds of route, and the commands that put them in place and take them away.
+
+A plane sees addresses as they are on the wire. Where a server sits behind a 1:1 NAT, a client names another client's
+relayed address by its external form; `wire_*` is the local form that the packet really goes to and comes from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NewType
+
+from icelane.core.clock import Instant
+from icelane.core.net import Path, SocketAddress
+
+BindId = NewType("BindId", int)
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRoute:
+    """Payload of `channel` of `client` goes out of `relay` to `wire_peer`, and back. RFC 8656 section 12."""
+
+    client: Path
+    channel: int
+    relay: SocketAddress
+    peer: SocketAddress
+    wire_peer: SocketAddress
+    expires_at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionRoute:
+    """Payload of Send indications of `client` goes out of `relay` to any port of `wire_host`, and back as Data.
+
+    `ports` narrows the ports of the peer where it is one of our own addresses, None means all. RFC 8656 section 9.
+    """
+
+    client: Path
+    relay: SocketAddress
+    peer_host: str
+    wire_host: str
+    ports: range | None
+    expires_at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class BindRelayPort:
+    """Open a UDP socket on `relay`, and with `and_next` another on the next higher port; both or none.
+
+    Answer with `TurnServer.handle_relay_bound` or `handle_relay_failed`.
+    """
+
+    bind_id: BindId
+    relay: SocketAddress
+    and_next: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AssignRelayPort:
+    """From now on `relay` belongs to `client`, whose traffic counts for `user_key`."""
+
+    relay: SocketAddress
+    client: Path
+    user_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRelayPort:
+    """Close the socket on `relay`. Its routes have been removed before."""
+
+    relay: SocketAddress
+
+
+@dataclass(frozen=True, slots=True)
+class InstallChannelRoute:
+    """Add the route, or replace the one with the same client and channel."""
+
+    route: ChannelRoute
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveChannelRoute:
+    """Forget the route."""
+
+    route: ChannelRoute
+
+
+@dataclass(frozen=True, slots=True)
+class InstallPermissionRoute:
+    """Add the route, or replace the one with the same client, relay and host."""
+
+    route: PermissionRoute
+
+
+@dataclass(frozen=True, slots=True)
+class RemovePermissionRoute:
+    """Forget the route."""
+
+    route: PermissionRoute
+
+
+Command = (
+    BindRelayPort
+    | AssignRelayPort
+    | ReleaseRelayPort
+    | InstallChannelRoute
+    | RemoveChannelRoute
+    | InstallPermissionRoute
+    | RemovePermissionRoute
+)
