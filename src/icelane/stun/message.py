@@ -28,6 +28,8 @@ FINGERPRINT_XOR: Final = 0x5354554E
 # CreatePermission may list many peers; a message with more attributes than this is an attack on the parser's time.
 MAX_ATTRIBUTES: Final = 1024
 
+# No datagram is larger, nor can a 16-bit frame length announce more.
+_MAX_SIZE: Final = 0xFFFF
 _COOKIE: Final = b"\x21\x12\xa4\x42"
 _INTEGRITY: Final = 0x0008
 _INTEGRITY_SHA256: Final = 0x001C
@@ -222,9 +224,9 @@ class MessageBuilder:
     def add(self, attribute_type: int, value: bytes = b"") -> MessageBuilder:
         """Append an attribute; raises ValueError when the message would exceed 65 535 bytes."""
         size = len(value)
-        if len(self._data) + 4 + size > 0xFFFF:
-            raise ValueError("the message would exceed 65535 bytes")
         data = self._data
+        if len(data) + 4 + size + (-size & 3) > _MAX_SIZE:
+            raise ValueError(f"the message would exceed {_MAX_SIZE} bytes")
         data += bytes((attribute_type >> 8, attribute_type & 0xFF, size >> 8, size & 0xFF))
         data += value
         if size & 3:
@@ -254,5 +256,7 @@ class MessageBuilder:
     def _set_length(self, still_to_come: int) -> None:
         # Integrity and fingerprint cover a header whose length already counts the attribute they stand in.
         length = len(self._data) - HEADER_SIZE + still_to_come
+        if length + HEADER_SIZE > _MAX_SIZE:
+            raise ValueError(f"the message would exceed {_MAX_SIZE} bytes")
         self._data[2] = length >> 8
         self._data[3] = length & 0xFF
