@@ -92,15 +92,15 @@ class NonceFactory:
 
     def verify(self, nonce: str, client: SocketAddress, unix_time: UnixSeconds) -> NonceVerdict:
         """Whether `nonce` was issued to `client` by a holder of this key, and is still good."""
-        if len(nonce) != NONCE_SIZE:
+        if len(nonce) != NONCE_SIZE or not nonce.isascii():
             return NonceVerdict.FOREIGN
         try:
             token = base64.b64decode(nonce[-_TOKEN_SIZE:].encode("ascii") + b"==", altchars=b"-_", validate=True)
-        except (UnicodeEncodeError, binascii.Error):
+        except binascii.Error:
             return NonceVerdict.FOREIGN
         issued = token[:_TIME_SIZE]
         # The whole text is compared: the last base64 character has bits that decoding ignores.
-        if not equal(nonce.encode("utf-8"), self._nonce(issued, client).encode("ascii")):
+        if not equal(nonce.encode("ascii"), self._nonce(issued, client).encode("ascii")):
             return NonceVerdict.FOREIGN
         age = unix_time - int.from_bytes(issued, "big")
         return NonceVerdict.VALID if -self._skew <= age <= self._lifetime else NonceVerdict.STALE
