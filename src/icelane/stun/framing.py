@@ -21,8 +21,9 @@ from icelane.stun.message import HEADER_SIZE
 MAX_FRAME_SIZE: Final = HEADER_SIZE + 0xFFFC
 
 Measure: TypeAlias = Callable[[bytes | bytearray, int, int], int | None]
-"""`measure(buffer, start, available)`: the whole length of the frame that begins at `start`, at most MAX_FRAME_SIZE; None
-while its header is not complete in `available` bytes (one at least). Raises MalformedError when no frame begins so."""
+"""`measure(buffer, start, available)`: the whole length of the frame that begins at `start`, at most MAX_FRAME_SIZE;
+None while its header is not complete in `available` bytes (one at least). Raises MalformedError when none begins so.
+"""
 
 
 class StreamFramer:
