@@ -1,0 +1,207 @@
+"""One TCP or TLS connection that carries framed messages, for clients and for listeners.
+
+    connection = await open_stream(remote, measure_turn, on_frame=engine_input, on_closed=engine_closed)
+    connection.send(message)
+
+    await loop.create_server(lambda: StreamConnection(measure_turn, on_opened=welcome), host, port)
+
+Nothing waits: whole frames are handed over as they arrive, and what cannot be sent is dropped or ends the connection,
+as the two ways to send say. The memory of a connection whose peer does not read is bounded by MAX_CONTROL_BUFFER.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl as tls
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from icelane.aio.udp import address_of
+from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
+from icelane.errors import IcelaneError, MalformedError, TransportClosedError
+from icelane.stun.framing import Measure, StreamFramer
+
+# Relayed payload waits here at most while the peer does not read; more is dropped, as a UDP network would. It comes on
+# top of the kernel's buffer, so it only has to bridge the time in which Python does something else.
+MAX_RELAY_BUFFER: Final = 256 * 1024
+# Answers and requests may use more, because losing one breaks the protocol. Beyond it the connection is aborted.
+MAX_CONTROL_BUFFER: Final = 512 * 1024
+# TL-8: a peer that acknowledges nothing for this long, or keeps its window shut, is gone.
+USER_TIMEOUT_MS: Final = 60_000
+
+OnFrame = Callable[[bytes], None]
+OnClosed = Callable[["IcelaneError | None"], None]
+
+
+class StreamConnection(asyncio.Protocol):
+    """The connection, once `on_opened` has run or `open_stream` has returned.
+
+    `on_frame(frame)` runs for each whole message, `on_closed(error)` exactly once at the end: with None when this side
+    closed, MalformedError when the peer sent something else than frames, TransportClosedError otherwise. Each may be
+    replaced at any time. `dropped` counts messages that found the buffer full.
+    """
+
+    def __init__(
+        self,
+        measure: Measure,
+        *,
+        on_frame: OnFrame | None = None,
+        on_closed: OnClosed | None = None,
+        on_opened: Callable[[StreamConnection], None] | None = None,
+    ) -> None:
+        self.on_frame: OnFrame = on_frame or _ignore_frame
+        self.on_closed: OnClosed = on_closed or _ignore_closed
+        self.dropped = 0
+        self.path = _NO_PATH
+        self._framer = StreamFramer(measure)
+        self._on_opened = on_opened
+        self._transport: asyncio.Transport | None = None
+        self._closing = False
+        self._error: IcelaneError | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio: the connection, and over TLS the handshake, is complete."""
+        self._transport = cast(asyncio.Transport, transport)
+        self.path = _path_of(transport)
+        _tune(transport.get_extra_info("socket"))
+        if self._on_opened is not None:
+            self._on_opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio: bytes came in."""
+        if self._closing:
+            return
+        framer = self._framer
+        try:
+            framer.handle_bytes(data)
+            while (frame := framer.poll_frame()) is not None:
+                self.on_frame(frame)
+                if self.closed:
+                    return
+        except MalformedError as error:
+            self.abort(error)
+
+    def eof_received(self) -> bool:
+        """asyncio: the peer has finished sending; nothing is kept half open."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """asyncio: the connection is gone."""
+        self._transport = None
+        error = self._error
+        if not self._closing:
+            error = TransportClosedError(f"the peer closed the connection{f': {exc}' if exc else ''}")
+        self._closing = True
+        self.on_closed(error)
+
+    def send(self, data: bytes) -> bool:
+        """Send a relayed message; False when it was dropped because the peer reads too slowly, or the end is near."""
+        transport = self._transport
+        if transport is None or self._closing:
+            return False
+        if transport.get_write_buffer_size() + len(data) > MAX_RELAY_BUFFER:
+            self.dropped += 1
+            return False
+        transport.write(data)
+        return True
+
+    def send_control(self, data: bytes) -> bool:
+        """Send a message that must not be lost; False when there was no room and the connection was aborted for it."""
+        transport = self._transport
+        if transport is None or self._closing:
+            return False
+        if transport.get_write_buffer_size() + len(data) > MAX_CONTROL_BUFFER:
+            self.dropped += 1
+            self.abort(TransportClosedError("the peer does not read what it is sent"))
+            return False
+        transport.write(data)
+        return True
+
+    def close(self) -> None:
+        """Send what is buffered, then close; again is harmless."""
+        if self._transport is not None and not self._closing:
+            self._closing = True
+            self._transport.close()
+
+    def abort(self, error: IcelaneError | None = None) -> None:
+        """Close at once and lose what is buffered; `error` is what `on_closed` will be told."""
+        if self._transport is None:
+            return
+        if not self._closing:
+            self._error = error
+        self._closing = True
+        self._transport.abort()
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more can be sent."""
+        return self._closing or self._transport is None
+
+    @property
+    def buffered(self) -> int:
+        """How many bytes wait for the kernel to take them."""
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
+
+async def open_stream(
+    remote: SocketAddress,
+    measure: Measure,
+    *,
+    on_frame: OnFrame | None = None,
+    on_closed: OnClosed | None = None,
+    local: SocketAddress | None = None,
+    ssl: tls.SSLContext | None = None,
+    server_name: str | None = None,
+) -> StreamConnection:
+    """Connect to `remote` by TCP, and with `ssl` by TLS to the host `server_name`.
+
+    Raises TransportClosedError when that fails; how long it may take is for the caller to say.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        _, connection = await loop.create_connection(
+            lambda: StreamConnection(measure, on_frame=on_frame, on_closed=on_closed),
+            remote.host,
+            remote.port,
+            family=socket.AF_INET6 if remote.family is AddressFamily.IPV6 else socket.AF_INET,
+            local_addr=(local.host, local.port) if local is not None else None,
+            ssl=ssl,
+            server_hostname=server_name if ssl is not None else None,
+        )
+    except OSError as error:
+        raise TransportClosedError(f"cannot connect to {remote}: {error.strerror or error}") from error
+    return connection
+
+
+_NO_PATH: Final = Path(SocketAddress("0.0.0.0", 0), SocketAddress("0.0.0.0", 0), Transport.TCP)
+
+
+def _path_of(transport: asyncio.BaseTransport) -> Path:
+    kind = Transport.TLS if transport.get_extra_info("ssl_object") is not None else Transport.TCP
+    # A peer that has reset the connection already has no address any more; the end is reported in a moment.
+    local, remote = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
+    if not local or not remote:
+        return _NO_PATH
+    return Path(address_of(local), address_of(remote), kind)
+
+
+def _tune(connected: Any) -> None:
+    if connected is None:
+        return
+    try:
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+    except OSError:
+        # Already reset by the peer: connection_lost follows.
+        return
+
+
+def _ignore_frame(frame: bytes) -> None:
+    """Until somebody listens."""
+
+
+def _ignore_closed(error: IcelaneError | None) -> None:
+    """Until somebody listens."""
