@@ -82,6 +82,18 @@ class Credential:
         """The keys to try, by the PASSWORD-ALGORITHM of the request; MD5 for a request that has none."""
         return self.sha256_keys if algorithm is PasswordAlgorithm.SHA256 else self.md5_keys
 
+    def narrowed_to(self, kid: str | None) -> Credential:
+        """The same without the keys of other secrets, once one of them has been proved right."""
+        if all(candidate.kid == kid for candidate in self.md5_keys):
+            return self
+        return Credential(
+            username=self.username,
+            user_key=self.user_key,
+            valid_until=self.valid_until,
+            md5_keys=tuple(candidate for candidate in self.md5_keys if candidate.kid == kid),
+            sha256_keys=tuple(candidate for candidate in self.sha256_keys if candidate.kid == kid),
+        )
+
     def expired(self, unix_time: UnixSeconds) -> bool:
         """Whether it was good once and is not any more."""
         return self.valid_until is not None and unix_time > self.valid_until
