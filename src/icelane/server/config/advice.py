@@ -1,0 +1,63 @@
+"""What is allowed and still probably a mistake: said by `icelane config check` and at the start of the server."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from icelane.core.net import Transport
+from icelane.server.config.model import Config
+from icelane.server.config.resolution import short_realm
+from icelane.server.machine import Machine
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advice:
+    """`key` is the dotted name of a setting, `message` says what will go wrong and what mends it."""
+
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.message}"
+
+
+def advise(config: Config, machine: Machine | None = None) -> tuple[Advice, ...]:
+    """Everything that looks wrong in a valid configuration."""
+    return tuple(_all(config, machine or Machine.here()))
+
+
+def _all(config: Config, machine: Machine) -> Iterator[Advice]:
+    turn = config.turn
+    if turn.realm is not None and not short_realm(turn.realm):
+        yield Advice(key="turn.realm", message="longer than 16 bytes: challenges may exceed five times the request")
+    if turn.dangerously_allow_loopback_peers:
+        yield Advice(
+            key="turn.dangerously_allow_loopback_peers",
+            message="clients reach every service of this machine on loopback",
+        )
+    yield from _addresses(config, machine)
+    for listener in turn.listen:
+        if listener.transport is Transport.UDP and listener.port in turn.relay_ports:
+            yield Advice(
+                key="turn.listen", message=f"{listener} takes a port of turn.relay_ports; move it, or shorten the range"
+            )
+
+
+def _addresses(config: Config, machine: Machine) -> Iterator[Advice]:
+    turn = config.turn
+    reachable = not all(ipaddress.ip_address(listener.host).is_loopback for listener in turn.listen)
+    for host in turn.relay_addresses:
+        if host not in machine.addresses:
+            yield Advice(
+                key="turn.relay_addresses",
+                message=f"{host} is not an address of this machine. Behind NAT put the machine's own address here, and"
+                " the public one into turn.external_addresses",
+            )
+        elif ipaddress.ip_address(host).is_private and host not in turn.external_addresses and reachable:
+            yield Advice(
+                key="turn.relay_addresses",
+                message=f"{host} is private: clients on other networks cannot reach it. Behind 1:1 NAT set"
+                f' turn.external_addresses = {{ "{host}" = "your public address" }}',
+            )

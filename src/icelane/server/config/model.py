@@ -1,0 +1,275 @@
+"""The settings: what each key is, what it is when left out, and why. `icelane config docs` prints this module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, SecretStr
+
+from icelane.server.config.strength import weakness
+from icelane.server.config.values import (
+    Listener,
+    PortRange,
+    check_password,
+    parse_external_address,
+    parse_hostname,
+    parse_kid,
+    parse_listener,
+    parse_network,
+    parse_port_range,
+    parse_realm,
+    parse_relay_address,
+    parse_username,
+)
+
+T = TypeVar("T")
+
+DEFAULT_REALM = "icelane"
+
+DEFAULT_LISTEN = ("udp://0.0.0.0:3478", "tcp://0.0.0.0:3478", "udp://[::]:3478", "tcp://[::]:3478")
+"""Used when `turn.listen` is left out; the family that the machine does not have is then passed over."""
+
+
+def _strong(secret: SecretStr) -> SecretStr:
+    reason = weakness(secret.get_secret_value())
+    if reason is not None:
+        raise ValueError(reason)
+    return secret
+
+
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+def _sendable(password: SecretStr) -> SecretStr:
+    check_password(password.get_secret_value())
+    return password
+
+
+def _read_only(table: Mapping[str, T]) -> Mapping[str, T]:
+    return MappingProxyType(dict(table))
+
+
+def _no_repeats(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            raise ValueError(f"{value} stands here twice")
+    return values
+
+
+def _not_nothing(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not values:
+        raise ValueError("the list is empty; leave the key out for the default")
+    return values
+
+
+def _list(value: object) -> object:
+    if not isinstance(value, (list, tuple)):
+        raise ValueError("should be a list")
+    return value
+
+
+_AsList = BeforeValidator(_list)
+_Unique = AfterValidator(_no_repeats)
+_Filled = AfterValidator(_not_nothing)
+
+Listeners = Annotated[tuple[Annotated[Listener, PlainValidator(parse_listener)], ...], _AsList, _Filled, _Unique]
+RelayAddresses = Annotated[tuple[Annotated[str, PlainValidator(parse_relay_address)], ...], _AsList, _Filled, _Unique]
+Networks = Annotated[tuple[Annotated[IPv4Network | IPv6Network, PlainValidator(parse_network)], ...], _AsList, _Unique]
+ExternalAddresses = Annotated[
+    Mapping[
+        Annotated[str, PlainValidator(parse_relay_address)], Annotated[str, PlainValidator(parse_external_address)]
+    ],
+    AfterValidator(_read_only),
+]
+Users = Annotated[
+    Mapping[Annotated[str, PlainValidator(parse_username)], Annotated[SecretStr, AfterValidator(_sendable)]],
+    AfterValidator(_read_only),
+]
+Count = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
+Rate = Annotated[int, Field(strict=True, ge=0, le=2**53 - 1)]
+Switch = Annotated[bool, Field(strict=True)]
+
+
+def _key(default: object, *, kind: str, doc: str, shown: str | None = None, secret: bool = False) -> Any:
+    """A setting. `kind` and `doc` go into the reference; `shown` replaces the default there when it is worked out."""
+    extra: dict[str, Any] = {"kind": kind, "secret": secret}
+    if shown is not None:
+        extra["shown"] = shown
+    if default is _EMPTY:
+        # pydantic copies defaults, and a read-only table cannot be copied.
+        return Field(default_factory=lambda: _EMPTY, description=doc, json_schema_extra=extra)
+    return Field(default=default, description=doc, json_schema_extra=extra)
+
+
+class Section(BaseModel):
+    """A table of the file: frozen, and closed to keys that it does not know."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=False, arbitrary_types_allowed=True
+    )
+
+
+class SharedSecret(Section):
+    """One entry of `[[turn.secrets]]`: what ephemeral credentials are signed with."""
+
+    kid: Annotated[str, PlainValidator(parse_kid)] = Field(
+        description="Public name of the secret, carried in user names as `expiry:kid:user`. It lets two secrets live"
+        " side by side while one replaces the other.",
+        json_schema_extra={"kind": "text"},
+    )
+    secret: Annotated[SecretStr, AfterValidator(_strong)] = Field(
+        description="At least 128 bits of randomness, since whoever guesses it is every user (RFC 8489 section 9.2)."
+        " `openssl rand -base64 32` prints one.",
+        json_schema_extra={"kind": "text", "secret": True},
+    )
+
+
+def _distinct_kids(secrets: tuple[SharedSecret, ...]) -> tuple[SharedSecret, ...]:
+    kids = [entry.kid for entry in secrets]
+    for index, kid in enumerate(kids):
+        if kid in kids[:index]:
+            raise ValueError(f"the kid {kid} stands here twice")
+    return secrets
+
+
+Secrets = Annotated[tuple[SharedSecret, ...], _AsList, AfterValidator(_distinct_kids)]
+
+
+class PeerSettings(Section):
+    """`[turn.peers]`: whom clients may reach through the relay."""
+
+    allow: Networks = _key(
+        (),
+        kind="list of CIDR blocks",
+        doc="Peers that may be reached although they are private or special-purpose. Loopback, link-local, multicast,"
+        " metadata services and this server's own addresses stay closed whatever stands here.",
+    )
+    deny: Networks = _key(
+        (),
+        kind="list of CIDR blocks",
+        doc="Peers that may not be reached although they are public. It comes before `allow`.",
+    )
+
+
+class QuotaSettings(Section):
+    """`[turn.quota]`: how much one user, one allocation and everybody may take."""
+
+    allocations_per_user: Count = _key(
+        12,
+        kind="number",
+        doc="Allocations that one user may hold at a time. A browser takes one for each server URL, network interface"
+        " and address family, so one call needs several.",
+    )
+    allocations_total: Count = _key(
+        10000, kind="number", doc="Allocations of all users together. Each holds at least one relay port."
+    )
+    bytes_per_second_per_allocation: Rate = _key(
+        0, kind="bytes per second", doc="Relayed bytes of one allocation, each direction for itself; 0 is no limit."
+    )
+    bytes_per_second_per_user: Rate = _key(
+        0, kind="bytes per second", doc="Relayed bytes of all allocations of one user; 0 is no limit."
+    )
+    bytes_per_second_total: Rate = _key(
+        0, kind="bytes per second", doc="Relayed bytes of the whole server; 0 is no limit."
+    )
+
+
+class TurnSettings(Section):
+    """`[turn]`: the STUN and TURN server."""
+
+    realm: Annotated[str | None, PlainValidator(parse_realm)] = _key(
+        None,
+        kind="text",
+        shown="`turn.hostname` where that has at most 16 bytes, otherwise `icelane`",
+        doc="The realm in which user names and passwords are valid. Every challenge to an unknown client carries it, so"
+        " keep it within 16 bytes: then a challenge never exceeds five times the request.",
+    )
+    hostname: Annotated[str | None, PlainValidator(parse_hostname)] = _key(
+        None,
+        kind="host name",
+        shown="none: addresses are printed",
+        doc="The name under which clients reach this server, for the `iceServers` that are printed and handed out.",
+    )
+    listen: Listeners = _key(
+        (),
+        kind="list of URLs",
+        shown=", ".join(f"`{url}`" for url in DEFAULT_LISTEN),
+        doc="Where clients are taken: `udp://ADDRESS:PORT` or `tcp://ADDRESS:PORT`, as many as you like; without a port"
+        " it is 3478. `0.0.0.0` and `[::]` stand for every address that the machine has at the start: a socket is bound"
+        " to each, so that an answer always leaves from the address that was asked.",
+    )
+    relay_addresses: RelayAddresses = _key(
+        (),
+        kind="list of IP addresses",
+        shown="the machine's own address of each family",
+        doc="Addresses of this machine that relayed traffic leaves from and arrives at. The first of each family is"
+        " used until its ports run out.",
+    )
+    relay_ports: Annotated[PortRange, PlainValidator(parse_port_range)] = _key(
+        PortRange(49152, 65535),
+        kind="port range",
+        doc="Ports for allocations, the range of RFC 8656 section 7.2 by default. Open them for UDP in the firewall.",
+    )
+    external_addresses: ExternalAddresses = _key(
+        _EMPTY,
+        kind="table of IP addresses",
+        doc="For a server behind 1:1 NAT, as in most clouds: each of `relay_addresses` with the public address that"
+        " stands for it. Clients are told the public one.",
+    )
+    dangerously_allow_loopback_peers: Switch = _key(
+        False,
+        kind="true or false",
+        doc="Lets clients reach 127.0.0.0/8 and ::1 through the relay. For tests on one machine only: it opens every"
+        " service that listens on loopback.",
+    )
+    strict_expiry: Switch = _key(
+        False,
+        kind="true or false",
+        doc="Whether an allocation ends when its ephemeral credential expires. Off by default, so that long calls"
+        " survive short credentials; expiry is then checked when an allocation is made.",
+    )
+    unauthenticated_replies_per_second: Rate = _key(
+        200,
+        kind="number",
+        doc="Challenges (401 and 438) over UDP to one source address, IPv6 counted by /64, after a burst of 1,000;"
+        " above that the server is silent, so that it cannot be used to flood a forged source. 0 is no limit.",
+    )
+    users: Users = _key(
+        _EMPTY,
+        kind="table of passwords",
+        secret=True,
+        doc="Static users: name and password.",
+    )
+    secrets: Secrets = _key(
+        (),
+        kind="list of tables",
+        secret=True,
+        doc="Shared secrets for ephemeral credentials. The first signs; all are accepted. To rotate, put the new one"
+        " first, and take the old one out when the last credential that it signed has expired.",
+    )
+    peers: PeerSettings = Field(default_factory=PeerSettings)
+    quota: QuotaSettings = Field(default_factory=QuotaSettings)
+
+
+class LogSettings(Section):
+    """`[log]`: records on standard error."""
+
+    format: Literal["human", "json"] = _key(
+        "human", kind="`human` or `json`", doc="Lines for people, in colour on a terminal, or one JSON object a line."
+    )
+    addresses: Switch = _key(
+        False,
+        kind="true or false",
+        doc="Whether client addresses are written in full. Off by default: they are personal data, and /24 and /48 tell"
+        " networks apart well enough.",
+    )
+
+
+class Config(Section):
+    """All settings. Made by `load_config` or `parse_config`, never by hand."""
+
+    turn: TurnSettings = Field(default_factory=TurnSettings)
+    log: LogSettings = Field(default_factory=LogSettings)

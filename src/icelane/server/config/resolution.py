@@ -1,0 +1,82 @@
+"""Fills in what depends on the machine, and checks what can only be judged then."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+
+from icelane.core.net import family_of
+from icelane.server.config.model import DEFAULT_LISTEN, DEFAULT_REALM, Config, TurnSettings
+from icelane.server.config.sources import KeyPath
+from icelane.server.config.values import Listener, parse_listener, same_family
+from icelane.server.machine import Machine
+
+# A challenge with a realm of up to 16 bytes stays within five times the smallest request.
+_SHORT_REALM = 16
+
+Report = Callable[[KeyPath, str], None]
+"""Takes the path of a key and what is wrong with it."""
+
+
+def resolve(config: Config, machine: Machine, report: Report) -> Config:
+    """`config` with a realm, listeners on real addresses and relay addresses; errors go to `report`."""
+    turn = config.turn
+    relay_addresses = turn.relay_addresses or _relay_addresses(turn, machine, report)
+    turn = turn.model_copy(
+        update={
+            "realm": turn.realm or _realm(turn.hostname),
+            "listen": _listeners(turn.listen, machine, report),
+            "relay_addresses": relay_addresses,
+        }
+    )
+    _check_external_addresses(turn, report)
+    return config.model_copy(update={"turn": turn})
+
+
+def short_realm(realm: str) -> bool:
+    """Whether challenges that carry `realm` stay within five times the request."""
+    return len(realm.encode()) <= _SHORT_REALM
+
+
+def _realm(hostname: str | None) -> str:
+    return hostname if hostname is not None and short_realm(hostname) else DEFAULT_REALM
+
+
+def _listeners(asked: tuple[Listener, ...], machine: Machine, report: Report) -> tuple[Listener, ...]:
+    given = bool(asked)
+    found: list[Listener] = []
+    for index, listener in enumerate(asked or map(parse_listener, DEFAULT_LISTEN)):
+        concrete = _spread(listener, machine)
+        if not concrete and given:
+            report(("turn", "listen", str(index)), f"this machine has no address that {listener.host} could stand for")
+        found += concrete
+    return tuple(dict.fromkeys(found))
+
+
+def _spread(listener: Listener, machine: Machine) -> list[Listener]:
+    """A socket on the wildcard address may answer from another address than the one that was asked."""
+    if not listener.wildcard:
+        return [listener]
+    return [listener._replace(host=host) for host in machine.of_family(family_of(listener.host))]
+
+
+def _relay_addresses(turn: TurnSettings, machine: Machine, report: Report) -> tuple[str, ...]:
+    if machine.preferred:
+        return machine.preferred
+    if turn.dangerously_allow_loopback_peers:
+        return tuple(host for host in machine.addresses if ipaddress.ip_address(host).is_loopback)
+    report(("turn", "relay_addresses"), "this machine has no address besides loopback; name the addresses to relay on")
+    return ()
+
+
+def _check_external_addresses(turn: TurnSettings, report: Report) -> None:
+    for inner, outer in turn.external_addresses.items():
+        path = ("turn", "external_addresses", inner)
+        if turn.relay_addresses and inner not in turn.relay_addresses:
+            report(path, f"{inner} is not one of turn.relay_addresses ({', '.join(turn.relay_addresses)})")
+        if not same_family(inner, outer):
+            report(path, f"{outer} is of the other address family")
+    outers = list(turn.external_addresses.values())
+    for inner, outer in turn.external_addresses.items():
+        if outers.count(outer) > 1:
+            report(("turn", "external_addresses", inner), f"{outer} stands for more than one relay address")

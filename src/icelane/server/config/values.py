@@ -1,0 +1,219 @@
+"""The values of settings, parsed from the text that people write. Every parser raises ValueError with a reason."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from icelane.core.net import SocketAddress, Transport, canonical_host, family_of
+from icelane.errors import MalformedError
+from icelane.stun.preparation import opaque_string, saslprep
+
+DEFAULT_PORT = 3478
+"""The port of STUN and TURN without TLS (RFC 8489 section 18.6)."""
+
+WILDCARDS = ("0.0.0.0", "::")
+"""The hosts in a listening URL that stand for every address of the machine."""
+
+# RFC 8489 section 14.9: fewer than 128 characters, at most 763 bytes.
+_REALM_CHARACTERS = 127
+_REALM_BYTES = 763
+
+# RFC 8489 section 14.3 says fewer than 509 bytes; Chromium's constructor throws at 513.
+USERNAME_BYTES = 508
+
+_URL = re.compile(r"(?P<scheme>[a-z]+)://(?:\[(?P<v6>[^\]]*)\]|(?P<v4>[^:/?#\[\]@]*))(?::(?P<port>[0-9]{1,5}))?/?")
+_RANGE = re.compile(r"([0-9]{1,5})\s*-\s*([0-9]{1,5})")
+_KID = re.compile(r"[A-Za-z0-9._-]{1,32}")
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+_LOOKS_EPHEMERAL = re.compile(r"[0-9]{1,12}:")
+
+
+class Listener(NamedTuple):
+    """Where the server takes clients: `udp://127.0.0.1:3478`. Port 0 lets the system pick one."""
+
+    transport: Transport
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.transport.value}://{self.address}"
+
+    @property
+    def address(self) -> SocketAddress:
+        """Host and port together."""
+        return SocketAddress(self.host, self.port)
+
+    @property
+    def wildcard(self) -> bool:
+        """Whether the host stands for every address of the machine."""
+        return self.host in WILDCARDS
+
+
+@dataclass(frozen=True)
+class PortRange:
+    """Both ends belong to the range: `49152-65535`."""
+
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return f"{self.first}-{self.last}"
+
+    def __len__(self) -> int:
+        return self.last - self.first + 1
+
+    def __contains__(self, port: object) -> bool:
+        return isinstance(port, int) and self.first <= port <= self.last
+
+
+def parse_listener(value: object) -> Listener:
+    """`udp://HOST[:PORT]` or `tcp://HOST[:PORT]` with an IP address as host, IPv6 in brackets."""
+    if isinstance(value, Listener):
+        return value
+    match = _URL.fullmatch(_text(value))
+    if match is None:
+        raise ValueError("not a listening URL; write udp://192.0.2.1:3478 or tcp://[2001:db8::1]:3478")
+    host = _address(match["v6"] if match["v6"] is not None else match["v4"])
+    if (match["v6"] is not None) != (":" in host):
+        raise ValueError("IPv6 addresses stand in brackets, IPv4 addresses do not: tcp://[2001:db8::1]:3478")
+    port = int(match["port"]) if match["port"] else DEFAULT_PORT
+    if port > 65535:
+        raise ValueError(f"port {port} is above 65535")
+    return Listener(_listening_transport(match["scheme"]), host, port)
+
+
+def parse_port_range(value: object) -> PortRange:
+    """`FIRST-LAST`, both from 1 to 65535."""
+    if isinstance(value, PortRange):
+        return value
+    match = _RANGE.fullmatch(_text(value).strip())
+    if match is None:
+        raise ValueError("not a port range; write 49152-65535")
+    first, last = int(match[1]), int(match[2])
+    if not 1 <= first <= last <= 65535:
+        raise ValueError("a port range runs upwards within 1 to 65535")
+    return PortRange(first, last)
+
+
+def parse_relay_address(value: object) -> str:
+    """An IP address that a socket can be bound to and that a packet can come from."""
+    host = _address(_text(value))
+    address = ipaddress.ip_address(host)
+    if host in WILDCARDS:
+        raise ValueError("the wildcard address cannot be given to clients; name the addresses of this machine")
+    if address.is_multicast:
+        raise ValueError("a multicast address cannot be the source of a packet")
+    if address.is_link_local and address.version == 6:
+        raise ValueError("a link-local IPv6 address needs a zone and is of no use to clients elsewhere")
+    return host
+
+
+def parse_external_address(value: object) -> str:
+    """The address that the world sees in place of one of `relay_addresses`."""
+    return parse_relay_address(value)
+
+
+def parse_realm(value: object) -> str:
+    """A realm, without quotes and control characters, of at most 127 characters."""
+    realm = _text(value)
+    if not realm or len(realm) > _REALM_CHARACTERS or len(realm.encode()) > _REALM_BYTES:
+        raise ValueError(f"a realm has 1 to {_REALM_CHARACTERS} characters")
+    if not realm.isprintable() or '"' in realm or "\\" in realm:
+        raise ValueError("a realm has no control characters, quotes and backslashes")
+    return realm
+
+
+def parse_hostname(value: object) -> str:
+    """A DNS name in ASCII, or an IP address without brackets."""
+    name = _text(value).rstrip(".")
+    try:
+        return canonical_host(name)
+    except MalformedError:
+        pass
+    if not name.isascii():
+        raise ValueError("write an international name in its ASCII form, xn--...")
+    labels = name.split(".")
+    if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels) or labels[-1].isdigit():
+        raise ValueError("not a host name; write turn.example.org, without scheme and port")
+    return name.lower()
+
+
+def parse_kid(value: object) -> str:
+    """The short public name of a secret; it travels inside user names, between colons."""
+    kid = _text(value)
+    if not _KID.fullmatch(kid):
+        raise ValueError("a kid has 1 to 32 of the characters A-Z a-z 0-9 . _ -")
+    return kid
+
+
+def parse_username(value: object) -> str:
+    """The name of a static user. A name in the form of an ephemeral credential would shadow real ones."""
+    name = _text(value)
+    if not name or len(name.encode()) > USERNAME_BYTES or not name.isprintable():
+        raise ValueError(f"a user name has 1 to {USERNAME_BYTES} bytes and no control characters")
+    if _LOOKS_EPHEMERAL.match(name):
+        raise ValueError("a user name of digits and a colon would be taken for an ephemeral credential")
+    opaque_string(name)
+    return name
+
+
+def check_password(password: str) -> None:
+    """Raises ValueError, without the password in its text, when no client could ever send it."""
+    if not password:
+        raise ValueError("a password cannot be empty")
+    for prepare in (saslprep, opaque_string):
+        try:
+            prepare(password)
+        except MalformedError:
+            continue
+        return
+    raise ValueError("the password has a character that no client can send, such as a control character")
+
+
+def parse_network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """An address or a CIDR block whose host bits are zero."""
+    if isinstance(value, (ipaddress.IPv4Network, ipaddress.IPv6Network)):
+        return value
+    text = _text(value)
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        pass
+    try:
+        meant = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError("not an address or CIDR block; write 10.1.0.0/16 or 2001:db8::/32") from None
+    raise ValueError(f"address bits stand beyond the prefix; write {meant}")
+
+
+def same_family(one: str, other: str) -> bool:
+    """Whether both addresses are IPv4 or both are IPv6."""
+    return family_of(one) is family_of(other)
+
+
+def _listening_transport(scheme: str) -> Transport:
+    if scheme == "udp":
+        return Transport.UDP
+    if scheme == "tcp":
+        return Transport.TCP
+    if scheme in ("tls", "dtls"):
+        raise ValueError(f"{scheme}:// listeners are not supported yet; use udp:// or tcp://")
+    raise ValueError("a listener is udp:// or tcp://")
+
+
+def _address(text: str) -> str:
+    if "%" in text:
+        raise ValueError("an address with a zone (%) cannot be used")
+    try:
+        return canonical_host(text)
+    except MalformedError:
+        raise ValueError("not an IP address; names are not looked up here") from None
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("should be a string")
+    return value
