@@ -141,7 +141,7 @@ def parse_rest_username(text: str, kids: Iterable[str] = ()) -> RestUsername:
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A secret shared with those who issue credentials. Raises ConfigurationError when it is weak or its kid illegal."""
+    """A secret shared with those who issue credentials. Raises ConfigurationError when weak or its kid is illegal."""
 
     kid: str
     secret: str = field(repr=False)
