@@ -47,14 +47,14 @@ _ARGUMENTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class PageReport:
-    """What one page measured. Times in seconds; the counts are those of W3C `getStats` for the selected pair."""
+    """What one page measured. Times in seconds, counts as in W3C `getStats`, the candidates of the selected pair."""
 
     connection_state: str
     local_candidate: str
     remote_candidate: str
     relay_protocol: str
-    pair_bytes_sent: int
-    pair_bytes_received: int
+    transport_bytes_sent: int
+    transport_bytes_received: int
     round_trip: float | None
     frames_decoded: int
     video_packets_received: int
@@ -193,8 +193,8 @@ async def _page_report(page: Page, set_up: float, sent: int, arrived: tuple[int,
         local_candidate=stats["localType"],
         remote_candidate=stats["remoteType"],
         relay_protocol=stats["relayProtocol"],
-        pair_bytes_sent=stats["bytesSent"],
-        pair_bytes_received=stats["bytesReceived"],
+        transport_bytes_sent=stats["bytesSent"],
+        transport_bytes_received=stats["bytesReceived"],
         round_trip=stats["currentRoundTripTime"],
         frames_decoded=stats["framesDecoded"],
         video_packets_received=stats["packetsReceived"],

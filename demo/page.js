@@ -94,7 +94,8 @@ async function hexDigest(bytes) {
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-// What getStats says of this end, in the names of the W3C statistics.
+// What getStats says of this end, in the names of the W3C statistics. Bytes are the transport's, over every pair that it
+// used: the browser may change to a better pair in mid-call.
 async function report() {
   const stats = await connection.getStats();
   const all = [...stats.values()];
@@ -108,8 +109,8 @@ async function report() {
     localType: local.candidateType ?? "none",
     remoteType: remote.candidateType ?? "none",
     relayProtocol: local.relayProtocol ?? "none",
-    bytesSent: pair.bytesSent ?? 0,
-    bytesReceived: pair.bytesReceived ?? 0,
+    bytesSent: transport.bytesSent ?? 0,
+    bytesReceived: transport.bytesReceived ?? 0,
     currentRoundTripTime: pair.currentRoundTripTime ?? null,
     framesDecoded: video.framesDecoded ?? 0,
     packetsReceived: video.packetsReceived ?? 0,

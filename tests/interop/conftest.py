@@ -1,0 +1,32 @@
+"""What the tests against other people's programs share: finding the programs, and servers that are up."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from tests.interop.relay_server import RelayServer, icelane_serve
+
+
+def need_program(name: str, package: str) -> str:
+    """The path of the program `name`; skips the test, naming the Debian package, when it is not installed.
+
+    With ICELANE_REQUIRE_INTEROP=1 a missing program fails the test, so that a run that promises the whole is whole.
+    """
+    found = shutil.which(name)
+    if found:
+        return found
+    missing = f"{name} is not installed: apt-get install {package}"
+    if os.environ.get("ICELANE_REQUIRE_INTEROP") == "1":
+        pytest.fail(missing)
+    pytest.skip(missing)
+
+
+@pytest.fixture(scope="module")
+def icelane_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayServer]:
+    """Our server, one for the module."""
+    with icelane_serve(tmp_path_factory.mktemp("icelane")) as server:
+        yield server

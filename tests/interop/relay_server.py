@@ -1,0 +1,75 @@
+"""The two TURN servers of these tests, ours and coturn's, each started on a free loopback port."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.interop.running import ICELANE, Running, answers_binding, free_port, running
+
+HOST = "127.0.0.1"
+REALM = "example.org"
+USER = "alice"
+PASSWORD = "correct-horse-battery"
+SECRET = "north-by-northwest-128-bits-of-it"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelayServer:
+    """A TURN server for UDP and TCP on `host` and `port`, which relays between loopback addresses."""
+
+    host: str
+    port: int
+    program: Running
+
+
+@contextmanager
+def icelane_serve(directory: Path) -> Iterator[RelayServer]:
+    """`icelane serve` with one static user and one shared secret at once."""
+    port = free_port(HOST)
+    configuration = directory / "icelane.toml"
+    configuration.write_text(f"""\
+[turn]
+realm = "{REALM}"
+hostname = "{HOST}"
+listen = ["udp://{HOST}:{port}", "tcp://{HOST}:{port}"]
+relay_addresses = ["127.0.0.1", "::1"]
+dangerously_allow_loopback_peers = true
+users = {{ {USER} = "{PASSWORD}" }}
+[[turn.secrets]]
+kid = "k1"
+secret = "{SECRET}"
+""")
+    command = [*ICELANE, "serve", "-c", str(configuration)]
+    with running(command, ready=lambda: answers_binding(HOST, port), directory=directory) as program:
+        yield RelayServer(host=HOST, port=port, program=program)
+
+
+@contextmanager
+def turnserver(executable: str, directory: Path, *, rest: bool) -> Iterator[RelayServer]:
+    """coturn's `turnserver`. It knows either static users or, when `rest`, a shared secret, never both."""
+    port = free_port(HOST)
+    credentials = ["--use-auth-secret", f"--static-auth-secret={SECRET}"] if rest else [f"--user={USER}:{PASSWORD}"]
+    command = [
+        executable,
+        "-n",  # no configuration file
+        f"--listening-ip={HOST}",
+        f"--listening-port={port}",
+        "--relay-ip=127.0.0.1",
+        "--relay-ip=::1",
+        f"--realm={REALM}",
+        "--lt-cred-mech",
+        *credentials,
+        "--allow-loopback-peers",
+        "--cli-password=unused",  # without one it refuses loopback peers, even with no CLI
+        "--no-cli",
+        "--no-tls",
+        "--no-dtls",
+        "--log-file=stdout",
+        f"--pidfile={directory / 'turnserver.pid'}",
+        f"--userdb={directory / 'turnserver.db'}",
+    ]
+    with running(command, ready=lambda: answers_binding(HOST, port), directory=directory) as program:
+        yield RelayServer(host=HOST, port=port, program=program)

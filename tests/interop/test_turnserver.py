@@ -1,0 +1,60 @@
+"""Our client against coturn's `turnserver`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.interop.conftest import need_program
+from tests.interop.relay_server import PASSWORD, SECRET, USER, RelayServer, turnserver
+from tests.interop.running import ICELANE
+from tests.interop.uclient import PACKAGE
+
+pytestmark = pytest.mark.interop
+
+CHECK_TIMEOUT = 30.0  # seconds
+
+
+@pytest.fixture(scope="module")
+def server_with_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayServer]:
+    executable = need_program("turnserver", PACKAGE)
+    with turnserver(executable, tmp_path_factory.mktemp("static"), rest=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def server_with_secret(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayServer]:
+    executable = need_program("turnserver", PACKAGE)
+    with turnserver(executable, tmp_path_factory.mktemp("rest"), rest=True) as server:
+        yield server
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_a_packet_comes_back_with_a_static_user(server_with_users: RelayServer, transport: str) -> None:
+    code, result = turn_check(server_with_users, transport, "--password", PASSWORD)
+    assert code == 0, f"{result}\n--- turnserver said:\n{server_with_users.program.said()}"
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_a_packet_comes_back_with_a_rest_credential(server_with_secret: RelayServer, transport: str) -> None:
+    code, result = turn_check(server_with_secret, transport, "--secret", SECRET)
+    assert code == 0, f"{result}\n--- turnserver said:\n{server_with_secret.program.said()}"
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_a_wrong_password_is_told_as_the_401_that_it_is(server_with_users: RelayServer, transport: str) -> None:
+    code, result = turn_check(server_with_users, transport, "--password", "not-the-one")
+    assert code not in (0, 2), result
+    assert "401" in json.dumps(result)
+
+
+def turn_check(server: RelayServer, transport: str, *credential: str) -> tuple[int, object]:
+    """Run `icelane turn check --json`; returns its exit code and what it printed, decoded."""
+    url = f"turn:{server.host}:{server.port}?transport={transport}"
+    command = [*ICELANE, "turn", "check", url, "--user", USER, *credential, "--json"]
+    run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=CHECK_TIMEOUT)
+    assert run.stdout.strip(), f"nothing on standard output, exit code {run.returncode}:\n{run.stderr}"
+    return run.returncode, json.loads(run.stdout)

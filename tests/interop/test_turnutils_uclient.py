@@ -1,0 +1,100 @@
+"""coturn's test client against `icelane serve`, in every mode that it has for UDP relays."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterator
+
+import pytest
+
+from tests.interop.conftest import need_program
+from tests.interop.relay_server import PASSWORD, SECRET, USER, RelayServer
+from tests.interop.running import PROBE_TIMEOUT, free_port, running
+from tests.interop.uclient import PACKAGE, parse_totals, run_uclient
+
+pytestmark = pytest.mark.interop
+
+BASE = ("-n", "10", "-m", "1", "-l", "100", "-X", "-g")
+TO_IPV4_PEER = ("-e", "127.0.0.1")
+TO_IPV6_PEER = ("-e", "::1")
+
+MODES = {
+    "channels over UDP": (*BASE, *TO_IPV4_PEER),
+    "TCP": (*BASE, *TO_IPV4_PEER, "-t"),
+    "Send indications": (*BASE, *TO_IPV4_PEER, "-s"),
+    "dual allocation": (*BASE, *TO_IPV4_PEER, "-Z"),
+    "client to client": (*BASE, "-y"),
+    "extra requests": (*BASE, *TO_IPV4_PEER, "-G"),
+    "padded ChannelData": (*BASE, *TO_IPV4_PEER, "-D"),
+    "random disconnects": (*BASE, *TO_IPV4_PEER, "-B"),
+    "IPv6 relay": (*BASE, "-x", *TO_IPV6_PEER),
+}
+CREDENTIALS = {
+    "static user": ("-u", USER, "-w", PASSWORD),
+    "REST secret": ("-u", USER, "-W", SECRET),
+}
+
+
+@pytest.fixture(scope="module")
+def echo_peer_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of `turnutils_peer`, which sends back what it gets on this port and the next, on 127.0.0.1 and ::1."""
+    executable = need_program("turnutils_peer", PACKAGE)
+    port = free_port(consecutive=2)
+    command = [executable, "-L", "127.0.0.1", "-L", "::1", "-p", str(port)]
+    with running(command, ready=lambda: _echoes(port), directory=tmp_path_factory.mktemp("peer")):
+        yield port
+
+
+@pytest.mark.parametrize("credentials", CREDENTIALS.values(), ids=CREDENTIALS)
+@pytest.mark.parametrize("flags", MODES.values(), ids=MODES)
+def test_everything_that_uclient_sends_comes_back(
+    icelane_server: RelayServer, echo_peer_port: int, flags: tuple[str, ...], credentials: tuple[str, ...]
+) -> None:
+    executable = need_program("turnutils_uclient", PACKAGE)
+    server = icelane_server
+    totals = run_uclient(executable, server.host, server.port, [*flags, "-r", str(echo_peer_port), *credentials])
+    assert totals.passed, f"{totals.output}\n--- the server said:\n{server.program.said()}"
+
+
+@pytest.mark.parametrize("secret", ["-w", "-W"])
+def test_a_wrong_password_or_secret_relays_nothing(
+    icelane_server: RelayServer, echo_peer_port: int, secret: str
+) -> None:
+    executable = need_program("turnutils_uclient", PACKAGE)
+    server = icelane_server
+    flags = [*BASE, *TO_IPV4_PEER, "-r", str(echo_peer_port), "-u", USER, secret, "not-the-one"]
+    totals = run_uclient(executable, server.host, server.port, flags)
+    assert totals.received == 0
+    assert not totals.passed
+
+
+def test_a_run_without_totals_has_not_passed() -> None:
+    assert not parse_totals("0: : error 401 (Unauthorized)\n").passed
+
+
+def test_only_the_last_totals_count() -> None:
+    totals = parse_totals(
+        "1: : start_mclient: msz=2, tot_send_msgs=5, tot_recv_msgs=5, tot_send_bytes ~ 500\n"
+        "4: : start_mclient: tot_send_msgs=20, tot_recv_msgs=19\n"
+        "4: : Total lost packets 1 (5.000000%), total send dropped 0 (0.000000%)\n"
+    )
+    assert (totals.sent, totals.received, totals.lost) == (20, 19, 1)
+    assert not totals.passed
+
+
+def _echoes(port: int) -> bool:
+    # The peer answers on both families or the IPv6 mode would fail for a reason that is not the server's.
+    return _echoes_on("127.0.0.1", port) and _echoes_on("::1", port)
+
+
+def _echoes_on(host: str, port: int) -> bool:
+    question = struct.pack("!Q", port)
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.settimeout(PROBE_TIMEOUT)
+        probe.connect((host, port))
+        try:
+            probe.send(question)
+            return probe.recv(2048) == question
+        except OSError:
+            return False
