@@ -41,6 +41,9 @@ users = {{ {USER} = "{PASSWORD}" }}
 [[turn.secrets]]
 kid = "k1"
 secret = "{SECRET}"
+[turn.quota]
+# Many runs as one user, some of which leave their allocations to expire.
+allocations_per_user = 1000
 """)
     command = [*ICELANE, "serve", "-c", str(configuration)]
     with running(command, ready=lambda: answers_binding(HOST, port), directory=directory) as program:
