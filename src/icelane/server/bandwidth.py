@@ -1,0 +1,124 @@
+"""Soft limits on how much an allocation, a user and the server relay.
+
+Each limit is a bucket that fills at so many bytes per second and holds one second's worth. A packet passes while its
+allocation's, its user's and the server's bucket all have something in them, and is taken from each, so a bucket may
+go into debt by one packet: that keeps any size of packet passing at any limit. Bytes to and from the peer count alike.
+What does not pass is dropped, never queued.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Final
+
+from icelane.core.clock import Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BandwidthLimits:
+    """Bytes per second; 0 is no limit, which is the default because a relay that throttles unasked looks broken."""
+
+    per_allocation: int = 0
+    per_user: int = 0
+    total: int = 0
+
+
+class _Bucket:
+    """Made for every allocation and user, asked for every packet."""
+
+    __slots__ = ("_filled_at", "_rate", "level")
+
+    def __init__(self, rate: int) -> None:
+        self._rate = float(rate)
+        self._filled_at = float("-inf")
+        self.level = 0.0
+
+    def fill(self, now: Instant) -> float:
+        """What is in it now."""
+        self.level = min(self._rate, self.level + (now - self._filled_at) * self._rate)
+        self._filled_at = now
+        return self.level
+
+
+class Meter:
+    """The buckets that one allocation draws on. `dropped` counts the packets that did not pass."""
+
+    __slots__ = ("_buckets", "dropped")
+
+    def __init__(self, buckets: tuple[_Bucket, ...]) -> None:
+        self._buckets = buckets
+        self.dropped = 0
+
+    def admit(self, size: int, now: Instant) -> bool:
+        """Whether a packet of `size` bytes may pass; it is paid for when it does."""
+        for bucket in self._buckets:
+            if bucket.fill(now) <= 0:
+                self.dropped += 1
+                return False
+        for bucket in self._buckets:
+            bucket.level -= size
+        return True
+
+
+_UNLIMITED: Final[tuple[_Bucket, ...]] = ()
+
+
+class Bandwidth:
+    """The limits of one server. Memory is a bucket for each open allocation and each user that has one."""
+
+    def __init__(self, limits: BandwidthLimits) -> None:
+        self._limits = limits
+        self._total = (_Bucket(limits.total),) if limits.total else _UNLIMITED
+        self._meters_by_allocation: dict[Hashable, tuple[Meter, str]] = {}
+        self._buckets_by_user: dict[str, tuple[_Bucket, int]] = {}
+
+    def __len__(self) -> int:
+        """How many allocations are open."""
+        return len(self._meters_by_allocation)
+
+    @property
+    def users(self) -> int:
+        """How many users have a bucket."""
+        return len(self._buckets_by_user)
+
+    @property
+    def unlimited(self) -> bool:
+        """Whether everything passes, so that nobody need ask."""
+        return self._limits == BandwidthLimits()
+
+    def open(self, allocation: Hashable, user_key: str) -> Meter:
+        """Begin to count an allocation; keep the meter beside its routes. Opening it again returns the same meter."""
+        known = self._meters_by_allocation.get(allocation)
+        if known is not None:
+            return known[0]
+        own = (_Bucket(self._limits.per_allocation),) if self._limits.per_allocation else _UNLIMITED
+        meter = Meter(own + self._join(user_key) + self._total)
+        self._meters_by_allocation[allocation] = (meter, user_key)
+        return meter
+
+    def admit(self, allocation: Hashable, size: int, now: Instant) -> bool:
+        """`Meter.admit` by the allocation's key; an allocation that is not open passes nothing."""
+        known = self._meters_by_allocation.get(allocation)
+        return known is not None and known[0].admit(size, now)
+
+    def close(self, allocation: Hashable) -> None:
+        """Forget an allocation, and its user with the last of them. A user that comes back at once starts with what a
+        second holds, so nothing is gained but that second."""
+        known = self._meters_by_allocation.pop(allocation, None)
+        if known is not None:
+            self._leave(known[1])
+
+    def _join(self, user_key: str) -> tuple[_Bucket, ...]:
+        if not self._limits.per_user:
+            return _UNLIMITED
+        bucket, members = self._buckets_by_user.get(user_key, (None, 0))
+        if bucket is None:
+            bucket = _Bucket(self._limits.per_user)
+        self._buckets_by_user[user_key] = (bucket, members + 1)
+        return (bucket,)
+
+    def _leave(self, user_key: str) -> None:
+        known = self._buckets_by_user.pop(user_key, None)
+        if known is not None and known[1] > 1:
+            self._buckets_by_user[user_key] = (known[0], known[1] - 1)
