@@ -39,7 +39,7 @@ def _all(config: Config, machine: Machine) -> Iterator[Advice]:
         )
     yield from _addresses(config, machine)
     for listener in turn.listen:
-        if listener.transport is Transport.UDP and listener.port in turn.relay_ports:
+        if listener.transport is Transport.UDP and listener.port in turn.relay_ports.ports:
             yield Advice(
                 key="turn.listen", message=f"{listener} takes a port of turn.relay_ports; move it, or shorten the range"
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import IPv4Network, IPv6Network
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -18,12 +17,13 @@ from icelane.server.config.values import (
     parse_hostname,
     parse_kid,
     parse_listener,
-    parse_network,
+    parse_peers,
     parse_port_range,
     parse_realm,
     parse_relay_address,
     parse_username,
 )
+from icelane.turn.credentials import MAX_SECRETS
 
 T = TypeVar("T")
 
@@ -77,7 +77,7 @@ _Filled = AfterValidator(_not_nothing)
 
 Listeners = Annotated[tuple[Annotated[Listener, PlainValidator(parse_listener)], ...], _AsList, _Filled, _Unique]
 RelayAddresses = Annotated[tuple[Annotated[str, PlainValidator(parse_relay_address)], ...], _AsList, _Filled, _Unique]
-Networks = Annotated[tuple[Annotated[IPv4Network | IPv6Network, PlainValidator(parse_network)], ...], _AsList, _Unique]
+AddressRanges = Annotated[tuple[Annotated[str, PlainValidator(parse_peers)], ...], _AsList, _Unique]
 ExternalAddresses = Annotated[
     Mapping[
         Annotated[str, PlainValidator(parse_relay_address)], Annotated[str, PlainValidator(parse_external_address)]
@@ -128,6 +128,8 @@ class SharedSecret(Section):
 
 
 def _distinct_kids(secrets: tuple[SharedSecret, ...]) -> tuple[SharedSecret, ...]:
+    if len(secrets) > MAX_SECRETS:
+        raise ValueError(f"at most {MAX_SECRETS} secrets can live at a time")
     kids = [entry.kid for entry in secrets]
     for index, kid in enumerate(kids):
         if kid in kids[:index]:
@@ -141,15 +143,16 @@ Secrets = Annotated[tuple[SharedSecret, ...], _AsList, AfterValidator(_distinct_
 class PeerSettings(Section):
     """`[turn.peers]`: whom clients may reach through the relay."""
 
-    allow: Networks = _key(
+    allow: AddressRanges = _key(
         (),
-        kind="list of CIDR blocks",
-        doc="Peers that may be reached although they are private or special-purpose. Loopback, link-local, multicast,"
+        kind="list of address ranges",
+        doc="Peers that may be reached although they are private or special-purpose: `10.1.0.0/16`, `2001:db8::7`, or"
+        " `10.1.0.5-10.1.0.9`. Loopback, link-local, multicast,"
         " metadata services and this server's own addresses stay closed whatever stands here.",
     )
-    deny: Networks = _key(
+    deny: AddressRanges = _key(
         (),
-        kind="list of CIDR blocks",
+        kind="list of address ranges",
         doc="Peers that may not be reached although they are public. It comes before `allow`.",
     )
 

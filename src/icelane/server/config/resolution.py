@@ -76,7 +76,10 @@ def _check_external_addresses(turn: TurnSettings, report: Report) -> None:
             report(path, f"{inner} is not one of turn.relay_addresses ({', '.join(turn.relay_addresses)})")
         if not same_family(inner, outer):
             report(path, f"{outer} is of the other address family")
-    outers = list(turn.external_addresses.values())
-    for inner, outer in turn.external_addresses.items():
-        if outers.count(outer) > 1:
-            report(("turn", "external_addresses", inner), f"{outer} stands for more than one relay address")
+        if _ambiguous(turn, inner, outer):
+            report(path, f"{outer} stands for more than one relay address")
+
+
+def _ambiguous(turn: TurnSettings, inner: str, outer: str) -> bool:
+    others = [*turn.relay_addresses, *(o for i, o in turn.external_addresses.items() if i != inner)]
+    return outer != inner and outer in others

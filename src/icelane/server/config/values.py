@@ -10,6 +10,7 @@ from typing import NamedTuple
 from icelane.core.net import SocketAddress, Transport, canonical_host, family_of
 from icelane.errors import MalformedError
 from icelane.stun.preparation import opaque_string, saslprep
+from icelane.turn.address_range import parse_address_range
 
 DEFAULT_PORT = 3478
 """The port of STUN and TURN without TLS (RFC 8489 section 18.6)."""
@@ -26,8 +27,9 @@ USERNAME_BYTES = 508
 
 _URL = re.compile(r"(?P<scheme>[a-z]+)://(?:\[(?P<v6>[^\]]*)\]|(?P<v4>[^:/?#\[\]@]*))(?::(?P<port>[0-9]{1,5}))?/?")
 _RANGE = re.compile(r"([0-9]{1,5})\s*-\s*([0-9]{1,5})")
-_KID = re.compile(r"[A-Za-z0-9._-]{1,32}")
+_KID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+_IPV4_MAPPED = parse_address_range("::ffff:0:0/96")
 _LOOKS_EPHEMERAL = re.compile(r"[0-9]{1,12}:")
 
 
@@ -62,11 +64,10 @@ class PortRange:
     def __str__(self) -> str:
         return f"{self.first}-{self.last}"
 
-    def __len__(self) -> int:
-        return self.last - self.first + 1
-
-    def __contains__(self, port: object) -> bool:
-        return isinstance(port, int) and self.first <= port <= self.last
+    @property
+    def ports(self) -> range:
+        """Every port of the range."""
+        return range(self.first, self.last + 1)
 
 
 def parse_listener(value: object) -> Listener:
@@ -128,7 +129,9 @@ def parse_realm(value: object) -> str:
 
 def parse_hostname(value: object) -> str:
     """A DNS name in ASCII, or an IP address without brackets."""
-    name = _text(value).rstrip(".")
+    name = _text(value).removesuffix(".")
+    if "%" in name:
+        raise ValueError("an address with a zone (%) cannot be used")
     try:
         return canonical_host(name)
     except MalformedError:
@@ -145,7 +148,7 @@ def parse_kid(value: object) -> str:
     """The short public name of a secret; it travels inside user names, between colons."""
     kid = _text(value)
     if not _KID.fullmatch(kid):
-        raise ValueError("a kid has 1 to 32 of the characters A-Z a-z 0-9 . _ -")
+        raise ValueError("a kid has 1 to 64 of the characters A-Z a-z 0-9 . _ -")
     return kid
 
 
@@ -173,20 +176,12 @@ def check_password(password: str) -> None:
     raise ValueError("the password has a character that no client can send, such as a control character")
 
 
-def parse_network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    """An address or a CIDR block whose host bits are zero."""
-    if isinstance(value, (ipaddress.IPv4Network, ipaddress.IPv6Network)):
-        return value
+def parse_peers(value: object) -> str:
+    """An address, a CIDR block whose host bits are zero, or `FIRST-LAST`; kept as it is written."""
     text = _text(value)
-    try:
-        return ipaddress.ip_network(text)
-    except ValueError:
-        pass
-    try:
-        meant = ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        raise ValueError("not an address or CIDR block; write 10.1.0.0/16 or 2001:db8::/32") from None
-    raise ValueError(f"address bits stand beyond the prefix; write {meant}")
+    if _IPV4_MAPPED.contains(parse_address_range(text)):
+        raise ValueError("IPv4-mapped addresses are never relayed to; write the IPv4 range")
+    return text
 
 
 def same_family(one: str, other: str) -> bool:

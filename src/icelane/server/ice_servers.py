@@ -1,0 +1,98 @@
+"""The `iceServers` body: what a program puts into `new RTCPeerConnection(body)` to use this server.
+
+Browsers are unforgiving here: one URL that they cannot parse, an empty `urls`, a null or a user name above 512 bytes
+makes the constructor throw, so every rule below is kept by construction.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import NotRequired, TypedDict
+
+from icelane.core.net import Transport
+from icelane.server.config import Config, Listener
+from icelane.server.credentials import IssuedCredential
+
+# Every URL costs gathering time, and Firefox warns above a handful of servers.
+MAX_HOSTS = 2
+MAX_URLS = 6
+
+# Browsers try them in this order; TLS comes last because it is the slowest and works where nothing else does.
+_ORDER = {Transport.UDP: 0, Transport.TCP: 1, Transport.TLS: 2}
+
+# Browsers refuse to contact it.
+_DNS_PORT = 53
+
+
+class IceServer(TypedDict):
+    """One entry, in the spelling of RTCIceServer (W3C WebRTC section 4.2.2)."""
+
+    urls: list[str]
+    username: NotRequired[str]
+    credential: NotRequired[str]
+
+
+class IceServersBody(TypedDict):
+    """Goes straight into the constructor, which ignores the keys that it does not know."""
+
+    iceServers: list[IceServer]
+    iceTransportPolicy: str
+    ttl: NotRequired[int]
+    expiresAt: NotRequired[str]
+
+
+def ice_servers_body(config: Config, credential: IssuedCredential, policy: str = "all") -> IceServersBody:
+    """The body for one client. `policy` is `all` or `relay`. A key without a value is left out, never null."""
+    servers: list[IceServer] = []
+    listeners = advertised(config)
+    stun = _distinct(_stun_url(listener) for listener in listeners if listener.transport is Transport.UDP)
+    turn = _distinct(_turn_url(listener) for listener in listeners)
+    if stun:
+        servers.append({"urls": stun})
+    if turn:
+        servers.append({"urls": turn, "username": credential.username, "credential": credential.password})
+    body: IceServersBody = {"iceServers": servers, "iceTransportPolicy": policy}
+    if credential.ttl is not None and credential.expires_at is not None:
+        body["ttl"] = credential.ttl
+        body["expiresAt"] = datetime.fromtimestamp(credential.expires_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return body
+
+
+def advertised(config: Config) -> list[Listener]:
+    """The listeners as clients should call them: by host name or outside address, best first."""
+    named = [listener for listener in config.turn.listen if listener.port not in (0, _DNS_PORT)]
+    if config.turn.hostname is not None:
+        named = [listener._replace(host=config.turn.hostname) for listener in named]
+    else:
+        hosts = sorted(_distinct(_outside(config, listener.host) for listener in named), key=_remoteness)[:MAX_HOSTS]
+        outside = [listener._replace(host=_outside(config, listener.host)) for listener in named]
+        named = [listener for listener in outside if listener.host in hosts]
+        named.sort(key=lambda listener: hosts.index(listener.host))
+    return sorted(dict.fromkeys(named), key=lambda listener: _ORDER[listener.transport])[:MAX_URLS]
+
+
+def _outside(config: Config, host: str) -> str:
+    return config.turn.external_addresses.get(host, host)
+
+
+def _remoteness(host: str) -> int:
+    """Addresses that more clients can reach come first: public, then private, then this machine alone."""
+    address = ipaddress.ip_address(host)
+    return 0 if address.is_global else 2 if address.is_loopback else 1
+
+
+def _stun_url(listener: Listener) -> str:
+    # A transport on stun: makes the constructor throw (RFC 7064 has none).
+    return f"stun:{listener.address}"
+
+
+def _turn_url(listener: Listener) -> str:
+    if listener.transport is Transport.TLS:
+        return f"turns:{listener.address}?transport=tcp"
+    return f"turn:{listener.address}?transport={listener.transport.value}"
+
+
+def _distinct(texts: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(texts))
