@@ -1,0 +1,197 @@
+"""The load: which traffic to offer, the set-up of its flows, and the run of the C program that sends and counts it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+from benches import turn_client
+from benches.links import Link
+from benches.turn_client import Address, Credentials
+
+SOURCE = Path(__file__).with_name("relay_load.c")
+BUILD = Path(__file__).with_name("build")
+
+RECEIVE_BUFFER = 4 << 20
+"""Bytes that each socket of the sink may queue: what is lost shall be lost by the relay."""
+
+_SO_RCVBUFFORCE = 33  # Linux; not in the socket module
+
+
+class Direction(StrEnum):
+    """Which way packets go; up is from the client to its peer."""
+
+    UP = "up"
+    DOWN = "down"
+    BOTH = "both"
+
+
+class Form(StrEnum):
+    """How application data is wrapped between client and server."""
+
+    CHANNEL = "ChannelData"
+    INDICATION = "Send/Data"
+
+
+class ClientTransport(StrEnum):
+    """Transport between client and server; TLS joins here with the listener that serves it."""
+
+    UDP = "UDP"
+    TCP = "TCP"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traffic:
+    """One kind of offered traffic."""
+
+    payload: int
+    flows: int
+    burst: int
+    packets_per_second: int | None
+    """Over all flows and directions; None: as much as the generator can send."""
+    form: Form = Form.CHANNEL
+    transport: ClientTransport = ClientTransport.UDP
+    direction: Direction = Direction.BOTH
+
+    @property
+    def name(self) -> str:
+        """A line that says everything."""
+        rate = "saturated" if self.packets_per_second is None else f"{self.packets_per_second / 1000:g} kpps"
+        flows = "1 flow" if self.flows == 1 else f"{self.flows} flows"
+        shape = f"{flows}, burst {self.burst}"
+        return f"{self.transport} {self.form}, {self.payload} B, {shape}, {self.direction}, {rate}"
+
+    def at(self, packets_per_second: int) -> Traffic:
+        """The same traffic at another rate."""
+        return replace(self, packets_per_second=packets_per_second)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """What the generator and its sink counted in one run."""
+
+    sent: int
+    received: int
+    held_back: int
+    """Packets that the generator's own socket did not take."""
+    seconds: float
+    p50_us: int
+    p99_us: int
+
+    @property
+    def loss(self) -> float:
+        """Share of the sent packets that did not arrive."""
+        return 1 - self.received / self.sent if self.sent else 1.0
+
+    @property
+    def delivered_per_second(self) -> float:
+        """Packets per second at the sink."""
+        return self.received / self.seconds
+
+
+class Generator:
+    """The compiled load generator, pinned to one CPU."""
+
+    def __init__(self, program: Path, cpu: int) -> None:
+        self._program = program
+        self._cpu = cpu
+
+    @classmethod
+    def build(cls, cpu: int) -> Generator:
+        """Compile the program if its source is newer; needs a C compiler (Debian package gcc)."""
+        program = BUILD / SOURCE.stem
+        if not program.exists() or program.stat().st_mtime < SOURCE.stat().st_mtime:
+            compiler = shutil.which("cc")
+            if compiler is None:
+                raise FileNotFoundError("the load generator needs a C compiler: install the Debian package gcc")
+            BUILD.mkdir(exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=BUILD) as scratch:
+                fresh = Path(scratch) / program.name
+                flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror"]
+                subprocess.run([compiler, *flags, str(SOURCE), "-o", str(fresh)], check=True)
+                fresh.replace(program)
+        return cls(program, cpu)
+
+    def run(
+        self, traffic: Traffic, seconds: float, flows: Sequence[turn_client.Flow], peer: socket.socket, prefix: bytes
+    ) -> Delivery:
+        """Offer `traffic` on flows that are set up, from and to `peer`, for `seconds`."""
+        lines = "".join(
+            f"{flow.socket.fileno()} {'stream' if flow.is_stream else 'datagram'} {prefix.hex() or '-'}"
+            f" {flow.relay[0]} {flow.relay[1]}\n"
+            for flow in flows
+        )
+        arguments = [
+            str(traffic.payload),
+            str(traffic.burst),
+            str(traffic.packets_per_second or 0),
+            str(round(seconds * 1000)),
+            str(traffic.direction),
+            str(peer.fileno()),
+            str(len(flows)),
+        ]
+        finished = subprocess.run(
+            ["taskset", "--cpu-list", str(self._cpu), str(self._program), *arguments],
+            input=lines,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            pass_fds=[peer.fileno(), *(flow.socket.fileno() for flow in flows)],
+        )
+        return Delivery(**json.loads(finished.stdout))
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenFlows:
+    """Allocations that are ready to carry traffic."""
+
+    flows: Sequence[turn_client.Flow]
+    peer: socket.socket
+    prefix: bytes
+
+
+@contextlib.contextmanager
+def open_flows(traffic: Traffic, link: Link, server: Address, credentials: Credentials) -> Iterator[OpenFlows]:
+    """Set the flows of `traffic` up from fresh ports; they are released at the end of the block."""
+    with contextlib.ExitStack() as stack, link.client_side():
+        peer = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        peer.bind((link.client_host, 0))
+        _widen(peer)
+        peer_address: Address = peer.getsockname()
+        flows = []
+        for _ in range(traffic.flows):
+            flow = turn_client.connect(server, link.sources, is_stream=traffic.transport is ClientTransport.TCP)
+            flows.append(flow)
+            stack.enter_context(flow.socket)
+            if not flow.is_stream:  # TCP sizes its own window
+                _widen(flow.socket)
+        turn_client.open_allocations(flows, credentials)
+        turn_client.create_permissions(flows, credentials, peer_address)
+        if traffic.form is Form.CHANNEL:
+            turn_client.bind_channels(flows, credentials, peer_address)
+            prefix = turn_client.channel_data_prefix(traffic.payload)
+        else:
+            prefix = turn_client.send_indication_prefix(peer_address, traffic.payload)
+        yield OpenFlows(flows=flows, peer=peer, prefix=prefix)
+        turn_client.release_allocations(flows, credentials)
+
+
+def allow_many_sockets() -> None:
+    """Raise the soft limit of open files to the hard one: a thousand flows are a thousand sockets here."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _widen(receiver: socket.socket) -> None:
+    option = _SO_RCVBUFFORCE if os.geteuid() == 0 else socket.SO_RCVBUF
+    receiver.setsockopt(socket.SOL_SOCKET, option, RECEIVE_BUFFER)

@@ -1,0 +1,60 @@
+"""The benchmarks in their smoke mode: they work and print their tables. What the tables say is not looked at."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benches.servers import COTURN, COTURN_PACKAGE
+from tests.interop.conftest import need_program
+
+ROOT = Path(__file__).parents[2]
+SERVERS = {"coturn, default", "coturn, best", "icelane, pure"}
+
+
+def run_smoke(name: str, results: Path) -> tuple[str, list[dict[str, Any]]]:
+    """What `python -m benches.<name> --smoke` printed, and its raw results."""
+    need_program(COTURN, COTURN_PACKAGE)
+    need_program("cc", "gcc")
+    finished = subprocess.run(
+        [sys.executable, "-m", f"benches.{name}", "--smoke", "--json", str(results)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout, json.loads(results.read_text())["results"]
+
+
+@pytest.mark.interop
+def test_the_relay_benchmark_prints_what_every_server_costs_per_packet(tmp_path: Path) -> None:
+    printed, rows = run_smoke("relay", tmp_path / "results.json")
+    assert "CPU-seconds per million packets at a fixed rate" in printed
+    assert "Saturated: packets per second that arrive" in printed
+    assert all(server in printed for server in SERVERS)
+    assert {(row["traffic"]["transport"], row["traffic"]["form"]) for row in rows} >= {
+        ("UDP", "ChannelData"),
+        ("UDP", "Send/Data"),
+        ("TCP", "ChannelData"),
+    }
+    for row in rows:
+        assert {trial["server"]["name"] for trial in row["trials"]} == SERVERS
+        for trial in row["trials"]:
+            assert all(sample["delivered_per_second"] > 0 for sample in trial["samples"])
+
+
+@pytest.mark.interop
+def test_the_allocation_benchmark_prints_what_every_server_costs_per_allocation(tmp_path: Path) -> None:
+    printed, results = run_smoke("allocate", tmp_path / "results.json")
+    assert "per CPU-second of the server" in printed
+    assert "Resident memory per idle allocation" in printed
+    assert {result["server"]["name"] for result in results} == SERVERS
+    for result in results:
+        assert all(rate > 0 for rate in result["per_cpu_second"])
