@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from demo.chromium import CallReport
+from demo.call import CallReport
 
 
 class Outcome(enum.Enum):

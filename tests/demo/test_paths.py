@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from demo.chromium import CallReport, PageReport
+from demo.call import CallReport, PageReport
 from demo.paths import Outcome, PathResult, all_carried, failed, of_call, skipped
 
 CARRIED = PathResult(path="a", outcome=Outcome.CARRIED)

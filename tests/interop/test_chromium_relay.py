@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from demo.chromium import PACKAGE, CallReport, PageReport, relayed_call
+from demo.call import CallReport, PageReport
+from demo.chromium import PACKAGE, relayed_call
 from tests.interop.conftest import need_program
 from tests.interop.relay_server import PASSWORD, USER, RelayServer
 
