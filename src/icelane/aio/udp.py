@@ -18,6 +18,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, Final
 
+from icelane.aio.icmp import IcmpReport, ask_for_reports, read_reports
 from icelane.core.net import AddressFamily, SocketAddress, canonical_host
 
 RawAddress = tuple[Any, ...]
@@ -35,6 +36,7 @@ _BUSY: Final = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS, errno.
 # linux/in.h and linux/in6.h; the socket module of Python 3.11 does not have them.
 _IP_MTU_DISCOVER: Final = 10
 _IPV6_MTU_DISCOVER: Final = 23
+_PMTUDISC_DONT: Final = 0
 _PMTUDISC_WANT: Final = 1
 _PMTUDISC_DO: Final = 2
 
@@ -58,7 +60,9 @@ class UdpSocket:
 
     __slots__ = (
         "_closed",
+        "_discovery",
         "_loop",
+        "_on_report",
         "_socket",
         "dropped",
         "failed_sends",
@@ -74,6 +78,8 @@ class UdpSocket:
         self._socket = bound
         self._loop = loop
         self._closed = False
+        self._discovery = _PMTUDISC_WANT
+        self._on_report: Callable[[IcmpReport], None] | None = None
         self.sendto = bound.sendto
         self.on_datagram = on_datagram
         self.on_error: Callable[[OSError], None] | None = None
@@ -93,10 +99,12 @@ class UdpSocket:
         receive_buffer: int = DEFAULT_BUFFER,
         send_buffer: int = DEFAULT_BUFFER,
         reuse_port: bool = False,
+        fragment: bool = False,
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> UdpSocket:
         """Bind `address` (port 0: any port) and read it on `loop`, by default the running one.
 
+        With `fragment` the DF bit is never set but by `send_whole`, as RFC 8656 section 14 wants it of a relay.
         With `remote` the socket is connected: the kernel drops datagrams from elsewhere and reports ICMP errors. A
         buffer of 0 bytes leaves the kernel's default. Raises OSError as bind and connect do.
         """
@@ -105,7 +113,9 @@ class UdpSocket:
             bound.bind(tuple(address))
             if remote is not None:
                 bound.connect(remote)
-            return cls(bound, on_datagram, loop or asyncio.get_running_loop())
+            udp = cls(bound, on_datagram, loop or asyncio.get_running_loop())
+            udp.fragment(fragment)
+            return udp
         except BaseException:
             bound.close()
             raise
@@ -128,7 +138,20 @@ class UdpSocket:
         try:
             return self.send(data, address)
         finally:
-            self._socket.setsockopt(level, option, _PMTUDISC_WANT)
+            self._socket.setsockopt(level, option, self._discovery)
+
+    def fragment(self, allowed: bool) -> None:
+        """Whether datagrams leave without the DF bit; otherwise the kernel finds the path's MTU, and sets it."""
+        self._discovery = _PMTUDISC_DONT if allowed else _PMTUDISC_WANT
+        level, option = _mtu_option(self.local.family)
+        self._socket.setsockopt(level, option, self._discovery)
+
+    def watch_icmp(self, on_report: Callable[[IcmpReport], None]) -> bool:
+        """Call `on_report` for ICMP errors about what was sent; False where the kernel does not tell."""
+        if not ask_for_reports(self._socket):
+            return False
+        self._on_report = on_report
+        return True
 
     def count_failed_send(self, error: OSError) -> None:
         """Count what `sendto` raised: a full buffer, or a destination that cannot be reached."""
@@ -172,6 +195,9 @@ class UdpSocket:
     def _count_receive_error(self, error: OSError) -> None:
         # ECONNREFUSED, EHOSTUNREACH and the like are about a datagram sent earlier: the socket itself is well.
         self.receive_errors += 1
+        if self._on_report is not None:
+            for report in read_reports(self._socket):
+                self._on_report(report)
         if self.on_error is not None:
             self.on_error(error)
 

@@ -32,6 +32,11 @@ class PortPool:
         """How many ports are free."""
         return len(self._even) + len(self._odd)
 
+    @property
+    def in_use(self) -> int:
+        """How many ports are taken."""
+        return len(self._ports) - len(self)
+
     def __contains__(self, port: int) -> bool:
         """Whether `port` is free."""
         return port in self._even or port in self._odd

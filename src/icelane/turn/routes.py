@@ -11,6 +11,7 @@ from typing import NewType
 
 from icelane.core.clock import Instant
 from icelane.core.net import Path, SocketAddress
+from icelane.turn.peer_policy import Verdict
 
 BindId = NewType("BindId", int)
 
@@ -29,16 +30,16 @@ class ChannelRoute:
 
 @dataclass(frozen=True, slots=True)
 class PermissionRoute:
-    """Payload of Send indications of `client` goes out of `relay` to any port of `wire_host`, and back as Data.
+    """Payload of Send indications of `client` goes out of `relay` to `verdict.wire_host`, and back as Data.
 
-    `ports` narrows the ports of the peer where it is one of our own addresses, None means all. RFC 8656 section 9.
+    Every packet's port must pass `verdict.allows_port`, both ways; where it is `unrestricted`, all but port 0
+    do. RFC 8656 section 9.
     """
 
     client: Path
     relay: SocketAddress
     peer_host: str
-    wire_host: str
-    ports: range | None
+    verdict: Verdict
     expires_at: Instant
 
 

@@ -1,0 +1,330 @@
+"""The relay plane on asyncio: moves payload by the routes that the engine installed, and decides nothing.
+
+    client -> ChannelData or Send -> route -> relay socket -> peer
+    peer   -> relay socket -> route -> ChannelData or Data -> client
+
+One chain of plain calls for each packet: no task, no queue. What no route covers is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from icelane.aio.icmp import IcmpReport
+from icelane.aio.udp import RawAddress, UdpSocket, address_of
+from icelane.core.entropy import Entropy
+from icelane.core.net import AddressFamily, Path, SocketAddress
+from icelane.errors import MalformedError
+from icelane.turn.attributes import IcmpError
+from icelane.turn.routes import (
+    AssignRelayPort,
+    BindRelayPort,
+    ChannelRoute,
+    InstallChannelRoute,
+    InstallPermissionRoute,
+    PermissionRoute,
+    ReleaseRelayPort,
+    RemoveChannelRoute,
+    RemovePermissionRoute,
+)
+from icelane.turn.translation import build_data_indication, build_icmp_indication, parse_send_indication
+
+SendToClient = Callable[[bytes], object]
+"""Sends one message to a client, or drops it; never raises."""
+
+Admit = Callable[[int], bool]
+"""Whether so many bytes of payload are within the bandwidth limits now."""
+
+# The largest payload that fits into a UDP datagram behind a Data indication over IPv6; more cannot reach the client.
+MAX_PAYLOAD: Final = 65_535 - 8 - 40 - 48
+
+_CHANNEL_HEADER_SIZE: Final = 4
+_SEND_INDICATION: Final = b"\x00\x16"
+_TRANSACTION_ID_SIZE: Final = 12
+
+
+class RelayedClient:
+    """One client's routes and counters. A listener finds it by source address, then everything is at hand.
+
+    Counters are payload: packets and bytes each way, and packets dropped for any reason.
+    """
+
+    __slots__ = (
+        "_entropy",
+        "_padded",
+        "_send",
+        "admit",
+        "bytes_from_client",
+        "bytes_to_client",
+        "channels_by_number",
+        "dropped",
+        "packets_from_client",
+        "packets_to_client",
+        "path",
+        "permissions_by_host",
+        "relays",
+        "user_key",
+    )
+
+    def __init__(self, path: Path, user_key: str, send: SendToClient, admit: Admit | None, entropy: Entropy) -> None:
+        self.path = path
+        self.user_key = user_key
+        self.admit = admit
+        self.relays: dict[SocketAddress, RelaySocket] = {}
+        self.channels_by_number: dict[int, tuple[RelaySocket, RawAddress]] = {}
+        self.permissions_by_host: dict[str, tuple[RelaySocket, PermissionRoute]] = {}
+        self.packets_from_client = 0
+        self.bytes_from_client = 0
+        self.packets_to_client = 0
+        self.bytes_to_client = 0
+        self.dropped = 0
+        self._send = send
+        self._padded = path.transport.reliable
+        self._entropy = entropy
+
+    def relay_from_client(self, data: bytes) -> bool:
+        """Relay ChannelData or a Send indication; False for everything else, which is the engine's."""
+        if not data:
+            return True
+        if data[0] & 0xF0 == 0x40:
+            self._relay_channel_data(data)
+            return True
+        if data[:2] == _SEND_INDICATION:
+            self._relay_send(data)
+            return True
+        return False
+
+    def relay_channel_payload(self, header: bytes, payload: bytes) -> None:
+        """Pass a peer's payload to the client as ChannelData; `header` is the channel number as two bytes."""
+        size = len(payload)
+        if self.admit is not None and not self.admit(size):
+            self.dropped += 1
+            return
+        self.packets_to_client += 1
+        self.bytes_to_client += size
+        message = header + size.to_bytes(2, "big") + payload
+        # RFC 8656 section 12.5: padded on streams, not in datagrams.
+        self._send(message + bytes(-size & 3) if self._padded and size & 3 else message)
+
+    def relay_data(self, peer: SocketAddress, payload: bytes) -> None:
+        """Pass a peer's payload to the client as a Data indication."""
+        size = len(payload)
+        if size > MAX_PAYLOAD or (self.admit is not None and not self.admit(size)):
+            self.dropped += 1
+            return
+        self.packets_to_client += 1
+        self.bytes_to_client += size
+        self._send(build_data_indication(peer, payload, self._entropy.token(_TRANSACTION_ID_SIZE)))
+
+    def report_icmp(self, peer: SocketAddress, error: IcmpError) -> None:
+        """Tell the client that a packet to `peer` came back (RFC 8656 section 11.5)."""
+        self._send(build_icmp_indication(peer, error, self._entropy.token(_TRANSACTION_ID_SIZE)))
+
+    def _relay_channel_data(self, data: bytes) -> None:
+        size = len(data)
+        if size < _CHANNEL_HEADER_SIZE:
+            self.dropped += 1
+            return
+        channel = self.channels_by_number.get(data[0] << 8 | data[1])
+        length = data[2] << 8 | data[3]
+        end = _CHANNEL_HEADER_SIZE + length
+        if channel is None or end > size or (self.admit is not None and not self.admit(length)):
+            self.dropped += 1
+            return
+        self.packets_from_client += 1
+        self.bytes_from_client += length
+        relay, peer = channel
+        try:
+            relay.sendto(data[_CHANNEL_HEADER_SIZE:end], peer)
+        except OSError as error:
+            relay.count_failed_send(error)
+
+    def _relay_send(self, data: bytes) -> None:
+        try:
+            indication = parse_send_indication(data)
+        except MalformedError:
+            self.dropped += 1
+            return
+        permission = self.permissions_by_host.get(indication.peer.host)
+        size = len(indication.payload)
+        if (
+            permission is None
+            or not permission[1].verdict.allows_port(indication.peer.port)
+            or (self.admit is not None and not self.admit(size))
+        ):
+            self.dropped += 1
+            return
+        self.packets_from_client += 1
+        self.bytes_from_client += size
+        relay, route = permission
+        relay.send(indication.payload, (route.verdict.wire_host, indication.peer.port), indication.dont_fragment)
+
+
+class RelaySocket:
+    """One relayed transport address: a UDP socket and the peers that may speak to it."""
+
+    __slots__ = ("_channels_by_peer", "_client", "_permissions_by_wire_host", "_udp", "count_failed_send", "sendto")
+
+    def __init__(self, address: SocketAddress) -> None:
+        """Bind `address`; raises OSError when that cannot be."""
+        self._udp = UdpSocket.bind(address, self._on_datagram, fragment=True)
+        self._udp.watch_icmp(self._on_icmp)
+        self.sendto = self._udp.sendto
+        self.count_failed_send = self._udp.count_failed_send
+        self._client: RelayedClient | None = None
+        self._channels_by_peer: dict[RawAddress, bytes] = {}
+        self._permissions_by_wire_host: dict[str, PermissionRoute] = {}
+
+    @property
+    def client(self) -> RelayedClient | None:
+        """Whose it is; None while it waits for its reservation to be claimed."""
+        return self._client
+
+    def assign(self, client: RelayedClient) -> None:
+        """From now on it is `client`'s."""
+        self._client = client
+
+    def send(self, payload: bytes, peer: RawAddress, dont_fragment: bool) -> None:
+        """Send to a peer, with the DF bit when the client asked for it."""
+        if dont_fragment:
+            self._udp.send_whole(payload, peer)
+        else:
+            self._udp.send(payload, peer)
+
+    def add_channel(self, route: ChannelRoute) -> None:
+        """Payload from the peer goes out as ChannelData."""
+        self._channels_by_peer[raw_address(route.wire_peer)] = route.channel.to_bytes(2, "big")
+
+    def remove_channel(self, route: ChannelRoute) -> None:
+        """No more ChannelData for that peer."""
+        self._channels_by_peer.pop(raw_address(route.wire_peer), None)
+
+    def add_permission(self, route: PermissionRoute) -> None:
+        """Payload from any port of the peer that the verdict allows goes out as Data."""
+        self._permissions_by_wire_host[route.verdict.wire_host] = route
+
+    def remove_permission(self, route: PermissionRoute) -> None:
+        """Payload from the peer is dropped."""
+        self._permissions_by_wire_host.pop(route.verdict.wire_host, None)
+
+    def close(self) -> None:
+        """Free the port."""
+        self._udp.close()
+
+    def _on_datagram(self, data: bytes, source: RawAddress) -> None:
+        client = self._client
+        if client is None:
+            return
+        header = self._channels_by_peer.get(source)
+        if header is not None:
+            client.relay_channel_payload(header, data)
+            return
+        peer = self._permitted(address_of(source))
+        if peer is not None:
+            client.relay_data(peer, data)
+        else:
+            client.dropped += 1
+
+    def _on_icmp(self, report: IcmpReport) -> None:
+        peer = self._permitted(report.destination)
+        if self._client is not None and peer is not None:
+            self._client.report_icmp(peer, IcmpError(report.icmp_type, report.code, report.info))
+
+    def _permitted(self, source: SocketAddress) -> SocketAddress | None:
+        """The peer as its client names it, None when the client has no permission for it."""
+        route = self._permissions_by_wire_host.get(source.host)
+        if route is None or not route.verdict.allows_port(source.port):
+            return None
+        return SocketAddress(route.peer_host, source.port)
+
+
+class RelayPlane:
+    """Carries out the engine's commands on real sockets."""
+
+    def __init__(self, entropy: Entropy) -> None:
+        self._entropy = entropy
+        self._relays_by_address: dict[SocketAddress, RelaySocket] = {}
+        self._clients_by_path: dict[Path, RelayedClient] = {}
+
+    @property
+    def clients(self) -> dict[Path, RelayedClient]:
+        """The clients that hold a relayed address, by 5-tuple; not to be changed."""
+        return self._clients_by_path
+
+    def bind(self, command: BindRelayPort) -> bool:
+        """Bind the port, or both; False when either is taken by somebody else."""
+        addresses = [command.relay]
+        if command.and_next:
+            addresses.append(SocketAddress(command.relay.host, command.relay.port + 1))
+        bound: dict[SocketAddress, RelaySocket] = {}
+        try:
+            for address in addresses:
+                bound[address] = RelaySocket(address)
+        except OSError:
+            for relay in bound.values():
+                relay.close()
+            return False
+        self._relays_by_address.update(bound)
+        return True
+
+    def assign(self, command: AssignRelayPort, send: SendToClient, admit: Admit | None) -> RelayedClient:
+        """Give a bound port to its client, which is reached by `send`."""
+        client = self._clients_by_path.get(command.client)
+        if client is None:
+            client = RelayedClient(command.client, command.user_key, send, admit, self._entropy)
+            self._clients_by_path[command.client] = client
+        relay = self._relays_by_address[command.relay]
+        relay.assign(client)
+        client.relays[command.relay] = relay
+        return client
+
+    def release(self, command: ReleaseRelayPort) -> RelayedClient | None:
+        """Close a port; returns its client when that was its last one."""
+        relay = self._relays_by_address.pop(command.relay, None)
+        if relay is None:
+            return None
+        relay.close()
+        client = relay.client
+        if client is None:
+            return None
+        client.relays.pop(command.relay, None)
+        if client.relays:
+            return None
+        self._clients_by_path.pop(client.path, None)
+        return client
+
+    def route(
+        self,
+        command: InstallChannelRoute | RemoveChannelRoute | InstallPermissionRoute | RemovePermissionRoute,
+    ) -> None:
+        """Install or remove a route."""
+        relay = self._relays_by_address[command.route.relay]
+        client = self._clients_by_path[command.route.client]
+        match command:
+            case InstallChannelRoute(route):
+                client.channels_by_number[route.channel] = (relay, raw_address(route.wire_peer))
+                relay.add_channel(route)
+            case RemoveChannelRoute(route):
+                client.channels_by_number.pop(route.channel, None)
+                relay.remove_channel(route)
+            case InstallPermissionRoute(route):
+                client.permissions_by_host[route.peer_host] = (relay, route)
+                relay.add_permission(route)
+            case RemovePermissionRoute(route):
+                client.permissions_by_host.pop(route.peer_host, None)
+                relay.remove_permission(route)
+
+    def close(self) -> None:
+        """Close every port."""
+        for relay in self._relays_by_address.values():
+            relay.close()
+        self._relays_by_address.clear()
+        self._clients_by_path.clear()
+
+
+def raw_address(address: SocketAddress) -> RawAddress:
+    """`address` as `recvfrom` spells it, so that it can be a key: with flow and scope for IPv6."""
+    if address.family is AddressFamily.IPV6:
+        return (address.host, address.port, 0, 0)
+    return (address.host, address.port)

@@ -1,0 +1,214 @@
+"""The live allocations, and the one clock that ends them and what belongs to them.
+
+Every change of a permission or channel becomes a command to the plane here, and nowhere else; so what the plane relays
+by is always what this table holds.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from icelane.core.clock import Duration, Instant, TimerTable, later
+from icelane.core.net import AddressFamily, Path, SocketAddress
+from icelane.turn.allocation import Allocation, Channel, EndReason, Permission, Relay
+from icelane.turn.credentials import Credential
+from icelane.turn.peer_policy import PeerPolicy, Verdict
+from icelane.turn.routes import (
+    AssignRelayPort,
+    Command,
+    InstallChannelRoute,
+    InstallPermissionRoute,
+    RemoveChannelRoute,
+    RemovePermissionRoute,
+)
+
+CredentialEnd = Callable[[Credential, Instant], Instant | None]
+"""When a credential's end ends its allocation; None for never."""
+
+
+class _RelayExpiry(NamedTuple):
+    client: Path
+    family: AddressFamily
+
+
+class _PermissionExpiry(NamedTuple):
+    client: Path
+    peer_host: str
+
+
+class _ChannelExpiry(NamedTuple):
+    client: Path
+    number: int
+
+
+class _CredentialExpiry(NamedTuple):
+    client: Path
+    kind: None = None
+
+
+class AllocationTable:
+    """Allocations by client. `release` takes back a relayed address, `on_end` hears of every allocation's end."""
+
+    def __init__(
+        self,
+        *,
+        permission_lifetime: Duration,
+        channel_lifetime: Duration,
+        credential_end: CredentialEnd,
+        commands: deque[Command],
+        release: Callable[[SocketAddress], None],
+        on_end: Callable[[Allocation, EndReason], None],
+    ) -> None:
+        self._permission_lifetime = permission_lifetime
+        self._channel_lifetime = channel_lifetime
+        self._credential_end = credential_end
+        self._commands = commands
+        self._release = release
+        self._on_end = on_end
+        self._allocations_by_client: dict[Path, Allocation] = {}
+        self._timers: TimerTable[_RelayExpiry | _PermissionExpiry | _ChannelExpiry | _CredentialExpiry] = TimerTable()
+
+    def __len__(self) -> int:
+        return len(self._allocations_by_client)
+
+    def __iter__(self) -> Iterator[Allocation]:
+        return iter(self._allocations_by_client.values())
+
+    def get(self, client: Path) -> Allocation | None:
+        """The allocation of a client, or None."""
+        return self._allocations_by_client.get(client)
+
+    @property
+    def timers(self) -> int:
+        """How many deadlines are armed."""
+        return len(self._timers)
+
+    # Inputs
+
+    def handle_timeout(self, now: Instant) -> None:
+        """Expire what is due."""
+        while (timer := self._timers.pop_due(now)) is not None:
+            allocation = self._allocations_by_client[timer.client]
+            match timer:
+                case _RelayExpiry(_, family):
+                    self._end_relay(allocation, family, EndReason.EXPIRED)
+                case _PermissionExpiry(_, peer_host):
+                    self._remove_permission(allocation, allocation.permissions_by_host[peer_host])
+                case _ChannelExpiry(_, number):
+                    self._remove_channel(allocation, allocation.channels_by_number[number])
+                case _CredentialExpiry():
+                    if not self._watch_credential(allocation, now):
+                        self.end(allocation.client, EndReason.CREDENTIAL_EXPIRED)
+
+    # Commands
+
+    def add(self, allocation: Allocation, relays: Iterable[Relay], lifetime: Duration, now: Instant) -> None:
+        """A client has got its relayed addresses."""
+        self._allocations_by_client[allocation.client] = allocation
+        for relay in relays:
+            allocation.relays[relay.local.family] = relay
+            self._commands.append(AssignRelayPort(relay.local, allocation.client, allocation.user_key))
+            self._set_expiry(allocation, relay, later(now, lifetime))
+        self._watch_credential(allocation, now)
+
+    def refresh(self, allocation: Allocation, relays: Iterable[Relay], lifetime: Duration, now: Instant) -> None:
+        """Give these relayed addresses a new lifetime, or with 0 end them."""
+        for relay in list(relays):
+            if lifetime:
+                self._set_expiry(allocation, relay, later(now, lifetime))
+            else:
+                self._end_relay(allocation, relay.local.family, EndReason.REFRESHED_TO_ZERO)
+
+    def permit(self, allocation: Allocation, peer_host: str, relay: Relay, verdict: Verdict, now: Instant) -> None:
+        """Install or refresh a permission."""
+        expires_at = later(now, self._permission_lifetime)
+        permission = Permission(peer_host, relay, verdict, expires_at)
+        allocation.permissions_by_host[peer_host] = permission
+        self._timers.set(_PermissionExpiry(allocation.client, peer_host), expires_at)
+        self._commands.append(InstallPermissionRoute(permission.route(allocation.client)))
+
+    def bind_channel(
+        self, allocation: Allocation, number: int, peer: SocketAddress, relay: Relay, verdict: Verdict, now: Instant
+    ) -> None:
+        """Bind or refresh a channel, and the permission that comes with it (RFC 8656 section 12.2)."""
+        self.permit(allocation, peer.host, relay, verdict, now)
+        expires_at = later(now, self._channel_lifetime)
+        channel = Channel(number, peer, SocketAddress(verdict.wire_host, peer.port), relay, expires_at)
+        allocation.channels_by_number[number] = channel
+        allocation.channels_by_peer[peer] = channel
+        self._timers.set(_ChannelExpiry(allocation.client, number), expires_at)
+        self._commands.append(InstallChannelRoute(channel.route(allocation.client)))
+
+    def apply_policy(self, policy: PeerPolicy) -> None:
+        """End every channel and permission that `policy` refuses."""
+        for allocation in self._allocations_by_client.values():
+            for channel in list(allocation.channels_by_number.values()):
+                if not policy.check(channel.peer, channel.relay.local.family).allowed:
+                    self._remove_channel(allocation, channel)
+            for permission in list(allocation.permissions_by_host.values()):
+                verdict = policy.check_host(permission.peer_host, permission.relay.local.family)
+                if not verdict.allowed:
+                    self._remove_permission(allocation, permission)
+                elif verdict != permission.verdict:
+                    permission.verdict = verdict
+                    self._commands.append(InstallPermissionRoute(permission.route(allocation.client)))
+
+    def end(self, client: Path, reason: EndReason) -> None:
+        """End the allocation of a client, if it has one."""
+        allocation = self._allocations_by_client.get(client)
+        if allocation is not None:
+            for family in list(allocation.relays):
+                self._end_relay(allocation, family, reason)
+
+    # Outputs
+
+    def next_timeout(self) -> Instant | None:
+        """The earliest deadline."""
+        return self._timers.next()
+
+    # Privates
+
+    def _set_expiry(self, allocation: Allocation, relay: Relay, at: Instant) -> None:
+        relay.expires_at = at
+        self._timers.set(_RelayExpiry(allocation.client, relay.local.family), at)
+
+    def _watch_credential(self, allocation: Allocation, now: Instant) -> bool:
+        """Arm the timer of a credential whose end ends the allocation; False when it has come.
+
+        The calendar may have been set back since the timer was armed, so it is asked again.
+        """
+        end = self._credential_end(allocation.credential, now)
+        if end is None:
+            return True
+        if end <= now:
+            return False
+        self._timers.set(_CredentialExpiry(allocation.client), end)
+        return True
+
+    def _remove_permission(self, allocation: Allocation, permission: Permission) -> None:
+        del allocation.permissions_by_host[permission.peer_host]
+        self._timers.cancel(_PermissionExpiry(allocation.client, permission.peer_host))
+        self._commands.append(RemovePermissionRoute(permission.route(allocation.client)))
+
+    def _remove_channel(self, allocation: Allocation, channel: Channel) -> None:
+        del allocation.channels_by_number[channel.number]
+        del allocation.channels_by_peer[channel.peer]
+        self._timers.cancel(_ChannelExpiry(allocation.client, channel.number))
+        self._commands.append(RemoveChannelRoute(channel.route(allocation.client)))
+
+    def _end_relay(self, allocation: Allocation, family: AddressFamily, reason: EndReason) -> None:
+        """End one relayed address and what goes through it, and with the last one the allocation."""
+        relay = allocation.relays[family]
+        for channel in [c for c in allocation.channels_by_number.values() if c.relay is relay]:
+            self._remove_channel(allocation, channel)
+        for permission in [p for p in allocation.permissions_by_host.values() if p.relay is relay]:
+            self._remove_permission(allocation, permission)
+        self._timers.cancel(_RelayExpiry(allocation.client, family))
+        del allocation.relays[family]
+        self._release(relay.local)
+        if not allocation.relays:
+            del self._allocations_by_client[allocation.client]
+            self._timers.cancel(_CredentialExpiry(allocation.client))
+            self._on_end(allocation, reason)

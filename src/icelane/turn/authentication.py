@@ -1,0 +1,246 @@
+"""The server's half of the long-term credential mechanism (RFC 8489 section 9.2.4).
+
+The checks, in their order; the first that fails answers:
+
+    1. no MESSAGE-INTEGRITY of either kind                      401 with REALM, NONCE, PASSWORD-ALGORITHMS
+    2. integrity of an impossible size                          400
+    3. USERNAME (or USERHASH), REALM or NONCE missing           400
+    4. password algorithms altered, half present, not offered   400
+    5. wrong realm, unknown user, expired, wrong password       401
+    6. nonce stale, or issued to another address or by another  438
+
+Nothing is remembered of whoever fails: nonces are computed, not stored (`icelane.stun.nonce`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from icelane.core.clock import Duration, Instant, UnixSeconds, WallClock, later
+from icelane.core.net import Path
+from icelane.errors import IntegrityError, MalformedError
+from icelane.stun.attributes import (
+    MAX_TEXT,
+    MAX_USERNAME,
+    AttributeType,
+    PasswordAlgorithm,
+    encode_password_algorithms,
+    encode_text,
+    parse_password_algorithm,
+    parse_text,
+)
+from icelane.stun.integrity import has_well_formed_integrity, verify_integrity, verify_integrity_sha256
+from icelane.stun.message import Message, MessageBuilder
+from icelane.stun.nonce import NonceFactory, NonceVerdict, SecurityFeature
+from icelane.turn.credentials import Credential, CredentialStore
+from icelane.turn.refusal import Refusal
+from icelane.turn.throttle import FailureThrottle
+
+# SHA-256 first: RFC 8489 section 9.2.5 lets the client take the first it knows.
+_ALGORITHMS: Final = encode_password_algorithms([(PasswordAlgorithm.SHA256, b""), (PasswordAlgorithm.MD5, b"")])
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Identity:
+    """Who a request proved to come from, and how its answer is protected.
+
+    `credential` holds no keys but those that stay right for this user whatever becomes of the configuration; an
+    allocation keeps it. `kid` names the secret that was used, "" for a static user.
+    """
+
+    credential: Credential
+    kid: str
+    key: bytes
+    sha256: bool
+
+    @property
+    def username(self) -> str:
+        return self.credential.username
+
+    @property
+    def user_key(self) -> str:
+        return self.credential.user_key
+
+    def protect(self, response: MessageBuilder) -> None:
+        """Append the integrity that the request asked for by its own."""
+        if self.sha256:
+            response.add_integrity_sha256(self.key)
+        else:
+            response.add_integrity_sha1(self.key)
+
+
+class Authenticator:
+    """Says who sent a request, or raises the Refusal that it deserves.
+
+    `strict_expiry` refuses an ephemeral credential after its time on every request, not only on those that begin
+    something.
+    """
+
+    def __init__(
+        self,
+        *,
+        realm: str,
+        credentials: CredentialStore,
+        wall_clock: WallClock,
+        nonce_key: bytes,
+        nonce_lifetime: Duration,
+        strict_expiry: bool,
+        throttle: FailureThrottle,
+    ) -> None:
+        self._realm = realm
+        self._credentials = credentials
+        self._wall_clock = wall_clock
+        self._anonymity = credentials.supports_userhash
+        self._nonces = NonceFactory(nonce_key, _features(self._anonymity), nonce_lifetime)
+        self._strict_expiry = strict_expiry
+        self._throttle = throttle
+
+    def authenticate(self, message: Message, path: Path, known: Credential | None, now: Instant) -> Identity:
+        """The sender's identity; raises Refusal.
+
+        `known` is the credential that the allocation of `path` was made with: a request of the same user is judged by
+        it, so that neither the expiry of a credential nor the rotation of its secret breaks a Refresh.
+        """
+        claim = self._claim(message)
+        unix_time = self._wall_clock.unix_time(now)
+        nonce_verdict = self._nonces.verify(claim.nonce, path.remote, unix_time)
+        if claim.realm != self._realm:
+            raise Refusal(401, "wrong-realm", challenge=True)
+        credential = self._credential(claim, known, unix_time)
+        if credential is not known and not self._throttle.admits(path.remote.host, credential.user_key, now):
+            raise Refusal(401, "throttled", silent=True)
+        identity = _prove(message, credential, claim)
+        if identity is None:
+            # Only a sender that can receive at its address is counted: a forged source must not lock anybody out.
+            if nonce_verdict is NonceVerdict.VALID:
+                self._throttle.failed(path.remote.host, credential.user_key, now)
+            raise Refusal(401, "wrong-password", challenge=True)
+        if nonce_verdict is not NonceVerdict.VALID:
+            raise Refusal(438, f"nonce-{nonce_verdict.value}", challenge=True)
+        return identity
+
+    def add_challenge(self, response: MessageBuilder, path: Path, now: Instant) -> None:
+        """Append what a client needs to try again."""
+        response.add(AttributeType.REALM, encode_text(self._realm))
+        nonce = self._nonces.issue(path.remote, self._wall_clock.unix_time(now))
+        response.add(AttributeType.NONCE, encode_text(nonce))
+        response.add(AttributeType.PASSWORD_ALGORITHMS, _ALGORITHMS)
+
+    def holds_valid_nonce(self, message: Message, path: Path, now: Instant) -> bool:
+        """Whether the request proves by its nonce that its sender receives at its address."""
+        nonce = message.get(AttributeType.NONCE)
+        if nonce is None:
+            return False
+        unix_time = self._wall_clock.unix_time(now)
+        return self._nonces.verify(nonce.decode("utf-8", "replace"), path.remote, unix_time) is NonceVerdict.VALID
+
+    def strict_end(self, credential: Credential, now: Instant) -> Instant | None:
+        """When the end of `credential` ends what was made with it; None for never."""
+        if credential.valid_until is None or not self._strict_expiry:
+            return None
+        return later(now, max(0.0, credential.valid_until - self._wall_clock.unix_time(now)))
+
+    def _claim(self, message: Message) -> _Claim:
+        if message.integrity_offset is None and message.integrity_sha256_offset is None:
+            raise Refusal(401, "no-credentials", challenge=True)
+        if not has_well_formed_integrity(message):
+            raise Refusal(400, "integrity-malformed")
+        username = self._username(message)
+        realm = _text(message, AttributeType.REALM)
+        nonce = _text(message, AttributeType.NONCE)
+        if realm is None or nonce is None:
+            raise Refusal(400, "credentials-incomplete")
+        algorithm = _algorithm(message)
+        sha256 = algorithm is not None or message.integrity_offset is None
+        if sha256 and message.integrity_sha256_offset is None:
+            raise Refusal(400, "integrity-too-weak")
+        return _Claim(username, realm, nonce, algorithm or PasswordAlgorithm.MD5, sha256)
+
+    def _username(self, message: Message) -> str | None:
+        """The name in USERNAME, or the one behind USERHASH; None when nobody has that hash."""
+        username = _text(message, AttributeType.USERNAME, MAX_USERNAME)
+        if username is not None:
+            return username
+        hashed = message.get(AttributeType.USERHASH)
+        if hashed is None:
+            raise Refusal(400, "credentials-incomplete")
+        # One look-up, or none at all: a hash of an ephemeral name cannot be turned back, so no scan is ever made.
+        return self._credentials.name_of(hashed, self._realm) if self._anonymity else None
+
+    def _credential(self, claim: _Claim, known: Credential | None, unix_time: UnixSeconds) -> Credential:
+        if claim.username is None:
+            raise Refusal(401, "unknown-userhash", challenge=True)
+        if known is not None and known.username == claim.username:
+            if self._strict_expiry and known.expired(unix_time):
+                raise Refusal(401, "expired", challenge=True)
+            return known
+        found = self._credentials.find(claim.username, self._realm, unix_time)
+        if not isinstance(found, Credential):
+            raise Refusal(401, found.reason.value, challenge=True)
+        return found
+
+
+def _features(anonymity: bool) -> SecurityFeature:
+    features = SecurityFeature.PASSWORD_ALGORITHMS
+    return features | SecurityFeature.USERNAME_ANONYMITY if anonymity else features
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Claim:
+    """What a request says about its sender, before it is believed. `username` is None for a hash that nobody has."""
+
+    username: str | None
+    realm: str
+    nonce: str
+    algorithm: PasswordAlgorithm
+    sha256: bool
+
+
+def _algorithm(message: Message) -> PasswordAlgorithm | None:
+    """The algorithm that the client chose from our list; None for a client that knows nothing of the choice."""
+    offered = message.get(AttributeType.PASSWORD_ALGORITHMS)
+    chosen = message.get(AttributeType.PASSWORD_ALGORITHM)
+    if offered is None and chosen is None:
+        return None
+    # RFC 8489 section 9.2.4: the client repeats our list, so that nobody on the way can have shortened it.
+    if offered != _ALGORITHMS or chosen is None:
+        raise Refusal(400, "algorithms-altered")
+    try:
+        number, parameters = parse_password_algorithm(chosen)
+        algorithm = PasswordAlgorithm(number)
+    except ValueError:
+        raise Refusal(400, "algorithm-not-offered") from None
+    if parameters:
+        raise Refusal(400, "algorithm-not-offered")
+    return algorithm
+
+
+def _prove(message: Message, credential: Credential, claim: _Claim) -> Identity | None:
+    """The identity whose key the request was made with; several are tried while secrets are being rotated."""
+    verify = verify_integrity_sha256 if claim.sha256 else verify_integrity
+    for candidate in credential.keys(claim.algorithm):
+        try:
+            verify(message, candidate.key)
+        except IntegrityError:
+            continue
+        return Identity(credential.narrowed_to(candidate.kid), candidate.kid or "", candidate.key, claim.sha256)
+    return None
+
+
+def claimed_username(message: Message) -> str:
+    """What the request says in USERNAME, for logs; "" when it says nothing readable."""
+    try:
+        return parse_text(message.get(AttributeType.USERNAME) or b"", MAX_USERNAME)
+    except MalformedError:
+        return ""
+
+
+def _text(message: Message, attribute_type: AttributeType, limit: int = MAX_TEXT) -> str | None:
+    value = message.get(attribute_type)
+    if value is None:
+        return None
+    try:
+        return parse_text(value, limit)
+    except MalformedError:
+        raise Refusal(400, "attribute-malformed") from None

@@ -1,0 +1,210 @@
+"""How an Allocate request gets its relayed addresses (RFC 8656 section 7.2, steps 6 to 10).
+
+A port is chosen, the plane is told to bind it, and says whether it could; another program may hold it, so a few more
+are tried. A request that asks for both families goes through this twice. A claimed reservation is bound already.
+
+    begin -> BindRelayPort -> handle_bound  -> ... -> Acquired
+                           -> handle_failed -> BindRelayPort on another port
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
+
+from icelane.core.clock import Duration, Instant, TimerTable, later
+from icelane.core.net import AddressFamily, Path, SocketAddress
+from icelane.turn.refusal import Refusal
+from icelane.turn.relay_ports import RelayPorts
+from icelane.turn.request import AllocateRequest
+from icelane.turn.routes import BindId, BindRelayPort, Command, ReleaseRelayPort
+
+# More refusals in a row than this mean that something else is wrong than a port in use.
+MAX_BIND_ATTEMPTS: Final = 16
+
+
+@dataclass(slots=True, kw_only=True)
+class Acquired:
+    """What a request got. No `relays` means that it failed, and that nothing is held.
+
+    `reservation_token` stands for the port after the first relay; `additional_error` is the code of section 7.2 step 8
+    when the second family was wanted and could not be had.
+    """
+
+    client: Path
+    relays: list[SocketAddress] = field(default_factory=list)
+    reservation_token: bytes | None = None
+    additional_error: int = 0
+
+
+@dataclass(slots=True)
+class _Acquisition:
+    """One request on its way: `wanted` families are still to come, `bind` is the plane's to answer."""
+
+    result: Acquired
+    wanted: deque[AddressFamily]
+    even_port: bool
+    reserve_next: bool
+    attempts: int = 0
+    bind: BindRelayPort | None = None
+
+
+class RelayAcquisition:
+    """Takes relay ports for clients and gives them back. Commands for the plane are appended to `commands`."""
+
+    def __init__(self, ports: RelayPorts, reservation_lifetime: Duration, commands: deque[Command]) -> None:
+        self._ports = ports
+        self._reservation_lifetime = reservation_lifetime
+        self._commands = commands
+        self._running_by_client: dict[Path, _Acquisition] = {}
+        self._running_by_bind: dict[BindId, _Acquisition] = {}
+        self._finished: deque[Acquired] = deque()
+        self._reservations: TimerTable[bytes] = TimerTable()
+        self._last_bind = 0
+
+    def __contains__(self, client: Path) -> bool:
+        return client in self._running_by_client
+
+    @property
+    def idle(self) -> bool:
+        """Whether no port is in use and nothing is on its way."""
+        return not (self._running_by_client or self._running_by_bind or len(self._reservations) or self._ports.in_use)
+
+    # Inputs
+
+    def handle_bound(self, bind_id: BindId, now: Instant) -> None:
+        """The plane has bound what it was told to."""
+        running = self._running_by_bind.pop(bind_id, None)
+        if running is None or running.bind is None:
+            return
+        bind, running.bind = running.bind, None
+        running.wanted.popleft()
+        running.attempts = 0
+        running.result.relays.append(bind.relay)
+        if bind.and_next:
+            reservation = self._ports.reserve(_next_port(bind.relay))
+            running.result.reservation_token = reservation.token
+            self._reservations.set(reservation.token, later(now, self._reservation_lifetime))
+        self._continue(running)
+
+    def handle_failed(self, bind_id: BindId) -> None:
+        """The plane could not bind what it was told to."""
+        running = self._running_by_bind.pop(bind_id, None)
+        if running is None or running.bind is None:
+            return
+        bind, running.bind = running.bind, None
+        self._ports.give_back(bind.relay, and_next=bind.and_next)
+        running.attempts += 1
+        self._continue(running)
+
+    def handle_timeout(self, now: Instant) -> None:
+        """Give back reserved ports that nobody claimed in time."""
+        while (token := self._reservations.pop_due(now)) is not None:
+            self._drop_reservation(token)
+
+    # Commands
+
+    def begin(self, client: Path, request: AllocateRequest) -> None:
+        """Start to acquire what `request` asks for; raises Refusal when it is clear at once that it cannot be had."""
+        running = _Acquisition(Acquired(client=client), deque(), request.even_port, request.reserve_next)
+        if request.reservation_token is not None:
+            running.result.relays.append(self._claim(request.reservation_token))
+        elif request.family not in self._ports.families:
+            raise Refusal(440, "family-not-relayed")
+        else:
+            running.wanted.append(request.family)
+        if request.additional and AddressFamily.IPV6 in self._ports.families:
+            running.wanted.append(AddressFamily.IPV6)
+        elif request.additional:
+            running.result.additional_error = 440
+        self._running_by_client[client] = running
+        self._continue(running)
+
+    def cancel(self, client: Path) -> None:
+        """The client is gone: give back what it was about to get."""
+        running = self._running_by_client.pop(client, None)
+        if running is None:
+            return
+        if running.bind is not None:
+            # The plane may have bound it already; to release a port that it does not know is harmless.
+            del self._running_by_bind[running.bind.bind_id]
+            self.release(running.bind.relay)
+            if running.bind.and_next:
+                self.release(_next_port(running.bind.relay))
+        self._give_up(running.result)
+
+    def release(self, relay: SocketAddress) -> None:
+        """A relayed address is not needed any more."""
+        self._ports.give_back(relay)
+        self._commands.append(ReleaseRelayPort(relay))
+
+    def close(self) -> None:
+        """Give back everything that no allocation holds."""
+        for client in list(self._running_by_client):
+            self.cancel(client)
+        for reservation in self._ports.drop_reservations():
+            self._commands.append(ReleaseRelayPort(reservation.relay))
+        self._reservations.clear()
+
+    # Outputs
+
+    def poll_finished(self) -> Acquired | None:
+        """The next request that has got what it wanted, or failed."""
+        return self._finished.popleft() if self._finished else None
+
+    def next_timeout(self) -> Instant | None:
+        """When the next reservation runs out."""
+        return self._reservations.next()
+
+    # Privates
+
+    def _continue(self, running: _Acquisition) -> None:
+        """Ask for the next port that is still wanted; finish when there is none, or none is to be had."""
+        result = running.result
+        if running.wanted:
+            and_next = running.reserve_next and not result.relays
+            relay = None
+            if running.attempts < MAX_BIND_ATTEMPTS:
+                relay = self._ports.take(running.wanted[0], even=running.even_port, and_next=and_next)
+            if relay is not None:
+                self._bind(running, relay, and_next)
+                return
+            # The first family is needed, the second one is a wish.
+            if result.relays:
+                result.additional_error = 508
+            else:
+                self._give_up(result)
+        del self._running_by_client[result.client]
+        self._finished.append(result)
+
+    def _bind(self, running: _Acquisition, relay: SocketAddress, and_next: bool) -> None:
+        self._last_bind += 1
+        running.bind = BindRelayPort(BindId(self._last_bind), relay, and_next)
+        self._running_by_bind[running.bind.bind_id] = running
+        self._commands.append(running.bind)
+
+    def _claim(self, token: bytes) -> SocketAddress:
+        reservation = self._ports.claim(token)
+        if reservation is None:
+            raise Refusal(508, "reservation-unknown")
+        self._reservations.cancel(token)
+        return reservation.relay
+
+    def _give_up(self, result: Acquired) -> None:
+        for relay in result.relays:
+            self.release(relay)
+        result.relays.clear()
+        if result.reservation_token is not None:
+            self._reservations.cancel(result.reservation_token)
+            self._drop_reservation(result.reservation_token)
+            result.reservation_token = None
+
+    def _drop_reservation(self, token: bytes) -> None:
+        reservation = self._ports.claim(token)
+        if reservation is not None:
+            self.release(reservation.relay)
+
+
+def _next_port(relay: SocketAddress) -> SocketAddress:
+    return SocketAddress(relay.host, relay.port + 1)

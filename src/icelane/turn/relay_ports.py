@@ -1,0 +1,105 @@
+"""Which relay port comes next: the pools of every relay address, and the ports that wait for their token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from icelane.core.entropy import Entropy
+from icelane.core.net import AddressFamily, SocketAddress, canonical_host, family_of
+from icelane.turn.attributes import RESERVATION_TOKEN_SIZE
+from icelane.turn.port_pool import PortPool
+
+# Reserved ports wait 30 s for their owner; a client that reserves and never claims must not empty the range.
+MAX_RESERVATIONS: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A bound relay port that the holder of `token` may claim (RFC 8656 section 7.2, EVEN-PORT with R)."""
+
+    token: bytes
+    relay: SocketAddress
+
+
+class RelayPorts:
+    """Hands out relayed transport addresses and takes them back.
+
+    Where several addresses of a family are given, they are used in turn. `external_addresses` maps a local relay
+    host to the host that clients and peers are told.
+    """
+
+    def __init__(
+        self,
+        hosts: Iterable[str],
+        ports: range,
+        external_addresses: Mapping[str, str],
+        *,
+        entropy: Entropy,
+    ) -> None:
+        self._entropy = entropy
+        self._pools = {canonical_host(host): PortPool(ports, entropy) for host in hosts}
+        self._hosts_by_family: dict[AddressFamily, list[str]] = {}
+        for host in self._pools:
+            self._hosts_by_family.setdefault(family_of(host), []).append(host)
+        self._external = {
+            canonical_host(local): canonical_host(external) for local, external in external_addresses.items()
+        }
+        self._reservations_by_token: dict[bytes, Reservation] = {}
+
+    @property
+    def families(self) -> Iterable[AddressFamily]:
+        """The address families that can be relayed."""
+        return self._hosts_by_family.keys()
+
+    @property
+    def in_use(self) -> int:
+        """How many ports are taken, reserved ones included."""
+        return sum(pool.in_use for pool in self._pools.values())
+
+    def external(self, relay: SocketAddress) -> SocketAddress:
+        """What the outside calls a local relayed address."""
+        return SocketAddress(self._external.get(relay.host, relay.host), relay.port)
+
+    def take(self, family: AddressFamily, *, even: bool, and_next: bool) -> SocketAddress | None:
+        """A free relayed address; with `even` its port is even, with `and_next` the following port is taken too.
+
+        None when no address of the family has such a port left, or too many reservations wait.
+        """
+        if and_next and len(self._reservations_by_token) >= MAX_RESERVATIONS:
+            return None
+        hosts = self._hosts_by_family[family]
+        for _ in range(len(hosts)):
+            host = hosts.pop(0)
+            hosts.append(host)
+            pool = self._pools[host]
+            port = pool.take_pair() if and_next else pool.take_even() if even else pool.take()
+            if port is not None:
+                return SocketAddress(host, port)
+        return None
+
+    def give_back(self, relay: SocketAddress, *, and_next: bool = False) -> None:
+        """The address is free again, with `and_next` the one after it too."""
+        pool = self._pools[relay.host]
+        pool.release(relay.port)
+        if and_next:
+            pool.release(relay.port + 1)
+
+    def reserve(self, relay: SocketAddress) -> Reservation:
+        """Keep a taken and bound address for whoever shows the token."""
+        reservation = Reservation(self._entropy.token(RESERVATION_TOKEN_SIZE), relay)
+        self._reservations_by_token[reservation.token] = reservation
+        return reservation
+
+    def claim(self, token: bytes) -> Reservation | None:
+        """The reservation of that token, which is good for one claim; None when there is none."""
+        return self._reservations_by_token.pop(token, None)
+
+    def drop_reservations(self) -> list[Reservation]:
+        """Give back every reserved address; returns what was reserved."""
+        dropped = list(self._reservations_by_token.values())
+        self._reservations_by_token.clear()
+        for reservation in dropped:
+            self.give_back(reservation.relay)
+        return dropped

@@ -1,0 +1,166 @@
+"""Requests as complete values: what a client asks for, or the Refusal it gets for asking wrongly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from icelane.core.net import AddressFamily, SocketAddress
+from icelane.errors import MalformedError
+from icelane.stun.attributes import AttributeType, parse_flag, parse_uint32, parse_xor_address
+from icelane.stun.message import Message, Method
+from icelane.turn.attributes import (
+    CHANNEL_MAX,
+    CHANNEL_MIN,
+    PROTOCOL_UDP,
+    parse_address_family,
+    parse_channel_number,
+    parse_even_port,
+    parse_requested_transport,
+    parse_reservation_token,
+)
+from icelane.turn.refusal import Refusal
+
+T = TypeVar("T")
+
+_CREDENTIALS: Final = frozenset(
+    {
+        AttributeType.USERNAME,
+        AttributeType.USERHASH,
+        AttributeType.REALM,
+        AttributeType.NONCE,
+        AttributeType.MESSAGE_INTEGRITY,
+        AttributeType.MESSAGE_INTEGRITY_SHA256,
+        AttributeType.PASSWORD_ALGORITHM,
+    }
+)
+_ALLOCATE: Final = _CREDENTIALS | {
+    AttributeType.REQUESTED_TRANSPORT,
+    AttributeType.REQUESTED_ADDRESS_FAMILY,
+    AttributeType.LIFETIME,
+    AttributeType.EVEN_PORT,
+    AttributeType.RESERVATION_TOKEN,
+}
+
+KNOWN: Final = {
+    Method.BINDING: _CREDENTIALS,
+    Method.REFRESH: _CREDENTIALS | {AttributeType.LIFETIME, AttributeType.REQUESTED_ADDRESS_FAMILY},
+    Method.CREATE_PERMISSION: _CREDENTIALS | {AttributeType.XOR_PEER_ADDRESS},
+    Method.CHANNEL_BIND: _CREDENTIALS | {AttributeType.XOR_PEER_ADDRESS, AttributeType.CHANNEL_NUMBER},
+}
+"""The comprehension-required attributes that each method understands; Allocate depends on the plane, see `known_in`."""
+
+
+def known_in(method: int, dont_fragment: bool) -> frozenset[int]:
+    """The comprehension-required attributes that a request of `method` may carry.
+
+    RFC 8656 section 7.2: a server that cannot set the DF bit treats DONT-FRAGMENT as unknown.
+    """
+    if method == Method.ALLOCATE:
+        return _ALLOCATE | {AttributeType.DONT_FRAGMENT} if dont_fragment else _ALLOCATE
+    return KNOWN.get(Method(method), _CREDENTIALS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllocateRequest:
+    """`family` is that of the first relayed address; `additional` asks for an IPv6 one beside an IPv4 one."""
+
+    family: AddressFamily = AddressFamily.IPV4
+    additional: bool = False
+    lifetime: int | None = None
+    even_port: bool = False
+    reserve_next: bool = False
+    reservation_token: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshRequest:
+    """`lifetime` in seconds, None for the default; `family` is a number from the wire, None for both."""
+
+    lifetime: int | None
+    family: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelBindRequest:
+    """A channel in the legal range, and whom it is for."""
+
+    channel: int
+    peer: SocketAddress
+
+
+def parse_allocate(message: Message) -> AllocateRequest:
+    """RFC 8656 section 7.2, steps 3 to 8. Raises Refusal."""
+    _check_transport(message)
+    token = _optional(message, AttributeType.RESERVATION_TOKEN, parse_reservation_token)
+    even_port = _optional(message, AttributeType.EVEN_PORT, parse_even_port)
+    family = _optional(message, AttributeType.REQUESTED_ADDRESS_FAMILY, parse_address_family)
+    additional = _optional(message, AttributeType.ADDITIONAL_ADDRESS_FAMILY, parse_address_family)
+    _optional(message, AttributeType.DONT_FRAGMENT, parse_flag)
+    if token is not None and (even_port is not None or family is not None or additional is not None):
+        raise Refusal(400, "reservation-token-combined")
+    if family is not None and additional is not None:
+        raise Refusal(400, "both-address-families")
+    if additional is not None and (additional != AddressFamily.IPV6 or even_port):
+        raise Refusal(400, "bad-additional-family")
+    if family is not None and family not in (AddressFamily.IPV4, AddressFamily.IPV6):
+        raise Refusal(440, "unknown-family")
+    return AllocateRequest(
+        family=AddressFamily(family) if family is not None else AddressFamily.IPV4,
+        additional=additional is not None,
+        lifetime=_optional(message, AttributeType.LIFETIME, parse_uint32),
+        even_port=even_port is not None,
+        reserve_next=bool(even_port),
+        reservation_token=token,
+    )
+
+
+def parse_refresh(message: Message) -> RefreshRequest:
+    """RFC 8656 section 8.2. Raises Refusal."""
+    return RefreshRequest(
+        _optional(message, AttributeType.LIFETIME, parse_uint32),
+        _optional(message, AttributeType.REQUESTED_ADDRESS_FAMILY, parse_address_family),
+    )
+
+
+def parse_create_permission(message: Message) -> list[SocketAddress]:
+    """RFC 8656 section 10.2: one peer or more. Raises Refusal."""
+    values = message.get_all(AttributeType.XOR_PEER_ADDRESS)
+    if not values:
+        raise Refusal(400, "peer-address-missing")
+    try:
+        return [parse_xor_address(value, message.transaction_id) for value in values]
+    except MalformedError:
+        raise Refusal(400, "attribute-malformed") from None
+
+
+def parse_channel_bind(message: Message) -> ChannelBindRequest:
+    """RFC 8656 section 12.2. Raises Refusal."""
+    channel = _optional(message, AttributeType.CHANNEL_NUMBER, parse_channel_number)
+    peer = _optional(
+        message, AttributeType.XOR_PEER_ADDRESS, lambda value: parse_xor_address(value, message.transaction_id)
+    )
+    if channel is None or peer is None:
+        raise Refusal(400, "channel-or-peer-missing")
+    if not CHANNEL_MIN <= channel <= CHANNEL_MAX:
+        raise Refusal(400, "channel-out-of-range")
+    return ChannelBindRequest(channel, peer)
+
+
+def _check_transport(message: Message) -> None:
+    transport = _optional(message, AttributeType.REQUESTED_TRANSPORT, parse_requested_transport)
+    if transport is None:
+        raise Refusal(400, "transport-missing")
+    if transport != PROTOCOL_UDP:
+        raise Refusal(442, "transport-unsupported")
+
+
+def _optional(message: Message, attribute_type: AttributeType, parse: Callable[[bytes], T]) -> T | None:
+    value = message.get(attribute_type)
+    if value is None:
+        return None
+    try:
+        return parse(value)
+    except MalformedError:
+        raise Refusal(400, "attribute-malformed") from None

@@ -1,0 +1,499 @@
+"""The TURN server engine (RFC 8656): decides about requests, never touches payload.
+
+A request goes through these hands, in this order:
+
+    1. parse            malformed, FINGERPRINT wrong, indication, unknown method: dropped in silence
+    2. Binding          answered at once, without state
+    3. authentication   401, 438, 400, 441                                      (icelane.turn.authentication)
+    4. attributes       420 for what must be understood and is not
+    5. the method       Allocate, Refresh, CreatePermission, ChannelBind        (icelane.turn.request reads them)
+    6. effects          commands to the plane, then the response
+
+Nothing is remembered of a client before step 3 succeeded. An Allocate waits for the plane to bind its relay ports; any
+other request is answered in the call that brought it. What is remembered afterwards is in two places: requests that
+wait for ports in `relay_acquisition`, allocations in `allocation_table`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from icelane.core.clock import Instant, WallClock
+from icelane.core.engine import Transmit
+from icelane.core.entropy import Entropy
+from icelane.core.net import AddressFamily, Path, SocketAddress
+from icelane.errors import IntegrityError, MalformedError
+from icelane.stun.attributes import (
+    REASONS,
+    AttributeType,
+    encode_error_code,
+    encode_uint32,
+    encode_unknown_attributes,
+    encode_xor_address,
+)
+from icelane.stun.integrity import verify_fingerprint
+from icelane.stun.message import Message, MessageBuilder, MessageClass, Method, parse_message
+from icelane.turn.allocation import (
+    MAX_CHANNELS,
+    MAX_PERMISSIONS,
+    Allocation,
+    AllocationCreated,
+    AllocationEnded,
+    EndReason,
+    Relay,
+)
+from icelane.turn.allocation_table import AllocationTable
+from icelane.turn.attributes import encode_address_error_code
+from icelane.turn.authentication import Authenticator, Identity, claimed_username
+from icelane.turn.credentials import CredentialStore
+from icelane.turn.limiter import Allowance, SourceLimiter
+from icelane.turn.peer_policy import PeerPolicy, Verdict
+from icelane.turn.quota import AllocationQuota, QuotaRefusal, QuotaSlot
+from icelane.turn.refusal import Refusal, RequestRefused
+from icelane.turn.relay_acquisition import Acquired, RelayAcquisition
+from icelane.turn.relay_ports import RelayPorts
+from icelane.turn.request import (
+    AllocateRequest,
+    known_in,
+    parse_allocate,
+    parse_channel_bind,
+    parse_create_permission,
+    parse_refresh,
+)
+from icelane.turn.routes import BindId, Command
+from icelane.turn.server_config import TurnServerConfig
+from icelane.turn.throttle import FailureThrottle
+
+# TQ-4: a challenge is at most five times its request; every other answer to a stranger, Binding aside, is no longer.
+_CHALLENGE_AMPLIFICATION: Final = 5
+_FINGERPRINT_SIZE: Final = 8
+
+Event = AllocationCreated | AllocationEnded | RequestRefused
+
+
+@dataclass(frozen=True, slots=True)
+class _PendingAllocate:
+    """An Allocate request that is authenticated and counted against the quotas, and waits for its relay ports."""
+
+    message: Message
+    request: AllocateRequest
+    identity: Identity
+    slot: QuotaSlot
+
+
+class TurnServer:
+    """Sans-IO TURN server. See `icelane.turn` for the driving loop.
+
+    `credentials` answers who a username is, `wall_clock` what time it is for credentials and nonces, `nonce_key` (32
+    bytes) lets several servers accept each other's nonces.
+    """
+
+    def __init__(
+        self,
+        config: TurnServerConfig,
+        *,
+        credentials: CredentialStore,
+        entropy: Entropy,
+        wall_clock: WallClock,
+        nonce_key: bytes | None = None,
+    ) -> None:
+        self._config = config
+        self._policy = config.policy
+        self._authenticator = Authenticator(
+            realm=config.realm,
+            credentials=credentials,
+            wall_clock=wall_clock,
+            nonce_key=nonce_key or entropy.token(32),
+            nonce_lifetime=config.nonce_lifetime,
+            strict_expiry=config.strict_expiry,
+            throttle=FailureThrottle(entropy),
+        )
+        self._limiter = SourceLimiter(entropy, rate=config.unauthenticated_replies_per_second)
+        self._quota = AllocationQuota(per_user=config.allocations_per_user, total=config.allocations_total)
+        self._relay_ports = RelayPorts(
+            config.relay_addresses, config.relay_ports, config.external_addresses, entropy=entropy
+        )
+        self._transmits: deque[Transmit] = deque()
+        self._commands: deque[Command] = deque()
+        self._events: deque[Event] = deque()
+        self._pending_by_client: dict[Path, _PendingAllocate] = {}
+        self._acquisition = RelayAcquisition(self._relay_ports, config.reservation_lifetime, self._commands)
+        self._table = AllocationTable(
+            permission_lifetime=config.permission_lifetime,
+            channel_lifetime=config.channel_lifetime,
+            credential_end=self._authenticator.strict_end,
+            commands=self._commands,
+            release=self._acquisition.release,
+            on_end=self._ended,
+        )
+
+    # Inputs
+
+    def handle_datagram(self, data: bytes, path: Path, now: Instant) -> None:
+        """A datagram, or a framed message of a stream, that no route covered. `path.remote` is the client."""
+        try:
+            message = parse_message(data)
+            if message.fingerprint_offset is not None:
+                verify_fingerprint(message)
+        except (MalformedError, IntegrityError):
+            return
+        if message.message_class is not MessageClass.REQUEST:
+            return  # Send indications without a route, and answers to nothing we asked
+        if message.method == Method.BINDING:
+            self._handle_binding(message, path)
+            return
+        handler = _HANDLERS.get(message.method)
+        if handler is not None:
+            self._handle_request(message, path, now, handler)
+
+    def handle_closed(self, path: Path, now: Instant) -> None:
+        """The stream of `path` is gone; its allocation goes with it."""
+        del now
+        self._cancel(path)
+        self._table.end(path, EndReason.CONNECTION_CLOSED)
+
+    def handle_relay_bound(self, bind_id: BindId, now: Instant) -> None:
+        """The plane carried out `BindRelayPort`."""
+        self._acquisition.handle_bound(bind_id, now)
+        self._finish_allocates(now)
+
+    def handle_relay_failed(self, bind_id: BindId, now: Instant) -> None:
+        """The plane could not carry out `BindRelayPort`; another port is tried."""
+        self._acquisition.handle_failed(bind_id)
+        self._finish_allocates(now)
+
+    def handle_timeout(self, now: Instant) -> None:
+        """Expire what is due."""
+        self._acquisition.handle_timeout(now)
+        self._table.handle_timeout(now)
+
+    # Commands
+
+    def set_peer_policy(self, policy: PeerPolicy) -> None:
+        """Use `policy` from now on; permissions and channels that it refuses end at once."""
+        self._policy = policy
+        self._table.apply_policy(policy)
+
+    def revoke(self, matches: Callable[[Allocation], bool]) -> int:
+        """End every allocation that `matches`; returns how many."""
+        clients = [allocation.client for allocation in self._table if matches(allocation)]
+        for client in clients:
+            self._table.end(client, EndReason.REVOKED)
+        return len(clients)
+
+    def close(self) -> None:
+        """End everything."""
+        for client in list(self._pending_by_client):
+            self._cancel(client)
+        for client in [allocation.client for allocation in self._table]:
+            self._table.end(client, EndReason.SERVER_CLOSED)
+        self._acquisition.close()
+
+    # Outputs
+
+    def poll_transmit(self) -> Transmit | None:
+        """The next message to send, or None."""
+        return self._transmits.popleft() if self._transmits else None
+
+    def poll_command(self) -> Command | None:
+        """The next effect that the plane is to carry out, in this order, or None."""
+        return self._commands.popleft() if self._commands else None
+
+    def poll_event(self) -> Event | None:
+        """The next thing worth a log line or a counter, or None."""
+        return self._events.popleft() if self._events else None
+
+    def next_timeout(self) -> Instant | None:
+        """When `handle_timeout` wants to be called, or None."""
+        deadlines = (self._table.next_timeout(), self._acquisition.next_timeout())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    # Properties
+
+    @property
+    def allocations(self) -> AllocationTable:
+        """The live allocations; not to be changed."""
+        return self._table
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing at all is remembered: no allocation, no reservation, no timer, no port in use."""
+        return not (
+            len(self._table)
+            or self._table.timers
+            or self._pending_by_client
+            or not self._acquisition.idle
+            or len(self._quota)
+        )
+
+    # Requests
+
+    def _handle_binding(self, message: Message, path: Path) -> None:
+        unknown = message.unknown_required(known_in(Method.BINDING, False))
+        if unknown:
+            refusal = Refusal(420, "unknown-attribute", unknown=tuple(unknown))
+            self._send(_error(message, refusal, ""), message, path)
+            return
+        response = MessageBuilder.response_to(message)
+        address = encode_xor_address(path.remote, message.transaction_id)
+        self._send(response.add(AttributeType.XOR_MAPPED_ADDRESS, address), message, path)
+
+    def _handle_request(self, message: Message, path: Path, now: Instant, handler: _Handler) -> None:
+        allocation = self._table.get(path)
+        identity: Identity | None = None
+        try:
+            known = allocation.credential if allocation is not None else None
+            identity = self._authenticator.authenticate(message, path, known, now)
+            if allocation is not None and allocation.username != identity.username:
+                raise Refusal(441, "other-user")
+            unknown = message.unknown_required(known_in(message.method, self._config.dont_fragment))
+            if unknown:
+                raise Refusal(420, "unknown-attribute", unknown=tuple(unknown))
+            handler(self, message, path, identity, now)
+        except Refusal as refusal:
+            self._refuse(refusal, message, path, identity, now)
+
+    def _handle_allocate(self, message: Message, path: Path, identity: Identity, now: Instant) -> None:
+        if path in self._pending_by_client:
+            return  # a retransmission; the answer is on its way
+        allocation = self._table.get(path)
+        if allocation is not None:
+            if allocation.transaction_id != message.transaction_id:
+                raise Refusal(437, "already-allocated")
+            self._transmits.append(Transmit(path, allocation.response))
+            return
+        request = parse_allocate(message)
+        slot = self._quota.reserve(identity.user_key)
+        if isinstance(slot, QuotaRefusal):
+            raise Refusal(slot.code, slot.value)
+        self._pending_by_client[path] = _PendingAllocate(message, request, identity, slot)
+        try:
+            self._acquisition.begin(path, request)
+        except Refusal:
+            self._drop_pending(path)
+            raise
+        self._finish_allocates(now)
+
+    def _handle_refresh(self, message: Message, path: Path, identity: Identity, now: Instant) -> None:
+        allocation = self._existing(path)
+        request = parse_refresh(message)
+        relays = [
+            relay for family, relay in allocation.relays.items() if request.family is None or request.family == family
+        ]
+        if not relays:
+            raise Refusal(443, "family-not-allocated")
+        lifetime = self._lifetime(request.lifetime)
+        self._table.refresh(allocation, relays, lifetime, now)
+        response = MessageBuilder.response_to(message)
+        self._finish(response.add(AttributeType.LIFETIME, encode_uint32(lifetime)), message, path, identity)
+
+    def _handle_create_permission(self, message: Message, path: Path, identity: Identity, now: Instant) -> None:
+        allocation = self._existing(path)
+        # TR-3: all peers are judged before the first permission is installed.
+        granted = [
+            (peer.host, *self._judge(allocation, peer, self._policy.check_permission))
+            for peer in parse_create_permission(message)
+        ]
+        self._check_room(allocation, {host for host, _, _ in granted})
+        for host, relay, verdict in granted:
+            self._table.permit(allocation, host, relay, verdict, now)
+        self._finish(MessageBuilder.response_to(message), message, path, identity)
+
+    def _handle_channel_bind(self, message: Message, path: Path, identity: Identity, now: Instant) -> None:
+        allocation = self._existing(path)
+        request = parse_channel_bind(message)
+        bound = allocation.channels_by_number.get(request.channel)
+        if bound is not allocation.channels_by_peer.get(request.peer):
+            raise Refusal(400, "channel-bound-otherwise")
+        relay, verdict = self._judge(allocation, request.peer, self._policy.check)
+        if bound is None and len(allocation.channels_by_number) >= MAX_CHANNELS:
+            raise Refusal(508, "too-many-channels")
+        self._check_room(allocation, {request.peer.host})
+        self._table.bind_channel(allocation, request.channel, request.peer, relay, verdict, now)
+        self._finish(MessageBuilder.response_to(message), message, path, identity)
+
+    def _handle_unsupported(self, message: Message, path: Path, identity: Identity, now: Instant) -> None:
+        # RFC 6062 methods where TCP allocations are off: the client is told, but only after it said who it is.
+        del message, path, identity, now
+        raise Refusal(400, "tcp-allocations-off")
+
+    # What the requests share
+
+    def _existing(self, path: Path) -> Allocation:
+        allocation = self._table.get(path)
+        if allocation is None:
+            raise Refusal(437, "no-allocation")
+        return allocation
+
+    def _judge(
+        self,
+        allocation: Allocation,
+        peer: SocketAddress,
+        check: Callable[[SocketAddress, AddressFamily], Verdict],
+    ) -> tuple[Relay, Verdict]:
+        """The relay of the peer's family and what the policy says; raises Refusal when either forbids it."""
+        relay = allocation.relays.get(peer.family)
+        if relay is None:
+            raise Refusal(443, "peer-family")
+        verdict = check(peer, peer.family)
+        if not verdict.allowed:
+            raise Refusal(verdict.code, verdict.reason)
+        return relay, verdict
+
+    def _check_room(self, allocation: Allocation, hosts: set[str]) -> None:
+        if len(allocation.permissions_by_host.keys() | hosts) > MAX_PERMISSIONS:
+            raise Refusal(508, "too-many-permissions")
+
+    def _lifetime(self, requested: int | None) -> int:
+        """RFC 8656 section 7.2: never below the default, except the zero that ends a refreshed allocation."""
+        if requested == 0:
+            return 0
+        return max(self._config.default_lifetime, min(requested or 0, self._config.max_lifetime))
+
+    # The end of an Allocate, and of an allocation
+
+    def _finish_allocates(self, now: Instant) -> None:
+        while (acquired := self._acquisition.poll_finished()) is not None:
+            pending = self._pending_by_client[acquired.client]
+            if acquired.relays:
+                self._complete_allocate(pending, acquired, now)
+            else:
+                self._drop_pending(acquired.client)
+                refusal = Refusal(508, "no-relay-port")
+                self._refuse(refusal, pending.message, acquired.client, pending.identity, now)
+
+    def _complete_allocate(self, pending: _PendingAllocate, acquired: Acquired, now: Instant) -> None:
+        del self._pending_by_client[acquired.client]
+        identity = pending.identity
+        allocation = Allocation(
+            client=acquired.client,
+            credential=identity.credential,
+            kid=identity.kid,
+            slot=pending.slot,
+            transaction_id=pending.message.transaction_id,
+        )
+        relays = [Relay(local, self._relay_ports.external(local), now) for local in acquired.relays]
+        lifetime = self._lifetime(pending.request.lifetime) or self._config.default_lifetime
+        self._table.add(allocation, relays, lifetime, now)
+        response = self._allocate_response(pending.message, acquired, relays, lifetime)
+        allocation.response = self._finish(response, pending.message, acquired.client, identity)
+        created = AllocationCreated(
+            client=acquired.client,
+            username=allocation.username,
+            kid=allocation.kid,
+            relays=tuple(relay.external for relay in relays),
+        )
+        self._events.append(created)
+
+    def _allocate_response(
+        self, message: Message, acquired: Acquired, relays: list[Relay], lifetime: int
+    ) -> MessageBuilder:
+        response = MessageBuilder.response_to(message)
+        for relay in relays:
+            address = encode_xor_address(relay.external, message.transaction_id)
+            response.add(AttributeType.XOR_RELAYED_ADDRESS, address)
+        response.add(AttributeType.LIFETIME, encode_uint32(lifetime))
+        mapped = encode_xor_address(acquired.client.remote, message.transaction_id)
+        response.add(AttributeType.XOR_MAPPED_ADDRESS, mapped)
+        if acquired.reservation_token is not None:
+            response.add(AttributeType.RESERVATION_TOKEN, acquired.reservation_token)
+        if acquired.additional_error:
+            code = acquired.additional_error
+            failure = encode_address_error_code(AddressFamily.IPV6, code, REASONS[code])
+            response.add(AttributeType.ADDRESS_ERROR_CODE, failure)
+        return response
+
+    def _cancel(self, client: Path) -> None:
+        if client in self._pending_by_client:
+            self._acquisition.cancel(client)
+            self._drop_pending(client)
+
+    def _drop_pending(self, client: Path) -> None:
+        self._quota.release(self._pending_by_client.pop(client).slot)
+
+    def _ended(self, allocation: Allocation, reason: EndReason) -> None:
+        self._quota.release(allocation.slot)
+        ended = AllocationEnded(
+            client=allocation.client, username=allocation.username, kid=allocation.kid, reason=reason
+        )
+        self._events.append(ended)
+
+    # Responses
+
+    def _finish(self, response: MessageBuilder, message: Message, path: Path, identity: Identity) -> bytes:
+        identity.protect(response)
+        return self._send(response, message, path)
+
+    def _refuse(self, refusal: Refusal, message: Message, path: Path, identity: Identity | None, now: Instant) -> None:
+        allowance = self._challenge_allowance(refusal, message, path, now)
+        silent = refusal.silent or not allowance.allowed
+        if not silent:
+            self._send(self._refusal_response(refusal, message, path, identity, now), message, path)
+        elif not refusal.silent and not allowance.report:
+            return
+        refused = RequestRefused(
+            client=path,
+            method=message.method,
+            code=refusal.code,
+            reason=refusal.reason,
+            username=claimed_username(message),
+            kid=identity.kid if identity is not None else "",
+            silent=silent,
+            unreported=allowance.refused,
+        )
+        self._events.append(refused)
+
+    def _challenge_allowance(self, refusal: Refusal, message: Message, path: Path, now: Instant) -> Allowance:
+        """TQ-3: a source that never shows a nonce of ours may be forged, so it is challenged only so often."""
+        if (
+            not refusal.challenge
+            or path.transport.reliable
+            or self._authenticator.holds_valid_nonce(message, path, now)
+        ):
+            return Allowance(True)
+        return self._limiter.allow(path.remote.host, now)
+
+    def _refusal_response(
+        self, refusal: Refusal, message: Message, path: Path, identity: Identity | None, now: Instant
+    ) -> MessageBuilder:
+        response = _error(message, refusal, REASONS[refusal.code])
+        if identity is not None:
+            identity.protect(response)
+        elif refusal.challenge:
+            self._authenticator.add_challenge(response, path, now)
+        allowed = _CHALLENGE_AMPLIFICATION if refusal.challenge else 1
+        if identity is None and len(response) + _FINGERPRINT_SIZE > allowed * len(message.raw):
+            # TQ-4: whoever has not said who he is gets no phrase where it would make the answer too large.
+            response = _error(message, refusal, "")
+            if refusal.challenge:
+                self._authenticator.add_challenge(response, path, now)
+        return response
+
+    def _send(self, response: MessageBuilder, message: Message, path: Path) -> bytes:
+        if message.fingerprint_offset is not None:
+            response.add_fingerprint()
+        data = response.build()
+        self._transmits.append(Transmit(path, data))
+        return data
+
+
+def _error(message: Message, refusal: Refusal, phrase: str) -> MessageBuilder:
+    response = MessageBuilder.response_to(message, MessageClass.ERROR)
+    response.add(AttributeType.ERROR_CODE, encode_error_code(refusal.code, phrase))
+    if refusal.unknown:
+        response.add(AttributeType.UNKNOWN_ATTRIBUTES, encode_unknown_attributes(refusal.unknown))
+    return response
+
+
+_Handler = Callable[[TurnServer, Message, Path, Identity, Instant], None]
+_HANDLERS: Final[dict[int, _Handler]] = {
+    Method.ALLOCATE: TurnServer._handle_allocate,
+    Method.REFRESH: TurnServer._handle_refresh,
+    Method.CREATE_PERMISSION: TurnServer._handle_create_permission,
+    Method.CHANNEL_BIND: TurnServer._handle_channel_bind,
+    Method.CONNECT: TurnServer._handle_unsupported,
+    Method.CONNECTION_BIND: TurnServer._handle_unsupported,
+}
