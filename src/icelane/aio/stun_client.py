@@ -1,0 +1,224 @@
+"""Ask a STUN server for the address it sees us at.
+
+result = await binding("stun:stun.example.org")
+print(result.mapped, result.rtt)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl as tls
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from icelane.aio.resolver import Lookup, Target, resolve
+from icelane.aio.stream import open_stream
+from icelane.aio.system import monotonic
+from icelane.aio.udp import RawAddress, UdpSocket, address_of
+from icelane.core.clock import Duration, Instant
+from icelane.core.entropy import Entropy
+from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
+from icelane.crypto.provider import SystemEntropy
+from icelane.errors import (
+    IcelaneError,
+    IntegrityError,
+    MalformedError,
+    StunError,
+    TransactionTimeoutError,
+    TransportClosedError,
+)
+from icelane.stun.binding import encode_binding_request, parse_binding_response
+from icelane.stun.framing import measure_stun
+from icelane.stun.message import TRANSACTION_ID_SIZE, parse_message
+from icelane.stun.transaction import ClientTransactions
+from icelane.stun.uri import StunUri, TurnUri, parse_uri
+
+# What a person waits for; the standard's 39.5 s are for calls that have begun.
+DEFAULT_TIMEOUT: Final[Duration] = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BindingResult:
+    """What a server answered. `rtt` is the time since the last of `requests` sendings, in seconds."""
+
+    mapped: SocketAddress
+    local: SocketAddress
+    server: SocketAddress
+    transport: Transport
+    rtt: Duration
+    requests: int
+
+
+async def binding(
+    server: str | StunUri | TurnUri | SocketAddress,
+    *,
+    transport: Transport | None = None,
+    timeout: Duration = DEFAULT_TIMEOUT,
+    ssl: tls.SSLContext | None = None,
+    lookup: Lookup | None = None,
+    entropy: Entropy | None = None,
+) -> BindingResult:
+    """Send a Binding request to `server`, a URI or an address, over UDP unless it or `transport` says otherwise.
+
+    The places that a name leads to are tried one after the other within `timeout` seconds in all. Raises MalformedError
+    for a bad URI, ResolutionError, StunError when a server answered with an error, and the error of the last place when
+    none answered: TransactionTimeoutError, TransportClosedError or another RemoteProtocolError.
+    """
+    entropy = entropy or SystemEntropy()
+    deadline = monotonic() + timeout
+    targets = await _targets(server, transport, timeout, lookup, entropy)
+    for left in range(len(targets), 0, -1):
+        share = (deadline - monotonic()) / left
+        try:
+            return await _ask(targets[-left], share, ssl, entropy)
+        except StunError:
+            raise
+        except IcelaneError:
+            if left == 1:
+                raise
+    raise AssertionError("resolve returns at least one target")
+
+
+async def _targets(
+    server: str | StunUri | TurnUri | SocketAddress,
+    transport: Transport | None,
+    timeout: Duration,
+    lookup: Lookup | None,
+    entropy: Entropy,
+) -> list[Target]:
+    if isinstance(server, SocketAddress):
+        return [Target(server, transport or Transport.UDP, server.host)]
+    uri = parse_uri(server) if isinstance(server, str) else server
+    return await resolve(uri, transport=transport, lookup=lookup, entropy=entropy, timeout=timeout)
+
+
+async def _ask(target: Target, timeout: Duration, ssl: tls.SSLContext | None, entropy: Entropy) -> BindingResult:
+    request = encode_binding_request(entropy.token(TRANSACTION_ID_SIZE))
+    try:
+        async with asyncio.timeout(timeout):
+            if target.transport.reliable:
+                return await _ask_stream(target, request, ssl)
+            return await _ask_udp(target, request)
+    except TimeoutError as error:
+        if isinstance(error, TransactionTimeoutError):
+            raise
+        raise TransactionTimeoutError(f"{target.address}: no answer within {timeout:.1f} s") from None
+
+
+async def _ask_udp(target: Target, request: bytes) -> BindingResult:
+    remote = target.address
+    any_address = "::" if remote.family is AddressFamily.IPV6 else "0.0.0.0"
+
+    def receive(data: bytes, source: RawAddress) -> None:
+        exchange.handle_message(data, Path(udp.local, address_of(source), Transport.UDP))
+
+    def fail(error: OSError) -> None:
+        exchange.fail(TransportClosedError(f"{remote}: {error.strerror or error}"))
+
+    def send(data: bytes) -> None:
+        if not udp.send(data, remote) and udp.failed_sends:
+            exchange.fail(TransportClosedError(f"{remote}: the network refuses to send there"))
+
+    try:
+        udp = UdpSocket.bind(SocketAddress(any_address, 0), receive, remote=remote)
+    except OSError as error:
+        raise TransportClosedError(f"{remote}: {error.strerror or error}") from error
+    udp.on_error = fail
+    exchange = _Exchange(Path(udp.local, remote, Transport.UDP), send)
+    try:
+        return await exchange.run(request)
+    finally:
+        exchange.close()
+        udp.close()
+
+
+async def _ask_stream(target: Target, request: bytes, ssl: tls.SSLContext | None) -> BindingResult:
+    context = (ssl or tls.create_default_context()) if target.transport is Transport.TLS else None
+    connection = await open_stream(target.address, measure_stun, ssl=context, server_name=target.host_name)
+    exchange = _Exchange(connection.path, connection.send_control)
+    connection.on_frame = lambda frame: exchange.handle_message(frame, connection.path)
+    connection.on_closed = lambda error: exchange.fail(error or TransportClosedError("the connection was closed"))
+    try:
+        return await exchange.run(request)
+    finally:
+        exchange.close()
+        connection.abort()
+
+
+class _Exchange:
+    """Drives one transaction: a request, its retransmissions and the response that can be believed."""
+
+    def __init__(self, path: Path, send: Callable[[bytes], object]) -> None:
+        self._path = path
+        self._send = send
+        self._loop = asyncio.get_running_loop()
+        self._transactions = ClientTransactions()
+        self._timer: asyncio.TimerHandle | None = None
+        self._result: asyncio.Future[BindingResult] = self._loop.create_future()
+        self._requests = 0
+        self._sent_at: Instant = monotonic()
+
+    async def run(self, request: bytes) -> BindingResult:
+        """Send `request` and wait for what comes of it."""
+        self._transactions.start(request, self._path, monotonic())
+        self._drain()
+        return await self._result
+
+    def handle_message(self, data: bytes, path: Path) -> None:
+        """A datagram or frame came in. Whatever is not the response that was asked for is ignored."""
+        now = monotonic()
+        try:
+            message = parse_message(data)
+        except MalformedError:
+            return
+        transaction = self._transactions.find(message, path)
+        if transaction is None or self._result.done():
+            return
+        try:
+            mapped = parse_binding_response(message, str(path.remote))
+        except (MalformedError, IntegrityError) as error:
+            self._transactions.reject(transaction.transaction_id, error)
+            self._drain()
+            return
+        except IcelaneError as error:
+            self.fail(error)
+            return
+        self._transactions.complete(transaction.transaction_id)
+        self._result.set_result(
+            BindingResult(
+                mapped=mapped,
+                local=path.local,
+                server=path.remote,
+                transport=path.transport,
+                rtt=now - self._sent_at,
+                requests=self._requests,
+            )
+        )
+
+    def fail(self, error: IcelaneError) -> None:
+        """The exchange has no chance any more."""
+        if not self._result.done():
+            self._result.set_exception(error)
+
+    def close(self) -> None:
+        """Stop the timer; an error that nobody awaits is nobody's concern any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._result.cancel()
+
+    def _drain(self) -> None:
+        while (transmit := self._transactions.poll_transmit()) is not None:
+            self._requests += 1
+            self._sent_at = monotonic()
+            self._send(transmit.data)
+        while (event := self._transactions.poll_event()) is not None:
+            self.fail(event.error)
+        if self._timer is not None:
+            self._timer.cancel()
+        deadline = self._transactions.next_timeout()
+        self._timer = None if deadline is None else self._loop.call_at(deadline, self._handle_timeout)
+
+    def _handle_timeout(self) -> None:
+        self._transactions.handle_timeout(monotonic())
+        self._drain()
