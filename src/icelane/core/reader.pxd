@@ -1,7 +1,10 @@
+# The types of the compiled form.
+
 cdef class Reader:
     cdef object _data
     cdef Py_ssize_t _position
     cdef Py_ssize_t _end
+
     cpdef bytes take(self, Py_ssize_t size)
     cpdef skip(self, Py_ssize_t size)
     cpdef bytes rest(self)

@@ -1,0 +1,82 @@
+"""Compiles the hot modules where a C compiler is there, and leaves the Python source to run where it is not.
+
+A compiled module is its ordinary `.py`, typed by the `.pxd` beside it, and behaves the same in both forms. In the
+environment of a build:
+
+    ICELANE_PURE=1               compile nothing
+    ICELANE_REQUIRE_COMPILED=1   a module that does not compile is an error, not a warning
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the tests read the list, and need no setuptools for that
+    from setuptools import Extension
+
+ROOT = pathlib.Path(__file__).resolve().parent
+
+COMPILED_MODULES = (
+    "icelane.core.reader",
+    "icelane.stun.message",
+    "icelane.turn.channel_data",
+)
+"""The one list of modules with a compiled form. `benches/codec.py` shows what each gains."""
+
+# annotation_typing is off because a parameter annotated `bytes` would refuse a bytearray in the compiled form alone;
+# bounds checks and negative indices stay, because bytes from the network index these buffers.
+DIRECTIVES = {
+    "annotation_typing": False,
+    "binding": True,
+    "boundscheck": True,
+    "language_level": 3,
+    "wraparound": True,
+}
+
+
+def source_of(module: str) -> pathlib.Path:
+    """The `.py` of a module, relative to the project."""
+    return pathlib.Path("src", *module.split(".")).with_suffix(".py")
+
+
+def compiled_forms_of(module: str) -> list[pathlib.Path]:
+    """What was built in place for a module, by this interpreter or another."""
+    source = ROOT / source_of(module)
+    return [path for suffix in ("so", "pyd") for path in source.parent.glob(f"{source.stem}.*.{suffix}")]
+
+
+def extension_modules() -> list[Extension]:
+    """What setuptools is to compile: nothing when that is switched off or Cython is not here."""
+    _remove_old_forms()
+    required = os.environ.get("ICELANE_REQUIRE_COMPILED") == "1"
+    if os.environ.get("ICELANE_PURE") == "1":
+        return []
+    from setuptools import Extension
+
+    try:
+        from Cython.Build import cythonize
+    except ImportError:
+        if required:
+            raise
+        print("icelane: Cython is not here, so the modules stay pure Python", file=sys.stderr)
+        return []
+    extensions: list[Extension] = cythonize(  # type: ignore[no-untyped-call]  # Cython has no types here
+        [Extension(module, [source_of(module).as_posix()]) for module in COMPILED_MODULES],
+        build_dir="build/cython",
+        compiler_directives=DIRECTIVES,
+        quiet=True,
+    )
+    for extension in extensions:  # cythonize makes new ones and drops this
+        extension.optional = not required
+    return extensions
+
+
+def _remove_old_forms() -> None:
+    # A compiled module wins the import over the source beside it: one that an earlier build left would hide every
+    # later change when this build compiles nothing.
+    for module in COMPILED_MODULES:
+        for path in compiled_forms_of(module):
+            path.unlink()

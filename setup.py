@@ -1,0 +1,28 @@
+"""Hands the compiled modules to setuptools; everything else stands in pyproject.toml."""
+
+import pathlib
+import sys
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+# An isolated build does not have the project on its path.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+from build_ext import extension_modules
+
+
+class BuildWhatCompiles(build_ext):
+    """The build_ext command, for which a compiler that cannot be started is no worse than one that fails."""
+
+    def build_extension(self, ext: Extension) -> None:
+        """Compile one module; when it is optional and there is no compiler, warn and go on."""
+        try:
+            super().build_extension(ext)
+        except OSError as error:
+            if not ext.optional:
+                raise
+            self.warn(f"{ext.name} stays pure Python: {error}")
+
+
+setup(ext_modules=extension_modules(), cmdclass={"build_ext": BuildWhatCompiles})
