@@ -1,0 +1,157 @@
+"""Turns log records into lines on standard error: for people, in colour on a terminal, or one JSON object each.
+
+What arrives over the network ends up in logs, so every text is escaped before it is written: no line break, terminal
+sequence or direction mark gets through, and no record can look like two.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any, Final, TextIO, cast
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from icelane.core.net import Path, SocketAddress
+from icelane.server.config import LogSettings
+from icelane.server.events import redact_address
+
+# The longest user name that STUN allows is 508 bytes; nothing that is worth reading is longer.
+MAX_TEXT: Final = 512
+
+# Tracebacks of our own defects may be longer.
+_MAX_TRACEBACK: Final = 16_384
+
+_HANDLER_NAME: Final = "icelane"
+
+
+def configure_logging(settings: LogSettings, stream: TextIO | None = None, level: int = logging.INFO) -> None:
+    """Write all records of this process to `stream`, standard error by default.
+
+    Replaces the handlers of the root logger that an earlier call set. For programs; a library never calls it.
+    """
+    stream = sys.stderr if stream is None else stream
+    handler = logging.StreamHandler(stream)
+    handler.set_name(_HANDLER_NAME)
+    handler.setFormatter(_formatter(settings, stream))
+    handler.addFilter(_ArgumentRedaction(settings.addresses))
+    root = logging.getLogger()
+    for old in [old for old in root.handlers if old.get_name() == _HANDLER_NAME]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level)
+
+
+def escaped(text: str, limit: int = MAX_TEXT) -> str:
+    """`text` with everything that is not printable written as an escape, cut after `limit` characters."""
+    cut = text if len(text) <= limit else text[:limit] + "..."
+    if cut.isprintable() and "\\" not in cut:
+        return cut
+    return "".join(c if c.isprintable() and c != "\\" else _escape(c) for c in cut)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape", "backslashreplace").decode()
+
+
+def _formatter(settings: LogSettings, stream: TextIO) -> logging.Formatter:
+    human = settings.format == "human"
+    renderer: Processor = _console(stream) if human else structlog.processors.JSONRenderer(ensure_ascii=True)
+    shared: list[Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            _without_other_forms,
+            _AddressRedaction(settings.addresses),
+            structlog.processors.format_exc_info,
+            _escape_values,
+            *([_indent_traceback] if human else []),
+            renderer,
+        ],
+    )
+
+
+def _console(stream: TextIO) -> structlog.dev.ConsoleRenderer:
+    colors = stream.isatty() and "NO_COLOR" not in os.environ
+    # The plain formatter: the rich one prints the local variables of every frame, and those hold passwords.
+    return structlog.dev.ConsoleRenderer(
+        colors=colors,
+        pad_event_to=20,
+        sort_keys=False,
+        exception_formatter=structlog.dev.plain_traceback,
+    )
+
+
+def _shown(value: object, in_full: bool) -> object:
+    """An address or a path as it may be written, any other value unchanged."""
+    if isinstance(value, Path):
+        return f"{value.transport.value} {_shown(value.remote, in_full)}"
+    if isinstance(value, SocketAddress):
+        if not in_full:
+            return redact_address(value.host)
+        return str(value) if value.port else value.host
+    return value
+
+
+class _AddressRedaction:
+    """Masks the addresses among the fields of a record."""
+
+    def __init__(self, in_full: bool) -> None:
+        self._in_full = in_full
+
+    def __call__(self, _logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+        for key, value in event.items():
+            event[key] = _shown(value, self._in_full)
+        return event
+
+
+class _ArgumentRedaction(logging.Filter):
+    """Masks the addresses among the arguments of a record of the layers below, before they become text."""
+
+    def __init__(self, in_full: bool) -> None:
+        super().__init__()
+        self._in_full = in_full
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple) and record.args:
+            record.args = tuple(_shown(argument, self._in_full) for argument in record.args)
+        return True
+
+
+def _without_other_forms(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    # A handler that formatted the record before us left its text behind, unmasked and unescaped.
+    for name in ("message", "asctime"):
+        event.pop(name, None)
+    return event
+
+
+def _escape_values(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    for key, value in event.items():
+        if key == "exception":
+            lines = str(value)[:_MAX_TRACEBACK].splitlines()
+            event[key] = "\n".join("\\".join(map(escaped, line.split("\\"))) for line in lines)
+        elif isinstance(value, bool | int | float | None):
+            continue
+        elif isinstance(value, Mapping):
+            event[key] = {escaped(str(k)): escaped(str(v)) for k, v in value.items()}
+        elif isinstance(value, list | tuple | set | frozenset):
+            event[key] = [escaped(str(item)) for item in cast("list[Any]", value)]
+        else:
+            event[key] = escaped(str(value))
+    return event
+
+
+def _indent_traceback(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    # A line break inside an exception's text must not begin something that looks like a record.
+    if "exception" in event:
+        event["exception"] = "\n".join(f"    | {line}" for line in event["exception"].splitlines())
+    return event

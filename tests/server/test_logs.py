@@ -1,0 +1,192 @@
+"""Lines on standard error: one for each record, whatever the network put into it."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from icelane.core.net import Path, SocketAddress, Transport
+from icelane.server.config import LogSettings
+from icelane.server.events import report
+from icelane.server.logs import MAX_TEXT, configure_logging, escaped
+
+CLIENT = SocketAddress("203.0.113.7", 4000)
+PATH = Path(SocketAddress("192.0.2.1", 3478), CLIENT, Transport.TCP)
+
+HOSTILE = [
+    "a\r\nb",
+    "\x1b[31mred\x1b[0m",
+    "%s%n%d",
+    "*",
+    "a b",
+    "a=1 code=200",
+    "\u202edesrever",
+    "\u2028line\u2029paragraph\x85next",
+    "\x00\x07\x08",
+    "x" * 508,
+    "\ud800",
+]
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def _restored_root() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def configured(style: str, addresses: bool = False, stream: io.StringIO | None = None) -> io.StringIO:
+    """Logging in `style`, and the stream that it writes to."""
+    stream = stream or io.StringIO()
+    configure_logging(LogSettings.model_validate({"format": style, "addresses": addresses}), stream)
+    return stream
+
+
+@pytest.mark.parametrize("style", ["human", "json"])
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_makes_exactly_one_line(style: str, text: str) -> None:
+    """TA-15, OP-15: %s%n, CRLF, ANSI, spaces and 500 bytes in what a client sends."""
+    stream = configured(style)
+    report("turn.refused", logging.INFO, code=401, reason="expired", username=text, realm=text)
+    line = stream.getvalue()
+    assert line.endswith("\n")
+    assert line.count("\n") == 1
+    assert line[:-1].isprintable()
+    assert len(line.splitlines()) == 1
+
+
+@given(st.text(max_size=200))
+def test_escaped_text_is_printable_and_one_line(text: str) -> None:
+    """TA-15: for any text."""
+    shown = escaped(text)
+    assert shown.isprintable()
+    assert len(shown.splitlines()) <= 1
+
+
+@given(st.text(max_size=60), st.text(max_size=60))
+def test_different_texts_stay_different(one: str, other: str) -> None:
+    """TA-15: no collision of keys."""
+    assert (escaped(one) == escaped(other)) == (one == other)
+
+
+def test_long_text_is_cut() -> None:
+    assert len(escaped("x" * 100_000)) <= MAX_TEXT + 3
+
+
+def test_a_value_with_spaces_cannot_pretend_to_be_another_field() -> None:
+    """OP-15: the human form quotes."""
+    stream = configured("human")
+    report("turn.refused", logging.INFO, username="a code=200")
+    assert "username='a code=200'" in stream.getvalue()
+
+
+def test_json_keeps_numbers_and_names_the_event() -> None:
+    stream = configured("json")
+    report("turn.refused", logging.INFO, code=401, reason="expired", client=CLIENT)
+    record = json.loads(stream.getvalue())
+    assert record.pop("timestamp").endswith("Z")
+    assert record == {
+        "event": "turn.refused",
+        "level": "info",
+        "logger": "icelane.server",
+        "code": 401,
+        "reason": "expired",
+        "client": "203.0.113.0/24",
+    }
+
+
+@pytest.mark.parametrize("style", ["human", "json"])
+def test_addresses_are_masked_unless_asked_for(style: str) -> None:
+    stream = configured(style)
+    report("x", logging.INFO, client=CLIENT, path=PATH)
+    logging.getLogger("icelane.aio").warning("%s closed %s", PATH, CLIENT)
+    assert "203.0.113.7" not in stream.getvalue()
+    assert stream.getvalue().count("203.0.113.0/24") == 4
+
+
+@pytest.mark.parametrize("style", ["human", "json"])
+def test_addresses_are_written_in_full_when_asked_for(style: str) -> None:
+    stream = configured(style, addresses=True)
+    report("x", logging.INFO, client=CLIENT, path=PATH)
+    logging.getLogger("icelane.aio").warning("%s closed %s", PATH, CLIENT)
+    assert stream.getvalue().count("203.0.113.7:4000") == 4
+
+
+@pytest.mark.parametrize("style", ["human", "json"])
+def test_records_of_other_libraries_take_the_same_form(style: str) -> None:
+    stream = configured(style)
+    logging.getLogger("asyncio").warning("two\nlines from %s", "\x1b[31m")
+    line = stream.getvalue()
+    assert line.count("\n") == 1
+    assert "asyncio" in line
+    assert "\x1b" not in line
+
+
+def test_an_exception_cannot_forge_a_record() -> None:
+    """TA-15: each line of a traceback is marked as one."""
+    stream = configured("human")
+    try:
+        raise ValueError("first\n2026-01-01 [info] turn.refused code=200\x1b[2J")
+    except ValueError:
+        logging.getLogger("icelane.server").exception("failed")
+    first, *rest = stream.getvalue().splitlines()
+    assert "failed" in first
+    assert len(rest) > 3
+    assert all(line.startswith("    | ") and line.isprintable() for line in rest)
+
+
+def test_an_exception_in_json_stays_inside_its_record_and_shows_no_local_variable() -> None:
+    """CR-6: secrets in frames do not reach the log."""
+    stream = configured("json")
+    try:
+        password = "".join(("hun", "ter2"))
+        raise ValueError(len(password))
+    except ValueError:
+        logging.getLogger("icelane.server").exception("failed")
+    assert stream.getvalue().count("\n") == 1
+    assert "hunter2" not in stream.getvalue()
+    assert "ValueError" in json.loads(stream.getvalue())["exception"]
+
+
+def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for stream, coloured in ((Terminal(), True), (io.StringIO(), False)):
+        configured("human", stream=stream)
+        report("x", logging.INFO)
+        assert ("\x1b[" in stream.getvalue()) is coloured
+    monkeypatch.setenv("NO_COLOR", "1")
+    report_after = configured("human", stream=Terminal())
+    report("x", logging.INFO)
+    assert "\x1b[" not in report_after.getvalue()
+
+
+def test_hostile_text_sends_no_sequence_to_a_terminal_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TA-15: only our own colours reach the terminal."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    plain, hostile = configured("human", stream=Terminal()), Terminal()
+    report("x", logging.INFO, username="name")
+    configured("human", stream=hostile)
+    report("x", logging.INFO, username="\x1b]0;title\x07\x1b[2J")
+    assert hostile.getvalue().count("\x1b") == plain.getvalue().count("\x1b")
+
+
+def test_configuring_twice_does_not_write_twice() -> None:
+    configured("human")
+    stream = configured("human")
+    report("x", logging.INFO)
+    assert stream.getvalue().count("\n") == 1
