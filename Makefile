@@ -1,0 +1,90 @@
+# Every target works on a fresh machine that has python3 (3.11 or newer): it makes .venv first when that is missing or
+# old. A C compiler and the Debian packages of .ci/packages are used where they are; no target installs them.
+
+PYTHON3 ?= python3
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+PYTEST := $(PYTHON) -m pytest --durations=20
+
+# How long each fuzz target runs in `make test` and `make test-long`, and how much of a flood `make test` sends.
+FUZZ_SECONDS ?= 5
+LONG_FUZZ_SECONDS ?= 300
+FLOOD_SCALE ?= 0.1
+
+# What the compiled form is built from: a compiled module that is older than its source would hide it.
+BUILD_INPUTS := pyproject.toml setup.py build_ext.py $(wildcard src/icelane/*/*.pxd) \
+	$(patsubst %.pxd,%.py,$(wildcard src/icelane/*/*.pxd))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-pure-twins test-interop test-long lint format fuzz bench broken docs-check clean
+
+help:
+	@echo "make demo          start the server and relay real traffic through every path"
+	@echo "make test          lint, the suite, the pure twins, 5 s per fuzz target: 15 minutes at most"
+	@echo "make test-interop  against real programs: coturn's tools and server, Chromium"
+	@echo "make test-long     full floods, long fuzzing, the suite as pure Python and under -O, make broken"
+	@echo "make lint          ruff, mypy --strict, the layers"
+	@echo "make format        let ruff rewrite the sources"
+	@echo "make fuzz          FUZZ_SECONDS=$(FUZZ_SECONDS) for each target"
+	@echo "make bench         beside Debian's coturn"
+	@echo "make broken        each security check, against a product that is broken on purpose"
+	@echo "make docs-check    links, targets and commands that the documentation names"
+
+$(STAMP): $(BUILD_INPUTS)
+	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "icelane needs Python 3.11 or newer; name one: make PYTHON3=python3.12" >&2; exit 1; }
+	test -x $(PYTHON) || $(PYTHON3) -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --upgrade "pip>=25.1"
+	env -u ICELANE_PURE $(PYTHON) -m pip install --quiet --editable ".[server]" --group test --group lint
+	touch $@
+
+demo: $(STAMP)
+	$(PYTHON) -m demo
+
+lint: $(STAMP)
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	$(VENV)/bin/lint-imports
+
+format: $(STAMP)
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+test: lint
+	env -u ICELANE_PURE FLOOD_SCALE=$(FLOOD_SCALE) $(PYTEST) -m "not interop and not long"
+	$(MAKE) test-pure-twins
+	$(MAKE) fuzz
+
+test-pure-twins: $(STAMP)
+	ICELANE_PURE=1 $(PYTHON) -m pytest -m "twin and not interop and not long"
+
+test-interop: $(STAMP)
+	env -u ICELANE_PURE $(PYTEST) -m interop
+	ICELANE_PURE=1 $(PYTEST) -m interop
+
+test-long: $(STAMP)
+	env -u ICELANE_PURE FLOOD_SCALE=1 $(PYTEST) -m "long and not interop"
+	ICELANE_PURE=1 FLOOD_SCALE=1 $(PYTEST) -m "not interop"
+	env -u ICELANE_PURE FLOOD_SCALE=$(FLOOD_SCALE) $(PYTHON) -O -m pytest -m "not interop and not long"
+	$(MAKE) broken
+	$(MAKE) fuzz FUZZ_SECONDS=$(LONG_FUZZ_SECONDS)
+
+fuzz: $(STAMP)
+	env -u ICELANE_PURE $(PYTHON) -m fuzz --seconds $(FUZZ_SECONDS)
+
+bench: $(STAMP)
+	$(PYTHON) -m benches.codec
+	$(PYTHON) -m benches.allocate
+	$(PYTHON) -m benches.relay
+
+broken: $(STAMP)
+	$(PYTHON) -m tests.broken
+
+docs-check: $(STAMP)
+	$(PYTHON) -m pytest tests/audit/test_docs.py
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src -name '*.so' -delete
