@@ -46,9 +46,7 @@ def issue(config: Config, user: str | None, ttl: Duration, unix_time: UnixSecond
     if name in turn.users:
         return IssuedCredential(username=name, password=turn.users[name].get_secret_value())
     if not turn.secrets:
-        raise ConfigurationError(
-            f"there is no user {name!r}, and no secret to sign with", key="turn.users"
-        )
+        raise ConfigurationError(f"there is no user {name!r}, and no secret to sign with", key="turn.users")
     seconds = int(min(max(ttl, MIN_TTL), MAX_TTL))
     minted = mint(_secret(turn.secrets[0]), name, seconds, unix_time)
     return IssuedCredential(
