@@ -69,13 +69,12 @@ def test_padding_in_a_datagram_is_ignored_whatever_it_holds(padding: bytes) -> N
         b"\x40\x00\xff\xffshort",
         b"\x40\x00\x00\x01a" + bytes(4),
         b"\x3f\xff\x00\x00",
-        b"\x50\x00\x00\x00",
-        b"\x7f\xfe\x00\x00",
+        b"\x80\x00\x00\x00",
         b"\x00\x01\x00\x00" + bytes(16),
     ],
 )
 def test_everything_else_is_the_parse_error(data: bytes) -> None:
-    """TR-10: numbers outside 0x4000-0x4FFF are no channels."""
+    """TR-10: numbers outside 0x4000-0x7FFF, the range of RFC 5766, are no channels."""
     with pytest.raises(MalformedError):
         parse_channel_data(data)
 
@@ -90,9 +89,9 @@ def test_random_bytes_raise_nothing_but_the_parse_error(data: bytes) -> None:
     assert data.startswith(encode_channel_data(parsed.number, parsed.payload))
 
 
-def test_first_bytes_64_to_79_and_no_others_look_like_channel_data() -> None:
-    """ST-11: the range that RFC 8656 leaves to channels."""
-    assert [first for first in range(256) if looks_like_channel_data(bytes((first, 0, 0, 0)))] == list(range(64, 80))
+def test_first_bytes_64_to_127_and_no_others_look_like_channel_data() -> None:
+    """ST-11: on a TURN port, where nothing else lives, the range that RFC 5766 gave to channels."""
+    assert [first for first in range(256) if looks_like_channel_data(bytes((first, 0, 0, 0)))] == list(range(64, 128))
 
 
 def test_channel_data_and_stun_split_at_every_byte_give_the_same_frames() -> None:
@@ -137,7 +136,7 @@ def test_a_sender_that_forgets_the_padding_is_found_out(size: int, following: by
         framer.poll_frame()
 
 
-@pytest.mark.parametrize("first", [*range(0x50, 0x100)])
+@pytest.mark.parametrize("first", [*range(0x80, 0x100)])
 def test_a_first_byte_that_is_neither_stun_nor_a_channel_ends_the_stream(first: int) -> None:
     framer = StreamFramer(measure_turn)
     framer.handle_bytes(bytes((first,)))

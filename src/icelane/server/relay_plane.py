@@ -87,7 +87,7 @@ class RelayedClient:
         """Relay ChannelData or a Send indication; False for everything else, which is the engine's."""
         if not data:
             return True
-        if data[0] & 0xF0 == 0x40:
+        if data[0] & 0xC0 == 0x40:
             self._relay_channel_data(data)
             return True
         if data[:2] == _SEND_INDICATION:

@@ -62,6 +62,9 @@ class AttributeType(enum.IntEnum):
     FINGERPRINT = 0x8028
     ICE_CONTROLLED = 0x8029
     ICE_CONTROLLING = 0x802A
+    # coturn's number from before RFC 8656 had one; clients of Debian's coturn still send it.
+    DRAFT_ADDITIONAL_ADDRESS_FAMILY = 0x8032
+    DRAFT_ADDRESS_ERROR_CODE = 0x8033
 
 
 class PasswordAlgorithm(enum.IntEnum):

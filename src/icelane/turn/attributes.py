@@ -15,9 +15,6 @@ PROTOCOL_TCP: Final = 6
 PROTOCOL_UDP: Final = 17
 RESERVATION_TOKEN_SIZE: Final = 8
 
-CHANNEL_MIN: Final = 0x4000
-CHANNEL_MAX: Final = 0x4FFF  # RFC 8656 section 12: the rest of RFC 5766's range is reserved
-
 
 class IcmpError(NamedTuple):
     """An ICMP or ICMPv6 error that came back for a relayed packet (section 18.13)."""

@@ -17,9 +17,11 @@ from __future__ import annotations
 from icelane.errors import MalformedError
 from icelane.stun.framing import measure_stun
 
-# RFC 8656 section 12: RFC 5766 went up to 0x7FFF; 0x5000 and above are reserved now, for the sharing rules of RFC 7983.
+# RFC 8656 section 12 ends the range at 0x4FFF, so that a port can be shared as RFC 7983 says; a client keeps to that.
 MIN_CHANNEL_NUMBER = 0x4000
 MAX_CHANNEL_NUMBER = 0x4FFF
+# RFC 5766 went up to here, and its clients still do: a TURN port shares with nobody, so a server takes them.
+MAX_LEGACY_CHANNEL_NUMBER = 0x7FFF
 CHANNEL_HEADER_SIZE = 4
 MAX_CHANNEL_PAYLOAD = 0xFFFF
 
@@ -43,21 +45,21 @@ class ChannelData:
 
 
 def looks_like_channel_data(data: bytes) -> bool:
-    """Whether a datagram begins like ChannelData: first byte 64 to 79 (RFC 7983 section 7, RFC 8656 section 12)."""
-    return len(data) >= CHANNEL_HEADER_SIZE and data[0] & 0xF0 == 0x40
+    """Whether a datagram on a TURN port begins like ChannelData: first byte 64 to 127 (RFC 5766 section 11)."""
+    return len(data) >= CHANNEL_HEADER_SIZE and data[0] & 0xC0 == 0x40
 
 
 def parse_channel_data(data: bytes) -> ChannelData:
     """Parse a whole datagram or a whole frame of a stream; up to three bytes of padding may follow the data.
 
-    Raises MalformedError for a number outside 0x4000-0x4FFF, data shorter than the length says, or more than padding
+    Raises MalformedError for a number outside 0x4000-0x7FFF, data shorter than the length says, or more than padding
     behind it.
     """
     size = len(data)
     if size < CHANNEL_HEADER_SIZE:
         raise MalformedError(f"{size} bytes are too short for a ChannelData header")
     number = data[0] << 8 | data[1]
-    if number & 0xF000 != 0x4000:
+    if number & 0xC000 != 0x4000:
         raise MalformedError(f"{number:#06x} is not a channel number")
     end = CHANNEL_HEADER_SIZE + (data[2] << 8 | data[3])
     if end > size or size - end > 3:
@@ -86,7 +88,7 @@ def measure_turn(buffer: bytes | bytearray, start: int, available: int) -> int |
     first = buffer[start]
     if first & 0xC0 == 0:
         return measure_stun(buffer, start, available)
-    if first & 0xF0 != 0x40:
+    if first & 0xC0 != 0x40:
         raise MalformedError("the stream holds neither STUN nor ChannelData")
     if available < CHANNEL_HEADER_SIZE:
         return None

@@ -11,8 +11,6 @@ from icelane.errors import MalformedError
 from icelane.stun.attributes import AttributeType, parse_flag, parse_uint32, parse_xor_address
 from icelane.stun.message import Message, Method
 from icelane.turn.attributes import (
-    CHANNEL_MAX,
-    CHANNEL_MIN,
     PROTOCOL_UDP,
     parse_address_family,
     parse_channel_number,
@@ -20,6 +18,7 @@ from icelane.turn.attributes import (
     parse_requested_transport,
     parse_reservation_token,
 )
+from icelane.turn.channel_data import MAX_LEGACY_CHANNEL_NUMBER, MIN_CHANNEL_NUMBER
 from icelane.turn.refusal import Refusal
 
 T = TypeVar("T")
@@ -64,10 +63,14 @@ def known_in(method: int, dont_fragment: bool) -> frozenset[int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllocateRequest:
-    """`family` is that of the first relayed address; `additional` asks for an IPv6 one beside an IPv4 one."""
+    """`family` is that of the first relayed address; `additional` asks for an IPv6 one beside an IPv4 one.
+
+    `draft_numbers` says that the client knows the second family by the attribute numbers of before RFC 8656.
+    """
 
     family: AddressFamily = AddressFamily.IPV4
     additional: bool = False
+    draft_numbers: bool = False
     lifetime: int | None = None
     even_port: bool = False
     reserve_next: bool = False
@@ -96,7 +99,7 @@ def parse_allocate(message: Message) -> AllocateRequest:
     token = _optional(message, AttributeType.RESERVATION_TOKEN, parse_reservation_token)
     even_port = _optional(message, AttributeType.EVEN_PORT, parse_even_port)
     family = _optional(message, AttributeType.REQUESTED_ADDRESS_FAMILY, parse_address_family)
-    additional = _optional(message, AttributeType.ADDITIONAL_ADDRESS_FAMILY, parse_address_family)
+    additional = _additional_family(message)
     _optional(message, AttributeType.DONT_FRAGMENT, parse_flag)
     if token is not None and (even_port is not None or family is not None or additional is not None):
         raise Refusal(400, "reservation-token-combined")
@@ -109,6 +112,7 @@ def parse_allocate(message: Message) -> AllocateRequest:
     return AllocateRequest(
         family=AddressFamily(family) if family is not None else AddressFamily.IPV4,
         additional=additional is not None,
+        draft_numbers=message.has(AttributeType.DRAFT_ADDITIONAL_ADDRESS_FAMILY),
         lifetime=_optional(message, AttributeType.LIFETIME, parse_uint32),
         even_port=even_port is not None,
         reserve_next=bool(even_port),
@@ -143,9 +147,16 @@ def parse_channel_bind(message: Message) -> ChannelBindRequest:
     )
     if channel is None or peer is None:
         raise Refusal(400, "channel-or-peer-missing")
-    if not CHANNEL_MIN <= channel <= CHANNEL_MAX:
+    if not MIN_CHANNEL_NUMBER <= channel <= MAX_LEGACY_CHANNEL_NUMBER:
         raise Refusal(400, "channel-out-of-range")
     return ChannelBindRequest(channel, peer)
+
+
+def _additional_family(message: Message) -> int | None:
+    family = _optional(message, AttributeType.ADDITIONAL_ADDRESS_FAMILY, parse_address_family)
+    if family is not None:
+        return family
+    return _optional(message, AttributeType.DRAFT_ADDITIONAL_ADDRESS_FAMILY, parse_address_family)
 
 
 def _check_transport(message: Message) -> None:

@@ -378,7 +378,7 @@ class TurnServer:
         relays = [Relay(local, self._relay_ports.external(local), now) for local in acquired.relays]
         lifetime = self._lifetime(pending.request.lifetime) or self._config.default_lifetime
         self._table.add(allocation, relays, lifetime, now)
-        response = self._allocate_response(pending.message, acquired, relays, lifetime)
+        response = self._allocate_response(pending, acquired, relays, lifetime)
         allocation.response = self._finish(response, pending.message, acquired.client, identity)
         created = AllocationCreated(
             client=acquired.client,
@@ -389,21 +389,24 @@ class TurnServer:
         self._events.append(created)
 
     def _allocate_response(
-        self, message: Message, acquired: Acquired, relays: list[Relay], lifetime: int
+        self, pending: _PendingAllocate, acquired: Acquired, relays: list[Relay], lifetime: int
     ) -> MessageBuilder:
-        response = MessageBuilder.response_to(message)
+        transaction_id = pending.message.transaction_id
+        response = MessageBuilder.response_to(pending.message)
         for relay in relays:
-            address = encode_xor_address(relay.external, message.transaction_id)
-            response.add(AttributeType.XOR_RELAYED_ADDRESS, address)
+            response.add(AttributeType.XOR_RELAYED_ADDRESS, encode_xor_address(relay.external, transaction_id))
         response.add(AttributeType.LIFETIME, encode_uint32(lifetime))
-        mapped = encode_xor_address(acquired.client.remote, message.transaction_id)
+        mapped = encode_xor_address(acquired.client.remote, transaction_id)
         response.add(AttributeType.XOR_MAPPED_ADDRESS, mapped)
         if acquired.reservation_token is not None:
             response.add(AttributeType.RESERVATION_TOKEN, acquired.reservation_token)
         if acquired.additional_error:
-            code = acquired.additional_error
-            failure = encode_address_error_code(AddressFamily.IPV6, code, REASONS[code])
-            response.add(AttributeType.ADDRESS_ERROR_CODE, failure)
+            failure = encode_address_error_code(
+                AddressFamily.IPV6, acquired.additional_error, REASONS[acquired.additional_error]
+            )
+            draft = pending.request.draft_numbers
+            kind = AttributeType.DRAFT_ADDRESS_ERROR_CODE if draft else AttributeType.ADDRESS_ERROR_CODE
+            response.add(kind, failure)
         return response
 
     def _cancel(self, client: Path) -> None:

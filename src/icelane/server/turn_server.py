@@ -1,0 +1,289 @@
+"""The TURN server as an object: sockets and plane around the engine, for `icelane serve` and for other programs.
+
+config = parse_config({"turn": {"users": {"alice": "secret"}}})
+async with TurnServer(config) as server:
+    print(*server.listening)
+    await asyncio.Event().wait()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections import deque
+from types import TracebackType
+from typing import Self, assert_never
+
+from icelane.aio.system import SystemWallClock, monotonic
+from icelane.core.clock import Instant, WallClock
+from icelane.core.entropy import Entropy
+from icelane.core.net import Path, SocketAddress, Transport
+from icelane.crypto.provider import SystemEntropy
+from icelane.errors import ConfigurationError
+from icelane.server.bandwidth import Bandwidth, BandwidthLimits
+from icelane.server.config import Config
+from icelane.server.config.values import Listener as ListenSetting
+from icelane.server.credentials import credential_store
+from icelane.server.listeners import Listener, TcpListener, UdpListener, listening_socket
+from icelane.server.machine import Machine
+from icelane.server.relay_plane import Admit, RelayPlane
+from icelane.server.turn_log import TurnLog
+from icelane.turn.allocation_table import AllocationTable
+from icelane.turn.peer_policy import PeerPolicy
+from icelane.turn.routes import (
+    AssignRelayPort,
+    BindId,
+    BindRelayPort,
+    Command,
+    InstallChannelRoute,
+    InstallPermissionRoute,
+    ReleaseRelayPort,
+    RemoveChannelRoute,
+    RemovePermissionRoute,
+)
+from icelane.turn.server import TurnServer as TurnEngine
+from icelane.turn.server_config import TurnServerConfig
+
+
+class TurnServer:
+    """STUN and TURN over UDP and TCP, by the configuration. Everything runs in the loop that calls `start`.
+
+    `log` is what hears of refusals and allocations; without one, the program's logging is used.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        entropy: Entropy | None = None,
+        wall_clock: WallClock | None = None,
+        machine: Machine | None = None,
+        log: TurnLog | None = None,
+    ) -> None:
+        self._config = config
+        self._entropy = entropy or SystemEntropy()
+        self._wall_clock = wall_clock or SystemWallClock()
+        self._machine = machine
+        self._log = log or TurnLog(realm=config.turn.realm or "", addresses=config.log.addresses)
+        self._plane = RelayPlane(self._entropy)
+        quota = config.turn.quota
+        self._bandwidth = Bandwidth(
+            BandwidthLimits(
+                per_allocation=quota.bytes_per_second_per_allocation,
+                per_user=quota.bytes_per_second_per_user,
+                total=quota.bytes_per_second_total,
+            )
+        )
+        self._listeners: list[Listener] = []
+        self._listeners_by_key: dict[tuple[Transport, SocketAddress], Listener] = {}
+        self._outcomes: deque[tuple[BindId, bool]] = deque()
+        self._engine: TurnEngine | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at: Instant | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def start(self) -> None:
+        """Bind everything and serve. Raises ConfigurationError naming the listener that cannot be bound."""
+        try:
+            for setting in self._config.turn.listen:
+                await self._listen(setting)
+        except BaseException:
+            self._close_listeners()
+            raise
+        self._engine = TurnEngine(
+            engine_config(self._config, self._listeners, self._machine or Machine.here()),
+            credentials=credential_store(self._config),
+            entropy=self._entropy,
+            wall_clock=self._wall_clock,
+        )
+
+    async def close(self) -> None:
+        """End every allocation and close every socket; again is harmless."""
+        if self._engine is not None:
+            self._engine.close()
+            self._drain(self._engine)
+            self._engine = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._close_listeners()
+        self._plane.close()
+        await asyncio.sleep(0)  # transports close in the loop's next turn
+
+    @property
+    def listening(self) -> list[ListenSetting]:
+        """What is bound, with the ports that the system chose."""
+        settings = self._config.turn.listen
+        return [
+            ListenSetting(setting.transport, listener.local.host, listener.local.port)
+            for setting, listener in zip(settings, self._listeners, strict=True)
+        ]
+
+    @property
+    def plane(self) -> RelayPlane:
+        """The relay's clients and their counters."""
+        return self._plane
+
+    @property
+    def allocations(self) -> AllocationTable:
+        """The live allocations."""
+        assert self._engine is not None, "the server has not been started"
+        return self._engine.allocations
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is remembered of anybody."""
+        return self._engine is None or (self._engine.idle and not self._plane.clients and not len(self._bandwidth))
+
+    # Inputs
+
+    def _receive(self, data: bytes, path: Path) -> None:
+        engine = self._engine
+        if engine is not None:
+            engine.handle_datagram(data, path, monotonic())
+            self._drain(engine)
+
+    def _stream_closed(self, path: Path) -> None:
+        engine = self._engine
+        if engine is not None:
+            engine.handle_closed(path, monotonic())
+            self._drain(engine)
+
+    def _wake(self) -> None:
+        self._timer = self._timer_at = None
+        engine = self._engine
+        if engine is not None:
+            engine.handle_timeout(monotonic())
+            self._drain(engine)
+
+    # The drain: one after each mutation
+
+    def _drain(self, engine: TurnEngine) -> None:
+        while True:
+            while (command := engine.poll_command()) is not None:
+                self._execute(command)
+            while (transmit := engine.poll_transmit()) is not None:
+                listener = self._listener_of(transmit.path)
+                if listener is not None:
+                    listener.send(transmit.data, transmit.path)
+            while (event := engine.poll_event()) is not None:
+                self._log.record(event)
+            if not self._outcomes:
+                break
+            bind_id, bound = self._outcomes.popleft()
+            answer = engine.handle_relay_bound if bound else engine.handle_relay_failed
+            answer(bind_id, monotonic())
+        self._reschedule(engine.next_timeout())
+
+    def _execute(self, command: Command) -> None:
+        match command:
+            case BindRelayPort():
+                self._outcomes.append((command.bind_id, self._plane.bind(command)))
+            case AssignRelayPort():
+                self._assign(command)
+            case ReleaseRelayPort():
+                self._release(command)
+            case InstallChannelRoute() | RemoveChannelRoute() | InstallPermissionRoute() | RemovePermissionRoute():
+                self._plane.route(command)
+            case _:
+                assert_never(command)
+
+    def _assign(self, command: AssignRelayPort) -> None:
+        listener = self._listener_of(command.client)
+        assert listener is not None, "an allocation's client came in through a listener"
+        client = self._plane.assign(command, listener.relay_sender(command.client), self._admit(command))
+        listener.attach(client)
+
+    def _release(self, command: ReleaseRelayPort) -> None:
+        client = self._plane.release(command)
+        if client is None:
+            return
+        self._bandwidth.close(client.path)
+        listener = self._listener_of(client.path)
+        if listener is not None:
+            listener.detach(client)
+
+    def _admit(self, command: AssignRelayPort) -> Admit | None:
+        if self._bandwidth.unlimited:
+            return None
+        meter = self._bandwidth.open(command.client, command.user_key)
+        return lambda size: meter.admit(size, monotonic())
+
+    def _reschedule(self, at: Instant | None) -> None:
+        # The timer is left alone when it fires early enough: most requests only move the last deadline further away.
+        if at is None or (self._timer_at is not None and self._timer_at <= at):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(at, self._wake)
+        self._timer_at = at
+
+    # Listeners
+
+    async def _listen(self, setting: ListenSetting) -> None:
+        try:
+            listener = await self._open(setting)
+        except OSError as error:
+            raise ConfigurationError(_why_not(setting, error), key="turn.listen") from error
+        self._listeners.append(listener)
+        self._listeners_by_key[setting.transport, listener.local] = listener
+
+    async def _open(self, setting: ListenSetting) -> Listener:
+        if setting.transport is Transport.UDP:
+            return UdpListener(setting.address, self._receive)
+        listener = TcpListener(listening_socket(setting.address), self._receive, self._stream_closed)
+        await listener.start()
+        return listener
+
+    def _listener_of(self, path: Path) -> Listener | None:
+        return self._listeners_by_key.get((path.transport, path.local))
+
+    def _close_listeners(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+
+
+def engine_config(config: Config, listeners: list[Listener], machine: Machine) -> TurnServerConfig:
+    """The engine's settings: those of `[turn]`, and what is known once the listeners are bound."""
+    turn = config.turn
+    ports = range(turn.relay_ports.first, turn.relay_ports.last + 1)
+    external = dict(turn.external_addresses)
+    policy = PeerPolicy(
+        relay_addresses=turn.relay_addresses,
+        relay_ports=ports,
+        external_addresses=external,
+        own_addresses=machine.addresses,
+        own_listeners=frozenset(listener.local for listener in listeners),
+        allow=tuple(str(network) for network in turn.peers.allow),
+        deny=tuple(str(network) for network in turn.peers.deny),
+        allow_loopback=turn.dangerously_allow_loopback_peers,
+    )
+    return TurnServerConfig(
+        realm=turn.realm or "",
+        relay_addresses=turn.relay_addresses,
+        relay_ports=ports,
+        external_addresses=external,
+        policy=policy,
+        allocations_per_user=turn.quota.allocations_per_user,
+        allocations_total=turn.quota.allocations_total,
+        strict_expiry=turn.strict_expiry,
+        unauthenticated_replies_per_second=turn.unauthenticated_replies_per_second,
+    )
+
+
+def _why_not(setting: ListenSetting, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"{setting} is in use by another program; `ss -lunpt 'sport = :{setting.port}'` names it"
+    if error.errno == errno.EACCES:
+        return f"{setting}: ports below 1024 need the capability CAP_NET_BIND_SERVICE"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{setting}: this machine does not have that address; `ip address` lists those it has"
+    return f"{setting}: {error.strerror or error}"
