@@ -21,7 +21,6 @@ from icelane.stun.attributes import (
     parse_xor_address,
 )
 from icelane.stun.integrity import (
-    SHA256_SIZES,
     has_well_formed_integrity,
     long_term_key_md5,
     long_term_key_sha256,
@@ -208,7 +207,11 @@ def test_message_integrity_of_another_size_than_twenty_is_rejected(size: int) ->
         verify_integrity(message, b"key")
 
 
-@pytest.mark.parametrize("size", [size for size in range(65) if size not in SHA256_SIZES])
+# Spelled out, because the product's own constant would move with a mistake in it.
+LEGAL_SHA256_SIZES = (16, 20, 24, 28, 32)
+
+
+@pytest.mark.parametrize("size", [size for size in range(65) if size not in LEGAL_SHA256_SIZES])
 def test_message_integrity_sha256_of_an_illegal_size_is_rejected(size: int) -> None:
     """ST-5: truncation to 12 bytes or to an odd size must not verify even when the bytes are right."""
     right = hmac_sha256(b"key", covered_by_sha256(size)) + bytes(64)
@@ -218,7 +221,7 @@ def test_message_integrity_sha256_of_an_illegal_size_is_rejected(size: int) -> N
         verify_integrity_sha256(message, b"key")
 
 
-@pytest.mark.parametrize("size", SHA256_SIZES)
+@pytest.mark.parametrize("size", LEGAL_SHA256_SIZES)
 def test_message_integrity_sha256_truncated_to_a_legal_size_verifies(size: int) -> None:
     """ST-5: RFC 8489 section 14.6."""
     mac = hmac_sha256(b"key", covered_by_sha256(size))[:size]
