@@ -1,0 +1,92 @@
+"""`icelane config`: check the configuration, show what counts, print the reference."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import typer
+from rich.markdown import Markdown
+from rich.syntax import Syntax
+from rich.text import Text
+
+from icelane.cli.extras import require_extra
+from icelane.cli.output import ConfigFile, JsonFlag, speaking
+
+app = typer.Typer(help="Check, show and explain the configuration.", no_args_is_help=True)
+
+
+@app.command(epilog="Example: [bold]icelane config check -c icelane.toml[/bold]")
+def check(file: ConfigFile = None, as_json: JsonFlag = False) -> None:
+    """Check the configuration as `icelane serve` does, without starting anything.
+
+    Every mistake is named at once. What is allowed and still looks wrong is said, and does not fail the check.
+    """
+    with speaking(as_json) as output:
+        require_extra("server")
+        from icelane.server.config import advise, load_config, require_credentials
+
+        config = load_config(file)
+        require_credentials(config)
+        advice = advise(config)
+        for piece in advice:
+            output.note(str(piece))
+        output.line("the configuration is valid", "green")
+        output.result({"ok": True, "advice": [{"key": piece.key, "message": piece.message} for piece in advice]})
+
+
+@app.command(epilog="Example: [bold]ICELANE_LOG__FORMAT=json icelane config show[/bold]")
+def show(file: ConfigFile = None, as_json: JsonFlag = False) -> None:
+    """Show every setting as it counts: from the file, the environment and the defaults. Secrets are masked."""
+    with speaking(as_json) as output:
+        require_extra("server")
+        from icelane.server.config import load_config
+        from icelane.server.config.presentation import presented
+
+        values = presented(load_config(file))
+        output.result(_nested(values))
+        if as_json:
+            return
+        text = "\n".join(f"{key} = {_toml(value)}" for key, value in values.items())
+        if output.terminal:
+            output.console.print(Syntax(text, "toml", background_color="default", word_wrap=True))
+        else:
+            output.line(text)
+
+
+@app.command(epilog="Example: [bold]icelane config docs > configuration.md[/bold]")
+def docs(as_json: JsonFlag = False) -> None:
+    """Explain every setting: what it does, its default and why. Markdown in a pipe."""
+    with speaking(as_json) as output:
+        require_extra("server")
+        from icelane.server.config.reference import markdown, reference
+
+        if as_json:
+            output.result({"settings": [vars(setting) for setting in reference()]})
+        elif output.terminal:
+            output.console.print(Markdown(markdown()), soft_wrap=False)
+        else:
+            output.console.print(Text(markdown()), end="")
+
+
+def _nested(values: Mapping[str, object]) -> dict[str, object]:
+    tree: dict[str, object] = {}
+    for key, value in values.items():
+        table = tree
+        *above, name = key.split(".")
+        for part in above:
+            below = table.setdefault(part, {})
+            assert isinstance(below, dict)
+            table = below
+        table[name] = value
+    return tree
+
+
+def _toml(value: object) -> str:
+    """A value in TOML; JSON has the same text for everything but tables."""
+    if isinstance(value, Mapping):
+        inside = ", ".join(f"{json.dumps(key)} = {_toml(below)}" for key, below in value.items())
+        return f"{{ {inside} }}" if inside else "{}"
+    if isinstance(value, list):
+        return f"[{', '.join(_toml(item) for item in value)}]"
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,52 @@
+"""The entry point `icelane`: one module for each command."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import icelane
+from icelane.cli import config, ice, serve, stun, turn
+
+_EXIT_CODES = (
+    "Exit codes: 0 well; 1 the check failed; 2 the command line or the configuration is wrong;"
+    " 3 something is missing here, such as an extra; 4 the network or the peer."
+)
+
+app = typer.Typer(
+    name="icelane",
+    help="STUN and TURN: run a server, try one, and hand out its address.",
+    epilog=_EXIT_CODES,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    # The pretty form prints the local variables of every frame, and those hold passwords.
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(epilog=serve.EXAMPLE)(serve.serve)
+app.command(epilog=stun.EXAMPLE)(stun.stun)
+app.command(epilog=ice.EXAMPLE)(ice.ice)
+app.add_typer(turn.app, name="turn")
+app.add_typer(config.app, name="config")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        form = "compiled" if icelane.__compiled__ else "pure Python"
+        print(f"icelane {icelane.__version__} ({form})")
+        raise typer.Exit
+
+
+@app.callback()
+def _everywhere(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command that the arguments of the process name, and exit with its code."""
+    app(prog_name="icelane")

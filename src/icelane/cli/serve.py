@@ -1,0 +1,82 @@
+"""`icelane serve`: the STUN and TURN server in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from icelane.cli.extras import require_extra
+from icelane.cli.output import ConfigFile, JsonFlag, Output, speaking
+
+if TYPE_CHECKING:
+    from icelane.server.config import Config
+
+EXAMPLE = "Example: [bold]icelane serve -c icelane.toml --listen udp://192.0.2.1:3478[/bold]"
+
+
+def serve(
+    file: ConfigFile = None,
+    listen: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="Take clients here instead of turn.listen. May be given several times."),
+    ] = None,
+    realm: Annotated[str | None, typer.Option(help="Instead of turn.realm.")] = None,
+    log_format: Annotated[str | None, typer.Option(metavar="human|json", help="Instead of log.format.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Run the server until SIGINT or SIGTERM.
+
+    Prints what it listens on when it is ready. Records go to standard error; with --json the first line of standard
+    output is one JSON document with the listeners.
+    """
+    with speaking(as_json) as output:
+        require_extra("server")
+        from icelane.server.config import advise, load_config, require_credentials
+        from icelane.server.logs import configure_logging
+
+        flags = {"turn.listen": listen, "turn.realm": realm, "log.format": log_format}
+        config = load_config(file, flags={key: value for key, value in flags.items() if value})
+        require_credentials(config)
+        configure_logging(config.log)
+        for piece in advise(config):
+            output.note(str(piece))
+        _run(_serve(config, output))
+
+
+async def _serve(config: Config, output: Output) -> None:
+    from icelane.server.ice_servers import advertised
+    from icelane.server.turn_server import TurnServer
+
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    async with TurnServer(config) as server:
+        listening = [str(listener) for listener in server.listening]
+        clients = [f"turn:{listener.address}?transport={listener.transport.value}" for listener in advertised(config)]
+        for url in listening:
+            output.line(f"listening on {url}")
+        for url in clients:
+            output.line(f"clients use  {url}")
+        output.result({"ok": True, "realm": config.turn.realm, "listening": listening, "clients": clients})
+        await stopped.wait()
+        output.line("stopping")
+
+
+def _run(main: Coroutine[Any, Any, None]) -> None:
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(main)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's where it is installed: it halves the cost of a packet."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
