@@ -6,8 +6,12 @@ The checks, in their order; the first that fails answers:
     2. integrity of an impossible size                          400
     3. USERNAME (or USERHASH), REALM or NONCE missing           400
     4. password algorithms altered, half present, not offered   400
-    5. wrong realm, unknown user, expired, wrong password       401
-    6. nonce stale, or issued to another address or by another  438
+    5. nonce issued to another address or by another server     438
+    6. wrong realm, unknown user, expired, wrong password       401
+    7. nonce stale                                              438
+
+RFC 8489 looks at the nonce last. Here a nonce that was never ours for this source ends it earlier: otherwise 401 or 438
+would tell a guesser with a made-up nonce whether a password is right, without his source ever being counted (TA-12).
 
 Nothing is remembered of whoever fails: nonces are computed, not stored (`icelane.stun.nonce`).
 """
@@ -105,6 +109,8 @@ class Authenticator:
         claim = self._claim(message)
         unix_time = self._wall_clock.unix_time(now)
         nonce_verdict = self._nonces.verify(claim.nonce, path.remote, unix_time)
+        if nonce_verdict is NonceVerdict.FOREIGN:
+            raise Refusal(438, "nonce-foreign", challenge=True)
         if claim.realm != self._realm:
             raise Refusal(401, "wrong-realm", challenge=True)
         credential = self._credential(claim, known, unix_time)
@@ -112,12 +118,11 @@ class Authenticator:
             raise Refusal(401, "throttled", silent=True)
         identity = _prove(message, credential, claim)
         if identity is None:
-            # Only a sender that can receive at its address is counted: a forged source must not lock anybody out.
-            if nonce_verdict is NonceVerdict.VALID:
-                self._throttle.failed(path.remote.host, credential.user_key, now)
+            # The nonce has shown that the sender receives at its address, so a forged source locks nobody out.
+            self._throttle.failed(path.remote.host, credential.user_key, now)
             raise Refusal(401, "wrong-password", challenge=True)
-        if nonce_verdict is not NonceVerdict.VALID:
-            raise Refusal(438, f"nonce-{nonce_verdict.value}", challenge=True)
+        if nonce_verdict is NonceVerdict.STALE:
+            raise Refusal(438, "nonce-stale", challenge=True)
         return identity
 
     def add_challenge(self, response: MessageBuilder, path: Path, now: Instant) -> None:
