@@ -27,6 +27,9 @@ REPEAT_WINDOW: Final[Duration] = 10.0
 # memory nor fill a disk.
 MAX_SOURCES: Final = 1024
 
+# How often the ends of windows are looked for; any fraction of the window will do.
+_FLUSH_INTERVAL: Final[Duration] = 1.0
+
 K = TypeVar("K", bound=Hashable)
 
 
@@ -122,22 +125,19 @@ class RefusalLog:
     def __len__(self) -> int:
         return len(self._gate)
 
-    def refused(
-        self, client: Path, *, code: int, reason: str, realm: str = "", username: str = "", kid: str = "", now: Instant
-    ) -> None:
-        """Report that `client` was answered with `code`, or would have been."""
-        if now - self._last_flush >= 1.0:
+    def refused(self, client: Path, *, code: int, reason: str, now: Instant, **details: object) -> None:
+        """Report that `client` was answered with `code`, or would have been. Details without a value are left out."""
+        if now - self._last_flush >= _FLUSH_INTERVAL:
             self.flush(now)
         if self._gate.admit(_Refusal(source_of(client.remote.host), code, reason), now):
-            fields = {"realm": realm, "username": username, "kid": kid}
             report(
                 "turn.refused",
-                logging.INFO,
+                logging.WARNING,
                 code=code,
                 reason=reason,
                 client=client.remote,
                 transport=client.transport.value,
-                **{name: value for name, value in fields.items() if value},
+                **{name: value for name, value in details.items() if value},
             )
 
     def flush(self, now: Instant) -> None:
@@ -145,7 +145,12 @@ class RefusalLog:
         self._last_flush = now
         for (source, code, reason), count in self._gate.ended(now):
             report(
-                "turn.refused", logging.INFO, code=code, reason=reason, client=SocketAddress(source, 0), repeats=count
+                "turn.refused",
+                logging.WARNING,
+                code=code,
+                reason=reason,
+                client=SocketAddress(source, 0),
+                repeats=count,
             )
         if overflow := self._gate.take_overflow():
             report("turn.refused", logging.WARNING, reason="too-many-sources", repeats=overflow)

@@ -2,50 +2,69 @@
 
 from __future__ import annotations
 
-import structlog
+import logging
+from typing import assert_never
 
+from icelane.aio.system import monotonic
+from icelane.core.clock import Instant
 from icelane.core.net import Path
+from icelane.server.events import LOGGER, RefusalLog, report
 from icelane.stun.message import method_name
 from icelane.turn.allocation import AllocationCreated, AllocationEnded
 from icelane.turn.refusal import RequestRefused
 from icelane.turn.server import Event
 
+# The first request of every client has no credentials: that is how it learns the realm, and no fault.
+_EXPECTED = "no-credentials"
+
 
 class TurnLog:
-    """Writes the engine's events."""
+    """Writes the engine's events. docs/reference/logs.md lists the records and their fields."""
 
-    def __init__(self, realm: str, addresses: bool) -> None:
+    def __init__(self, realm: str) -> None:
         self._realm = realm
-        self._addresses = addresses
-        self._log = structlog.get_logger("icelane.turn")
+        self._refusals = RefusalLog()
 
-    def record(self, event: Event) -> None:
+    def record(self, event: Event, now: Instant | None = None) -> None:
         """Write one event."""
         match event:
             case AllocationCreated():
-                self._log.info("turn.allocated", **self._who(event.client, event.username, event.kid))
+                self._write("turn.allocated", event.client, event.username, event.kid, relays=event.relays)
             case AllocationEnded():
-                reason = event.reason.value
-                self._log.info("turn.ended", reason=reason, **self._who(event.client, event.username, event.kid))
+                self._write("turn.ended", event.client, event.username, event.kid, reason=event.reason.value)
             case RequestRefused():
-                self._refused(event)
+                self._refused(event, monotonic() if now is None else now)
+            case _:
+                assert_never(event)
 
-    def _refused(self, event: RequestRefused) -> None:
-        # The first request of every client has no credentials: that is how it learns the realm, and no fault.
-        write = self._log.debug if event.reason == "no-credentials" and not event.silent else self._log.warning
-        write(
-            "turn.refused",
+    def flush(self, now: Instant | None = None) -> None:
+        """Write the counts of refusals that were left out and are due."""
+        self._refusals.flush(monotonic() if now is None else now)
+
+    def _refused(self, event: RequestRefused, now: Instant) -> None:
+        if event.reason == _EXPECTED and not event.silent and not LOGGER.isEnabledFor(logging.DEBUG):
+            return
+        self._refusals.refused(
+            event.client,
             code=event.code,
             reason=event.reason,
+            now=now,
+            realm=self._realm,
+            username=event.username,
+            kid=event.kid,
             method=method_name(event.method),
-            **self._who(event.client, event.username, event.kid),
+            silent=event.silent,
+            unreported=event.unreported,
         )
 
-    def _who(self, client: Path, username: str, kid: str) -> dict[str, str]:
-        return {
-            "client": str(client.remote),
-            "transport": client.transport.value,
-            "realm": self._realm,
-            "username": username,
-            "kid": kid,
-        }
+    def _write(self, name: str, client: Path, username: str, kid: str, **details: object) -> None:
+        report(
+            name,
+            logging.INFO,
+            client=client.remote,
+            transport=client.transport.value,
+            realm=self._realm,
+            username=username,
+            **({"kid": kid} if kid else {}),
+            **details,
+        )

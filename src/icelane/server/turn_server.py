@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self, assert_never
 
 from icelane.aio.system import SystemWallClock, monotonic
-from icelane.core.clock import Instant, WallClock
+from icelane.core.clock import NEVER, Instant, WallClock
 from icelane.core.entropy import Entropy
 from icelane.core.net import Path, SocketAddress, Transport
 from icelane.crypto.provider import SystemEntropy
@@ -24,6 +24,7 @@ from icelane.server.bandwidth import Bandwidth, BandwidthLimits
 from icelane.server.config import Config
 from icelane.server.config.values import Listener as ListenSetting
 from icelane.server.credentials import credential_store
+from icelane.server.events import REPEAT_WINDOW
 from icelane.server.listeners import Listener, TcpListener, UdpListener, listening_socket
 from icelane.server.machine import Machine
 from icelane.server.relay_plane import Admit, RelayPlane
@@ -64,7 +65,7 @@ class TurnServer:
         self._entropy = entropy or SystemEntropy()
         self._wall_clock = wall_clock or SystemWallClock()
         self._machine = machine
-        self._log = log or TurnLog(realm=config.turn.realm or "", addresses=config.log.addresses)
+        self._log = log or TurnLog(realm=config.turn.realm or "")
         self._plane = RelayPlane(self._entropy)
         quota = config.turn.quota
         self._bandwidth = Bandwidth(
@@ -80,6 +81,7 @@ class TurnServer:
         self._engine: TurnEngine | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: Instant | None = None
+        self._flush_timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -111,9 +113,12 @@ class TurnServer:
             self._engine.close()
             self._drain(self._engine)
             self._engine = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+            self._log.flush()
+        for timer in (self._timer, self._flush_timer):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._flush_timer = self._timer_at = None
+        self._log.flush(NEVER)
         self._close_listeners()
         self._plane.close()
         await asyncio.sleep(0)  # transports close in the loop's next turn
@@ -175,7 +180,8 @@ class TurnServer:
                 if listener is not None:
                     listener.send(transmit.data, transmit.path)
             while (event := engine.poll_event()) is not None:
-                self._log.record(event)
+                self._log.record(event, monotonic())
+                self._flush_later()
             if not self._outcomes:
                 break
             bind_id, bound = self._outcomes.popleft()
@@ -225,6 +231,15 @@ class TurnServer:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_at(at, self._wake)
         self._timer_at = at
+
+    def _flush_later(self) -> None:
+        if self._flush_timer is None and self._log.waiting:
+            self._flush_timer = asyncio.get_running_loop().call_later(REPEAT_WINDOW, self._flush)
+
+    def _flush(self) -> None:
+        self._flush_timer = None
+        self._log.flush(monotonic())
+        self._flush_later()
 
     # Listeners
 
