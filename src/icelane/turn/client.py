@@ -338,6 +338,15 @@ class TurnClient:
         """Whether data from `host`, in canonical form, is let in: a permission or a channel was asked for."""
         return self._peers.permits(host)
 
+    def has_granted(self, host: str) -> bool:
+        """Whether the server has granted a permission for `host`, in canonical form."""
+        return self._peers.has_granted(host)
+
+    def has_channel(self, peer: SocketAddress) -> bool:
+        """Whether the server has bound a channel to `peer`."""
+        channel = self._peers.channels_by_peer.get(peer)
+        return channel is not None and channel.bound
+
     # Data
 
     def _handle_channel_data(self, data: bytes) -> None:
