@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import assert_never
 
-from icelane.aio.system import monotonic
 from icelane.core.clock import Instant
 from icelane.core.net import Path
 from icelane.server.events import LOGGER, RefusalLog, report
@@ -25,7 +24,7 @@ class TurnLog:
         self._realm = realm
         self._refusals = RefusalLog()
 
-    def record(self, event: Event, now: Instant | None = None) -> None:
+    def record(self, event: Event, now: Instant) -> None:
         """Write one event."""
         match event:
             case AllocationCreated():
@@ -33,13 +32,18 @@ class TurnLog:
             case AllocationEnded():
                 self._write("turn.ended", event.client, event.username, event.kid, reason=event.reason.value)
             case RequestRefused():
-                self._refused(event, monotonic() if now is None else now)
+                self._refused(event, now)
             case _:
                 assert_never(event)
 
-    def flush(self, now: Instant | None = None) -> None:
+    def flush(self, now: Instant) -> None:
         """Write the counts of refusals that were left out and are due."""
-        self._refusals.flush(monotonic() if now is None else now)
+        self._refusals.flush(now)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether `flush` may have something to write later."""
+        return len(self._refusals) > 0
 
     def _refused(self, event: RequestRefused, now: Instant) -> None:
         if event.reason == _EXPECTED and not event.silent and not LOGGER.isEnabledFor(logging.DEBUG):

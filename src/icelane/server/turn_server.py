@@ -113,7 +113,6 @@ class TurnServer:
             self._engine.close()
             self._drain(self._engine)
             self._engine = None
-            self._log.flush()
         for timer in (self._timer, self._flush_timer):
             if timer is not None:
                 timer.cancel()
