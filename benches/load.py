@@ -84,7 +84,9 @@ class Delivery:
     received: int
     held_back: int
     """Packets that the generator's own socket did not take."""
-    seconds: float
+    sending_seconds: float
+    arriving_seconds: float
+    """Until the last packet arrived: what waits in queues when the sending ends is carried late, not faster."""
     p50_us: int
     p99_us: int
 
@@ -96,7 +98,12 @@ class Delivery:
     @property
     def delivered_per_second(self) -> float:
         """Packets per second at the sink."""
-        return self.received / self.seconds
+        return self.received / self.arriving_seconds if self.received else 0.0
+
+    @property
+    def offered_per_second(self) -> float:
+        """Packets per second at the generator."""
+        return self.sent / self.sending_seconds
 
 
 class Generator:

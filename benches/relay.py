@@ -186,7 +186,7 @@ def run_once(traffic: Traffic, seconds: float, link: Link, server: Running, rig:
     return Sample(
         cpu_us_per_packet=used / 1000 / max(1, delivery.received),
         delivered_per_second=delivery.delivered_per_second,
-        offered_per_second=delivery.sent / delivery.seconds,
+        offered_per_second=delivery.offered_per_second,
         loss=delivery.loss,
         p50_us=delivery.p50_us,
         p99_us=delivery.p99_us,

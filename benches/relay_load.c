@@ -1,8 +1,8 @@
 /*
  * relay_load: offers paced traffic to a TURN relay and is its sink.
  *
- * It knows no TURN. benches/turn_client.py sets the allocations up and hands over, as inherited descriptors, one connected
- * client socket per flow and one UDP socket that is the peer of them all; benches/load.py starts this program:
+ * It knows no TURN. benches/turn_client.py sets the allocations up and hands over, as inherited descriptors, one
+ * connected client socket per flow and one UDP socket that is the peer of them all; benches/load.py starts this:
  *
  *   relay_load PAYLOAD BURST RATE MILLISECONDS DIRECTION PEER_FD FLOWS   < flows
  *
@@ -10,13 +10,13 @@
  *   BURST         packets of one flow sent back to back in one system call
  *   RATE          packets per second over all flows and directions; 0 sends as fast as it can
  *   DIRECTION     up (client to peer), down (peer to client) or both (bursts alternate)
- *   flows         FLOWS lines: "FD datagram|stream PREFIX_HEX RELAY_ADDRESS RELAY_PORT"; PREFIX is what comes before the
+ *   flows         FLOWS lines "FD datagram|stream PREFIX_HEX RELAY_ADDRESS RELAY_PORT"; PREFIX is what precedes the
  *                 payload on the client side: a ChannelData header, or a Send indication up to its DATA value
  *
- * Every payload starts with a stamp: 8 random bytes that name this run, then the time of sending. The sink looks for the
- * former, so it needs to know neither framing nor offsets, and ignores packets of other runs. One line of JSON is the result.
+ * Every payload starts with a stamp: 8 random bytes that name this run, then the time of sending. The sink looks for
+ * the former, so it needs no offsets, and it ignores packets of other runs. One line of JSON is the result.
  *
- * A TLS client side needs only flow_write and flow_read to go through another layer; nothing else touches a client stream.
+ * For a TLS client side only flow_write and flow_read go through another layer; nothing else touches a client stream.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -70,6 +70,7 @@ static unsigned char payload[FRAME];
 static size_t payload_length;
 static struct stamp stamp;
 static uint64_t sent, received, held_back;
+static uint64_t offered_until, last_arrival;
 static uint32_t latency_us[LATENCIES];
 
 static void die(const char *what) {
@@ -156,6 +157,7 @@ static void count_frame(const unsigned char *frame, size_t length, uint64_t now)
     uint64_t microseconds = (now - seen.sent_at) / 1000;
     latency_us[microseconds < LATENCIES ? microseconds : LATENCIES - 1]++;
     received++;
+    last_arrival = now;
 }
 
 static void receive_datagrams(int fd) {
@@ -176,7 +178,7 @@ static ssize_t flow_read(struct flow *flow, void *data, size_t length) {
     return recv(flow->fd, data, length, MSG_DONTWAIT);
 }
 
-/* RFC 8656 section 12.5: over a stream, ChannelData is padded to four bytes; a STUN message always has such a length. */
+/* RFC 8656 section 12.5: over a stream, ChannelData is padded to four bytes; STUN messages always have such a length. */
 static size_t frame_length(const unsigned char *frame) {
     size_t body = (size_t)frame[2] << 8 | frame[3];
     return (frame[0] & 0xC0) == 0x40 ? 4 + ((body + 3) & ~(size_t)3) : 20 + body;
@@ -220,8 +222,8 @@ static void watch(int epoll_fd, int fd, struct flow *flow) {
 
 /* ---- the run ---- */
 
-static uint64_t offer(int epoll_fd, int burst, uint64_t rate, uint64_t milliseconds, bool up, bool down) {
-    uint64_t start = now_ns(), end = start + milliseconds * 1000000u, now = start;
+static void offer(int epoll_fd, uint64_t start, int burst, uint64_t rate, uint64_t milliseconds, bool up, bool down) {
+    uint64_t end = start + milliseconds * 1000000u, now = start;
     uint64_t bursts = 0, interval = rate ? (uint64_t)burst * 1000000000u / rate : 0;
     while (now < end) {
         for (int i = 0; i < CATCH_UP && start + bursts * interval <= now && now < end; i++, bursts++) {
@@ -231,7 +233,7 @@ static uint64_t offer(int epoll_fd, int burst, uint64_t rate, uint64_t milliseco
         receive_ready(epoll_fd, 0);
         now = now_ns();
     }
-    return now - start;
+    offered_until = now;
 }
 
 static void drain(int epoll_fd) {
@@ -310,10 +312,13 @@ int main(int argc, char **argv) {
     watch(epoll_fd, peer_fd, NULL);
     read_flows(epoll_fd, count);
 
-    uint64_t took = offer(epoll_fd, burst, rate, milliseconds, up, down);
+    uint64_t start = now_ns();
+    offer(epoll_fd, start, burst, rate, milliseconds, up, down);
     drain(epoll_fd);
-    printf("{\"sent\": %llu, \"received\": %llu, \"held_back\": %llu, \"seconds\": %.6f, \"p50_us\": %llu, \"p99_us\": %llu}\n",
-           (unsigned long long)sent, (unsigned long long)received, (unsigned long long)held_back, (double)took / 1e9,
+    printf("{\"sent\": %llu, \"received\": %llu, \"held_back\": %llu,"
+           " \"sending_seconds\": %.6f, \"arriving_seconds\": %.6f, \"p50_us\": %llu, \"p99_us\": %llu}\n",
+           (unsigned long long)sent, (unsigned long long)received, (unsigned long long)held_back,
+           (double)(offered_until - start) / 1e9, last_arrival ? (double)(last_arrival - start) / 1e9 : 0.0,
            (unsigned long long)percentile(0.50), (unsigned long long)percentile(0.99));
     return 0;
 }
