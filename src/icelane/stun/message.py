@@ -125,7 +125,7 @@ def method_name(method: int) -> str:
 
 
 def looks_like_stun(data: bytes | bytearray | memoryview) -> bool:
-    """Whether `data` can be a STUN message at all: long enough, two zero bits, the cookie."""
+    """Whether `data` on a shared port is for STUN: long enough, first byte 0 to 3 (RFC 7983 section 7), the cookie."""
     return len(data) >= HEADER_SIZE and data[0] < 4 and data[4:8] == _COOKIE
 
 
