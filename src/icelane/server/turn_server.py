@@ -274,8 +274,10 @@ def engine_config(config: Config, listeners: list[Listener], machine: Machine) -
         relay_addresses=turn.relay_addresses,
         relay_ports=ports,
         external_addresses=external,
-        own_addresses=machine.addresses,
+        own_addresses=machine.networks or machine.addresses,
         own_listeners=frozenset(listener.local for listener in listeners),
+        # In a container the gateway is the host, with all that listens there; everywhere else it is a router's console.
+        infrastructure=frozenset(SocketAddress(host, 0) for host in machine.gateways),
         allow=tuple(str(network) for network in turn.peers.allow),
         deny=tuple(str(network) for network in turn.peers.deny),
         allow_loopback=turn.dangerously_allow_loopback_peers,
