@@ -119,6 +119,11 @@ class Output:
         if not self.as_json:
             self.errors.print(f"[yellow]note:[/yellow] {escape(text)}")
 
+    def mend(self, text: str) -> None:
+        """The command or change that mends what was just said, on standard error; nothing with --json."""
+        if not self.as_json:
+            self.errors.print(f"  [green]mend:[/green] {escape(text)}")
+
     def failed(self, error: CommandError) -> None:
         """Say why the command ends."""
         if self.as_json:
@@ -127,7 +132,7 @@ class Output:
         for problem in error.problems:
             self.errors.print(f"[bold red]error:[/bold red] {escape(problem.message)}")
             if problem.mend:
-                self.errors.print(f"  [green]mend:[/green] {escape(problem.mend)}")
+                self.mend(problem.mend)
 
 
 @contextmanager

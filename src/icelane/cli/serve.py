@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Annotated, Any
@@ -36,6 +37,7 @@ def serve(
     with speaking(as_json) as output:
         require_extra("server")
         from icelane.server.config import advise, load_config, require_credentials
+        from icelane.server.events import report
         from icelane.server.logs import configure_logging
 
         flags = {"turn.listen": listen, "turn.realm": realm, "log.format": log_format}
@@ -43,7 +45,7 @@ def serve(
         require_credentials(config)
         configure_logging(config.log)
         for piece in advise(config):
-            output.note(str(piece))
+            report("config.advice", logging.WARNING, key=piece.key, advice=piece.message)
         _run(_serve(config, output))
 
 
