@@ -52,7 +52,7 @@ class UdpSocket:
     """One bound socket. `on_datagram(data, raw_source)` runs for each datagram and may be replaced at any time.
 
     `sendto` is the socket's own method, for a plane that wants no call in between: it catches OSError itself and hands
-    it to `count_failed_send`.
+    it to `send_again`, or to `count_failed_send` where nobody watches for ICMP errors.
 
     Counters: `dropped` datagrams that the kernel had no room for, `failed_sends` refused for any other reason (no
     route, too long, forbidden), `receive_errors` reported by the kernel, mostly ICMP answers to what was sent.
@@ -125,9 +125,25 @@ class UdpSocket:
         try:
             self.sendto(data, address)
         except OSError as error:
-            self.count_failed_send(error)
-            return False
+            return self.send_again(data, address, error)
         return True
+
+    def send_again(self, data: bytes | bytearray | memoryview, address: RawAddress, error: OSError) -> bool:
+        """Send a datagram for which `sendto` raised `error`, unless that was its own fault; False when it was dropped.
+
+        Where ICMP errors are watched for, Linux fails the next call on the socket for what an earlier datagram met, so
+        that one peer's closed port would cost datagrams to other peers.
+        """
+        if self._on_report is not None and error.errno not in _BUSY:
+            self._take_reports()
+            try:
+                self.sendto(data, address)
+            except OSError as own:
+                error = own
+            else:
+                return True
+        self.count_failed_send(error)
+        return False
 
     def send_whole(self, data: bytes | bytearray | memoryview, address: RawAddress) -> bool:
         """Send one datagram with the DF bit set, or not at all when it is longer than the path's known MTU."""
@@ -180,10 +196,13 @@ class UdpSocket:
         # recvfrom makes the bytes object that everybody downstream needs; recvfrom_into and a copy measured 10-20 %
         # slower.
         receive = self._socket.recvfrom
-        for _ in range(MAX_DATAGRAMS_PER_WAKE):
+        for turn in range(MAX_DATAGRAMS_PER_WAKE):
             try:
                 data, source = receive(_MAX_DATAGRAM)
             except BlockingIOError:
+                if turn == 0:
+                    # Nothing to receive, so it is the queue of errors that made the socket readable, and would again.
+                    self._take_reports()
                 return
             except OSError as error:
                 if self._closed:
@@ -195,11 +214,14 @@ class UdpSocket:
     def _count_receive_error(self, error: OSError) -> None:
         # ECONNREFUSED, EHOSTUNREACH and the like are about a datagram sent earlier: the socket itself is well.
         self.receive_errors += 1
+        self._take_reports()
+        if self.on_error is not None:
+            self.on_error(error)
+
+    def _take_reports(self) -> None:
         if self._on_report is not None:
             for report in read_reports(self._socket):
                 self._on_report(report)
-        if self.on_error is not None:
-            self.on_error(error)
 
 
 def _open(address: SocketAddress, receive_buffer: int, send_buffer: int, reuse_port: bool) -> socket.socket:

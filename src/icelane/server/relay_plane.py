@@ -135,10 +135,11 @@ class RelayedClient:
         self.packets_from_client += 1
         self.bytes_from_client += length
         relay, peer = channel
+        payload = data[_CHANNEL_HEADER_SIZE:end]
         try:
-            relay.sendto(data[_CHANNEL_HEADER_SIZE:end], peer)
+            relay.sendto(payload, peer)
         except OSError as error:
-            relay.count_failed_send(error)
+            relay.send_again(payload, peer, error)
 
     def _relay_send(self, data: bytes) -> None:
         try:
@@ -164,14 +165,14 @@ class RelayedClient:
 class RelaySocket:
     """One relayed transport address: a UDP socket and the peers that may speak to it."""
 
-    __slots__ = ("_channels_by_peer", "_client", "_permissions_by_wire_host", "_udp", "count_failed_send", "sendto")
+    __slots__ = ("_channels_by_peer", "_client", "_permissions_by_wire_host", "_udp", "send_again", "sendto")
 
     def __init__(self, address: SocketAddress) -> None:
         """Bind `address`; raises OSError when that cannot be."""
         self._udp = UdpSocket.bind(address, self._on_datagram, fragment=True)
         self._udp.watch_icmp(self._on_icmp)
         self.sendto = self._udp.sendto
-        self.count_failed_send = self._udp.count_failed_send
+        self.send_again = self._udp.send_again
         self._client: RelayedClient | None = None
         self._channels_by_peer: dict[RawAddress, bytes] = {}
         self._permissions_by_wire_host: dict[str, PermissionRoute] = {}
