@@ -6,11 +6,12 @@ import importlib.util
 from collections.abc import Sequence
 
 from demo.paths import PathResult, failed, of_call, skipped
+from demo.server import DemoServer
 
 
-async def browser_path(url: str, user: str, password: str, transport: str) -> PathResult:
-    """Let two Chromium pages exchange data and video through the TURN server at `url`, by relay only."""
-    path = f"two Chromium pages, TURN over {transport.upper()}"
+async def browser_path(server: DemoServer, transport: str) -> PathResult:
+    """Let two Chromium pages exchange data and video through `server`, by relay only."""
+    path = f"Chromium pages, {transport.upper()}"
     missing = _missing()
     if missing:
         return skipped(path, "; ".join(missing))
@@ -18,7 +19,8 @@ async def browser_path(url: str, user: str, password: str, transport: str) -> Pa
     from demo.chromium import relayed_call
 
     try:
-        call = await relayed_call([{"urls": [url], "username": user, "credential": password}])
+        entry = {"urls": [server.url(transport)], "username": server.user, "credential": server.password}
+        call = await relayed_call([entry])
     except Exception as error:  # whatever a browser does, the other paths have their rows
         return failed(path, error)
     return of_call(path, transport, call)

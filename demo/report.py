@@ -19,7 +19,7 @@ def print_table(results: list[PathResult], output: TextIO) -> None:
     """One row per path, then what was skipped or failed, and the verdict."""
     console = Console(file=output)
     # Narrow enough for 80 columns, which is what a log has.
-    table = Table(title="Traffic relayed by icelane on this machine", box=box.SIMPLE)
+    table = Table(title="Traffic relayed by icelane's TURN server on this machine", box=box.SIMPLE)
     table.add_column("Path", no_wrap=True)
     table.add_column("Outcome", no_wrap=True)
     for heading in ("Set-up", "Round trip", "Bytes", "Loss"):
