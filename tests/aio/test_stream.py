@@ -139,7 +139,7 @@ def test_a_stream_of_something_else_is_closed_at_once() -> None:
             ours = Side()
             client = await listener.connect(ours)
             _, theirs = await listener.next()
-            client.send(BINDING + b"POST / HTTP/1.1\r\n\r\n")
+            client.send(BINDING + b"\x80\x01 is RTP")
             assert await theirs.next_frame() == BINDING
             assert isinstance(await theirs.end(), MalformedError)
             assert isinstance(await ours.end(), TransportClosedError)
