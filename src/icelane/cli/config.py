@@ -13,10 +13,12 @@ from rich.text import Text
 from icelane.cli.extras import require_extra
 from icelane.cli.output import ConfigFile, JsonFlag, speaking
 
-app = typer.Typer(help="Check, show and explain the configuration.", no_args_is_help=True)
+app = typer.Typer(
+    help="Check, show and explain the configuration.", epilog="Example: `icelane config check`", no_args_is_help=True
+)
 
 
-@app.command(epilog="Example: [bold]icelane config check -c icelane.toml[/bold]")
+@app.command(epilog="Example: `icelane config check -c icelane.toml`")
 def check(file: ConfigFile = None, as_json: JsonFlag = False) -> None:
     """Check the configuration as `icelane serve` does, without starting anything.
 
@@ -35,7 +37,7 @@ def check(file: ConfigFile = None, as_json: JsonFlag = False) -> None:
         output.result({"ok": True, "advice": [{"key": piece.key, "message": piece.message} for piece in advice]})
 
 
-@app.command(epilog="Example: [bold]ICELANE_LOG__FORMAT=json icelane config show[/bold]")
+@app.command(epilog="Example: `icelane config show -c icelane.toml`")
 def show(file: ConfigFile = None, as_json: JsonFlag = False) -> None:
     """Show every setting as it counts: from the file, the environment and the defaults. Secrets are masked."""
     with speaking(as_json) as output:
@@ -49,12 +51,12 @@ def show(file: ConfigFile = None, as_json: JsonFlag = False) -> None:
             return
         text = "\n".join(f"{key} = {_toml(value)}" for key, value in values.items())
         if output.terminal:
-            output.console.print(Syntax(text, "toml", background_color="default", word_wrap=True))
+            output.console.print(Syntax(text, "toml", theme="ansi_dark", background_color="default", word_wrap=True))
         else:
             output.line(text)
 
 
-@app.command(epilog="Example: [bold]icelane config docs > configuration.md[/bold]")
+@app.command(epilog="Example: `icelane config docs > configuration.md`")
 def docs(as_json: JsonFlag = False) -> None:
     """Explain every setting: what it does, its default and why. Markdown in a pipe."""
     with speaking(as_json) as output:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import json
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,12 +11,11 @@ from rich.syntax import Syntax
 
 from icelane.cli.extras import require_extra
 from icelane.cli.output import ConfigFile, JsonFlag, Output, speaking
-from icelane.core.clock import UnixSeconds
 
 if TYPE_CHECKING:
     from icelane.server.ice_servers import IceServersBody
 
-EXAMPLE = "Example: [bold]icelane ice --format python --user alice --ttl 3600[/bold]"
+EXAMPLE = "Example: `icelane ice --format python --user alice --ttl 3600`"
 
 
 class Format(enum.StrEnum):
@@ -47,13 +45,16 @@ def ice(
     """Print credentials and the iceServers that a client of this server needs. The output holds a password."""
     with speaking(as_json) as output:
         require_extra("server")
+        from icelane.aio.system import SystemWallClock, monotonic
         from icelane.server.config import load_config
         from icelane.server.credentials import issue
         from icelane.server.ice_servers import ice_servers_body
 
         config = load_config(file)
-        credential = issue(config, user, ttl, UnixSeconds(time.time()))
+        credential = issue(config, user, ttl, SystemWallClock().unix_time(monotonic()))
         body = ice_servers_body(config, credential)
+        if not body["iceServers"]:
+            raise ConfigurationError("no listener has a port that clients could be told", key="turn.listen")
         output.result(body)
         if not as_json:
             _print(output, style, body)
@@ -65,7 +66,7 @@ def _print(output: Output, style: Format, body: IceServersBody) -> None:
         return
     text, language = (json.dumps(body, indent=2), "json") if style is Format.BROWSER else (python(body), "python")
     if output.terminal:
-        output.console.print(Syntax(text, language, background_color="default", word_wrap=True))
+        output.console.print(Syntax(text, language, theme="ansi_dark", background_color="default", word_wrap=True))
     else:
         print(text)
 

@@ -9,7 +9,8 @@ import typer
 import icelane
 from icelane.cli import config, ice, serve, stun, turn
 
-_EXIT_CODES = (
+_EPILOG = (
+    "Example: `icelane serve -c icelane.toml`\n\n"
     "Exit codes: 0 well; 1 the check failed; 2 the command line or the configuration is wrong;"
     " 3 something is missing here, such as an extra; 4 the network or the peer."
 )
@@ -17,9 +18,9 @@ _EXIT_CODES = (
 app = typer.Typer(
     name="icelane",
     help="STUN and TURN: run a server, try one, and hand out its address.",
-    epilog=_EXIT_CODES,
+    epilog=_EPILOG,
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     # The pretty form prints the local variables of every frame, and those hold passwords.
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -96,15 +96,15 @@ class Output:
         if not self.as_json:
             self.console.print(Text(text, style=style or ""))
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str | Text]], title: str | None = None) -> None:
-        """A table on a terminal, tab-separated lines in a pipe; nothing with --json."""
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
+        """A table on a terminal, tab-separated lines in a pipe; nothing with --json. Empty columns: no header."""
         if self.as_json:
             return
         if not self.terminal:
             for row in rows:
                 self.console.print("\t".join(str(cell) for cell in row), markup=False)
             return
-        table = Table(*columns, title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+        table = Table(*columns, header_style="bold", box=None, pad_edge=False, show_header=any(columns))
         for row in rows:
             table.add_row(*[cell if isinstance(cell, Text) else Text(cell) for cell in row])
         self.console.print(table, soft_wrap=False)

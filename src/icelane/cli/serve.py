@@ -16,7 +16,7 @@ from icelane.cli.output import ConfigFile, JsonFlag, Output, speaking
 if TYPE_CHECKING:
     from icelane.server.config import Config
 
-EXAMPLE = "Example: [bold]icelane serve -c icelane.toml --listen udp://192.0.2.1:3478[/bold]"
+EXAMPLE = "Example: `icelane serve -c icelane.toml --listen udp://192.0.2.1:3478`"
 
 
 def serve(

@@ -10,7 +10,7 @@ import typer
 from icelane.cli.output import JsonFlag, Output, speaking, usage
 from icelane.errors import MalformedError
 
-EXAMPLE = "Example: [bold]icelane stun stun:turn.example.org:3478[/bold]"
+EXAMPLE = "Example: `icelane stun stun:turn.example.org:3478`"
 
 
 def stun(

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
 
 from icelane.cli.output import ExitCode, JsonFlag, Output, speaking, usage
-from icelane.core.clock import UnixSeconds
 from icelane.errors import MalformedError
 
 if TYPE_CHECKING:
     from icelane.cli.relay_check import Login, Report, Step
     from icelane.stun.uri import TurnUri
 
-app = typer.Typer(help="Try a TURN server.", no_args_is_help=True)
+_EXAMPLE = "Example: `icelane turn check turn:turn.example.org?transport=tcp --user alice --password secret`"
 
-_EXAMPLE = "Example: [bold]icelane turn check turn:turn.example.org?transport=tcp --user alice --password secret[/bold]"
+app = typer.Typer(help="Try a TURN server.", epilog=_EXAMPLE, no_args_is_help=True)
 
 # Long enough for the check, and clocks may differ a little.
 _CREDENTIAL_SECONDS = 600
@@ -80,6 +78,7 @@ def _turn_uri(url: str) -> TurnUri:
 
 
 def _login(user: str, password: str | None, secret: str | None) -> Login:
+    from icelane.aio.system import SystemWallClock, monotonic
     from icelane.cli.relay_check import Login, ephemeral
 
     if (password is None) == (secret is None):
@@ -87,7 +86,7 @@ def _login(user: str, password: str | None, secret: str | None) -> Login:
     if password is not None:
         return Login(username=user, password=password)
     assert secret is not None
-    return ephemeral(user, secret, _CREDENTIAL_SECONDS, UnixSeconds(time.time()))
+    return ephemeral(user, secret, _CREDENTIAL_SECONDS, SystemWallClock().unix_time(monotonic()))
 
 
 def _print(output: Output, report: Report) -> None:

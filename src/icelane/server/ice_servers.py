@@ -62,14 +62,13 @@ def ice_servers_body(config: Config, credential: IssuedCredential, policy: str =
 
 def advertised(config: Config) -> list[Listener]:
     """The listeners as clients should call them: by host name or outside address, best first."""
-    named = [listener for listener in config.turn.listen if listener.port not in (0, _DNS_PORT)]
+    usable = [listener for listener in config.turn.listen if listener.port not in (0, _DNS_PORT)]
     if config.turn.hostname is not None:
-        named = [listener._replace(host=config.turn.hostname) for listener in named]
+        named = [listener._replace(host=config.turn.hostname) for listener in usable]
     else:
-        hosts = sorted(_distinct(_outside(config, listener.host) for listener in named), key=_remoteness)[:MAX_HOSTS]
-        outside = [listener._replace(host=_outside(config, listener.host)) for listener in named]
-        named = [listener for listener in outside if listener.host in hosts]
-        named.sort(key=lambda listener: hosts.index(listener.host))
+        outside = [listener._replace(host=_outside(config, listener.host)) for listener in usable]
+        hosts = _best_hosts(_distinct(listener.host for listener in outside))
+        named = [listener for host in hosts for listener in outside if listener.host == host]
     return sorted(dict.fromkeys(named), key=lambda listener: _ORDER[listener.transport])[:MAX_URLS]
 
 
@@ -77,10 +76,10 @@ def _outside(config: Config, host: str) -> str:
     return config.turn.external_addresses.get(host, host)
 
 
-def _remoteness(host: str) -> int:
-    """Addresses that more clients can reach come first: public, then private, then this machine alone."""
-    address = ipaddress.ip_address(host)
-    return 0 if address.is_global else 2 if address.is_loopback else 1
+def _best_hosts(hosts: list[str]) -> list[str]:
+    """Addresses that more clients can reach come first; loopback only where there is nothing else."""
+    elsewhere = [host for host in hosts if not ipaddress.ip_address(host).is_loopback]
+    return sorted(elsewhere or hosts, key=lambda host: not ipaddress.ip_address(host).is_global)[:MAX_HOSTS]
 
 
 def _stun_url(listener: Listener) -> str:

@@ -1,0 +1,126 @@
+"""`icelane config`."""
+
+from __future__ import annotations
+
+import importlib.util
+import tomllib
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+import pytest
+
+from icelane.server.config.reference import markdown
+from tests.cli.conftest import Icelane
+
+SECRET = "q5Vn0nJ3rX8sZk2LwT7yBd4E"
+
+SOUND = f"""
+[turn]
+listen = ["udp://127.0.0.1:3478"]
+relay_addresses = ["127.0.0.1"]
+users = {{ alice = "wonderland" }}
+[[turn.secrets]]
+kid = "k1"
+secret = "{SECRET}"
+"""
+
+
+@pytest.fixture
+def sound(tmp_path: Path) -> str:
+    """The path of a valid configuration."""
+    file = tmp_path / "sound.toml"
+    file.write_text(SOUND)
+    return str(file)
+
+
+def test_a_valid_configuration_passes(icelane: Icelane, sound: str) -> None:
+    result = icelane("config", "check", "-c", sound)
+    assert (result.code, result.out) == (0, "the configuration is valid\n")
+
+
+def test_the_file_in_the_working_directory_is_found(icelane: Icelane, tmp_path: Path) -> None:
+    (tmp_path / "icelane.toml").write_text(SOUND)
+    assert icelane("config", "check").code == 0
+
+
+def test_every_mistake_is_named_and_the_code_is_two(icelane: Icelane, tmp_path: Path) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text('turn.relm = "x"\nturn.listen = ["tls://127.0.0.1"]')
+    result = icelane("config", "check", "-c", str(file), ICELANE_LOG__FORMAT="xml")
+    assert result.code == 2
+    for name in (f"turn.relm in {file}", "turn.listen[0]", "ICELANE_LOG__FORMAT", "did you mean realm", "mend:"):
+        assert name in result.err
+
+
+def test_every_mistake_is_in_the_json(icelane: Icelane, tmp_path: Path) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text('turn.relm = "x"')
+    result = icelane("config", "check", "-c", str(file), "--json", ICELANE_TURN__X="1")
+    assert result.code == 2
+    assert result.document["ok"] is False
+    assert {(one["key"], one.get("file")) for one in result.document["problems"]} == {
+        ("ICELANE_TURN__X", None),
+        ("turn.relm", str(file)),
+    }
+    assert result.err == ""
+
+
+def test_a_server_without_credentials_fails_the_check(icelane: Icelane) -> None:
+    result = icelane("config", "check", ICELANE_CONFIG_BODY="turn.realm = 'x'")
+    assert result.code == 2
+    assert "nobody could authenticate" in result.err
+
+
+def test_advice_does_not_fail_the_check(icelane: Icelane, sound: str) -> None:
+    switch = {"ICELANE_TURN__DANGEROUSLY_ALLOW_LOOPBACK_PEERS": "true"}
+    result = icelane("config", "check", "-c", sound, **switch)
+    assert result.code == 0
+    assert "note: turn.dangerously_allow_loopback_peers" in result.err
+    document = icelane("config", "check", "-c", sound, "--json", **switch).document
+    assert [one["key"] for one in document["advice"]] == ["turn.dangerously_allow_loopback_peers"]
+
+
+def test_show_prints_what_counts_as_toml_without_secrets(icelane: Icelane, sound: str) -> None:
+    """CR-6: secrets are masked."""
+    result = icelane("config", "show", "-c", sound, ICELANE_TURN__REALM="from-env")
+    assert result.code == 0
+    assert "wonderland" not in result.out
+    assert SECRET not in result.out
+    turn = tomllib.loads(result.out)["turn"]
+    assert turn["realm"] == "from-env"
+    assert turn["listen"] == ["udp://127.0.0.1:3478"]
+    assert turn["users"] == {"alice": "********"}
+    assert turn["secrets"] == [{"kid": "k1", "secret": "********"}]
+    assert turn["quota"]["allocations_per_user"] == 12
+
+
+def test_show_as_json_says_the_same(icelane: Icelane, sound: str) -> None:
+    text = icelane("config", "show", "-c", sound).out
+    assert icelane("config", "show", "-c", sound, "--json").document == tomllib.loads(text)
+
+
+def test_docs_in_a_pipe_are_the_reference_page(icelane: Icelane) -> None:
+    assert icelane("config", "docs").out == markdown()
+
+
+def test_docs_as_json_list_every_setting(icelane: Icelane) -> None:
+    settings = icelane("config", "docs", "--json").document["settings"]
+    assert {"turn.realm", "turn.secrets[].kid", "log.format"} <= {one["key"] for one in settings}
+
+
+@pytest.mark.parametrize(
+    "words", [("config", "check"), ("config", "show"), ("config", "docs"), ("serve",), ("ice",)], ids=" ".join
+)
+def test_a_missing_extra_ends_with_three_and_says_what_installs_it(
+    icelane: Icelane, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    real = importlib.util.find_spec
+
+    def find_spec(name: str, package: str | None = None) -> ModuleSpec | None:
+        return None if name == "pydantic" else real(name, package)
+
+    monkeypatch.setattr(importlib.util, "find_spec", find_spec)
+    result = icelane(*words)
+    assert result.code == 3
+    assert "pip install 'icelane[server]'" in result.err
+    assert icelane(*words, "--json").document["problems"][0]["mend"] == "pip install 'icelane[server]'"

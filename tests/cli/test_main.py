@@ -1,0 +1,85 @@
+"""What holds for every command: help with an example, version, usage errors, completion."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import typer
+
+from icelane.cli.main import app
+from tests.cli.conftest import Icelane
+
+
+def command_lines() -> list[tuple[str, ...]]:
+    """Every command and group, as the words that reach it."""
+
+    def walk(command: object, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        yield words
+        for name, below in getattr(command, "commands", {}).items():
+            yield from walk(below, (*words, name))
+
+    return list(walk(typer.main.get_command(app), ()))
+
+
+@pytest.mark.parametrize("words", command_lines(), ids=" ".join)
+def test_every_help_has_an_example(icelane: Icelane, words: tuple[str, ...]) -> None:
+    result = icelane(*words, "--help")
+    assert result.code == 0
+    assert "Example: icelane" in " ".join(result.out.split())
+
+
+@pytest.mark.parametrize("words", [words for words in command_lines() if words not in ((), ("turn",), ("config",))])
+def test_every_command_has_json(icelane: Icelane, words: tuple[str, ...]) -> None:
+    assert "--json" in icelane(*words, "--help").out
+
+
+def test_the_commands_are_those_that_are_documented() -> None:
+    assert set(command_lines()) == {
+        (),
+        ("serve",),
+        ("stun",),
+        ("ice",),
+        ("turn",),
+        ("turn", "check"),
+        ("config",),
+        ("config", "check"),
+        ("config", "show"),
+        ("config", "docs"),
+    }
+
+
+def test_version(icelane: Icelane) -> None:
+    result = icelane("--version")
+    assert result.code == 0
+    assert result.out.startswith("icelane 0.")
+
+
+@pytest.mark.parametrize("words", [["nonsense"], ["stun"], ["stun", "--nonsense", "x"], ["ice", "--format", "xml"]])
+def test_a_wrong_command_line_ends_with_two(icelane: Icelane, words: list[str]) -> None:
+    assert icelane(*words).code == 2
+
+
+def test_the_entry_point_takes_the_arguments_of_the_process() -> None:
+    command = [sys.executable, "-c", "from icelane.cli.main import main; main()", "--version"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert result.stdout.startswith("icelane 0.")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_shell_can_complete(icelane: Icelane, shell: str) -> None:
+    result = icelane(_ICELANE_COMPLETE=f"source_{shell}")
+    assert "_ICELANE_COMPLETE" in result.out
+
+
+def test_completion_offers_the_commands(icelane: Icelane) -> None:
+    result = icelane(_ICELANE_COMPLETE="complete_bash", COMP_WORDS="icelane c", COMP_CWORD="1")
+    assert result.out.split() == ["config"]
+
+
+def test_help_is_quick_because_nothing_else_is_imported() -> None:
+    code = "import sys, icelane.cli.main; print(*{'pydantic', 'structlog', 'dns', 'asyncio'} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert result.stdout.split() in ([], ["asyncio"])

@@ -1,0 +1,165 @@
+"""`icelane serve`, and the commands that try it, as processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Icelane
+
+ICELANE = (sys.executable, "-c", "from icelane.cli.main import main; main()")
+SECRET = "q5Vn0nJ3rX8sZk2LwT7yBd4E"
+CONFIGURATION = f"""
+[turn]
+listen = ["udp://127.0.0.1:0", "tcp://127.0.0.1:0"]
+relay_addresses = ["127.0.0.1"]
+dangerously_allow_loopback_peers = true
+users = {{ alice = "wonderland", crowd = "x" }}
+[[turn.secrets]]
+kid = "k1"
+secret = "{SECRET}"
+[turn.quota]
+allocations_per_user = 2
+[log]
+format = "json"
+"""
+
+
+@pytest.fixture(scope="module")
+def listening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
+    """The ports of a running server, by transport."""
+    file = tmp_path_factory.mktemp("serve") / "icelane.toml"
+    file.write_text(CONFIGURATION)
+    server = subprocess.Popen(
+        [*ICELANE, "serve", "--json", "-c", str(file)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert server.stdout is not None
+    document = json.loads(server.stdout.readline())
+    yield {url.partition(":")[0]: int(url.rpartition(":")[2]) for url in document["listening"]}
+    server.send_signal(signal.SIGTERM)
+    _, records = server.communicate(timeout=30)
+    assert server.returncode == 0
+    assert SECRET not in records
+    assert "wonderland" not in records
+    assert all(json.loads(line)["event"] for line in records.splitlines())
+
+
+def test_our_own_address_is_found(icelane: Icelane, listening: dict[str, int]) -> None:
+    for arguments, transport in (([], "udp"), (["--tcp"], "tcp")):
+        result = icelane("stun", f"stun:127.0.0.1:{listening[transport]}", *arguments, "--json")
+        assert result.code == 0
+        assert result.document["address"] == "127.0.0.1"
+        assert result.document["transport"] == transport
+        assert result.document["nat"] is False
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize("how", [("--password", "wonderland"), ("--secret", SECRET)], ids=["password", "secret"])
+def test_a_packet_goes_through_the_relay_and_back(
+    icelane: Icelane, listening: dict[str, int], transport: str, how: tuple[str, str]
+) -> None:
+    url = f"turn:127.0.0.1:{listening[transport]}?transport={transport}"
+    result = icelane("turn", "check", url, "--user", "alice", *how, "--json")
+    assert result.code == 0
+    assert result.document["ok"] is True
+    assert result.document["transport"] == transport
+    assert [step["name"] for step in result.document["steps"]] == [
+        "allocate",
+        "allocate again",
+        "permissions",
+        "relay a packet",
+        "channels",
+        "relay by channel",
+    ]
+
+
+def test_the_password_may_come_from_the_environment(icelane: Icelane, listening: dict[str, int]) -> None:
+    """CR-6: arguments stand in the list of processes."""
+    url = f"turn:127.0.0.1:{listening['udp']}"
+    assert icelane("turn", "check", url, "--user", "alice", ICELANE_CHECK_PASSWORD="wonderland").code == 0
+
+
+def test_a_wrong_password_fails_the_check_in_plain_words(icelane: Icelane, listening: dict[str, int]) -> None:
+    url = f"turn:127.0.0.1:{listening['udp']}"
+    result = icelane("turn", "check", url, "--user", "alice", "--password", "wrong")
+    assert result.code == 1
+    assert "the user name or the password is wrong" in result.out
+    assert "mend:" in result.err
+    document = icelane("turn", "check", url, "--user", "alice", "--password", "wrong", "--json").document
+    assert document["ok"] is False
+    assert "timedatectl" in document["steps"][-1]["mend"]
+
+
+def test_a_url_of_the_wrong_kind_is_a_usage_error(icelane: Icelane) -> None:
+    for url in ("stun:127.0.0.1", "http://127.0.0.1", "turn:", "127.0.0.1:3478"):
+        assert icelane("turn", "check", url, "--user", "a", "--password", "b").code == 2
+    assert icelane("stun", "127.0.0.1").code == 2
+
+
+@pytest.mark.parametrize("how", [(), ("--password", "a", "--secret", "b")])
+def test_one_way_to_authenticate_is_needed(icelane: Icelane, how: tuple[str, ...]) -> None:
+    assert icelane("turn", "check", "turn:127.0.0.1", "--user", "a", *how).code == 2
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_a_server_that_is_not_there_is_a_network_error(icelane: Icelane, transport: str) -> None:
+    kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
+    with socket.socket(socket.AF_INET, kind) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        if transport == "udp":
+            taken.close()  # a bound socket would be silent, a closed one is refused at once
+        url = f"turn:127.0.0.1:{port}?transport={transport}"
+        result = icelane("turn", "check", url, "--user", "a", "--password", "b", "--timeout", "2")
+        assert result.code == 4
+        assert "error:" in result.err
+        flags = ["--tcp"] if transport == "tcp" else []
+        assert icelane("stun", f"stun:127.0.0.1:{port}", "--timeout", "2", *flags).code == 4
+
+
+def test_serve_refuses_to_start_on_a_misspelt_key(icelane: Icelane, tmp_path: Path) -> None:
+    file = tmp_path / "icelane.toml"
+    file.write_text(CONFIGURATION.replace("realm", "relm").replace("users =", "usrs ="))
+    result = icelane("serve", "-c", str(file))
+    assert result.code == 2
+    assert f"turn.usrs in {file}: unknown key; did you mean users?" in result.err
+
+
+def test_serve_refuses_to_start_when_nobody_could_authenticate(icelane: Icelane) -> None:
+    result = icelane("serve", ICELANE_CONFIG_BODY="turn.relay_addresses = ['127.0.0.1']")
+    assert result.code == 2
+    assert "turn.secrets" in result.err
+
+
+def test_serve_names_the_listener_that_is_taken(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"udp://127.0.0.1:{taken.getsockname()[1]}"
+        command = [*ICELANE, "serve", "--listen", url]
+        environ = os.environ | {"ICELANE_CONFIG_BODY": CONFIGURATION}
+        result = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environ, check=False)
+    assert result.returncode == 2
+    assert url in result.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serve_stops_cleanly(tmp_path: Path, number: signal.Signals) -> None:
+    environ = os.environ | {"ICELANE_CONFIG_BODY": CONFIGURATION}
+    with subprocess.Popen(
+        [*ICELANE, "serve"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ
+    ) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline().startswith("listening on udp://127.0.0.1:")
+        server.send_signal(number)
+        out, err = server.communicate(timeout=30)
+    assert server.returncode == 0
+    assert out.endswith("stopping\n")
+    assert "Traceback" not in err
