@@ -80,6 +80,17 @@ class AllocationTable:
         """The allocation of a client, or None."""
         return self._allocations_by_client.get(client)
 
+    def authorised(self, client: Path, now: Instant) -> Allocation | None:
+        """The allocation of a client, or None; one whose credential has ended is ended now.
+
+        Its timer does that too, but the calendar may have been set ahead since it was armed.
+        """
+        allocation = self._allocations_by_client.get(client)
+        if allocation is None or self._watch_credential(allocation, now):
+            return allocation
+        self.end(client, EndReason.CREDENTIAL_EXPIRED)
+        return None
+
     @property
     def timers(self) -> int:
         """How many deadlines are armed."""

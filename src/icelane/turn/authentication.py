@@ -93,12 +93,18 @@ class Authenticator:
         throttle: FailureThrottle,
     ) -> None:
         self._realm = realm
-        self._credentials = credentials
         self._wall_clock = wall_clock
-        self._anonymity = credentials.supports_userhash
-        self._nonces = NonceFactory(nonce_key, _features(self._anonymity), nonce_lifetime)
+        self._nonce_key = nonce_key
+        self._nonce_lifetime = nonce_lifetime
         self._strict_expiry = strict_expiry
         self._throttle = throttle
+        self.set_credentials(credentials)
+
+    def set_credentials(self, credentials: CredentialStore) -> None:
+        """Let those in from now on who are in `credentials`, and nobody else."""
+        self._credentials = credentials
+        self._anonymity = credentials.supports_userhash
+        self._nonces = NonceFactory(self._nonce_key, _features(self._anonymity), self._nonce_lifetime)
 
     def authenticate(self, message: Message, path: Path, known: Credential | None, now: Instant) -> Identity:
         """The sender's identity; raises Refusal.

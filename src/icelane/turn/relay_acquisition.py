@@ -28,14 +28,14 @@ MAX_BIND_ATTEMPTS: Final = 16
 class Acquired:
     """What a request got. No `relays` means that it failed, and that nothing is held.
 
-    `reservation_token` stands for the port after the first relay; `additional_error` is the code of section 7.2 step 8
-    when the second family was wanted and could not be had.
+    `reservation_token` stands for the port after the first relay; `failures` says by which error code a family could
+    not be had, when two were wanted.
     """
 
     client: Path
     relays: list[SocketAddress] = field(default_factory=list)
     reservation_token: bytes | None = None
-    additional_error: int = 0
+    failures: dict[AddressFamily, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -110,14 +110,14 @@ class RelayAcquisition:
         running = _Acquisition(Acquired(client=client), deque(), request.even_port, request.reserve_next)
         if request.reservation_token is not None:
             running.result.relays.append(self._claim(request.reservation_token))
-        elif request.family not in self._ports.families:
-            raise Refusal(440, "family-not-relayed")
         else:
-            running.wanted.append(request.family)
-        if request.additional and AddressFamily.IPV6 in self._ports.families:
-            running.wanted.append(AddressFamily.IPV6)
-        elif request.additional:
-            running.result.additional_error = 440
+            for family in (request.family, AddressFamily.IPV6) if request.additional else (request.family,):
+                if family in self._ports.families:
+                    running.wanted.append(family)
+                else:
+                    running.result.failures[family] = 440
+            if not running.wanted:
+                raise Refusal(440, "family-not-relayed")
         self._running_by_client[client] = running
         self._continue(running)
 
@@ -161,26 +161,22 @@ class RelayAcquisition:
 
     def _continue(self, running: _Acquisition) -> None:
         """Ask for the next port that is still wanted; finish when there is none, or none is to be had."""
-        result = running.result
-        if running.wanted:
-            and_next = running.reserve_next and not result.relays
+        while running.wanted:
             relay = None
             if running.attempts < MAX_BIND_ATTEMPTS:
-                relay = self._ports.take(running.wanted[0], even=running.even_port, and_next=and_next)
+                relay = self._ports.take(running.wanted[0], even=running.even_port, and_next=running.reserve_next)
             if relay is not None:
-                self._bind(running, relay, and_next)
+                self._bind(running, relay)
                 return
-            # The first family is needed, the second one is a wish.
-            if result.relays:
-                result.additional_error = 508
-            else:
-                self._give_up(result)
-        del self._running_by_client[result.client]
-        self._finished.append(result)
+            # Where two families are wanted, either will do.
+            running.result.failures[running.wanted.popleft()] = 508
+            running.attempts = 0
+        del self._running_by_client[running.result.client]
+        self._finished.append(running.result)
 
-    def _bind(self, running: _Acquisition, relay: SocketAddress, and_next: bool) -> None:
+    def _bind(self, running: _Acquisition, relay: SocketAddress) -> None:
         self._last_bind += 1
-        running.bind = BindRelayPort(BindId(self._last_bind), relay, and_next)
+        running.bind = BindRelayPort(BindId(self._last_bind), relay, running.reserve_next)
         self._running_by_bind[running.bind.bind_id] = running
         self._commands.append(running.bind)
 

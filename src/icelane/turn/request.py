@@ -23,6 +23,9 @@ from icelane.turn.refusal import Refusal
 
 T = TypeVar("T")
 
+# Of RFC 6062, whose requests are refused; a client is to hear that, and not that their attributes are unknown.
+_CONNECTION_ID: Final = 0x002A
+
 _CREDENTIALS: Final = frozenset(
     {
         AttributeType.USERNAME,
@@ -47,6 +50,8 @@ KNOWN: Final = {
     Method.REFRESH: _CREDENTIALS | {AttributeType.LIFETIME, AttributeType.REQUESTED_ADDRESS_FAMILY},
     Method.CREATE_PERMISSION: _CREDENTIALS | {AttributeType.XOR_PEER_ADDRESS},
     Method.CHANNEL_BIND: _CREDENTIALS | {AttributeType.XOR_PEER_ADDRESS, AttributeType.CHANNEL_NUMBER},
+    Method.CONNECT: _CREDENTIALS | {AttributeType.XOR_PEER_ADDRESS},
+    Method.CONNECTION_BIND: _CREDENTIALS | {_CONNECTION_ID},
 }
 """The comprehension-required attributes that each method understands; Allocate depends on the plane, see `known_in`."""
 
@@ -58,7 +63,7 @@ def known_in(method: int, dont_fragment: bool) -> frozenset[int]:
     """
     if method == Method.ALLOCATE:
         return _ALLOCATE | {AttributeType.DONT_FRAGMENT} if dont_fragment else _ALLOCATE
-    return KNOWN.get(Method(method), _CREDENTIALS)
+    return KNOWN[Method(method)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

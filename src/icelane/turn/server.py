@@ -177,6 +177,10 @@ class TurnServer:
         self._policy = policy
         self._table.apply_policy(policy)
 
+    def set_credentials(self, credentials: CredentialStore) -> None:
+        """Let in who is in `credentials` from now on; what is allocated stays, `revoke` ends it."""
+        self._authenticator.set_credentials(credentials)
+
     def revoke(self, matches: Callable[[Allocation], bool]) -> int:
         """End every allocation that `matches`; returns how many."""
         clients = [allocation.client for allocation in self._table if matches(allocation)]
@@ -242,7 +246,7 @@ class TurnServer:
         self._send(response.add(AttributeType.XOR_MAPPED_ADDRESS, address), message, path)
 
     def _handle_request(self, message: Message, path: Path, now: Instant, handler: _Handler) -> None:
-        allocation = self._table.get(path)
+        allocation = self._table.authorised(path, now)
         identity: Identity | None = None
         try:
             known = allocation.credential if allocation is not None else None
@@ -400,13 +404,10 @@ class TurnServer:
         response.add(AttributeType.XOR_MAPPED_ADDRESS, mapped)
         if acquired.reservation_token is not None:
             response.add(AttributeType.RESERVATION_TOKEN, acquired.reservation_token)
-        if acquired.additional_error:
-            failure = encode_address_error_code(
-                AddressFamily.IPV6, acquired.additional_error, REASONS[acquired.additional_error]
-            )
-            draft = pending.request.draft_numbers
-            kind = AttributeType.DRAFT_ADDRESS_ERROR_CODE if draft else AttributeType.ADDRESS_ERROR_CODE
-            response.add(kind, failure)
+        draft = pending.request.draft_numbers
+        kind = AttributeType.DRAFT_ADDRESS_ERROR_CODE if draft else AttributeType.ADDRESS_ERROR_CODE
+        for family, code in acquired.failures.items():
+            response.add(kind, encode_address_error_code(family, code, REASONS[code]))
         return response
 
     def _cancel(self, client: Path) -> None:
@@ -432,11 +433,13 @@ class TurnServer:
 
     def _refuse(self, refusal: Refusal, message: Message, path: Path, identity: Identity | None, now: Instant) -> None:
         allowance = self._challenge_allowance(refusal, message, path, now)
-        silent = refusal.silent or not allowance.allowed
-        if not silent:
-            self._send(self._refusal_response(refusal, message, path, identity, now), message, path)
-        elif not refusal.silent and not allowance.report:
+        if not allowance.allowed and not allowance.report:
             return
+        response = None
+        if allowance.allowed and not refusal.silent:
+            response = self._refusal_response(refusal, message, path, identity, now)
+        if response is not None:
+            self._send(response, message, path)
         refused = RequestRefused(
             client=path,
             method=message.method,
@@ -444,7 +447,7 @@ class TurnServer:
             reason=refusal.reason,
             username=claimed_username(message),
             kid=identity.kid if identity is not None else "",
-            silent=silent,
+            silent=response is None,
             unreported=allowance.refused,
         )
         self._events.append(refused)
@@ -461,19 +464,22 @@ class TurnServer:
 
     def _refusal_response(
         self, refusal: Refusal, message: Message, path: Path, identity: Identity | None, now: Instant
-    ) -> MessageBuilder:
-        response = _error(message, refusal, REASONS[refusal.code])
+    ) -> MessageBuilder | None:
         if identity is not None:
+            response = _error(message, refusal, REASONS[refusal.code])
             identity.protect(response)
-        elif refusal.challenge:
-            self._authenticator.add_challenge(response, path, now)
-        allowed = _CHALLENGE_AMPLIFICATION if refusal.challenge else 1
-        if identity is None and len(response) + _FINGERPRINT_SIZE > allowed * len(message.raw):
-            # TQ-4: whoever has not said who he is gets no phrase where it would make the answer too large.
-            response = _error(message, refusal, "")
+            return response
+        # TQ-4: whoever has not said who he is gets no phrase where it would make the answer too large, and no answer
+        # that asks nothing of him where it would be larger than his request.
+        allowed = len(message.raw) * (_CHALLENGE_AMPLIFICATION if refusal.challenge else 1)
+        fingerprint = 0 if message.fingerprint_offset is None else _FINGERPRINT_SIZE
+        for phrase in (REASONS[refusal.code], ""):
+            response = _error(message, refusal, phrase)
             if refusal.challenge:
                 self._authenticator.add_challenge(response, path, now)
-        return response
+            if len(response) + fingerprint <= allowed:
+                return response
+        return response if refusal.challenge else None
 
     def _send(self, response: MessageBuilder, message: Message, path: Path) -> bytes:
         if message.fingerprint_offset is not None:
