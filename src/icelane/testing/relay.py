@@ -1,0 +1,161 @@
+"""A TURN server on a virtual network: the engine, and a plane that relays by its routes without sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar, assert_never
+
+from icelane.core.clock import Instant
+from icelane.core.entropy import Entropy
+from icelane.core.net import Path, SocketAddress, Transport
+from icelane.errors import MalformedError
+from icelane.stun.message import TRANSACTION_ID_SIZE
+from icelane.testing.network import EngineHost, VirtualNetwork
+from icelane.turn.channel_data import encode_channel_data, looks_like_channel_data, parse_channel_data
+from icelane.turn.routes import (
+    AssignRelayPort,
+    BindRelayPort,
+    ChannelRoute,
+    Command,
+    InstallChannelRoute,
+    InstallPermissionRoute,
+    PermissionRoute,
+    ReleaseRelayPort,
+    RemoveChannelRoute,
+    RemovePermissionRoute,
+)
+from icelane.turn.server import Event, TurnServer
+from icelane.turn.translation import build_data_indication, is_send_indication, parse_send_indication
+
+T = TypeVar("T")
+
+
+class RelayHost(EngineHost[Event]):
+    """`engine` at `address`, reached over UDP. Its relay ports are addresses of the same network.
+
+    A relay port is bound at once, unless somebody is there. `dropped` counts the payload that no route covered.
+    """
+
+    def __init__(self, network: VirtualNetwork, engine: TurnServer, address: SocketAddress, entropy: Entropy) -> None:
+        super().__init__(network, engine, address)
+        self.engine = engine
+        self.dropped = 0
+        self._entropy = entropy
+        self._answers: list[Callable[[Instant], None]] = []
+        self._clients_by_relay: dict[SocketAddress, Path | None] = {}
+        self._channels_by_client_and_number: dict[tuple[Path, int], ChannelRoute] = {}
+        self._channels_by_relay_and_peer: dict[tuple[SocketAddress, SocketAddress], ChannelRoute] = {}
+        self._permissions_by_client_and_host: dict[tuple[Path, str], PermissionRoute] = {}
+        self._permissions_by_relay_and_host: dict[tuple[SocketAddress, str], PermissionRoute] = {}
+
+    @property
+    def empty(self) -> bool:
+        """Whether no port is bound and no route is left."""
+        return not (
+            self._clients_by_relay
+            or self._channels_by_client_and_number
+            or self._channels_by_relay_and_peer
+            or self._permissions_by_client_and_host
+            or self._permissions_by_relay_and_host
+        )
+
+    @property
+    def relays(self) -> frozenset[SocketAddress]:
+        """The relay ports that are bound."""
+        return frozenset(self._clients_by_relay)
+
+    def run(self, verb: Callable[[Instant], T]) -> T:
+        """Mutate, drain, and tell the engine what became of its commands, each in a mutation of its own."""
+        assert self.engine.poll_command() is None, "a command appeared without a mutation"
+        result = super().run(verb)
+        while self._answers:
+            super().run(self._answers.pop(0))
+        return result
+
+    def receive(self, data: bytes, source: SocketAddress, destination: SocketAddress) -> None:
+        """Relay payload by a route; hand everything else to the engine."""
+        path = Path(destination, source, Transport.UDP)
+        if looks_like_channel_data(data):
+            self._relay_channel_data(data, path)
+        elif is_send_indication(data):
+            self._relay_send_indication(data, path)
+        else:
+            super().receive(data, source, destination)
+
+    def drain_more(self) -> None:
+        """Carry out the engine's commands, in their order."""
+        while (command := self.engine.poll_command()) is not None:
+            self._execute(command)
+
+    def _execute(self, command: Command) -> None:
+        match command:
+            case BindRelayPort():
+                self._bind(command)
+            case AssignRelayPort(relay, client):
+                self._clients_by_relay[relay] = client
+            case ReleaseRelayPort(relay):
+                del self._clients_by_relay[relay]
+                self.network.detach(relay)
+            case InstallChannelRoute(route):
+                self._channels_by_client_and_number[route.client, route.channel] = route
+                self._channels_by_relay_and_peer[route.relay, route.wire_peer] = route
+            case RemoveChannelRoute(route):
+                del self._channels_by_client_and_number[route.client, route.channel]
+                del self._channels_by_relay_and_peer[route.relay, route.wire_peer]
+            case InstallPermissionRoute(route):
+                self._permissions_by_client_and_host[route.client, route.peer_host] = route
+                self._permissions_by_relay_and_host[route.relay, route.verdict.wire_host] = route
+            case RemovePermissionRoute(route):
+                del self._permissions_by_client_and_host[route.client, route.peer_host]
+                del self._permissions_by_relay_and_host[route.relay, route.verdict.wire_host]
+            case _:
+                assert_never(command)
+
+    def _bind(self, command: BindRelayPort) -> None:
+        wanted = [command.relay]
+        if command.and_next:
+            wanted.append(SocketAddress(command.relay.host, command.relay.port + 1))
+        if self.network.addresses & set(wanted):
+            self._answers.append(lambda now: self.engine.handle_relay_failed(command.bind_id, now))
+            return
+        for relay in wanted:
+            self.network.attach(relay, self._from_peer)
+            self._clients_by_relay[relay] = None
+        self._answers.append(lambda now: self.engine.handle_relay_bound(command.bind_id, now))
+
+    def _relay_channel_data(self, data: bytes, client: Path) -> None:
+        try:
+            message = parse_channel_data(data)
+        except MalformedError:
+            self.dropped += 1
+            return
+        route = self._channels_by_client_and_number.get((client, message.number))
+        if route is None:
+            self.dropped += 1
+            return
+        self.network.send(message.payload, route.relay, route.wire_peer)
+
+    def _relay_send_indication(self, data: bytes, client: Path) -> None:
+        try:
+            indication = parse_send_indication(data)
+        except MalformedError:
+            self.dropped += 1
+            return
+        route = self._permissions_by_client_and_host.get((client, indication.peer.host))
+        if route is None or not route.verdict.allows_port(indication.peer.port):
+            self.dropped += 1
+            return
+        peer = SocketAddress(route.verdict.wire_host, indication.peer.port)
+        self.network.send(indication.payload, route.relay, peer)
+
+    def _from_peer(self, data: bytes, source: SocketAddress, relay: SocketAddress) -> None:
+        channel = self._channels_by_relay_and_peer.get((relay, source))
+        if channel is not None:
+            self.send(encode_channel_data(channel.channel, data), channel.client)
+            return
+        route = self._permissions_by_relay_and_host.get((relay, source.host))
+        if route is None or not route.verdict.allows_port(source.port):
+            self.dropped += 1
+            return
+        peer = SocketAddress(route.peer_host, source.port)
+        self.send(build_data_indication(peer, data, self._entropy.token(TRANSACTION_ID_SIZE)), route.client)
