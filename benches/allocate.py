@@ -18,7 +18,7 @@ from pathlib import Path
 from benches import load, turn_client
 from benches.command import Options, Session, announce, parse_options, write_json
 from benches.links import Link, loopback
-from benches.measure import Summary, cpu_nanoseconds, resident_bytes
+from benches.measure import Summary, cpu_nanoseconds, resident_bytes, settle
 from benches.servers import CREDENTIALS, Running, Server, available_servers, running
 from benches.table import Cell, print_table
 from benches.turn_client import Address, Flow
@@ -104,6 +104,7 @@ def allocations_per_cpu_second(server: Running, link: Link, count: int) -> float
         open_bound(flows, peer)
         used = cpu_nanoseconds(server.pid) - before
         turn_client.release_allocations(flows, CREDENTIALS)
+    settle(server.pid)
     return count / (max(1, used) / 1e9)
 
 

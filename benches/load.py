@@ -25,6 +25,9 @@ BUILD = Path(__file__).with_name("build")
 RECEIVE_BUFFER = 4 << 20
 """Bytes that each socket of the sink may queue: what is lost shall be lost by the relay."""
 
+STREAM_SEND_BUFFER = 64 << 10
+"""Bytes that a client stream may have on its way: with the kernel's megabytes, a saturated server lags by seconds."""
+
 _SO_RCVBUFFORCE = 33  # Linux; not in the socket module
 
 
@@ -169,7 +172,7 @@ class OpenFlows:
 
 @contextlib.contextmanager
 def open_flows(traffic: Traffic, link: Link, server: Address, credentials: Credentials) -> Iterator[OpenFlows]:
-    """Set the flows of `traffic` up from fresh ports; they are released at the end of the block."""
+    """Set the flows of `traffic` up from fresh addresses; their allocations end with the block."""
     with contextlib.ExitStack() as stack, link.client_side():
         peer = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         peer.bind((link.client_host, 0))
@@ -180,7 +183,9 @@ def open_flows(traffic: Traffic, link: Link, server: Address, credentials: Crede
             flow = turn_client.connect(server, link.sources, is_stream=traffic.transport is ClientTransport.TCP)
             flows.append(flow)
             stack.enter_context(flow.socket)
-            if not flow.is_stream:  # TCP sizes its own window
+            if flow.is_stream:
+                flow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_SEND_BUFFER)
+            else:
                 _widen(flow.socket)
         turn_client.open_allocations(flows, credentials)
         turn_client.create_permissions(flows, credentials, peer_address)
@@ -190,7 +195,8 @@ def open_flows(traffic: Traffic, link: Link, server: Address, credentials: Crede
         else:
             prefix = turn_client.send_indication_prefix(peer_address, traffic.payload)
         yield OpenFlows(flows=flows, peer=peer, prefix=prefix)
-        turn_client.release_allocations(flows, credentials)
+        # A stream may have stopped inside a frame; closing it ends its allocation anyway.
+        turn_client.release_allocations([flow for flow in flows if not flow.is_stream], credentials)
 
 
 def allow_many_sockets() -> None:

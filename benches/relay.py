@@ -24,7 +24,7 @@ from benches import links, load
 from benches.command import Options, Session, announce, parse_options, write_json
 from benches.links import Link
 from benches.load import ClientTransport, Direction, Form, Generator, Traffic
-from benches.measure import Processors, Summary, busy_nanoseconds, cpu_nanoseconds
+from benches.measure import Processors, Summary, busy_nanoseconds, cpu_nanoseconds, settle
 from benches.servers import CREDENTIALS, Running, Server, available_servers, running
 from benches.table import Cell, print_table
 
@@ -38,8 +38,8 @@ BACK_OFF = 0.8
 DISTURBED = 0.05
 """Share of the server's CPU from which other programs make a run doubtful."""
 
-OVERHEAD_SECONDS = 0.2
-"""Set-up and drain of one run, for the estimate of the whole."""
+OVERHEAD_SECONDS = 0.35
+"""Set-up, drain and settling of one run, for the estimate of the whole."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +183,7 @@ def run_once(traffic: Traffic, seconds: float, link: Link, server: Running, rig:
         used = cpu_nanoseconds(server.pid) - used_before
         others = busy_nanoseconds(cpu) - busy_before - used
         elapsed = time.monotonic_ns() - start
+    settle(server.pid)
     return Sample(
         cpu_us_per_packet=used / 1000 / max(1, delivery.received),
         delivered_per_second=delivery.delivered_per_second,

@@ -178,7 +178,7 @@ static ssize_t flow_read(struct flow *flow, void *data, size_t length) {
     return recv(flow->fd, data, length, MSG_DONTWAIT);
 }
 
-/* RFC 8656 section 12.5: over a stream, ChannelData is padded to four bytes; STUN messages always have such a length. */
+/* RFC 8656 section 12.5: over a stream, ChannelData has padding to four bytes; STUN messages need none. */
 static size_t frame_length(const unsigned char *frame) {
     size_t body = (size_t)frame[2] << 8 | frame[3];
     return (frame[0] & 0xC0) == 0x40 ? 4 + ((body + 3) & ~(size_t)3) : 20 + body;

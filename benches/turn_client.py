@@ -100,8 +100,8 @@ class Flow:
             data = self.socket.recv(65536)
         except BlockingIOError:
             return None
-        if not self.is_stream:
-            return decode(data)
+        if not self.is_stream:  # after a run, application data that came late may still be there
+            return decode(data) if data[4:8] == MAGIC_COOKIE.to_bytes(4, "big") else None
         if not data:
             raise TurnError("the server closed a stream during the set-up")
         self.received += data
