@@ -11,6 +11,7 @@ from rich.syntax import Syntax
 
 from icelane.cli.extras import require_extra
 from icelane.cli.output import ConfigFile, JsonFlag, Output, speaking
+from icelane.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from icelane.server.ice_servers import IceServersBody
