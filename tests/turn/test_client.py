@@ -33,7 +33,7 @@ from icelane.testing.clock import VirtualClock
 from icelane.testing.entropy import SeededEntropy
 from icelane.turn.attributes import IcmpError, encode_address_error_code, encode_icmp, parse_channel_number
 from icelane.turn.channel_data import encode_channel_data, encode_channel_data_for_stream, parse_channel_data
-from icelane.turn.client import MAX_PAYLOAD, ClientState, TurnClient
+from icelane.turn.client import KEEPALIVE_INTERVAL, ClientState, TurnClient
 from icelane.turn.client_event import (
     Allocated,
     AllocationFailed,
@@ -51,6 +51,7 @@ from icelane.turn.client_event import (
 )
 from icelane.turn.client_peer import MAX_CHANNELS, MAX_HOSTS_PER_REQUEST, MAX_PERMISSIONS
 from icelane.turn.client_request import AllocateOptions
+from icelane.turn.client_traffic import MAX_PAYLOAD
 from icelane.turn.translation import build_data_indication, build_icmp_indication, parse_send_indication
 
 LOCAL = SocketAddress("192.0.2.10", 40000)
@@ -63,6 +64,7 @@ MAPPED = SocketAddress("198.51.100.7", 1234)
 PEER = SocketAddress("198.51.100.20", 6000)
 OTHER = SocketAddress("198.51.100.21", 6000)
 REALM = "example.org"
+BINDING_INDICATION = b"\x00\x11"
 KEY = long_term_key_md5("alice", REALM, "secret")
 
 
@@ -78,11 +80,15 @@ class Script:
         )
         self.events: list[TurnClientEvent] = []
         self.sent: list[bytes] = []
+        self.keepalives = 0
 
     def drain(self) -> None:
         while (transmit := self.client.poll_transmit()) is not None:
             assert transmit.path == self.path
-            self.sent.append(transmit.data)
+            if transmit.data[:2] == BINDING_INDICATION:
+                self.keepalives += 1
+            else:
+                self.sent.append(transmit.data)
         while (event := self.client.poll_event()) is not None:
             self.events.append(event)
 
@@ -648,6 +654,25 @@ def test_closing_what_was_never_opened_is_the_end() -> None:
     script.client.close(script.clock.now)
     assert script.take_events() == [AllocationReleased()]
     assert script.take_requests() == []
+
+
+def test_the_way_through_nats_is_kept_open_over_udp_only() -> None:
+    script = Script()
+    script.client.allocate(AllocateOptions(), script.clock.now)
+    script.advance(30)
+    assert script.keepalives == 0
+    script = Script()
+    script.allocate()
+    script.advance(10 * KEEPALIVE_INTERVAL)
+    assert script.keepalives == 10
+    script.client.close(script.clock.now)
+    script.advance(100)
+    assert script.keepalives == 10
+
+    stream = Script(TCP)
+    stream.allocate()
+    stream.advance(10 * KEEPALIVE_INTERVAL)
+    assert stream.keepalives == 0
 
 
 # Permissions

@@ -30,7 +30,7 @@ from typing import Final, NamedTuple, assert_never
 from icelane.core.clock import Instant, TimerTable, later
 from icelane.core.engine import Transmit
 from icelane.core.entropy import Entropy
-from icelane.core.net import Path, SocketAddress, canonical_host
+from icelane.core.net import Path, SocketAddress
 from icelane.errors import (
     IcelaneError,
     IntegrityError,
@@ -43,44 +43,29 @@ from icelane.errors import (
 )
 from icelane.stun.authentication import ClientAuthentication
 from icelane.stun.integrity import verify_fingerprint
-from icelane.stun.message import TRANSACTION_ID_SIZE, Message, MessageClass, Method, parse_message
-from icelane.turn.channel_data import (
-    encode_channel_data,
-    encode_channel_data_for_stream,
-    looks_like_channel_data,
-    parse_channel_data,
-)
+from icelane.stun.message import TRANSACTION_ID_SIZE, MessageBuilder, MessageClass, Method, parse_message
+from icelane.turn.channel_data import looks_like_channel_data
 from icelane.turn.client_event import (
     Allocated,
     AllocationFailed,
     AllocationLost,
     AllocationRefreshed,
     AllocationReleased,
-    ChannelBound,
-    ChannelFailed,
-    DataReceived,
-    IcmpReceived,
-    PermissionGranted,
-    PermissionRefused,
     TurnClientEvent,
 )
-from icelane.turn.client_peer import MAX_CHANNELS, MAX_HOSTS_PER_REQUEST, MAX_PERMISSIONS, Channel, PeerTable
+from icelane.turn.client_peer import MAX_CHANNELS, MAX_PERMISSIONS
 from icelane.turn.client_request import (
     AllocateOptions,
     parse_allocated,
     parse_lifetime,
     parse_redirect,
     write_allocate,
-    write_channel_bind,
-    write_create_permission,
     write_refresh,
 )
+from icelane.turn.client_traffic import Bind, PeerTraffic, Permit, may_pass
 from icelane.turn.exchange import Answered, Exchanges, Failed
 from icelane.turn.redirect import check_redirect
-from icelane.turn.translation import build_send_indication, parse_data_indication
 
-# What UDP over IPv4 can carry, and so what a peer can receive.
-MAX_PAYLOAD: Final = 65_507
 # RFC 8656 section 8.1 asks for "about 1 minute before"; a lifetime shorter than two is refreshed at its half.
 REFRESH_MARGIN: Final = 60.0
 # A refresh that failed for a reason that may pass is tried again this much later, until the allocation has expired.
@@ -88,7 +73,8 @@ REFRESH_RETRY_DELAY: Final = 5.0
 # Every permission and channel may be waited for at once, and the allocation itself; see `client_peer` for the bounds.
 _MAX_EXCHANGES: Final = MAX_PERMISSIONS + MAX_CHANNELS + 8
 
-_TRANSIENT_CODES: Final = frozenset({486, 500, 508})
+# Home routers forget a UDP mapping after 30 s at the earliest (RFC 4787 section 4.3 wants two minutes).
+KEEPALIVE_INTERVAL: Final = 25.0
 
 
 class ClientState(enum.Enum):
@@ -131,22 +117,14 @@ class _Refresh(NamedTuple):
     pass
 
 
-class _Permit(NamedTuple):
-    hosts: tuple[str, ...]
-    renewal: bool = False
-
-
-class _Bind(NamedTuple):
-    number: int
-
-
-_Purpose = _Allocate | _Refresh | _Permit | _Bind
+_Purpose = _Allocate | _Refresh | Permit | Bind
 _Outcome = Answered[_Purpose] | Failed[_Purpose]
 
 
 class _Timer(enum.Enum):
     REFRESH = "refresh"
     EXPIRY = "expiry"
+    KEEPALIVE = "keepalive"
 
 
 class TurnClient:
@@ -169,13 +147,12 @@ class TurnClient:
         self._visited = [*visited, path.remote]
         authentication = ClientAuthentication(username, password) if username is not None else None
         self._exchanges: Exchanges[_Purpose] = Exchanges(path, authentication, entropy=entropy, limit=_MAX_EXCHANGES)
-        self._encode_channel = encode_channel_data_for_stream if path.transport.reliable else encode_channel_data
         self._state = ClientState.IDLE
         self._lifetime: int | None = None
-        self._peers = PeerTable()
         self._timers: TimerTable[_Timer] = TimerTable()
         self._transmits: deque[Transmit] = deque()
         self._events: deque[TurnClientEvent] = deque()
+        self._traffic = PeerTraffic(path, entropy=entropy, start=self._exchanges.start, events=self._events)
 
     # Inputs
 
@@ -184,7 +161,7 @@ class TurnClient:
         if path != self._path:
             return
         if looks_like_channel_data(data):
-            self._handle_channel_data(data)
+            self._traffic.handle_channel_data(data)
             return
         try:
             message = parse_message(data)
@@ -193,7 +170,7 @@ class TurnClient:
         except (MalformedError, IntegrityError):
             return
         if message.message_class is MessageClass.INDICATION:
-            self._handle_indication(message)
+            self._traffic.handle_indication(message)
         else:
             self._exchanges.handle_message(message, now)
             self._settle(now)
@@ -204,11 +181,7 @@ class TurnClient:
         self._settle(now)
         while (timer := self._timers.pop_due(now)) is not None:
             self._handle_timer(timer, now)
-        while (due := self._peers.pop_due(now)) is not None:
-            if isinstance(due, Channel):
-                self._start_bind(due, now)
-            else:
-                self._start_permit(due, now, renewal=True)
+        self._traffic.handle_timeout(now)
 
     def handle_closed(self, path: Path, now: Instant) -> None:
         """The stream of `path` is gone, and with it the allocation."""
@@ -243,11 +216,7 @@ class TurnClient:
         when one is no address.
         """
         self._require_held()
-        wanted = tuple(dict.fromkeys(canonical_host(host) for host in hosts))
-        if not 0 < len(wanted) <= MAX_HOSTS_PER_REQUEST:
-            raise LocalProtocolError(f"a request names 1 to {MAX_HOSTS_PER_REQUEST} hosts, not {len(wanted)}")
-        self._peers.want_hosts(wanted)
-        self._start_permit(wanted, now)
+        self._traffic.create_permission(hosts, now)
 
     def bind_channel(self, peer: SocketAddress, now: Instant) -> int:
         """Bind a channel to `peer` and return its number; ChannelBound or ChannelFailed follows.
@@ -256,12 +225,7 @@ class TurnClient:
         returned and nothing follows.
         """
         self._require_held()
-        peer = SocketAddress(canonical_host(peer.host), peer.port)
-        channel = self._peers.channels_by_peer.get(peer)
-        if channel is None:
-            channel = self._peers.add_channel(peer)
-            self._start_bind(channel, now)
-        return channel.number
+        return self._traffic.bind_channel(peer, now)
 
     def send(self, payload: bytes, peer: SocketAddress, *, dont_fragment: bool = False) -> None:
         """Relay `payload` to `peer`; see `encapsulate`."""
@@ -275,18 +239,7 @@ class TurnClient:
         MAX_PAYLOAD bytes.
         """
         self._require_held()
-        channel = self._peers.channels_by_peer.get(peer)
-        if len(payload) > MAX_PAYLOAD:
-            raise LocalProtocolError(f"a datagram has at most {MAX_PAYLOAD} bytes, not {len(payload)}")
-        if channel is not None and channel.bound and not dont_fragment:
-            return self._encode_channel(channel.number, payload)
-        if not self.permits(peer.host):
-            raise LocalProtocolError(f"there is no permission for {peer.host}: ask for it first")
-        transaction_id = self._entropy.token(TRANSACTION_ID_SIZE)
-        try:
-            return build_send_indication(peer, payload, transaction_id, dont_fragment)
-        except ValueError as error:
-            raise LocalProtocolError("the payload does not fit into a Send indication; bind a channel") from error
+        return self._traffic.encapsulate(payload, peer, dont_fragment)
 
     def close(self, now: Instant) -> None:
         """Give the allocation up; AllocationReleased follows. Harmless when it is over already."""
@@ -310,8 +263,11 @@ class TurnClient:
 
     def next_timeout(self) -> Instant | None:
         """When `handle_timeout` wants to be called, or None."""
-        deadlines = (self._timers.next(), self._peers.next_renewal(), self._exchanges.next_timeout())
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        earliest = self._timers.next()
+        for deadline in (self._traffic.next_timeout(), self._exchanges.next_timeout()):
+            if deadline is not None and (earliest is None or deadline < earliest):
+                earliest = deadline
+        return earliest
 
     # Properties and privates
 
@@ -332,67 +288,24 @@ class TurnClient:
     @property
     def idle(self) -> bool:
         """Whether nothing is remembered and nothing is waited for."""
-        return not (len(self._exchanges) or len(self._peers) or len(self._timers))
+        return not (len(self._exchanges) or len(self._traffic) or len(self._timers))
 
     def permits(self, host: str) -> bool:
         """Whether data from `host`, in canonical form, is let in: a permission or a channel was asked for."""
-        return self._peers.permits(host)
+        return self._traffic.permits(host)
 
     def has_granted(self, host: str) -> bool:
         """Whether the server has granted a permission for `host`, in canonical form."""
-        return self._peers.has_granted(host)
+        return self._traffic.has_granted(host)
 
     def has_channel(self, peer: SocketAddress) -> bool:
         """Whether the server has bound a channel to `peer`."""
-        channel = self._peers.channels_by_peer.get(peer)
-        return channel is not None and channel.bound
-
-    # Data
-
-    def _handle_channel_data(self, data: bytes) -> None:
-        try:
-            channel_data = parse_channel_data(data)
-        except MalformedError:
-            return
-        channel = self._peers.channels_by_number.get(channel_data.number)
-        if channel is not None:
-            self._events.append(DataReceived(channel.peer, channel_data.payload))
-
-    def _handle_indication(self, message: Message) -> None:
-        if message.method != Method.DATA:
-            return
-        try:
-            peer, payload, icmp = parse_data_indication(message)
-        except MalformedError:
-            return
-        if not self.permits(peer.host):
-            return
-        if icmp is not None:
-            self._events.append(IcmpReceived(peer, icmp))
-        else:
-            self._events.append(DataReceived(peer, payload))
+        return self._traffic.has_channel(peer)
 
     # Requests
 
     def _start_refresh(self, lifetime: int | None, now: Instant) -> None:
         self._exchanges.start(_Refresh(), Method.REFRESH, lambda builder, _: write_refresh(builder, lifetime), now)
-
-    def _start_permit(self, hosts: tuple[str, ...], now: Instant, *, renewal: bool = False) -> None:
-        self._exchanges.start(
-            _Permit(hosts, renewal),
-            Method.CREATE_PERMISSION,
-            lambda builder, transaction_id: write_create_permission(builder, transaction_id, hosts),
-            now,
-        )
-
-    def _start_bind(self, channel: Channel, now: Instant) -> None:
-        number, peer = channel.number, channel.peer
-        self._exchanges.start(
-            _Bind(number),
-            Method.CHANNEL_BIND,
-            lambda builder, transaction_id: write_channel_bind(builder, transaction_id, number, peer),
-            now,
-        )
 
     def _release(self, now: Instant) -> None:
         self._clear()
@@ -405,8 +318,16 @@ class TurnClient:
             self._end(
                 AllocationLost(TransactionTimeoutError("the allocation expired: no refresh was answered in time"))
             )
+        elif timer is _Timer.KEEPALIVE:
+            self._keep_alive(now)
         else:
             assert_never(timer)
+
+    def _keep_alive(self, now: Instant) -> None:
+        """A Binding indication, which nobody answers, keeps the NATs on a UDP path open (RFC 8489 section 6.3.2)."""
+        indication = MessageBuilder(Method.BINDING, MessageClass.INDICATION, self._entropy.token(TRANSACTION_ID_SIZE))
+        self._transmits.append(Transmit(self._path, indication.build()))
+        self._timers.set(_Timer.KEEPALIVE, later(now, KEEPALIVE_INTERVAL))
 
     # Outcomes
 
@@ -417,10 +338,8 @@ class TurnClient:
                 self._settle_allocate(purpose, outcome, now)
             elif isinstance(purpose, _Refresh):
                 self._settle_refresh(outcome, now)
-            elif isinstance(purpose, _Permit):
-                self._settle_permit(purpose, outcome, now)
-            elif isinstance(purpose, _Bind):
-                self._settle_bind(purpose, outcome, now)
+            elif isinstance(purpose, Permit | Bind):
+                self._traffic.settle(purpose, outcome.error if isinstance(outcome, Failed) else None, now)
             else:
                 assert_never(purpose)
 
@@ -440,6 +359,8 @@ class TurnClient:
             self._release(now)
             return
         self._set_lifetime(allocated.lifetime, now)
+        if not self._path.transport.reliable:
+            self._timers.set(_Timer.KEEPALIVE, later(now, KEEPALIVE_INTERVAL))
         self._events.append(allocated)
 
     def _redirected(self, outcome: Failed[_Purpose]) -> TurnClientEvent | None:
@@ -465,57 +386,15 @@ class TurnClient:
             lifetime = parse_lifetime(outcome.response)
             if lifetime == 0:
                 raise TurnError(437, "the server ended the allocation", str(self._path.remote))
-        except TurnError as error:
-            if error.code in _TRANSIENT_CODES:
+        except IcelaneError as error:
+            if may_pass(error):
+                # The expiry timer says when it is too late to go on trying.
                 self._timers.set(_Timer.REFRESH, later(now, REFRESH_RETRY_DELAY))
             else:
                 self._end(AllocationLost(error))
-        except IcelaneError:
-            # No answer, or none to believe: the expiry timer says when it is too late to go on trying.
-            self._timers.set(_Timer.REFRESH, later(now, REFRESH_RETRY_DELAY))
         else:
             self._set_lifetime(lifetime, now)
             self._events.append(AllocationRefreshed(lifetime))
-
-    def _settle_permit(self, purpose: _Permit, outcome: _Outcome, now: Instant) -> None:
-        hosts = purpose.hosts
-        if isinstance(outcome, Answered):
-            self._peers.grant_hosts(hosts, now)
-            if not purpose.renewal:
-                self._events.append(PermissionGranted(hosts))
-        elif not purpose.renewal:
-            # What was granted before, by another request, stays until its renewal is refused.
-            self._peers.drop_hosts(tuple(host for host in hosts if not self._peers.has_granted(host)))
-            self._events.append(PermissionRefused(hosts, outcome.error))
-        else:
-            self._renewal_failed(hosts, outcome.error, now)
-
-    def _renewal_failed(self, hosts: tuple[str, ...], error: IcelaneError, now: Instant) -> None:
-        if _may_pass(error):
-            hosts = self._peers.postpone_hosts(hosts, now)
-        elif len(hosts) > 1:
-            # One refused host refuses them all (section 10.2): ask for each alone, to lose only that one.
-            for host in hosts:
-                self._start_permit((host,), now, renewal=True)
-            return
-        if hosts:
-            self._peers.drop_hosts(hosts)
-            self._events.append(PermissionRefused(hosts, error))
-
-    def _settle_bind(self, purpose: _Bind, outcome: _Outcome, now: Instant) -> None:
-        channel = self._peers.channels_by_number.get(purpose.number)
-        if channel is None:
-            return
-        if isinstance(outcome, Answered):
-            new = not channel.bound
-            self._peers.bind_channel(channel, now)
-            if new:
-                self._events.append(ChannelBound(channel.peer, channel.number))
-            return
-        if _may_pass(outcome.error) and self._peers.postpone_channel(channel, now):
-            return
-        self._peers.drop_channel(channel)
-        self._events.append(ChannelFailed(channel.peer, outcome.error))
 
     # Life
 
@@ -549,7 +428,7 @@ class TurnClient:
 
     def _clear(self) -> None:
         self._exchanges.clear()
-        self._peers.clear()
+        self._traffic.clear()
         self._timers.clear()
 
 
@@ -557,7 +436,3 @@ def _check_families(allocated: Allocated, options: AllocateOptions) -> None:
     granted = {address.family for address in allocated.relayed}
     if options.families and not granted <= options.families:
         raise RemoteProtocolError("the relayed address has another family than was asked for")
-
-
-def _may_pass(error: IcelaneError) -> bool:
-    return not isinstance(error, TurnError) or error.code in _TRANSIENT_CODES
