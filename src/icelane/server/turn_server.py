@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self, assert_never
 
@@ -49,7 +50,8 @@ from icelane.turn.server_config import TurnServerConfig
 class TurnServer:
     """STUN and TURN over UDP and TCP, by the configuration. Everything runs in the loop that calls `start`.
 
-    `log` is what hears of refusals and allocations; without one, the program's logging is used.
+    `log` is what hears of refusals and allocations; without one, the program's logging is used. `tune` may change what
+    the engine is told and the configuration has no key for: the lifetimes that RFC 8656 fixes, which tests shorten.
     """
 
     def __init__(
@@ -60,11 +62,13 @@ class TurnServer:
         wall_clock: WallClock | None = None,
         machine: Machine | None = None,
         log: TurnLog | None = None,
+        tune: Callable[[TurnServerConfig], TurnServerConfig] | None = None,
     ) -> None:
         self._config = config
         self._entropy = entropy or SystemEntropy()
         self._wall_clock = wall_clock or SystemWallClock()
         self._machine = machine
+        self._tune = tune
         self._log = log or TurnLog(realm=config.turn.realm or "")
         self._plane = RelayPlane(self._entropy)
         quota = config.turn.quota
@@ -100,8 +104,9 @@ class TurnServer:
         except BaseException:
             self._close_listeners()
             raise
+        settings = engine_config(self._config, self._listeners, self._machine or Machine.here())
         self._engine = TurnEngine(
-            engine_config(self._config, self._listeners, self._machine or Machine.here()),
+            self._tune(settings) if self._tune is not None else settings,
             credentials=credential_store(self._config),
             entropy=self._entropy,
             wall_clock=self._wall_clock,
