@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
+from pathlib import Path as FilePath
 
 import pytest
 
@@ -12,8 +14,14 @@ from icelane.core.net import Path, SocketAddress, Transport
 from icelane.server.events import LOGGER
 from icelane.server.turn_log import TurnLog
 from icelane.stun.message import Method
-from icelane.turn.allocation import AllocationCreated
+from icelane.turn import peer_policy
+from icelane.turn.allocation import AllocationCreated, EndReason
+from icelane.turn.credentials import RefusalReason
+from icelane.turn.peer_policy import EMBEDDED_IPV4, HARD, SPECIAL_PURPOSE
+from icelane.turn.quota import QuotaRefusal
 from icelane.turn.refusal import RequestRefused
+
+ROOT = FilePath(__file__).parents[2]
 
 CLIENT = Path(SocketAddress("192.0.2.1", 3478), SocketAddress("203.0.113.7", 4000), Transport.UDP)
 
@@ -54,10 +62,11 @@ def test_a_refusal_says_why(records: list[logging.LogRecord]) -> None:
     assert fields["method"] == "allocate"
 
 
-def test_the_first_request_of_a_client_is_no_refusal_to_report(records: list[logging.LogRecord]) -> None:
-    """OP-15: every client asks without credentials once."""
+def test_what_belongs_to_every_session_is_no_refusal_to_report(records: list[logging.LogRecord]) -> None:
+    """OP-15: every client asks without credentials once, and every nonce gets old."""
     log = TurnLog(realm="example.org")
     log.record(refused("no-credentials"), Instant(0))
+    log.record(refused("nonce-stale", 438), Instant(0))
     assert records == []
     assert not log.waiting
 
@@ -73,6 +82,18 @@ def test_a_flood_is_one_record_per_window(records: list[logging.LogRecord]) -> N
     assert records[1].__dict__["repeats"] == 99
     log.flush(Instant(40.0))
     assert not log.waiting
+
+
+def test_every_reason_is_documented() -> None:
+    page = (ROOT / "docs/reference/logs.md").read_text()
+    source = "".join(file.read_text() for file in (ROOT / "src/icelane/turn").glob("*.py"))
+    written = set(re.findall(r'Refusal\(\s*[0-9]{3}, *"([^"]+)"', source))
+    ranges = {rule.reason for rule in (*EMBEDDED_IPV4, *HARD, *SPECIAL_PURPOSE)}
+    policy = {value for name, value in vars(peer_policy).items() if name.startswith("REASON_")} - {"allowed"}
+    enums = {member.value for kind in (RefusalReason, QuotaRefusal, EndReason) for member in kind}
+    assert len(written) > 20
+    missing = [reason for reason in written | ranges | policy | enums if f"`{reason}`" not in page]
+    assert missing == []
 
 
 def test_an_allocation_is_one_record(records: list[logging.LogRecord]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import assert_never
+from typing import Final, assert_never
 
 from icelane.core.clock import Instant
 from icelane.core.net import Path
@@ -13,8 +13,9 @@ from icelane.turn.allocation import AllocationCreated, AllocationEnded
 from icelane.turn.refusal import RequestRefused
 from icelane.turn.server import Event
 
-# The first request of every client has no credentials: that is how it learns the realm, and no fault.
-_EXPECTED = "no-credentials"
+# The first request of every client has no credentials, because that is how it learns the realm, and a nonce gets old in
+# every long session: no faults.
+_EXPECTED: Final = frozenset({"no-credentials", "nonce-stale"})
 
 
 class TurnLog:
@@ -46,7 +47,7 @@ class TurnLog:
         return len(self._refusals) > 0
 
     def _refused(self, event: RequestRefused, now: Instant) -> None:
-        if event.reason == _EXPECTED and not event.silent and not LOGGER.isEnabledFor(logging.DEBUG):
+        if event.reason in _EXPECTED and not event.silent and not LOGGER.isEnabledFor(logging.DEBUG):
             return
         self._refusals.refused(
             event.client,
