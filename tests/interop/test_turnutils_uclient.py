@@ -57,16 +57,19 @@ def test_everything_that_uclient_sends_comes_back(
     assert totals.passed, f"{totals.output}\n--- the server said:\n{server.program.said()}"
 
 
-@pytest.mark.parametrize("secret", ["-w", "-W"])
-def test_a_wrong_password_or_secret_relays_nothing(
-    icelane_server: RelayServer, echo_peer_port: int, secret: str
+@pytest.mark.parametrize("credentials", CREDENTIALS.values(), ids=CREDENTIALS)
+def test_wrong_passwords_and_secrets_relay_nothing_and_lock_nobody_out(
+    icelane_server: RelayServer, echo_peer_port: int, credentials: tuple[str, ...]
 ) -> None:
     executable = need_program("turnutils_uclient", PACKAGE)
     server = icelane_server
-    flags = [*BASE, *TO_IPV4_PEER, "-r", str(echo_peer_port), "-u", USER, secret, "not-the-one"]
-    totals = run_uclient(executable, server.host, server.port, flags)
-    assert totals.received == 0
-    assert not totals.passed
+    flags = [*BASE, *TO_IPV4_PEER, "-r", str(echo_peer_port)]
+    wrong = [*credentials[:-1], "not-the-one"]
+    # The client goes on guessing for half a minute; a few seconds of it are enough.
+    refused = run_uclient(executable, server.host, server.port, [*flags, *wrong], timeout=5)
+    assert (refused.received, refused.passed) == (0, False), refused.output
+    right = run_uclient(executable, server.host, server.port, [*flags, *credentials])
+    assert right.passed, f"{right.output}\n--- the server said:\n{server.program.said()}"
 
 
 def test_a_run_without_totals_has_not_passed() -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 PACKAGE = "coturn"
 TIMEOUT = 60.0  # seconds; a good run takes 2 to 7
@@ -45,14 +45,17 @@ def parse_totals(output: str) -> Totals:
     return Totals(sent=int(sent), received=int(received), lost=int(lost[-1]) if lost else None, output=output)
 
 
-def run_uclient(executable: str, host: str, port: int, flags: Sequence[str]) -> Totals:
-    """Run the client with `flags` against the server on `host` and `port`; a run that hangs counts as far as it got."""
+def run_uclient(executable: str, host: str, port: int, flags: Sequence[str], *, timeout: float = TIMEOUT) -> Totals:
+    """Run the client with `flags` against the server on `host` and `port`.
+
+    What is not finished after `timeout` seconds is ended, and counts as far as it got; it cannot have passed.
+    """
     command = [executable, *flags, "-p", str(port), host]
     try:
         run = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TIMEOUT
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout
         )
     except subprocess.TimeoutExpired as expired:
         partial = (expired.output or b"").decode(errors="replace")
-        return Totals(sent=0, received=0, lost=None, output=f"{partial}\nended after {TIMEOUT:g} s")
+        return replace(parse_totals(partial), lost=None, output=f"{partial}\nended after {timeout:g} s")
     return parse_totals(run.stdout.decode(errors="replace"))
