@@ -1,17 +1,17 @@
 """Every exception that icelane raises on purpose.
 
-    IcelaneError
-    ├── ConfigurationError           a key, a file or an environment name is wrong; names the key and the file
-    ├── LocalProtocolError           our caller broke a rule of the protocol
-    ├── RemoteProtocolError          the peer broke a rule of the protocol
-    │   ├── MalformedError           bytes that do not parse; also a ValueError: the one parse error
-    │   ├── IntegrityError           MESSAGE-INTEGRITY or FINGERPRINT is missing or wrong
-    │   └── DowngradeError           somebody tried to weaken the authentication
-    ├── TransactionTimeoutError      no answer after every retransmission; also a TimeoutError
-    ├── ResolutionError              a name has no usable address
-    ├── StunError                    a STUN server answered with an error code
-    │   └── TurnError                a TURN server answered with an error code
-    └── TransportClosedError         the connection under us is gone; also a ConnectionError
+IcelaneError
+├── ConfigurationError           a key, a file or an environment name is wrong; names the key and the file
+├── LocalProtocolError           our caller broke a rule of the protocol
+├── RemoteProtocolError          the peer broke a rule of the protocol
+│   ├── MalformedError           bytes that do not parse; also a ValueError: the one parse error
+│   ├── IntegrityError           MESSAGE-INTEGRITY or FINGERPRINT is missing or wrong
+│   └── DowngradeError           somebody tried to weaken the authentication
+├── TransactionTimeoutError      no answer after every retransmission; also a TimeoutError
+├── ResolutionError              a name has no usable address
+├── StunError                    a STUN server answered with an error code
+│   └── TurnError                a TURN server answered with an error code
+└── TransportClosedError         the connection under us is gone; also a ConnectionError
 """
 
 from __future__ import annotations
