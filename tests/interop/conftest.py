@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.interop.relay_server import RelayServer, icelane_serve
+from tests.interop.relay_server import RelayServer, icelane_serve, turnserver
 
 
 def need_program(name: str, package: str) -> str:
@@ -29,4 +29,20 @@ def need_program(name: str, package: str) -> str:
 def icelane_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayServer]:
     """Our server, one for the module."""
     with icelane_serve(tmp_path_factory.mktemp("icelane")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def server_with_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayServer]:
+    """coturn's server with one static user."""
+    executable = need_program("turnserver", "coturn")
+    with turnserver(executable, tmp_path_factory.mktemp("static"), rest=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def server_with_secret(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayServer]:
+    """coturn's server with a shared secret for REST credentials."""
+    executable = need_program("turnserver", "coturn")
+    with turnserver(executable, tmp_path_factory.mktemp("rest"), rest=True) as server:
         yield server

@@ -4,32 +4,15 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
 
 import pytest
 
-from tests.interop.conftest import need_program
-from tests.interop.relay_server import PASSWORD, SECRET, USER, RelayServer, turnserver
+from tests.interop.relay_server import PASSWORD, SECRET, USER, RelayServer
 from tests.interop.running import ICELANE
-from tests.interop.uclient import PACKAGE
 
 pytestmark = pytest.mark.interop
 
 CHECK_TIMEOUT = 30.0  # seconds
-
-
-@pytest.fixture(scope="module")
-def server_with_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayServer]:
-    executable = need_program("turnserver", PACKAGE)
-    with turnserver(executable, tmp_path_factory.mktemp("static"), rest=False) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def server_with_secret(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayServer]:
-    executable = need_program("turnserver", PACKAGE)
-    with turnserver(executable, tmp_path_factory.mktemp("rest"), rest=True) as server:
-        yield server
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,29 +13,13 @@ from icelane.core.net import AddressFamily, SocketAddress, Transport
 from icelane.errors import TurnError
 from icelane.turn.client_request import AllocateOptions
 from icelane.turn.credentials import Secret
-from tests.interop.conftest import need_program
-from tests.interop.relay_server import PASSWORD, SECRET, USER, RelayServer, turnserver
-from tests.interop.uclient import PACKAGE
+from tests.interop.relay_server import PASSWORD, SECRET, USER, RelayServer
 
 pytestmark = pytest.mark.interop
 
 IPV4 = AllocateOptions()
 IPV6 = AllocateOptions(family=AddressFamily.IPV6)
 DUAL = AllocateOptions(dual=True)
-
-
-@pytest.fixture(scope="module")
-def server_with_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayServer]:
-    executable = need_program("turnserver", PACKAGE)
-    with turnserver(executable, tmp_path_factory.mktemp("static"), rest=False) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def server_with_secret(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayServer]:
-    executable = need_program("turnserver", PACKAGE)
-    with turnserver(executable, tmp_path_factory.mktemp("rest"), rest=True) as server:
-        yield server
 
 
 async def connect(
