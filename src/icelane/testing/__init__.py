@@ -1,1 +1,1 @@
-"""Virtual time, seeded randomness and networks without sockets, for the tests of icelane and of those who build on it."""
+"""Virtual time, seeded randomness, networks without sockets: for our tests, and those of who builds on icelane."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import TypeVar, assert_never
 
@@ -33,15 +34,17 @@ T = TypeVar("T")
 class RelayHost(EngineHost[Event]):
     """`engine` at `address`, reached over UDP. Its relay ports are addresses of the same network.
 
-    A relay port is bound at once, unless somebody is there. `dropped` counts the payload that no route covered.
+    A relay port is bound at once, unless somebody is there; while `holding`, only when `answer_next` is called.
+    `dropped` counts the payload that no route covered.
     """
 
     def __init__(self, network: VirtualNetwork, engine: TurnServer, address: SocketAddress, entropy: Entropy) -> None:
         super().__init__(network, engine, address)
         self.engine = engine
         self.dropped = 0
+        self.holding = False
         self._entropy = entropy
-        self._answers: list[Callable[[Instant], None]] = []
+        self._answers: deque[Callable[[Instant], None]] = deque()
         self._clients_by_relay: dict[SocketAddress, Path | None] = {}
         self._channels_by_client_and_number: dict[tuple[Path, int], ChannelRoute] = {}
         self._channels_by_relay_and_peer: dict[tuple[SocketAddress, SocketAddress], ChannelRoute] = {}
@@ -68,9 +71,14 @@ class RelayHost(EngineHost[Event]):
         """Mutate, drain, and tell the engine what became of its commands, each in a mutation of its own."""
         assert self.engine.poll_command() is None, "a command appeared without a mutation"
         result = super().run(verb)
-        while self._answers:
-            super().run(self._answers.pop(0))
+        while self._answers and not self.holding:
+            self.answer_next()
         return result
+
+    def answer_next(self) -> None:
+        """Tell the engine what became of the oldest `BindRelayPort` that it has not heard about, if there is one."""
+        if self._answers:
+            super().run(self._answers.popleft())
 
     def receive(self, data: bytes, source: SocketAddress, destination: SocketAddress) -> None:
         """Relay payload by a route; hand everything else to the engine."""
