@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from icelane.aio.icmp import IcmpReport, ask_for_reports, read_reports
+from icelane.aio.readiness import unwatch, watch
 from icelane.core.net import AddressFamily, SocketAddress, canonical_host
 
 RawAddress = tuple[Any, ...]
@@ -61,6 +62,7 @@ class UdpSocket:
     __slots__ = (
         "_closed",
         "_discovery",
+        "_expects_errors",
         "_loop",
         "_on_report",
         "_socket",
@@ -87,6 +89,7 @@ class UdpSocket:
         self.dropped = 0
         self.failed_sends = 0
         self.receive_errors = 0
+        self._expects_errors = False
         loop.add_reader(bound.fileno(), self._drain)
 
     @classmethod
@@ -114,6 +117,8 @@ class UdpSocket:
             if remote is not None:
                 bound.connect(remote)
             udp = cls(bound, on_datagram, loop or asyncio.get_running_loop())
+            if remote is not None:
+                udp._expect_errors()
             udp.fragment(fragment)
             return udp
         except BaseException:
@@ -167,6 +172,7 @@ class UdpSocket:
         if not ask_for_reports(self._socket):
             return False
         self._on_report = on_report
+        self._expect_errors()
         return True
 
     def count_failed_send(self, error: OSError) -> None:
@@ -185,12 +191,22 @@ class UdpSocket:
         if self._closed:
             return
         self._closed = True
-        self._loop.remove_reader(self._socket.fileno())
+        if self._expects_errors:
+            unwatch(self._loop, self._socket.fileno())
+        else:
+            self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
 
     @property
     def closed(self) -> bool:
         return self._closed
+
+    def _expect_errors(self) -> None:
+        """From here on the kernel may flag errors on the socket, which not every loop survives."""
+        if not self._expects_errors:
+            self._expects_errors = True
+            self._loop.remove_reader(self._socket.fileno())
+            watch(self._loop, self._socket.fileno(), self._drain)
 
     def _drain(self) -> None:
         # recvfrom makes the bytes object that everybody downstream needs; recvfrom_into and a copy measured 10-20 %
