@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from icelane.aio.udp import RawAddress, UdpSocket, address_of
 from icelane.core.net import AddressFamily, SocketAddress, Transport
@@ -30,6 +30,7 @@ from icelane.turn.attributes import (
 )
 from icelane.turn.channel_data import encode_channel_data, encode_channel_data_for_stream
 from icelane.turn.translation import DataIndication, build_send_indication, parse_data_indication
+from tests.loops import close_later
 
 REALM: Final = "example.org"
 USER: Final = "alice"
@@ -87,6 +88,7 @@ class Peer:
         self.inbox: Inbox[tuple[bytes, SocketAddress]] = Inbox()
         self._udp = UdpSocket.bind(SocketAddress(host, port), self._on_datagram)
         self.address = self._udp.local
+        close_later(self)
 
     def send(self, payload: bytes, to: SocketAddress) -> None:
         """Send one datagram."""
@@ -139,6 +141,7 @@ class Client:
         client = cls(username, password)
         if transport is Transport.UDP:
             client._link = _UdpLink(server, source, client._on_frame)
+            close_later(client)
             return client
         client._encode_channel = encode_channel_data_for_stream
         loop = asyncio.get_running_loop()
@@ -146,6 +149,7 @@ class Client:
         _, client._link = await loop.create_connection(
             lambda: _TcpLink(client._on_frame, client.closed.set), server.host, server.port, local_addr=local
         )
+        close_later(client)
         return client
 
     @classmethod
@@ -317,8 +321,7 @@ class _TcpLink(asyncio.Protocol):
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         self.local = address_of(transport.get_extra_info("sockname"))
 
     def data_received(self, data: bytes) -> None:
