@@ -51,10 +51,10 @@ from icelane.turn.server import Event, TurnServer
 from icelane.turn.server_config import TurnServerConfig
 
 REALM: Final = "example.org"
-SERVER: Final = SocketAddress("198.51.100.1", 3478)
-SERVER_V6: Final = SocketAddress("2001:db8:1::1", 3478)
-RELAY: Final = "198.51.100.1"
-RELAY_V6: Final = "2001:db8:1::1"
+RELAY: Final = "9.9.9.9"
+RELAY_V6: Final = "2620:fe::9"
+SERVER: Final = SocketAddress(RELAY, 3478)
+SERVER_V6: Final = SocketAddress(RELAY_V6, 3478)
 PEER: Final = SocketAddress("8.8.8.8", 5000)
 OTHER_PEER: Final = SocketAddress("8.8.4.4", 5000)
 PEER_V6: Final = SocketAddress("2606:4700::1111", 5000)
