@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benches import load, turn_client
-from benches.command import Options, Session, announce, parse_options, write_json
+from benches.command import Options, Session, announce, choose_servers, parse_options, write_json
 from benches.links import Link, loopback
 from benches.measure import Summary, cpu_nanoseconds, resident_bytes, settle
-from benches.servers import CREDENTIALS, Running, Server, available_servers, running
+from benches.servers import CREDENTIALS, Running, Server, running
 from benches.table import Cell, print_table
 from benches.turn_client import Address, Flow
 
@@ -192,8 +192,8 @@ def _memory_cells(result: Result, base: float | None) -> list[Cell]:
 def main() -> None:
     """The command."""
     options = parse_options(__doc__ or "", "allocate")
-    servers = available_servers(options.servers, options.coturn)
     with announce(options) as session:
+        servers = choose_servers(options, session)
         load.allow_many_sockets()
         results = measure(choose_plan(options), servers, session)
         print_results(results)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benches.measure import Processors
-from benches.servers import ServerFailedError
+from benches.servers import Server, ServerFailedError, default_servers
 from benches.table import console
 from benches.turn_client import TurnError
 
@@ -93,6 +93,21 @@ def announce(options: Options) -> Iterator[Session]:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def choose_servers(options: Options, session: Session) -> list[Server]:
+    """The servers that the options ask for; those that are not installed are named and left out."""
+    chosen = []
+    for server in default_servers(options.coturn):
+        if options.servers in server.name:
+            reason = server.missing()
+            if reason is None:
+                chosen.append(server)
+            else:
+                session.note(f"left out: {server.name}: {reason}")
+    if not chosen:
+        sys.exit("no server to measure")
+    return chosen
 
 
 def write_json(options: Options, session: Session, results: Sequence[object]) -> None:

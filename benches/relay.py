@@ -21,11 +21,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benches import links, load
-from benches.command import Options, Session, announce, parse_options, write_json
+from benches.command import Options, Session, announce, choose_servers, parse_options, write_json
 from benches.links import Link
 from benches.load import ClientTransport, Direction, Form, Generator, Traffic
 from benches.measure import Processors, Summary, busy_nanoseconds, cpu_nanoseconds, settle
-from benches.servers import CREDENTIALS, Running, Server, available_servers, running
+from benches.servers import CREDENTIALS, Running, Server, running
 from benches.table import Cell, print_table
 
 ROUNDS, SECONDS = 6, 3.0
@@ -339,8 +339,8 @@ def main() -> None:
     """The command."""
     options = parse_options(__doc__ or "", "relay")
     plan = choose_plan(options)
-    servers = available_servers(options.servers, options.coturn)
     with announce(options) as session:
+        servers = choose_servers(options, session)
         rows_over_both = len(plan.rows) + (len(plan.loopback_rows) if links.may_make_namespaces() else 0)
         runs = rows_over_both * len(servers) * plan.rounds
         session.note(f"{runs} runs, about {runs * (plan.seconds + OVERHEAD_SECONDS) / 60:.1f} minutes")

@@ -42,8 +42,8 @@ enum {
     STREAM_BUFFER = 256 * 1024,
     CATCH_UP = 16,           /* bursts that may be sent back to back before the sink is looked at */
     LATENCIES = 1 << 20,     /* microseconds; what is later than a second is counted in the last one */
-    DRAIN_IDLE_MS = 200,     /* the run is over when nothing came for so long, */
-    DRAIN_MAX_MS = 2000,     /* or after this time in any case */
+    DRAIN_IDLE_MS = 500,     /* packets that nobody has seen for so long are lost; */
+    DRAIN_MAX_MS = 3000,     /* and after this time a run is over in any case */
 };
 
 struct stamp {
@@ -238,7 +238,8 @@ static void offer(int epoll_fd, uint64_t start, int burst, uint64_t rate, uint64
 
 static void drain(int epoll_fd) {
     uint64_t start = now_ns(), last = start, before = received;
-    while (now_ns() - last < DRAIN_IDLE_MS * 1000000ull && now_ns() - start < DRAIN_MAX_MS * 1000000ull) {
+    const uint64_t idle_limit = DRAIN_IDLE_MS * 1000000ull, limit = DRAIN_MAX_MS * 1000000ull;
+    while (received < sent && now_ns() - last < idle_limit && now_ns() - start < limit) {
         for (size_t i = 0; i < flow_count; i++)
             if (flows[i].stream)
                 flush_stream(&flows[i]);

@@ -146,19 +146,6 @@ def default_servers(coturn_paths: Sequence[str] = ()) -> list[Server]:
     return servers
 
 
-def available_servers(name_contains: str, coturn_paths: Sequence[str]) -> list[Server]:
-    """The servers to measure whose name contains the text; those that are not installed are named and left out."""
-    chosen = []
-    for server in default_servers(coturn_paths):
-        if name_contains in server.name:
-            reason = server.missing()
-            if reason is None:
-                chosen.append(server)
-            else:
-                print(f"left out: {server.name}: {reason}", file=sys.stderr)
-    return chosen
-
-
 @dataclass(frozen=True, kw_only=True)
 class Running:
     """A server that answers."""
