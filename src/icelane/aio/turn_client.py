@@ -176,6 +176,8 @@ class _Connector:
         relay = self._relay(connection.path, connection, visited)
         connection.on_frame = relay.handle_data
         connection.on_closed = relay.handle_closed
+        if connection.closed:
+            relay.handle_closed(None)
         return relay
 
     def _relay(self, path: Path, link: Link, visited: list[SocketAddress]) -> TurnRelay:

@@ -192,11 +192,12 @@ class TurnRelay:
 
     async def close(self, timeout: Duration = CLOSE_TIMEOUT) -> None:
         """Give the allocation back, waiting at most `timeout` seconds for the server; again is harmless."""
-        if not self._ended.done():
-            self._driver.run(self._engine.close)
-            if timeout > 0:
+        try:
+            if not self._ended.done():
+                self._driver.run(self._engine.close)
                 await asyncio.wait([self._ended], timeout=timeout)
-        self._end(TransportClosedError("the relay was closed"))
+        finally:
+            self._end(TransportClosedError("the relay was closed"))
 
     async def wait_closed(self) -> IcelaneError:
         """Wait for the end and return what ended it; TransportClosedError for `close`."""
@@ -228,7 +229,8 @@ class TurnRelay:
 
     def abort(self) -> None:
         """Let go of everything at once."""
-        self._allocated.cancel()
+        if not self._allocated.cancel() and not self._allocated.cancelled():
+            self._allocated.exception()  # seen, even if nobody waits for it any more
         self._end(TransportClosedError("the relay was closed"))
 
     @property
