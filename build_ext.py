@@ -63,7 +63,7 @@ def extension_modules() -> list[Extension]:
             raise
         print("icelane: Cython is not here, so the modules stay pure Python", file=sys.stderr)
         return []
-    extensions: list[Extension] = cythonize(  # type: ignore[no-untyped-call]  # Cython has no types here
+    extensions: list[Extension] = cythonize(  # type: ignore[no-untyped-call, unused-ignore]  # Cython, where it is, has no types
         [Extension(module, [source_of(module).as_posix()]) for module in COMPILED_MODULES],
         build_dir="build/cython",
         compiler_directives=DIRECTIVES,
