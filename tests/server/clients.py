@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import socket
+import struct
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar, cast
 
@@ -37,6 +39,8 @@ USER: Final = "alice"
 PASSWORD: Final = "correct-horse-battery"
 PATIENCE: Final = 10.0  # seconds until a test gives up; nothing here takes one when all is well
 RETRANSMIT_AFTER: Final = 0.5
+
+_RESET: Final = struct.pack("ii", 1, 0)  # struct linger: on, for no time
 
 T = TypeVar("T")
 Attribute = tuple[int, bytes]
@@ -248,6 +252,12 @@ class Client:
 
     def close(self) -> None:
         self._link.close()
+
+    def abort(self) -> None:
+        """TCP: reset the connection."""
+        assert isinstance(self._link, _TcpLink)
+        self._link.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self._link.transport.abort()
 
     def _take_challenge(self, message: Message) -> None:
         realm, nonce = message.get(AttributeType.REALM), message.get(AttributeType.NONCE)

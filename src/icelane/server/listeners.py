@@ -106,7 +106,7 @@ class TcpListener:
     transport: Final = Transport.TCP
 
     def __init__(self, listening: socket.socket, receive: Receiver, closed: Callable[[Path], None]) -> None:
-        """Take over a listening socket; `open_tcp_listener` makes one and begins to accept."""
+        """Take over a socket that is bound; `start` begins to accept."""
         self._receive = receive
         self._closed = closed
         self._listening = listening
@@ -155,11 +155,15 @@ class TcpListener:
             self._listen_to(connection)
 
     def close(self) -> None:
-        """Stop accepting and close every connection."""
+        """Stop accepting and close every connection; what a client has not read yet is lost to it."""
         if self._server is not None:
             self._server.close()
         for connection in list(self._connections_by_path.values()):
-            connection.close()
+            # A client that does not read would keep its connection, and us, for as long as it likes.
+            if connection.buffered:
+                connection.abort()
+            else:
+                connection.close()
 
     def _accept(self) -> StreamConnection:
         return StreamConnection(measure_turn, on_opened=self._on_opened)
@@ -185,7 +189,7 @@ class TcpListener:
 
 
 def listening_socket(address: SocketAddress) -> socket.socket:
-    """A TCP socket that is bound to `address` and listens; raises OSError when that cannot be."""
+    """A TCP socket that is bound to `address`, for a TcpListener; raises OSError when that cannot be."""
     family = socket.AF_INET6 if address.family is AddressFamily.IPV6 else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
