@@ -28,6 +28,13 @@ def close_later(opened: Closeable) -> None:
     _to_close.append(opened)
 
 
+async def close_opened() -> None:
+    """Close it now."""
+    while _to_close:
+        _to_close.pop().close()
+    await asyncio.sleep(0)  # connections close in the loop's next turn
+
+
 def run_in(loop_factory: Callable[[], asyncio.AbstractEventLoop], scenario: Coroutine[Any, Any, None]) -> None:
     """OP-9: run a scenario, and fail when any exception reached the loop's handler or a task was left behind."""
     unhandled: list[dict[str, Any]] = []
@@ -45,9 +52,7 @@ async def _and_close(scenario: Coroutine[Any, Any, None]) -> None:
     try:
         await scenario
     finally:
-        while _to_close:
-            _to_close.pop().close()
-        await asyncio.sleep(0)  # connections close in the loop's next turn
+        await close_opened()
 
 
 @pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
