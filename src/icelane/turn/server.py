@@ -67,7 +67,8 @@ from icelane.turn.routes import BindId, Command
 from icelane.turn.server_config import TurnServerConfig
 from icelane.turn.throttle import FailureThrottle
 
-# TQ-4: a challenge is at most five times its request; every other answer to a stranger, Binding aside, is no longer.
+# TQ-4: a first challenge is at most five times its request; other answers to strangers, Binding aside, are no longer.
+# The exception is a 438 to a request whose nonce is too short to be one of ours.
 _CHALLENGE_AMPLIFICATION: Final = 5
 _FINGERPRINT_SIZE: Final = 8
 
@@ -471,7 +472,7 @@ class TurnServer:
             return response
         # TQ-4: whoever has not said who he is gets no phrase where it would make the answer too large, and no answer
         # that asks nothing of him where it would be larger than his request.
-        allowed = len(message.raw) * (_CHALLENGE_AMPLIFICATION if refusal.challenge else 1)
+        allowed = len(message.raw) * (_CHALLENGE_AMPLIFICATION if refusal.code == 401 else 1)
         fingerprint = 0 if message.fingerprint_offset is None else _FINGERPRINT_SIZE
         for phrase in (REASONS[refusal.code], ""):
             response = _error(message, refusal, phrase)
