@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from icelane.core.clock import Instant
+from icelane.core.entropy import Entropy
 from icelane.core.net import Path, SocketAddress, Transport
 from icelane.stun.attributes import (
     AttributeType,
@@ -189,6 +190,7 @@ class ServerDriver:
         relay_ports: range = range(50000, 60000),
         external_addresses: Mapping[str, str] | None = None,
         seed: int = 1,
+        entropy: Entropy | None = None,
         nonce_key: bytes | None = None,
         clock: VirtualClock | None = None,
         realm: str = REALM,
@@ -214,7 +216,7 @@ class ServerDriver:
                 policy=self.policy,
             ),
             credentials=credentials(users, secrets, leeway),
-            entropy=SeededEntropy(seed),
+            entropy=entropy or SeededEntropy(seed),
             wall_clock=self.clock,
             nonce_key=nonce_key,
         )
