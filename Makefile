@@ -29,7 +29,7 @@ help:
 	@echo "make fuzz          FUZZ_SECONDS=$(FUZZ_SECONDS) for each target"
 	@echo "make bench         beside Debian's coturn"
 	@echo "make broken        each security check, against a product that is broken on purpose"
-	@echo "make docs-check    links, targets and commands that the documentation names"
+	@echo "make docs-check    links, targets, commands and examples of the documentation"
 
 $(STAMP): $(BUILD_INPUTS)
 	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -67,7 +67,8 @@ test-interop: $(STAMP)
 test-long: $(STAMP)
 	env -u ICELANE_PURE FLOOD_SCALE=1 $(PYTEST) -m "long and not interop"
 	ICELANE_PURE=1 FLOOD_SCALE=1 $(PYTEST) -m "not interop"
-	env -u ICELANE_PURE FLOOD_SCALE=$(FLOOD_SCALE) $(PYTHON) -O -m pytest -m "not interop and not long"
+	env -u ICELANE_PURE FLOOD_SCALE=$(FLOOD_SCALE) $(PYTHON) -O -m pytest \
+		-W ignore::pytest.PytestConfigWarning -m "not interop and not long"
 	$(MAKE) broken
 	$(MAKE) fuzz FUZZ_SECONDS=$(LONG_FUZZ_SECONDS)
 
@@ -83,7 +84,7 @@ broken: $(STAMP)
 	$(PYTHON) -m tests.broken
 
 docs-check: $(STAMP)
-	$(PYTHON) -m pytest tests/audit/test_docs.py
+	$(PYTHON) -m pytest tests/audit/test_docs.py tests/audit/test_reference_logs.py tests/docs
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,48 @@
+"""docs/reference/logs.md says neither less nor more than the product does."""
+
+from __future__ import annotations
+
+import re
+
+from icelane.turn import peer_policy
+from icelane.turn.allocation import EndReason
+from icelane.turn.credentials import RefusalReason
+from icelane.turn.peer_policy import ADDRESS_FAMILY_MISMATCH, EMBEDDED_IPV4, FORBIDDEN, HARD, SPECIAL_PURPOSE
+from icelane.turn.quota import QuotaRefusal
+from tests.audit.sources import PACKAGE, ROOT
+
+PAGE = (ROOT / "docs/reference/logs.md").read_text(encoding="utf-8")
+SOURCE = "\n".join(path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py")))
+
+
+def documented_refusals() -> set[tuple[int, str]]:
+    """Code and reason of every row about refusals."""
+    rows = re.findall(r"^\| ([0-9]{3}) \| (`[^|]+`) \|", PAGE, re.MULTILINE)
+    return {(int(code), reason) for code, cell in rows for reason in re.findall(r"`([^`]+)`", cell)}
+
+
+def possible_refusals() -> set[tuple[int, str]]:
+    """Code and reason of everything that the product can refuse with."""
+    written = {(int(code), reason) for code, reason in re.findall(r'Refusal\(\s*([0-9]{3}),\s*"([^"]+)"', SOURCE)}
+    ranges = {(FORBIDDEN, rule.reason) for rule in (*EMBEDDED_IPV4, *HARD, *SPECIAL_PURPOSE)}
+    words = {value for name, value in vars(peer_policy).items() if name.startswith("REASON_")}
+    policy = {(FORBIDDEN, word) for word in words - {peer_policy.REASON_ALLOWED, peer_policy.REASON_FAMILY}}
+    family = {(ADDRESS_FAMILY_MISMATCH, peer_policy.REASON_FAMILY)}
+    names = {(401, reason.value) for reason in RefusalReason}
+    quotas = {(refusal.code, refusal.value) for refusal in QuotaRefusal}
+    return written | ranges | policy | family | names | quotas
+
+
+def test_every_refusal_is_documented_with_its_code_and_no_other_is() -> None:
+    assert documented_refusals() == possible_refusals()
+
+
+def test_every_end_of_an_allocation_is_documented_and_no_other_is() -> None:
+    section = PAGE.partition("## Why an allocation ended")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)) == {reason.value for reason in EndReason}
+
+
+def test_every_event_is_documented_and_no_other_is() -> None:
+    written = set(re.findall(r'(?:report|_write)\(\s*"([a-z]+\.[a-z_]+)"', SOURCE))
+    table = PAGE.partition("| Event |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)) == written
