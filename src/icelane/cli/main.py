@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import icelane
-from icelane.cli import config, ice, serve, stun, turn
+from icelane.cli import config, ice, init, serve, stun, turn
 
 _EPILOG = (
     "Example: `icelane serve -c icelane.toml`\n\n"
@@ -26,6 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(epilog=serve.EXAMPLE)(serve.serve)
+app.command(epilog=init.EXAMPLE)(init.init)
 app.command(epilog=stun.EXAMPLE)(stun.stun)
 app.command(epilog=ice.EXAMPLE)(ice.ice)
 app.add_typer(turn.app, name="turn")
