@@ -90,7 +90,8 @@ def _shown(name: str, info: ArgumentInfo | OptionInfo, default: object) -> str:
 def _help(info: ArgumentInfo | OptionInfo, default: object) -> str:
     text = info.help or ""
     if default not in (None, False, inspect.Parameter.empty):
-        text += f" Default: {getattr(default, 'value', default)}."
+        shown = getattr(default, "value", default)
+        text += f" Default: `{shown}`."
     if info.envvar:
         text += f" Environment: `{info.envvar}`."
     return text

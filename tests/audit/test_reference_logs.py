@@ -9,10 +9,11 @@ from icelane.turn.allocation import EndReason
 from icelane.turn.credentials import RefusalReason
 from icelane.turn.peer_policy import ADDRESS_FAMILY_MISMATCH, EMBEDDED_IPV4, FORBIDDEN, HARD, SPECIAL_PURPOSE
 from icelane.turn.quota import QuotaRefusal
-from tests.audit.sources import PACKAGE, ROOT
+from tests.audit.sources import PACKAGE, ROOT, tracked_files
 
 PAGE = (ROOT / "docs/reference/logs.md").read_text(encoding="utf-8")
-SOURCE = "\n".join(path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py")))
+MODULES = [path for path in tracked_files() if path.is_relative_to(PACKAGE) and path.suffix == ".py"]
+SOURCE = "\n".join(path.read_text(encoding="utf-8") for path in MODULES)
 
 
 def documented_refusals() -> set[tuple[int, str]]:
