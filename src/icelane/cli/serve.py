@@ -37,6 +37,7 @@ def serve(
     with speaking(as_json) as output:
         require_extra("server")
         from icelane.server.config import advise, load_config, require_credentials
+        from icelane.server.descriptors import allow_many_descriptors
         from icelane.server.events import report
         from icelane.server.logs import configure_logging
 
@@ -44,6 +45,7 @@ def serve(
         config = load_config(file, flags={key: value for key, value in flags.items() if value})
         require_credentials(config)
         configure_logging(config.log)
+        allow_many_descriptors()
         for piece in advise(config):
             report("config.advice", logging.WARNING, key=piece.key, advice=piece.message)
         _run(_serve(config, output))
