@@ -244,6 +244,8 @@ class ServerDriver:
             self.clock.advance(max(0.0, deadline - self.clock.now))
             self.engine.handle_timeout(self.clock.now)
             self.drain()
+            left = self.engine.next_timeout()
+            assert left is None or left > deadline, "what was due is still due"
         self.clock.advance(max(0.0, target - self.clock.now))
 
     def answer_held(self, bound: bool) -> None:
