@@ -229,10 +229,13 @@ class TurnServer:
 
     def _reschedule(self, at: Instant | None) -> None:
         # The timer is left alone when it fires early enough: most requests only move the last deadline further away.
-        if at is None or (self._timer_at is not None and self._timer_at <= at):
+        if at is not None and self._timer_at is not None and self._timer_at <= at:
             return
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = self._timer_at = None
+        if at is None:
+            return
         self._timer = asyncio.get_running_loop().call_at(at, self._wake)
         self._timer_at = at
 
