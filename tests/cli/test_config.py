@@ -45,7 +45,7 @@ def test_the_file_in_the_working_directory_is_found(icelane: Icelane, tmp_path: 
 
 def test_every_mistake_is_named_and_the_code_is_two(icelane: Icelane, tmp_path: Path) -> None:
     file = tmp_path / "bad.toml"
-    file.write_text('turn.relm = "x"\nturn.listen = ["tls://127.0.0.1"]')
+    file.write_text('turn.relm = "x"\nturn.listen = ["dtls://127.0.0.1"]')
     result = icelane("config", "check", "-c", str(file), ICELANE_LOG__FORMAT="xml")
     assert result.code == 2
     for name in (f"turn.relm in {file}", "turn.listen[0]", "ICELANE_LOG__FORMAT", "did you mean realm", "mend:"):

@@ -46,6 +46,7 @@ relay_addresses = ["10.0.0.5", "::1"]
 relay_ports = "50000-50999"
 external_addresses = {{ "10.0.0.5" = "203.0.113.7" }}
 dangerously_allow_loopback_peers = true
+proxy_protocol_from = ["10.2.0.0/16"]
 strict_expiry = true
 unauthenticated_replies_per_second = 100
 users = {{ alice = "wonderland" }}
@@ -58,9 +59,14 @@ deny = ["198.51.100.7"]
 [turn.quota]
 allocations_per_user = 3
 allocations_total = 100
+connections_total = 50
+connections_per_source = 5
 bytes_per_second_per_allocation = 1
 bytes_per_second_per_user = 2
 bytes_per_second_total = 3
+[tls]
+certificate = "fullchain.pem"
+key = "/etc/icelane/privkey.pem"
 [log]
 format = "json"
 addresses = true
@@ -102,7 +108,9 @@ def test_every_key_of_a_full_file_arrives() -> None:
     assert turn.users["alice"].get_secret_value() == "wonderland"
     assert [(entry.kid, entry.secret.get_secret_value()) for entry in turn.secrets] == [("k1", SECRET)]
     assert (turn.peers.allow, turn.peers.deny) == (("10.1.0.0/16",), ("198.51.100.7",))
-    assert list(turn.quota.model_dump().values()) == [3, 100, 1, 2, 3]
+    assert list(turn.quota.model_dump().values()) == [3, 100, 50, 5, 1, 2, 3]
+    assert turn.proxy_protocol_from == ("10.2.0.0/16",)
+    assert (config.tls.certificate, config.tls.key) == (Path("fullchain.pem"), Path("/etc/icelane/privkey.pem"))
     assert (log.format, log.addresses) == ("json", True)
 
 
@@ -139,6 +147,23 @@ def test_the_realm_is_the_hostname_only_while_challenges_stay_small() -> None:
 
 def test_a_listener_without_a_port_takes_the_standard_one() -> None:
     assert load('turn.listen = ["tcp://[2001:db8::5]"]').turn.listen == (Listener(Transport.TCP, "2001:db8::5", 3478),)
+    secure = load('turn.listen = ["tls://10.0.0.5"]\ntls = { certificate = "c", key = "k" }')
+    assert secure.turn.listen == (Listener(Transport.TLS, "10.0.0.5", 5349),)
+
+
+def test_a_tls_listener_needs_a_certificate_and_a_key() -> None:
+    assert set(refusals('turn.listen = ["tls://10.0.0.5:443"]')) == {"tls.certificate", "tls.key"}
+    found = refusals('turn.listen = ["tls://10.0.0.5:443"]\ntls.certificate = "fullchain.pem"')
+    assert list(found) == ["tls.key"]
+    assert 'write tls.key = "privkey.pem"' in found["tls.key"]
+    assert list(refusals('tls.key = "privkey.pem"')) == ["tls.certificate"]
+
+
+def test_certificates_are_beside_the_file_that_names_them(tmp_path: Path) -> None:
+    file = tmp_path / "icelane.toml"
+    file.write_text('turn.listen = ["tls://10.0.0.5"]\ntls = { certificate = "tls/chain.pem", key = "/run/key.pem" }')
+    tls = load_config(file, environ={}, machine=MACHINE).tls
+    assert (tls.certificate, tls.key) == (tmp_path / "tls/chain.pem", Path("/run/key.pem"))
 
 
 def test_flags_win_over_the_environment_which_wins_over_the_file() -> None:
@@ -244,7 +269,7 @@ def test_an_unknown_key_names_itself_its_file_and_its_likely_meaning(tmp_path: P
         ("turn.listen = [3478]", "turn.listen[0]"),
         ("turn.listen = ['127.0.0.1:3478']", "turn.listen[0]"),
         ("turn.listen = ['udp://localhost:3478']", "turn.listen[0]"),
-        ("turn.listen = ['tls://127.0.0.1:5349']", "turn.listen[0]"),
+        ("turn.listen = ['dtls://127.0.0.1:5349']", "turn.listen[0]"),
         ("turn.listen = ['udp://127.0.0.1:65536']", "turn.listen[0]"),
         ("turn.listen = ['udp://::1:3478']", "turn.listen[0]"),
         ("turn.listen = ['udp://[127.0.0.1]:3478']", "turn.listen[0]"),

@@ -11,8 +11,8 @@ import pytest
 
 from icelane.aio.stream import MAX_CONTROL_BUFFER, MAX_RELAY_BUFFER
 from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
-from icelane.server import listeners
-from icelane.server.listeners import TcpListener, UdpListener, listening_socket
+from icelane.server.listeners import UdpListener
+from icelane.server.stream_listener import StreamListener, listening_socket
 from icelane.server.turn_server import TurnServer
 from icelane.stun.message import MessageBuilder, MessageClass, Method, parse_message
 from icelane.turn.channel_data import encode_channel_data_for_stream
@@ -27,9 +27,9 @@ def binding_request() -> bytes:
     return MessageBuilder(Method.BINDING, MessageClass.REQUEST, secrets.token_bytes(12)).build()
 
 
-def tcp_listener(server: TurnServer) -> TcpListener:
+def tcp_listener(server: TurnServer) -> StreamListener:
     """The first one, whose counters the tests read."""
-    return next(listener for listener in server._listeners if isinstance(listener, TcpListener))
+    return next(listener for listener in server._listeners if isinstance(listener, StreamListener))
 
 
 class Stream:
@@ -241,12 +241,11 @@ def test_a_client_that_asks_and_never_reads_the_answers_is_disconnected(run: Run
     run(scenario())
 
 
-def test_connections_beyond_the_bound_are_closed_at_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bound is small here; what matters is that those who came before are served on."""
-    monkeypatch.setattr(listeners, "MAX_CONNECTIONS", 3)
+def test_connections_beyond_the_bound_are_closed_at_once(run: Run) -> None:
+    """TL-2: the bound is small here; what matters is that those who came before are served on."""
 
     async def scenario() -> None:
-        async with TurnServer(settings()) as server:
+        async with TurnServer(settings({"connections_total": 3})) as server:
             address = address_on(server, Transport.TCP)
             served = [await Client.connect(address, Transport.TCP) for _ in range(3)]
             await served[0].allocate()

@@ -49,13 +49,16 @@ class StreamConnection(asyncio.Protocol):
         on_frame: OnFrame | None = None,
         on_closed: OnClosed | None = None,
         on_opened: Callable[[StreamConnection], None] | None = None,
+        remote: SocketAddress | None = None,
     ) -> None:
+        """`remote` is who is there, where that is somebody else than the socket says: a client behind a proxy."""
         self.on_frame: OnFrame = on_frame or _ignore_frame
         self.on_closed: OnClosed = on_closed or _ignore_closed
         self.dropped = 0
         self.path = _NO_PATH
         self._framer = StreamFramer(measure)
         self._on_opened = on_opened
+        self._remote = remote
         self._transport: asyncio.Transport | None = None
         self._closing = False
         self._error: IcelaneError | None = None
@@ -63,7 +66,8 @@ class StreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: the connection, and over TLS the handshake, is complete."""
         self._transport = cast(asyncio.Transport, transport)
-        self.path = _path_of(transport)
+        path = _path_of(transport)
+        self.path = path if self._remote is None else path._replace(remote=self._remote)
         _tune(transport.get_extra_info("socket"))
         if self._on_opened is not None:
             self._on_opened(self)
@@ -132,6 +136,10 @@ class StreamConnection(asyncio.Protocol):
             self._error = error
         self._closing = True
         self._transport.abort()
+
+    def measure_by(self, measure: Measure) -> None:
+        """From the next frame on, other kinds of frames may come."""
+        self._framer.measure = measure
 
     @property
     def closed(self) -> bool:

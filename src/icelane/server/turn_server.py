@@ -12,11 +12,12 @@ import asyncio
 import errno
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path as File
 from types import TracebackType
 from typing import Self, assert_never
 
 from icelane.aio.system import SystemWallClock, monotonic
-from icelane.core.clock import NEVER, Instant, WallClock
+from icelane.core.clock import NEVER, Instant, UnixSeconds, WallClock
 from icelane.core.entropy import Entropy
 from icelane.core.net import Path, SocketAddress, Transport
 from icelane.crypto.provider import SystemEntropy
@@ -25,10 +26,14 @@ from icelane.server.bandwidth import Bandwidth, BandwidthLimits
 from icelane.server.config import Config
 from icelane.server.config.values import Listener as ListenSetting
 from icelane.server.credentials import credential_store
+from icelane.server.entrance import Entrance
 from icelane.server.events import REPEAT_WINDOW
-from icelane.server.listeners import Listener, TcpListener, UdpListener, listening_socket
+from icelane.server.listeners import Listener, UdpListener
 from icelane.server.machine import Machine
+from icelane.server.observation import Observation
 from icelane.server.relay_plane import Admit, RelayPlane
+from icelane.server.stream_listener import StreamDeadlines, StreamListener
+from icelane.server.traffic import SocketLoss
 from icelane.server.turn_log import TurnLog
 from icelane.turn.allocation_table import AllocationTable
 from icelane.turn.peer_policy import PeerPolicy
@@ -48,10 +53,11 @@ from icelane.turn.server_config import TurnServerConfig
 
 
 class TurnServer:
-    """STUN and TURN over UDP and TCP, by the configuration. Everything runs in the loop that calls `start`.
+    """STUN and TURN over UDP, TCP and TLS, by the configuration. Everything runs in the loop that calls `start`.
 
     `log` is what hears of refusals and allocations; without one, the program's logging is used. `tune` may change what
-    the engine is told and the configuration has no key for: the lifetimes that RFC 8656 fixes, which tests shorten.
+    the engine is told and the configuration has no key for: the lifetimes that RFC 8656 fixes, which tests shorten;
+    `deadlines` are those of slow TCP and TLS clients.
     """
 
     def __init__(
@@ -63,6 +69,7 @@ class TurnServer:
         machine: Machine | None = None,
         log: TurnLog | None = None,
         tune: Callable[[TurnServerConfig], TurnServerConfig] | None = None,
+        deadlines: StreamDeadlines | None = None,
     ) -> None:
         self._config = config
         self._entropy = entropy or SystemEntropy()
@@ -79,6 +86,15 @@ class TurnServer:
                 total=quota.bytes_per_second_total,
             )
         )
+        self._entrance = Entrance(
+            config,
+            receive=self._receive,
+            closed=self._stream_closed,
+            on_incident=self._flush_later,
+            wall_clock=self._wall_clock,
+            deadlines=deadlines,
+        )
+        self._observation = Observation(self, config)
         self._listeners: list[Listener] = []
         self._listeners_by_key: dict[tuple[Transport, SocketAddress], Listener] = {}
         self._outcomes: deque[tuple[BindId, bool]] = deque()
@@ -97,10 +113,13 @@ class TurnServer:
         await self.close()
 
     async def start(self) -> None:
-        """Bind everything and serve. Raises ConfigurationError naming the listener that cannot be bound."""
+        """Bind everything and serve.
+
+        Raises ConfigurationError naming the listener that cannot be bound or the certificate that cannot be used.
+        """
         try:
             for setting in self._config.turn.listen:
-                await self._listen(setting)
+                self._listen(setting)
         except BaseException:
             self._close_listeners()
             raise
@@ -111,6 +130,11 @@ class TurnServer:
             entropy=self._entropy,
             wall_clock=self._wall_clock,
         )
+        try:
+            await self._observation.start()
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """End every allocation and close every socket; again is harmless."""
@@ -118,14 +142,53 @@ class TurnServer:
             self._engine.close()
             self._drain(self._engine)
             self._engine = None
+        self._close_listeners()
+        self._plane.close()
         for timer in (self._timer, self._flush_timer):
             if timer is not None:
                 timer.cancel()
         self._timer = self._flush_timer = self._timer_at = None
         self._log.flush(NEVER)
-        self._close_listeners()
-        self._plane.close()
-        await asyncio.sleep(0)  # transports close in the loop's next turn
+        self._entrance.flush(NEVER)
+        await self._observation.close()
+        for listener in self._listeners:
+            await listener.wait_closed()
+
+    def reload_certificates(self, certificate: File | None = None, key: File | None = None) -> bool:
+        """Read the TLS certificate again, from other files if they are given; connections that are open live on.
+
+        False when the new pair cannot be used: the old one is kept, and `tls.certificate_rejected` is reported.
+        """
+        return self._entrance.reload_certificates(certificate, key)
+
+    @property
+    def certificate_expires_at(self) -> UnixSeconds | None:
+        """When the TLS certificate ends that new connections get; None without a TLS listener."""
+        tls = self._entrance.tls
+        return tls.expires_at if tls is not None else None
+
+    @property
+    def observation(self) -> Observation:
+        """The server's figures and health, and where they are served."""
+        return self._observation
+
+    @property
+    def ready(self) -> bool:
+        """Whether new clients are welcome."""
+        return self._engine is not None
+
+    @property
+    def stream_listeners(self) -> list[StreamListener]:
+        """Where clients are taken over TCP and TLS."""
+        return [listener for listener in self._listeners if isinstance(listener, StreamListener)]
+
+    def listener_loss(self) -> SocketLoss:
+        """What the sockets lost that clients are taken on over UDP."""
+        loss = SocketLoss()
+        for listener in self._listeners:
+            if isinstance(listener, UdpListener):
+                listener.count_loss(loss)
+        return loss
 
     @property
     def listening(self) -> list[ListenSetting]:
@@ -185,6 +248,7 @@ class TurnServer:
                     listener.send(transmit.data, transmit.path)
             while (event := engine.poll_event()) is not None:
                 self._log.record(event, monotonic())
+                self._observation.count(event)
                 self._flush_later()
             if not self._outcomes:
                 break
@@ -240,30 +304,24 @@ class TurnServer:
         self._timer_at = at
 
     def _flush_later(self) -> None:
-        if self._flush_timer is None and self._log.waiting:
+        if self._flush_timer is None and (self._log.waiting or self._entrance.waiting):
             self._flush_timer = asyncio.get_running_loop().call_later(REPEAT_WINDOW, self._flush)
 
     def _flush(self) -> None:
         self._flush_timer = None
         self._log.flush(monotonic())
+        self._entrance.flush(monotonic())
         self._flush_later()
 
     # Listeners
 
-    async def _listen(self, setting: ListenSetting) -> None:
+    def _listen(self, setting: ListenSetting) -> None:
         try:
-            listener = await self._open(setting)
+            listener = self._entrance.open(setting)
         except OSError as error:
             raise ConfigurationError(_why_not(setting, error), key="turn.listen") from error
         self._listeners.append(listener)
         self._listeners_by_key[setting.transport, listener.local] = listener
-
-    async def _open(self, setting: ListenSetting) -> Listener:
-        if setting.transport is Transport.UDP:
-            return UdpListener(setting.address, self._receive)
-        listener = TcpListener(listening_socket(setting.address), self._receive, self._stream_closed)
-        await listener.start()
-        return listener
 
     def _listener_of(self, path: Path) -> Listener | None:
         return self._listeners_by_key.get((path.transport, path.local))

@@ -34,10 +34,11 @@ class StreamFramer:
     however they are split.
     """
 
-    __slots__ = ("_buffer", "_failure", "_measure", "_needed", "_start")
+    __slots__ = ("_buffer", "_failure", "_needed", "_start", "measure")
 
     def __init__(self, measure: Measure) -> None:
-        self._measure = measure
+        self.measure = measure
+        """May be replaced at any time; it counts from the next frame on."""
         # A chunk that arrives while nothing waits stays as it is, so that frames are cut out of it with one copy.
         self._buffer: bytes | bytearray = b""
         self._start = 0
@@ -85,7 +86,7 @@ class StreamFramer:
 
     def _measure_next(self, available: int) -> int | None:
         try:
-            return self._measure(self._buffer, self._start, available)
+            return self.measure(self._buffer, self._start, available)
         except MalformedError as error:
             self._failure = error
             self._buffer = b""

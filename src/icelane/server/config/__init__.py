@@ -13,9 +13,11 @@ from icelane.server.config.load import load_config, parse_config, require_creden
 from icelane.server.config.model import (
     Config,
     LogSettings,
+    MetricsSettings,
     PeerSettings,
     QuotaSettings,
     SharedSecret,
+    TlsSettings,
     TurnSettings,
 )
 from icelane.server.config.validation import InvalidConfigurationError, problems_of
@@ -27,7 +29,9 @@ __all__ = [
     "PeerSettings",
     "QuotaSettings",
     "SharedSecret",
+    "TlsSettings",
     "LogSettings",
+    "MetricsSettings",
     "Listener",
     "PortRange",
     "load_config",

@@ -48,12 +48,12 @@ def load_config(
         add_toml(tree, environ[BODY], BODY)
     add_environment(tree, environ, folder)
     add_flags(tree, flags or {})
-    return _complete(tree, machine)
+    return _complete(tree, machine, folder)
 
 
 def parse_config(document: Mapping[str, object], *, machine: Machine | None = None) -> Config:
     """The settings of a program's own table, shaped like the file, checked and complete. Raises ConfigurationError."""
-    return _complete(Tree(values=dict(document)), machine)
+    return _complete(Tree(values=dict(document)), machine, Path())
 
 
 def require_credentials(config: Config) -> None:
@@ -66,10 +66,10 @@ def require_credentials(config: Config) -> None:
         )
 
 
-def _complete(tree: Tree, machine: Machine | None) -> Config:
+def _complete(tree: Tree, machine: Machine | None, folder: Path) -> Config:
     config = validate(tree)
     complete = resolve(
-        config, machine or Machine.here(), lambda path, message: tree.problem(message, tree.origin_of(path))
+        config, machine or Machine.here(), folder, lambda path, message: tree.problem(message, tree.origin_of(path))
     )
     refuse(tree.problems)
     return complete

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, SecretStr
 
+from icelane.core.net import SocketAddress
 from icelane.server.config.strength import weakness
 from icelane.server.config.values import (
     Listener,
@@ -15,10 +17,13 @@ from icelane.server.config.values import (
     check_password,
     parse_external_address,
     parse_hostname,
+    parse_http_address,
     parse_kid,
     parse_listener,
+    parse_path,
     parse_peers,
     parse_port_range,
+    parse_proxies,
     parse_realm,
     parse_relay_address,
     parse_username,
@@ -78,6 +83,8 @@ _Filled = AfterValidator(_not_nothing)
 Listeners = Annotated[tuple[Annotated[Listener, PlainValidator(parse_listener)], ...], _AsList, _Filled, _Unique]
 RelayAddresses = Annotated[tuple[Annotated[str, PlainValidator(parse_relay_address)], ...], _AsList, _Filled, _Unique]
 AddressRanges = Annotated[tuple[Annotated[str, PlainValidator(parse_peers)], ...], _AsList, _Unique]
+Proxies = Annotated[tuple[Annotated[str, PlainValidator(parse_proxies)], ...], _AsList, _Unique]
+FileName = Annotated[Path | None, PlainValidator(parse_path)]
 ExternalAddresses = Annotated[
     Mapping[
         Annotated[str, PlainValidator(parse_relay_address)], Annotated[str, PlainValidator(parse_external_address)]
@@ -88,6 +95,8 @@ Users = Annotated[
     Mapping[Annotated[str, PlainValidator(parse_username)], Annotated[SecretStr, AfterValidator(_sendable)]],
     AfterValidator(_read_only),
 ]
+HttpAddress = Annotated[SocketAddress | None, PlainValidator(parse_http_address)]
+Percent = Annotated[int, Field(strict=True, ge=0, le=100)]
 Count = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
 Rate = Annotated[int, Field(strict=True, ge=0, le=2**53 - 1)]
 Switch = Annotated[bool, Field(strict=True)]
@@ -169,6 +178,15 @@ class QuotaSettings(Section):
     allocations_total: Count = _key(
         10000, kind="number", doc="Allocations of all users together. Each holds at least one relay port."
     )
+    connections_total: Count = _key(
+        10000, kind="number", doc="TCP and TLS connections of all clients together. More are closed at once."
+    )
+    connections_per_source: Count = _key(
+        1000,
+        kind="number",
+        doc="TCP and TLS connections from one IPv4 address or IPv6 /64. Everybody behind one NAT shares it, and a"
+        " browser opens several in a call.",
+    )
     bytes_per_second_per_allocation: Rate = _key(
         0, kind="bytes per second", doc="Relayed bytes of one allocation, each direction for itself; 0 is no limit."
     )
@@ -200,9 +218,10 @@ class TurnSettings(Section):
         (),
         kind="list of URLs",
         shown=", ".join(f"`{url}`" for url in DEFAULT_LISTEN),
-        doc="Where clients are taken: `udp://ADDRESS:PORT` or `tcp://ADDRESS:PORT`, as many as you like; without a port"
-        " it is 3478. `0.0.0.0` and `[::]` stand for every address that the machine has at the start: a socket is bound"
-        " to each, so that an answer always leaves from the address that was asked.",
+        doc="Where clients are taken: `udp://ADDRESS:PORT`, `tcp://ADDRESS:PORT` or `tls://ADDRESS:PORT`, as many as"
+        " you like; without a port it is 3478, with TLS 5349. 443 is the best port for TLS, because the strictest"
+        " networks let it out; TLS needs `[tls]`. `0.0.0.0` and `[::]` stand for every address that the machine has at"
+        " the start: a socket is bound to each, so that an answer always leaves from the address that was asked.",
     )
     relay_addresses: RelayAddresses = _key(
         (),
@@ -240,6 +259,13 @@ class TurnSettings(Section):
         doc="Challenges (401 and 438) over UDP to one source address, IPv6 counted by /64, after a burst of 1,000;"
         " above that the server is silent, so that it cannot be used to flood a forged source. 0 is no limit.",
     )
+    proxy_protocol_from: Proxies = _key(
+        (),
+        kind="list of address ranges",
+        doc="Proxies and load balancers in front of the TCP and TLS listeners, such as `10.0.0.0/8`. Their connections"
+        " must begin with a PROXY header, version 1 or 2, and the client is whom that names; nobody else's header is"
+        " believed.",
+    )
     users: Users = _key(
         _EMPTY,
         kind="table of passwords",
@@ -257,6 +283,24 @@ class TurnSettings(Section):
     quota: QuotaSettings = Field(default_factory=QuotaSettings)
 
 
+class TlsSettings(Section):
+    """`[tls]`: what `tls://` listeners show. Read again on reload; new connections then get the new certificate."""
+
+    certificate: FileName = _key(
+        None,
+        kind="file name",
+        shown="none; needed for `tls://`",
+        doc="A PEM file with the server's certificate and then its intermediates, `fullchain.pem` in certbot's words."
+        " A relative name is relative to the configuration file.",
+    )
+    key: FileName = _key(
+        None,
+        kind="file name",
+        shown="none; needed for `tls://`",
+        doc="A PEM file with the private key, without a password. Only the server's user should be able to read it.",
+    )
+
+
 class LogSettings(Section):
     """`[log]`: records on standard error."""
 
@@ -271,8 +315,29 @@ class LogSettings(Section):
     )
 
 
+class MetricsSettings(Section):
+    """`[metrics]`: figures for Prometheus and answers for probes, over HTTP."""
+
+    listen: HttpAddress = _key(
+        None,
+        kind="address and port",
+        shown="none: nobody listens",
+        doc="Where `/metrics`, `/healthz` and `/readyz` are served: `127.0.0.1:9641`. There is no authentication; the"
+        " pages name no user and no client, but keep them inside all the same.",
+    )
+    ready_load_percent: Percent = _key(
+        0,
+        kind="percentage",
+        doc="From this load on `/readyz` says 503, so that a load balancer sends new clients elsewhere; 0 never does."
+        " The load is the largest of: allocations of `turn.quota.allocations_total`, relay ports of"
+        " `turn.relay_ports`, and the average lateness of the event loop, of which 100 ms are 100 %.",
+    )
+
+
 class Config(Section):
     """All settings. Made by `load_config` or `parse_config`, never by hand."""
 
     turn: TurnSettings = Field(default_factory=TurnSettings)
+    tls: TlsSettings = Field(default_factory=TlsSettings)
     log: LogSettings = Field(default_factory=LogSettings)
+    metrics: MetricsSettings = Field(default_factory=MetricsSettings)

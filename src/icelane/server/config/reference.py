@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from icelane.server.config.model import Config, SharedSecret
 from icelane.server.config.sources import BODY, PREFIX, RESERVED, KeyPath, settings, table_of
-from icelane.server.config.values import PortRange
+from icelane.server.config.values import DurationValue, PortRange
 
 _INTRODUCTION = f"""# Configuration
 
@@ -112,7 +112,7 @@ def _entry(path: KeyPath, name: str, info: FieldInfo) -> Setting:
 
 def _default(info: FieldInfo) -> str:
     value: object = info.get_default(call_default_factory=True, validated_data={})
-    if isinstance(value, PortRange):
+    if isinstance(value, PortRange | DurationValue):
         return f"`{value}`"
     if isinstance(value, Mapping):
         return "empty"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
+from pathlib import Path
 
-from icelane.core.net import family_of
-from icelane.server.config.model import DEFAULT_LISTEN, DEFAULT_REALM, Config, TurnSettings
+from icelane.core.net import Transport, family_of
+from icelane.server.config.model import DEFAULT_LISTEN, DEFAULT_REALM, Config, TlsSettings, TurnSettings
 from icelane.server.config.sources import KeyPath
 from icelane.server.config.values import Listener, parse_listener, same_family
 from icelane.server.machine import Machine
@@ -18,8 +19,11 @@ Report = Callable[[KeyPath, str], None]
 """Takes the path of a key and what is wrong with it."""
 
 
-def resolve(config: Config, machine: Machine, report: Report) -> Config:
-    """`config` with a realm, listeners on real addresses and relay addresses; errors go to `report`."""
+def resolve(config: Config, machine: Machine, folder: Path, report: Report) -> Config:
+    """`config` with a realm, listeners on real addresses and relay addresses; errors go to `report`.
+
+    Files are those of `folder` where their names are relative.
+    """
     turn = config.turn
     relay_addresses = turn.relay_addresses or _relay_addresses(turn, machine, report)
     turn = turn.model_copy(
@@ -30,7 +34,11 @@ def resolve(config: Config, machine: Machine, report: Report) -> Config:
         }
     )
     _check_external_addresses(turn, report)
-    return config.model_copy(update={"turn": turn})
+    tls = config.tls.model_copy(
+        update={name: folder / path for name, path in config.tls if isinstance(path, Path)},
+    )
+    _check_tls(turn, tls, report)
+    return config.model_copy(update={"turn": turn, "tls": tls})
 
 
 def short_realm(realm: str) -> bool:
@@ -67,6 +75,17 @@ def _relay_addresses(turn: TurnSettings, machine: Machine, report: Report) -> tu
         return tuple(host for host in machine.addresses if ipaddress.ip_address(host).is_loopback)
     report(("turn", "relay_addresses"), "this machine has no address besides loopback; name the addresses to relay on")
     return ()
+
+
+def _check_tls(turn: TurnSettings, tls: TlsSettings, report: Report) -> None:
+    secure = next((listener for listener in turn.listen if listener.transport is Transport.TLS), None)
+    for name, path, example in (
+        ("certificate", tls.certificate, "fullchain.pem"),
+        ("key", tls.key, "privkey.pem"),
+    ):
+        if path is None and (secure is not None or tls != TlsSettings()):
+            user = str(secure) if secure is not None else "[tls]"
+            report(("tls", name), f'{user} needs it; write tls.{name} = "{example}", the name of a PEM file')
 
 
 def _check_external_addresses(turn: TurnSettings, report: Report) -> None:

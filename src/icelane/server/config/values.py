@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from icelane.core.net import SocketAddress, Transport, canonical_host, family_of
@@ -14,6 +15,9 @@ from icelane.turn.address_range import parse_address_range
 
 DEFAULT_PORT = 3478
 """The port of STUN and TURN without TLS (RFC 8489 section 18.6)."""
+
+DEFAULT_SECURE_PORT = 5349
+"""The port of STUN and TURN over TLS; 443 passes where this one does not."""
 
 WILDCARDS = ("0.0.0.0", "::")
 """The hosts in a listening URL that stand for every address of the machine."""
@@ -26,6 +30,9 @@ _REALM_BYTES = 763
 USERNAME_BYTES = 508
 
 _URL = re.compile(r"(?P<scheme>[a-z]+)://(?:\[(?P<v6>[^\]]*)\]|(?P<v4>[^:/?#\[\]@]*))(?::(?P<port>[0-9]{1,5}))?/?")
+_ADDRESS_AND_PORT = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<v4>[^:/?#\[\]@]*)):(?P<port>[0-9]{1,5})")
+_UNITS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
+_DURATION = re.compile(r"\s*".join(rf"(?:(?P<{unit}>[0-9]{{1,9}}){unit})?" for unit in _UNITS))
 _RANGE = re.compile(r"([0-9]{1,5})\s*-\s*([0-9]{1,5})")
 _KID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
@@ -70,20 +77,61 @@ class PortRange:
         return range(self.first, self.last + 1)
 
 
+class DurationValue(float):
+    """A length of time in seconds that is written as `10m`."""
+
+    def __str__(self) -> str:
+        left, parts = int(self), []
+        for unit, size in _UNITS.items():
+            count, left = divmod(left, size)
+            if count:
+                parts.append(f"{count}{unit}")
+        return "".join(parts) or "0s"
+
+
 def parse_listener(value: object) -> Listener:
-    """`udp://HOST[:PORT]` or `tcp://HOST[:PORT]` with an IP address as host, IPv6 in brackets."""
+    """`udp://HOST[:PORT]`, `tcp://` or `tls://` with an IP address as host, IPv6 in brackets."""
     if isinstance(value, Listener):
         return value
     match = _URL.fullmatch(_text(value))
     if match is None:
-        raise ValueError("not a listening URL; write udp://192.0.2.1:3478 or tcp://[2001:db8::1]:3478")
+        raise ValueError("not a listening URL; write udp://192.0.2.1:3478 or tls://[2001:db8::1]:443")
     host = _address(match["v6"] if match["v6"] is not None else match["v4"])
     if (match["v6"] is not None) != (":" in host):
         raise ValueError("IPv6 addresses stand in brackets, IPv4 addresses do not: tcp://[2001:db8::1]:3478")
-    port = int(match["port"]) if match["port"] else DEFAULT_PORT
+    transport = _listening_transport(match["scheme"])
+    default = DEFAULT_SECURE_PORT if transport is Transport.TLS else DEFAULT_PORT
+    port = int(match["port"]) if match["port"] else default
     if port > 65535:
         raise ValueError(f"port {port} is above 65535")
-    return Listener(_listening_transport(match["scheme"]), host, port)
+    return Listener(transport, host, port)
+
+
+def parse_http_address(value: object) -> SocketAddress:
+    """`ADDRESS:PORT` for an HTTP listener, IPv6 in brackets. Port 0 lets the system pick one."""
+    if isinstance(value, SocketAddress):
+        return value
+    match = _ADDRESS_AND_PORT.fullmatch(_text(value))
+    if match is None:
+        raise ValueError("not an address and port; write 127.0.0.1:9641 or [::1]:9641")
+    host = _address(match["v6"] if match["v6"] is not None else match["v4"])
+    if (match["v6"] is not None) != (":" in host):
+        raise ValueError("IPv6 addresses stand in brackets, IPv4 addresses do not: [::1]:9641")
+    port = int(match["port"])
+    if port > 65535:
+        raise ValueError(f"port {port} is above 65535")
+    return SocketAddress(host, port)
+
+
+def parse_duration(value: object) -> DurationValue:
+    """Seconds out of `30s`, `10m`, `1h30m` or `2d`: whole numbers, each with its unit, the largest first."""
+    if isinstance(value, DurationValue):
+        return value
+    text = _text(value).strip()
+    match = _DURATION.fullmatch(text)
+    if match is None or not text:
+        raise ValueError("not a duration; write 30s, 10m, 1h30m or 2d")
+    return DurationValue(sum(int(match[unit] or 0) * seconds for unit, seconds in _UNITS.items()))
 
 
 def parse_port_range(value: object) -> PortRange:
@@ -184,6 +232,19 @@ def parse_peers(value: object) -> str:
     return text
 
 
+def parse_proxies(value: object) -> str:
+    """Like `parse_peers`, for the proxies that may say whom they speak for."""
+    return parse_peers(value)
+
+
+def parse_path(value: object) -> Path:
+    """The name of a file."""
+    text = _text(value)
+    if not text or "\0" in text:
+        raise ValueError("not the name of a file")
+    return Path(text)
+
+
 def same_family(one: str, other: str) -> bool:
     """Whether both addresses are IPv4 or both are IPv6."""
     return family_of(one) is family_of(other)
@@ -194,9 +255,11 @@ def _listening_transport(scheme: str) -> Transport:
         return Transport.UDP
     if scheme == "tcp":
         return Transport.TCP
-    if scheme in ("tls", "dtls"):
-        raise ValueError(f"{scheme}:// listeners are not supported yet; use udp:// or tcp://")
-    raise ValueError("a listener is udp:// or tcp://")
+    if scheme == "tls":
+        return Transport.TLS
+    if scheme == "dtls":
+        raise ValueError("dtls:// listeners are not supported; use tls://")
+    raise ValueError("a listener is udp://, tcp:// or tls://")
 
 
 def _address(text: str) -> str:

@@ -1,0 +1,82 @@
+"""What the listeners of one server share: certificates, limits on connections, deadlines, the log of connections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path as File
+
+from icelane.core.clock import Instant, WallClock
+from icelane.core.net import Path, Transport
+from icelane.server.config import Config
+from icelane.server.config.values import Listener as ListenSetting
+from icelane.server.connection_limit import ConnectionLimit
+from icelane.server.connection_log import ConnectionLog
+from icelane.server.listeners import Listener, Receiver, UdpListener
+from icelane.server.stream_listener import StreamDeadlines, StreamListener, listening_socket
+from icelane.server.tls import ServerTls
+from icelane.turn.address_range import parse_address_range
+
+
+class Entrance:
+    """Opens listeners. `receive` takes what no route covers, `closed` is told of connections that have ended."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        receive: Receiver,
+        closed: Callable[[Path], None],
+        on_incident: Callable[[], None],
+        wall_clock: WallClock,
+        deadlines: StreamDeadlines | None = None,
+    ) -> None:
+        """`on_incident` is called when the log has something that it will want to flush."""
+        quota = config.turn.quota
+        self.limit = ConnectionLimit(total=quota.connections_total, per_source=quota.connections_per_source)
+        self.tls: ServerTls | None = None
+        self._config = config
+        self._receive = receive
+        self._closed = closed
+        self._wall_clock = wall_clock
+        self._deadlines = deadlines or StreamDeadlines()
+        self._proxies = tuple(map(parse_address_range, config.turn.proxy_protocol_from))
+        self._log = ConnectionLog(on_incident)
+
+    def open(self, setting: ListenSetting) -> Listener:
+        """Listen there. Raises OSError when the address cannot be bound, ConfigurationError for a bad certificate."""
+        if setting.transport is Transport.UDP:
+            return UdpListener(setting.address, self._receive)
+        tls = self._certificate() if setting.transport is Transport.TLS else None
+        listener = StreamListener(
+            listening_socket(setting.address),
+            self._receive,
+            self._closed,
+            limit=self.limit,
+            log=self._log,
+            tls=tls.context if tls is not None else None,
+            proxies=self._proxies,
+            deadlines=self._deadlines,
+        )
+        listener.start()
+        return listener
+
+    def reload_certificates(self, certificate: File | None = None, key: File | None = None) -> bool:
+        """Read the certificate again, from other files if they are given; False when the old one had to be kept."""
+        return self.tls is None or self.tls.reload(certificate, key)
+
+    def flush(self, now: Instant) -> None:
+        """Write the counts of incidents that were left out and are due."""
+        self._log.flush(now)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether `flush` may have something to write later."""
+        return len(self._log) > 0
+
+    def _certificate(self) -> ServerTls:
+        if self.tls is None:
+            files = self._config.tls
+            assert files.certificate is not None, "a configuration with tls:// names the files"
+            assert files.key is not None, "a configuration with tls:// names the files"
+            self.tls = ServerTls(files.certificate, files.key, self._wall_clock)
+        return self.tls
