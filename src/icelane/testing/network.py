@@ -152,7 +152,7 @@ class VirtualNetwork:
         for at in arrivals:
             self._order += 1
             heapq.heappush(self._in_flight, (at, self._order, bytes(data), source, destination))
-        assert len(self._in_flight) <= MAX_IN_FLIGHT, "more and more datagrams are in flight"
+        _require(len(self._in_flight) <= MAX_IN_FLIGHT, "more and more datagrams are in flight")
 
     # Time
 
@@ -167,7 +167,7 @@ class VirtualNetwork:
         """Let time pass until `condition` is true; AssertionError when it is not within `timeout`, or never."""
         end = later(self.clock.now, timeout)
         while not condition():
-            assert self._step(end), f"not within {timeout} s: {getattr(condition, '__name__', condition)}"
+            _require(self._step(end), f"not within {timeout} s: {getattr(condition, '__name__', condition)}")
 
     def run_until_quiet(self, timeout: Duration = 60.0) -> None:
         """Let time pass until nothing is in flight."""
@@ -239,7 +239,7 @@ class EngineHost(Generic[E]):
     def next_timeout(self) -> Instant | None:
         """The engine's deadline; reading it must not change it."""
         at = self._engine.next_timeout()
-        assert self._engine.next_timeout() == at, "reading next_timeout() changed it"
+        _require(self._engine.next_timeout() == at, "reading next_timeout() changed it")
         return at
 
     def take_events(self) -> list[E]:
@@ -267,8 +267,8 @@ class EngineHost(Generic[E]):
         self.receive(data, source, destination)
 
     def _assert_drained(self) -> None:
-        assert self._engine.poll_transmit() is None, "something to send appeared without a mutation"
-        assert self._engine.poll_event() is None, "an event appeared without a mutation"
+        _require(self._engine.poll_transmit() is None, "something to send appeared without a mutation")
+        _require(self._engine.poll_event() is None, "an event appeared without a mutation")
 
     def _drain(self) -> None:
         self.drain_more()
@@ -290,4 +290,10 @@ class EngineHost(Generic[E]):
         at = self._engine.next_timeout()
         self._standstill = self._standstill + 1 if at is not None and at == self._last_timeout else 0
         self._last_timeout = at
-        assert self._standstill < MAX_STANDSTILL, f"the deadline {at} is handled again and again"
+        _require(self._standstill < MAX_STANDSTILL, f"the deadline {at} is handled again and again")
+
+
+def _require(condition: bool, message: str) -> None:
+    # Not `assert`: these are what a test is told, under `python -O` too.
+    if not condition:
+        raise AssertionError(message)

@@ -69,7 +69,8 @@ class RelayHost(EngineHost[Event]):
 
     def run(self, verb: Callable[[Instant], T]) -> T:
         """Mutate, drain, and tell the engine what became of its commands, each in a mutation of its own."""
-        assert self.engine.poll_command() is None, "a command appeared without a mutation"
+        if self.engine.poll_command() is not None:
+            raise AssertionError("a command appeared without a mutation")
         result = super().run(verb)
         while self._answers and not self.holding:
             self.answer_next()
