@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import icelane
-from icelane.cli import config, ice, init, serve, stun, turn
+from icelane.cli import config, health, ice, init, serve, stun, turn
 
 _EPILOG = (
     "Example: `icelane serve -c icelane.toml`\n\n"
@@ -29,6 +29,7 @@ app.command(epilog=serve.EXAMPLE)(serve.serve)
 app.command(epilog=init.EXAMPLE)(init.init)
 app.command(epilog=stun.EXAMPLE)(stun.stun)
 app.command(epilog=ice.EXAMPLE)(ice.ice)
+app.command(epilog=health.EXAMPLE)(health.health)
 app.add_typer(turn.app, name="turn")
 app.add_typer(config.app, name="config")
 

@@ -9,13 +9,15 @@ One chain of plain calls for each packet: no task, no queue. What no route cover
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from icelane.aio.icmp import IcmpReport
 from icelane.aio.udp import RawAddress, UdpSocket, address_of
 from icelane.core.entropy import Entropy
-from icelane.core.net import AddressFamily, Path, SocketAddress
+from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
 from icelane.errors import MalformedError
+from icelane.server.traffic import SocketLoss, Traffic
 from icelane.turn.attributes import IcmpError
 from icelane.turn.routes import (
     AssignRelayPort,
@@ -209,6 +211,10 @@ class RelaySocket:
         """Payload from the peer is dropped."""
         self._permissions_by_wire_host.pop(route.verdict.wire_host, None)
 
+    def count_loss(self, loss: SocketLoss) -> None:
+        """Add what the socket has lost."""
+        loss.add(self._udp)
+
     def close(self) -> None:
         """Free the port."""
         self._udp.close()
@@ -247,11 +253,32 @@ class RelayPlane:
         self._entropy = entropy
         self._relays_by_address: dict[SocketAddress, RelaySocket] = {}
         self._clients_by_path: dict[Path, RelayedClient] = {}
+        self._gone = {transport: Traffic() for transport in Transport}
+        self._gone_sockets = SocketLoss()
 
     @property
     def clients(self) -> dict[Path, RelayedClient]:
         """The clients that hold a relayed address, by 5-tuple; not to be changed."""
         return self._clients_by_path
+
+    @property
+    def ports(self) -> int:
+        """How many relay ports are bound, reserved ones included."""
+        return len(self._relays_by_address)
+
+    def traffic(self) -> dict[Transport, Traffic]:
+        """What was relayed since the start, by the transport between client and server; visits every client."""
+        sums = {transport: replace(gone) for transport, gone in self._gone.items()}
+        for path, client in self._clients_by_path.items():
+            sums[path.transport].add(client)
+        return sums
+
+    def loss(self) -> SocketLoss:
+        """What the relay sockets lost since the start; visits every socket."""
+        loss = replace(self._gone_sockets)
+        for relay in self._relays_by_address.values():
+            relay.count_loss(loss)
+        return loss
 
     def bind(self, command: BindRelayPort) -> bool:
         """Bind the port, or both; False when either is taken by somebody else."""
@@ -285,6 +312,7 @@ class RelayPlane:
         relay = self._relays_by_address.pop(command.relay, None)
         if relay is None:
             return None
+        relay.count_loss(self._gone_sockets)
         relay.close()
         client = relay.client
         if client is None:
@@ -292,7 +320,8 @@ class RelayPlane:
         client.relays.pop(command.relay, None)
         if client.relays:
             return None
-        self._clients_by_path.pop(client.path, None)
+        if self._clients_by_path.pop(client.path, None) is not None:
+            self._gone[client.path.transport].add(client)
         return client
 
     def route(

@@ -53,6 +53,10 @@ allocations_per_user = 12
 allocations_total = 10000
 # bytes_per_second_per_user = 1250000    # 10 Mbit/s
 
+[metrics]
+# Figures for Prometheus, /healthz and /readyz. Plain HTTP without authentication: keep it on loopback or inside.
+listen = "127.0.0.1:9641"
+
 [log]
 # "json" for a program that collects records, "human" for people.
 format = "human"
