@@ -152,6 +152,12 @@ class AllocationTable:
         self._timers.set(_ChannelExpiry(allocation.client, number), expires_at)
         self._commands.append(InstallChannelRoute(channel.route(allocation.client)))
 
+    def watch_credentials(self, now: Instant) -> None:
+        """Judge every credential's end anew, since what it ends may have changed."""
+        for allocation in list(self._allocations_by_client.values()):
+            if not self._watch_credential(allocation, now):
+                self.end(allocation.client, EndReason.CREDENTIAL_EXPIRED)
+
     def apply_policy(self, policy: PeerPolicy) -> None:
         """End every channel and permission that `policy` refuses."""
         for allocation in self._allocations_by_client.values():

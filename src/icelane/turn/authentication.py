@@ -37,12 +37,16 @@ from icelane.stun.attributes import (
 from icelane.stun.integrity import has_well_formed_integrity, verify_integrity, verify_integrity_sha256
 from icelane.stun.message import Message, MessageBuilder
 from icelane.stun.nonce import NonceFactory, NonceVerdict, SecurityFeature
-from icelane.turn.credentials import Credential, CredentialStore
+from icelane.turn.credentials import Credential, CredentialStore, RefusalReason
 from icelane.turn.refusal import Refusal
+from icelane.turn.revocation import Revocations
 from icelane.turn.throttle import FailureThrottle
 
 # SHA-256 first: RFC 8489 section 9.2.5 lets the client take the first it knows.
 _ALGORITHMS: Final = encode_password_algorithms([(PasswordAlgorithm.SHA256, b""), (PasswordAlgorithm.MD5, b"")])
+
+# A name that the configuration knows nothing of; an expired one it does know.
+_NOT_OURS: Final = frozenset({RefusalReason.UNKNOWN_USER, RefusalReason.MALFORMED_USERNAME})
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -74,11 +78,20 @@ class Identity:
             response.add_integrity_sha1(self.key)
 
 
+class CredentialUnknown(Exception):
+    """The store does not know `username`, whose sender receives at its address; somebody outside may know it."""
+
+    def __init__(self, username: str) -> None:
+        super().__init__("somebody outside has to be asked")
+        self.username = username
+
+
 class Authenticator:
     """Says who sent a request, or raises the Refusal that it deserves.
 
     `strict_expiry` refuses an ephemeral credential after its time on every request, not only on those that begin
-    something.
+    something. With `credential_lookup` a name that is not in the store raises CredentialUnknown where it would raise a
+    Refusal. What `revocations` cover is refused, however right it is.
     """
 
     def __init__(
@@ -91,6 +104,8 @@ class Authenticator:
         nonce_lifetime: Duration,
         strict_expiry: bool,
         throttle: FailureThrottle,
+        revocations: Revocations | None = None,
+        credential_lookup: bool = False,
     ) -> None:
         self._realm = realm
         self._wall_clock = wall_clock
@@ -98,19 +113,40 @@ class Authenticator:
         self._nonce_lifetime = nonce_lifetime
         self._strict_expiry = strict_expiry
         self._throttle = throttle
+        self._revocations = revocations if revocations is not None else Revocations()
+        self._credential_lookup = credential_lookup
         self.set_credentials(credentials)
 
     def set_credentials(self, credentials: CredentialStore) -> None:
         """Let those in from now on who are in `credentials`, and nobody else."""
         self._credentials = credentials
-        self._anonymity = credentials.supports_userhash
+        # TA-7: nobody outside is asked by a hash.
+        self._anonymity = credentials.supports_userhash and not self._credential_lookup
         self._nonces = NonceFactory(self._nonce_key, _features(self._anonymity), self._nonce_lifetime)
 
-    def authenticate(self, message: Message, path: Path, known: Credential | None, now: Instant) -> Identity:
-        """The sender's identity; raises Refusal.
+    def set_strict_expiry(self, strict_expiry: bool) -> None:
+        """Judge by it from now on."""
+        self._strict_expiry = strict_expiry
+
+    @property
+    def credentials(self) -> CredentialStore:
+        """Who is let in."""
+        return self._credentials
+
+    def authenticate(
+        self,
+        message: Message,
+        path: Path,
+        known: Credential | None,
+        now: Instant,
+        *,
+        provided: Credential | None = None,
+    ) -> Identity:
+        """The sender's identity; raises Refusal, or CredentialUnknown.
 
         `known` is the credential that the allocation of `path` was made with: a request of the same user is judged by
-        it, so that neither the expiry of a credential nor the rotation of its secret breaks a Refresh.
+        it, so that neither the expiry of a credential nor the rotation of its secret breaks a Refresh. `provided` is
+        what a look-up found.
         """
         claim = self._claim(message)
         unix_time = self._wall_clock.unix_time(now)
@@ -119,7 +155,15 @@ class Authenticator:
             raise Refusal(438, "nonce-foreign", challenge=True)
         if claim.realm != self._realm:
             raise Refusal(401, "wrong-realm", challenge=True)
-        credential = self._credential(claim, known, unix_time)
+        credential = self._credential(claim, known, provided, unix_time)
+        if credential is None:
+            # A name that nobody has asked about yet costs a look-up, so its source has to be right now, and in bounds.
+            if nonce_verdict is NonceVerdict.STALE:
+                raise Refusal(438, "nonce-stale", challenge=True)
+            assert claim.username is not None, "a name without a credential is a name"
+            if not self._throttle.admits(path.remote.host, claim.username, now):
+                raise Refusal(401, "throttled", silent=True)
+            raise CredentialUnknown(claim.username)
         if credential is not known and not self._throttle.admits(path.remote.host, credential.user_key, now):
             raise Refusal(401, "throttled", silent=True)
         identity = _prove(message, credential, claim)
@@ -129,7 +173,13 @@ class Authenticator:
             raise Refusal(401, "wrong-password", challenge=True)
         if nonce_verdict is NonceVerdict.STALE:
             raise Refusal(438, "nonce-stale", challenge=True)
+        if self._revocations.covers(identity.credential, identity.kid, unix_time):
+            raise Refusal(401, "revoked", challenge=True)
         return identity
+
+    def count_unknown(self, path: Path, username: str, now: Instant) -> None:
+        """A look-up found nobody: whoever makes up names is slowed as whoever makes up passwords."""
+        self._throttle.failed(path.remote.host, username, now)
 
     def add_challenge(self, response: MessageBuilder, path: Path, now: Instant) -> None:
         """Append what a client needs to try again."""
@@ -179,14 +229,21 @@ class Authenticator:
         # One look-up, or none at all: a hash of an ephemeral name cannot be turned back, so no scan is ever made.
         return self._credentials.name_of(hashed, self._realm) if self._anonymity else None
 
-    def _credential(self, claim: _Claim, known: Credential | None, unix_time: UnixSeconds) -> Credential:
+    def _credential(
+        self, claim: _Claim, known: Credential | None, provided: Credential | None, unix_time: UnixSeconds
+    ) -> Credential | None:
+        """The keys to try; None when a look-up has to find them. Raises Refusal when there are none."""
         if claim.username is None:
             raise Refusal(401, "unknown-userhash", challenge=True)
         if known is not None and known.username == claim.username:
             if self._strict_expiry and known.expired(unix_time):
                 raise Refusal(401, "expired", challenge=True)
             return known
+        if provided is not None and provided.username == claim.username:
+            return provided
         found = self._credentials.find(claim.username, self._realm, unix_time)
+        if self._credential_lookup and not isinstance(found, Credential) and found.reason in _NOT_OURS:
+            return None
         if not isinstance(found, Credential):
             raise Refusal(401, found.reason.value, challenge=True)
         return found

@@ -303,6 +303,22 @@ class CredentialStore:
         return self._users.name_of(hashed, realm) if self.supports_userhash else None
 
 
+def password_credential(username: str, realm: str, password: str) -> Credential:
+    """The credential of somebody whose password is known, in every spelling that a client may have hashed."""
+    return _credential(username, realm, username, [(None, spelling) for spelling in _spellings(password)])
+
+
+def key_credential(username: str, md5: bytes | None, sha256: bytes | None) -> Credential:
+    """The credential of somebody of whom only long-term keys are known; a missing one lets nobody in."""
+    return Credential(
+        username=username,
+        user_key=username,
+        valid_until=None,
+        md5_keys=(CandidateKey(None, md5),) if md5 else (),
+        sha256_keys=(CandidateKey(None, sha256),) if sha256 else (),
+    )
+
+
 def _credential(
     username: str,
     realm: str,

@@ -53,6 +53,11 @@ class AllocationQuota:
         """How many slots a user holds."""
         return self._count_by_user.get(user_key, 0)
 
+    def set_limits(self, per_user: int, total: int) -> None:
+        """Judge whoever comes from now on by these; nobody loses what he holds."""
+        self._per_user = per_user
+        self._total = total
+
     def reserve(self, user_key: str) -> QuotaSlot | QuotaRefusal:
         """A slot for one more allocation, which counts from now on, or the limit that stands against it."""
         if self._per_user and self.held_by(user_key) >= self._per_user:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from icelane.core.net import Path
+from icelane.core.net import Path, SocketAddress
 
 
 class Refusal(Exception):
@@ -12,7 +12,7 @@ class Refusal(Exception):
 
     `code` goes to the client with the standard phrase. `reason` is one of the words of docs/reference/logs.md and never
     leaves this host. `challenge` asks for REALM and NONCE in the response; `silent` for no response at all; `unknown`
-    lists the attribute types of a 420.
+    lists the attribute types of a 420, `alternate` is the server that a 300 sends to.
     """
 
     def __init__(
@@ -23,6 +23,7 @@ class Refusal(Exception):
         challenge: bool = False,
         silent: bool = False,
         unknown: tuple[int, ...] = (),
+        alternate: SocketAddress | None = None,
     ) -> None:
         super().__init__(f"{code} {reason}")
         self.code = code
@@ -30,6 +31,7 @@ class Refusal(Exception):
         self.challenge = challenge
         self.silent = silent
         self.unknown = unknown
+        self.alternate = alternate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What a plane relays by: two kinds of route, and the commands that put them in place and take them away.
+"""What the server engine tells its driver: the routes that a plane relays by, and the commands that change them.
 
 A plane sees addresses as they are on the wire. Where a server sits behind a 1:1 NAT, a client names another client's
 relayed address by its external form; `wire_*` is the local form that the packet really goes to and comes from.
@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import NewType
 
 from icelane.core.clock import Instant
-from icelane.core.net import Path, SocketAddress
+from icelane.core.net import Path, SocketAddress, Transport
 from icelane.turn.peer_policy import Verdict
 
 BindId = NewType("BindId", int)
+LookupId = NewType("LookupId", int)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class BindRelayPort:
     bind_id: BindId
     relay: SocketAddress
     and_next: bool = False
+    transport: Transport = Transport.UDP
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,19 @@ class RemovePermissionRoute:
     route: PermissionRoute
 
 
+@dataclass(frozen=True, slots=True)
+class LookUpCredential:
+    """Ask outside who `username` is, on behalf of `client`, whose address is proved.
+
+    Answer within a second with `TurnServer.provide_credential` or `handle_lookup_failed`.
+    """
+
+    lookup_id: LookupId
+    username: str
+    realm: str
+    client: Path
+
+
 Command = (
     BindRelayPort
     | AssignRelayPort
@@ -107,4 +122,5 @@ Command = (
     | RemoveChannelRoute
     | InstallPermissionRoute
     | RemovePermissionRoute
+    | LookUpCredential
 )

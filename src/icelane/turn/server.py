@@ -9,9 +9,11 @@ A request goes through these hands, in this order:
     5. the method       Allocate, Refresh, CreatePermission, ChannelBind        (icelane.turn.request reads them)
     6. effects          commands to the plane, then the response
 
-Nothing is remembered of a client before step 3 succeeded. An Allocate waits for the plane to bind its relay ports; any
-other request is answered in the call that brought it. What is remembered afterwards is in two places: requests that
-wait for ports in `relay_acquisition`, allocations in `allocation_table`.
+Nothing is remembered of a client before step 3 succeeded, but for a request whose user has to be asked for outside: it
+waits a second at most and goes on from step 3. An Allocate waits for the plane to bind its relay ports; any other
+request is answered in the call that brought it. What is remembered is in four places: requests that wait for a
+credential in `credential_lookup`, those that wait for ports in `relay_acquisition`, allocations in `allocation_table`,
+credentials that were taken back in `revocation`.
 """
 
 from __future__ import annotations
@@ -24,11 +26,12 @@ from typing import Final
 from icelane.core.clock import Instant, WallClock
 from icelane.core.engine import Transmit
 from icelane.core.entropy import Entropy
-from icelane.core.net import AddressFamily, Path, SocketAddress
-from icelane.errors import IntegrityError, MalformedError
+from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
+from icelane.errors import IntegrityError, LocalProtocolError, MalformedError
 from icelane.stun.attributes import (
     REASONS,
     AttributeType,
+    encode_address,
     encode_error_code,
     encode_uint32,
     encode_unknown_attributes,
@@ -47,8 +50,9 @@ from icelane.turn.allocation import (
 )
 from icelane.turn.allocation_table import AllocationTable
 from icelane.turn.attributes import encode_address_error_code
-from icelane.turn.authentication import Authenticator, Identity, claimed_username
-from icelane.turn.credentials import CredentialStore
+from icelane.turn.authentication import Authenticator, CredentialUnknown, Identity, claimed_username
+from icelane.turn.credential_lookup import CredentialLookups
+from icelane.turn.credentials import Credential, CredentialStore
 from icelane.turn.limiter import Allowance, SourceLimiter
 from icelane.turn.peer_policy import PeerPolicy, Verdict
 from icelane.turn.quota import AllocationQuota, QuotaRefusal, QuotaSlot
@@ -63,7 +67,8 @@ from icelane.turn.request import (
     parse_create_permission,
     parse_refresh,
 )
-from icelane.turn.routes import BindId, Command
+from icelane.turn.revocation import UNTIL_RESTART, Revocation, Revocations, end_of
+from icelane.turn.routes import BindId, Command, LookupId
 from icelane.turn.server_config import TurnServerConfig
 from icelane.turn.throttle import FailureThrottle
 
@@ -89,7 +94,7 @@ class TurnServer:
     """Sans-IO TURN server. See `icelane.turn` for the driving loop.
 
     `credentials` answers who a username is, `wall_clock` what time it is for credentials and nonces, `nonce_key` (32
-    bytes) lets several servers accept each other's nonces.
+    bytes) lets several servers accept each other's nonces, `revoked` lists credentials that were taken back.
     """
 
     def __init__(
@@ -100,9 +105,15 @@ class TurnServer:
         entropy: Entropy,
         wall_clock: WallClock,
         nonce_key: bytes | None = None,
+        revoked: frozenset[Revocation] = frozenset(),
     ) -> None:
         self._config = config
         self._policy = config.policy
+        self._entropy = entropy
+        self._wall_clock = wall_clock
+        self._revocations = Revocations(revoked)
+        self._draining = False
+        self._alternates: frozenset[SocketAddress] = frozenset()
         self._authenticator = Authenticator(
             realm=config.realm,
             credentials=credentials,
@@ -111,6 +122,8 @@ class TurnServer:
             nonce_lifetime=config.nonce_lifetime,
             strict_expiry=config.strict_expiry,
             throttle=FailureThrottle(entropy),
+            revocations=self._revocations,
+            credential_lookup=config.credential_lookup,
         )
         self._limiter = SourceLimiter(entropy, rate=config.unauthenticated_replies_per_second)
         self._quota = AllocationQuota(per_user=config.allocations_per_user, total=config.allocations_total)
@@ -121,6 +134,7 @@ class TurnServer:
         self._commands: deque[Command] = deque()
         self._events: deque[Event] = deque()
         self._pending_by_client: dict[Path, _PendingAllocate] = {}
+        self._lookups = CredentialLookups(config.realm, self._commands)
         self._acquisition = RelayAcquisition(self._relay_ports, config.reservation_lifetime, self._commands)
         self._table = AllocationTable(
             permission_lifetime=config.permission_lifetime,
@@ -166,8 +180,34 @@ class TurnServer:
         self._acquisition.handle_failed(bind_id)
         self._finish_allocates(now)
 
+    def provide_credential(self, lookup_id: LookupId, credential: Credential | None, now: Instant) -> None:
+        """The answer to `LookUpCredential`; None when nobody has that name. Too late is harmless.
+
+        Raises LocalProtocolError when it is the credential of another name.
+        """
+        waiting = self._lookups.take(lookup_id)
+        if waiting is None:
+            return
+        if credential is None:
+            self._authenticator.count_unknown(waiting.client, waiting.username, now)
+            refusal = Refusal(401, "unknown-user", challenge=True)
+            self._refuse(refusal, waiting.message, waiting.client, None, now)
+            return
+        if credential.username != waiting.username:
+            raise LocalProtocolError("the credential is that of another name")
+        handler = _HANDLERS[waiting.message.method]
+        self._handle_request(waiting.message, waiting.client, now, handler, credential)
+
+    def handle_lookup_failed(self, lookup_id: LookupId, now: Instant) -> None:
+        """`LookUpCredential` cannot be answered: whether anybody has that name is not known."""
+        waiting = self._lookups.take(lookup_id)
+        if waiting is not None:
+            self._refuse(Refusal(500, "lookup-failed"), waiting.message, waiting.client, None, now)
+
     def handle_timeout(self, now: Instant) -> None:
         """Expire what is due."""
+        while (waiting := self._lookups.pop_overdue(now)) is not None:
+            self._refuse(Refusal(500, "lookup-timeout"), waiting.message, waiting.client, None, now)
         self._acquisition.handle_timeout(now)
         self._table.handle_timeout(now)
 
@@ -181,6 +221,62 @@ class TurnServer:
     def set_credentials(self, credentials: CredentialStore) -> None:
         """Let in who is in `credentials` from now on; what is allocated stays, `revoke` ends it."""
         self._authenticator.set_credentials(credentials)
+
+    def reconfigure(
+        self,
+        config: TurnServerConfig,
+        credentials: CredentialStore,
+        revoked: frozenset[Revocation],
+        now: Instant,
+    ) -> int:
+        """Go by other settings from now on; returns how many allocations they ended.
+
+        Counted are those of users who are not in `credentials` any more, those that are revoked, and those whose
+        credential has run out where `strict_expiry` is new. The rotation of a secret ends none. What is bound stays as
+        it is: realm, relay addresses and ports, lifetimes.
+        """
+        self._policy = config.policy
+        self._table.apply_policy(config.policy)
+        self._quota.set_limits(config.allocations_per_user, config.allocations_total)
+        if config.unauthenticated_replies_per_second != self._config.unauthenticated_replies_per_second:
+            self._limiter = SourceLimiter(self._entropy, rate=config.unauthenticated_replies_per_second)
+        self._config = config
+        before = len(self._table)
+        removed = self._removed_users(credentials, now)
+        self._authenticator.set_credentials(credentials)
+        self._authenticator.set_strict_expiry(config.strict_expiry)
+        self._revocations.set_listed(revoked)
+        unix_time = self._wall_clock.unix_time(now)
+        self.revoke(lambda one: one.client in removed or self._revocations.covers(one.credential, one.kid, unix_time))
+        self._cancel_revoked(now)
+        self._table.watch_credentials(now)
+        return before - len(self._table)
+
+    def revoke_credential(self, entry: Revocation, now: Instant) -> int:
+        """Refuse what `entry` covers until it has expired, and end its allocations; returns how many.
+
+        Of a user whose credentials are not known here it is taken that they live for a day at most. Raises
+        LocalProtocolError when too many revocations are remembered already; the allocations end all the same.
+        """
+        unix_time = self._wall_clock.unix_time(now)
+        ended = [one.credential for one in self._table if entry.covers(one.credential, one.kid)]
+        count = self.revoke(lambda one: entry.covers(one.credential, one.kid))
+        known = self._authenticator.credentials.find(entry.name, self._config.realm, unix_time)
+        if isinstance(known, Credential):
+            ended.append(known)
+        # What is looked up outside has an end that nobody knows here.
+        until = UNTIL_RESTART if self._config.credential_lookup else end_of(entry, ended, unix_time)
+        self._revocations.add(entry, until, unix_time)
+        self._cancel_revoked(now)
+        return count
+
+    def drain(self, alternates: frozenset[SocketAddress] = frozenset()) -> None:
+        """Begin no allocation from now on; those that live go on.
+
+        `alternates`, one of each address family at most, is where clients over UDP and TCP are sent instead.
+        """
+        self._draining = True
+        self._alternates = alternates
 
     def revoke(self, matches: Callable[[Allocation], bool]) -> int:
         """End every allocation that `matches`; returns how many."""
@@ -196,6 +292,7 @@ class TurnServer:
         for client in [allocation.client for allocation in self._table]:
             self._table.end(client, EndReason.SERVER_CLOSED)
         self._acquisition.close()
+        self._lookups.clear()
 
     # Outputs
 
@@ -213,7 +310,7 @@ class TurnServer:
 
     def next_timeout(self) -> Instant | None:
         """When `handle_timeout` wants to be called, or None."""
-        deadlines = (self._table.next_timeout(), self._acquisition.next_timeout())
+        deadlines = (self._table.next_timeout(), self._acquisition.next_timeout(), self._lookups.next_timeout())
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     # Properties
@@ -230,6 +327,7 @@ class TurnServer:
             len(self._table)
             or self._table.timers
             or self._pending_by_client
+            or len(self._lookups)
             or not self._acquisition.idle
             or len(self._quota)
         )
@@ -246,12 +344,18 @@ class TurnServer:
         address = encode_xor_address(path.remote, message.transaction_id)
         self._send(response.add(AttributeType.XOR_MAPPED_ADDRESS, address), message, path)
 
-    def _handle_request(self, message: Message, path: Path, now: Instant, handler: _Handler) -> None:
+    def _handle_request(
+        self, message: Message, path: Path, now: Instant, handler: _Handler, provided: Credential | None = None
+    ) -> None:
         allocation = self._table.authorised(path, now)
         identity: Identity | None = None
         try:
             known = allocation.credential if allocation is not None else None
-            identity = self._authenticator.authenticate(message, path, known, now)
+            try:
+                identity = self._authenticator.authenticate(message, path, known, now, provided=provided)
+            except CredentialUnknown as unknown_user:
+                self._lookups.begin(message, path, unknown_user.username, now)
+                return
             if allocation is not None and allocation.username != identity.username:
                 raise Refusal(441, "other-user")
             unknown = message.unknown_required(known_in(message.method, self._config.dont_fragment))
@@ -271,6 +375,8 @@ class TurnServer:
             self._transmits.append(Transmit(path, allocation.response))
             return
         request = parse_allocate(message)
+        if self._draining:
+            raise self._draining_refusal(path)
         slot = self._quota.reserve(identity.user_key)
         if isinstance(slot, QuotaRefusal):
             raise Refusal(slot.code, slot.value)
@@ -411,7 +517,33 @@ class TurnServer:
             response.add(kind, encode_address_error_code(family, code, REASONS[code]))
         return response
 
+    def _draining_refusal(self, path: Path) -> Refusal:
+        """RFC 8489 section 10: 300 only to a server of the same family; without TLS, since its port is not known."""
+        if path.transport is not Transport.TLS:
+            for alternate in self._alternates:
+                if alternate.family is path.remote.family:
+                    return Refusal(300, "draining", alternate=alternate)
+        return Refusal(508, "draining")
+
+    def _removed_users(self, credentials: CredentialStore, now: Instant) -> set[Path]:
+        """The clients whose user the store has and `credentials` has not: static users, since a secret has a kid."""
+        unix_time, realm = self._wall_clock.unix_time(now), self._config.realm
+        return {
+            one.client
+            for one in self._table
+            if not one.kid
+            and isinstance(self._authenticator.credentials.find(one.username, realm, unix_time), Credential)
+            and not isinstance(credentials.find(one.username, realm, unix_time), Credential)
+        }
+
+    def _cancel_revoked(self, now: Instant) -> None:
+        unix_time = self._wall_clock.unix_time(now)
+        for client, pending in list(self._pending_by_client.items()):
+            if self._revocations.covers(pending.identity.credential, pending.identity.kid, unix_time):
+                self._cancel(client)
+
     def _cancel(self, client: Path) -> None:
+        self._lookups.cancel(client)
         if client in self._pending_by_client:
             self._acquisition.cancel(client)
             self._drop_pending(client)
@@ -495,6 +627,8 @@ def _error(message: Message, refusal: Refusal, phrase: str) -> MessageBuilder:
     response.add(AttributeType.ERROR_CODE, encode_error_code(refusal.code, phrase))
     if refusal.unknown:
         response.add(AttributeType.UNKNOWN_ATTRIBUTES, encode_unknown_attributes(refusal.unknown))
+    if refusal.alternate is not None:
+        response.add(AttributeType.ALTERNATE_SERVER, encode_address(refusal.alternate))
     return response
 
 

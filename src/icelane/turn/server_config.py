@@ -35,6 +35,8 @@ class TurnServerConfig:
     allocations_total: int = 10_000
     # Off: a call outlives the short life of the credential that began it, as browsers expect.
     strict_expiry: bool = False
+    # Whether the driver answers LookUpCredential; then a name that the store does not know is asked for outside.
+    credential_lookup: bool = False
     unauthenticated_replies_per_second: int = 200
     # Whether the plane can set the DF bit; where it cannot, DONT-FRAGMENT is answered with 420 (RFC 8656 section 7.2).
     dont_fragment: bool = True

@@ -1,0 +1,90 @@
+"""Credentials that were taken back before their time (TR-12).
+
+An ephemeral credential is right for whoever knows the secret, so taking one back means to remember it: until it has
+expired, and no longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Final, NamedTuple
+
+from icelane.core.clock import UnixSeconds
+from icelane.errors import LocalProtocolError
+from icelane.turn.credentials import MAX_TTL, Credential
+
+# Taken back at run time, and as many again in the list of the configuration. At the bound what has expired makes room;
+# when nothing has, taking back fails aloud: to forget another one would let it in again.
+MAX_REVOKED: Final = 10_000
+
+UNTIL_RESTART: Final = UnixSeconds(float("inf"))
+"""The end of a revocation of something that does not expire."""
+
+
+class Revocation(NamedTuple):
+    """Whom it meets: a user name as it stands in USERNAME, a user whatever his user names, or with `kid` a secret."""
+
+    name: str = ""
+    kid: str = ""
+
+    def covers(self, credential: Credential, kid: str) -> bool:
+        """Whether it meets a credential that was proved with the secret `kid`, "" for none."""
+        if self.kid:
+            return self.kid == kid
+        return self.name in (credential.username, credential.user_key)
+
+
+class Revocations:
+    """All that is taken back: a list that stands as long as it is configured, and entries that expire."""
+
+    def __init__(self, listed: frozenset[Revocation] = frozenset()) -> None:
+        self._listed = listed
+        self._ends_by_entry: dict[Revocation, UnixSeconds] = {}
+
+    def __len__(self) -> int:
+        return len(self._listed) + len(self._ends_by_entry)
+
+    def set_listed(self, listed: frozenset[Revocation]) -> None:
+        """Put another list in place of the one that stood."""
+        self._listed = listed
+
+    def add(self, entry: Revocation, until: UnixSeconds, unix_time: UnixSeconds) -> None:
+        """Remember `entry` until then. Raises LocalProtocolError when there are MAX_REVOKED."""
+        if entry not in self._ends_by_entry and len(self._ends_by_entry) >= MAX_REVOKED:
+            self._drop_expired(unix_time)
+            if len(self._ends_by_entry) >= MAX_REVOKED:
+                raise LocalProtocolError(f"{MAX_REVOKED} revocations are remembered, and none of them has expired")
+        self._ends_by_entry[entry] = max(until, self._ends_by_entry.get(entry, until))
+
+    def covers(self, credential: Credential, kid: str, unix_time: UnixSeconds) -> bool:
+        """Whether a credential that was proved with the secret `kid`, "" for none, has been taken back."""
+        if not self._listed and not self._ends_by_entry:
+            return False
+        return any(
+            entry in self._listed or self._ends_by_entry.get(entry, unix_time) > unix_time
+            for entry in _meeting(credential, kid)
+        )
+
+    def _drop_expired(self, unix_time: UnixSeconds) -> None:
+        for entry in [entry for entry, end in self._ends_by_entry.items() if end <= unix_time]:
+            del self._ends_by_entry[entry]
+
+
+def end_of(entry: Revocation, known: Collection[Credential], unix_time: UnixSeconds) -> UnixSeconds:
+    """When everything that `entry` covers has expired, as far as its `known` credentials tell.
+
+    A user whatever his user names may have others than the known ones: it is taken that none lives longer than what is
+    issued here, a day. What lives longer belongs into the list.
+    """
+    if entry.kid:
+        return UNTIL_RESTART
+    ends = [UNTIL_RESTART if one.valid_until is None else one.valid_until for one in known]
+    single = any(one.username == entry.name and one.user_key != entry.name for one in known)
+    return max(ends) if single else max([*ends, UnixSeconds(unix_time + MAX_TTL)])
+
+
+def _meeting(credential: Credential, kid: str) -> Iterator[Revocation]:
+    yield Revocation(name=credential.username)
+    yield Revocation(name=credential.user_key)
+    if kid:
+        yield Revocation(kid=kid)
