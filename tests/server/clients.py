@@ -96,7 +96,8 @@ class Peer:
 
     def send(self, payload: bytes, to: SocketAddress) -> None:
         """Send one datagram."""
-        assert self._udp.send(payload, to), f"{len(payload)} bytes to {to} did not leave"
+        if not self._udp.send(payload, to):
+            raise AssertionError(f"{len(payload)} bytes to {to} did not leave")
 
     def close(self) -> None:
         self._udp.close()

@@ -70,7 +70,8 @@ class Served:
     def _read(self) -> str:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
-        assert line, f"the server has ended with {self._process.wait(5)}"
+        if not line:
+            raise AssertionError(f"the server has ended with {self._process.wait(5)}")
         return line
 
 

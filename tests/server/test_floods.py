@@ -1,7 +1,7 @@
 """Floods against a server in a process of its own, from many sources of 127.0.0.0/8.
 
-`make test` sends a tenth (FLOOD_SCALE), `make test-long` all. Times and rates are those of the checks; memory is the
-server's alone.
+`make test` sends a tenth (FLOOD_SCALE), `make test-long` everything. Times and rates are those of the checks; memory is
+the server's alone.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ WINDOW = 64  # requests without an answer at a time: a socket's buffer holds mor
 PATIENCE = 10.0
 ALLOCATE_ERROR, BINDING_SUCCESS = 0x0113, 0x0101
 
+# `make test` runs the first, `make test-long` both.
+SIZES = pytest.mark.parametrize("scale", [scaled, pytest.param(int, marks=pytest.mark.long)], ids=["scaled", "full"])
 LOOPS = pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
 
 
@@ -186,9 +188,10 @@ def test_binding_requests_from_many_sources_are_all_answered_and_leave_nothing(l
 
 
 @LOOPS
-def test_unauthenticated_allocates_leave_nothing_and_keep_nobody_out(loop: str) -> None:
+@SIZES
+def test_unauthenticated_allocates_leave_nothing_and_keep_nobody_out(loop: str, scale: Callable[[int], int]) -> None:
     """TQ-2: 50,000 of them, half with a garbage integrity; a client with credentials allocates within a second."""
-    count = scaled(50_000)
+    count = scale(50_000)
     with served(loop=loop) as server:
         address = server.listening[Transport.UDP]
         exchange_all(address, stranger_allocates(), 400, hosts())
@@ -289,9 +292,10 @@ def test_reserved_ports_come_back_when_nobody_claims_them() -> None:
             assert settled(server, lambda holdings: holdings.idle).idle
 
 
-def test_invalid_packets_leave_nothing_and_harm_nobody() -> None:
+@SIZES
+def test_invalid_packets_leave_nothing_and_harm_nobody(scale: Callable[[int], int]) -> None:
     """TQ-10: 50,000 packets per second for a minute; no state, no record per packet, a client loses under 5 %."""
-    rate, duration = scaled(50_000), scaled(60)
+    rate, duration = scale(50_000), scale(60)
     with served() as server, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         address = server.listening[Transport.UDP]
         peer.bind(("127.0.0.1", 0))
