@@ -372,3 +372,42 @@ def test_no_two_clients_get_the_same_token_or_port() -> None:
     assert len({reply[AttributeType.RESERVATION_TOKEN] for reply in replies}) == 100
     assert len({reply.relayed[0].port for reply in replies}) == 100
     driver.close()
+
+
+# What is on its way when everything ends
+
+
+@pytest.mark.parametrize("attributes", [[], [EVEN_AND_NEXT], [BOTH]], ids=["one", "pair", "both"])
+def test_closing_the_server_gives_back_what_is_being_bound(attributes: list[Attribute]) -> None:
+    driver = ServerDriver()
+    driver.plane.answer = lambda _: None
+    alice = driver.caller()
+    assert alice.send(alice.build(Method.ALLOCATE, UDP_RELAY, *attributes)) is None
+    driver.close()
+
+
+@pytest.mark.parametrize("leave", ["disconnect", "close"])
+def test_the_first_of_two_families_is_given_back_when_the_client_goes_before_the_second(leave: str) -> None:
+    driver = ServerDriver(config=settings(allocations_per_user=1))
+    driver.plane.answer = lambda command: True if command.relay.family is AddressFamily.IPV4 else None
+    alice = driver.caller(path=path_from(transport=Transport.TCP))
+    assert alice.send(alice.build(Method.ALLOCATE, UDP_RELAY, BOTH)) is None
+    assert len(driver.plane.bound) == len(driver.plane.held) == 1
+    assert not driver.engine.idle
+    if leave == "disconnect":
+        driver.disconnect(alice.path)
+    else:
+        driver.engine.close()
+        driver.drain()
+    driver.assert_nothing_is_left()
+
+
+def test_a_pair_that_cannot_be_bound_loses_neither_port() -> None:
+    """TQ-6."""
+    driver = ServerDriver(relay_ports=range(50000, 50010), config=settings(allocations_per_user=0))
+    driver.plane.answer = lambda _: False
+    assert driver.caller().allocate(EVEN_AND_NEXT).code == 508
+    driver.assert_nothing_is_left()
+    driver.plane.answer = lambda _: True
+    assert [driver.caller().allocate(EVEN_AND_NEXT).code for _ in range(6)] == [None] * 5 + [508]
+    driver.close()
