@@ -17,7 +17,7 @@ BUILD_INPUTS := pyproject.toml setup.py build_ext.py $(wildcard src/icelane/*/*.
 	$(patsubst %.pxd,%.py,$(wildcard src/icelane/*/*.pxd))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-pure-twins test-interop test-long lint format fuzz bench broken docs-check clean
+.PHONY: help demo test test-pure-twins test-interop test-long lint format fuzz bench broken docs-check audit clean
 
 help:
 	@echo "make demo          start the server and relay real traffic through every path"
@@ -29,6 +29,7 @@ help:
 	@echo "make fuzz          FUZZ_SECONDS=$(FUZZ_SECONDS) for each target"
 	@echo "make bench         beside Debian's coturn"
 	@echo "make broken        each security check, against a product that is broken on purpose"
+	@echo "make audit         known vulnerabilities of what is installed, where their list can be reached"
 	@echo "make docs-check    links, targets, commands and examples of the documentation"
 
 $(STAMP): $(BUILD_INPUTS)
@@ -71,6 +72,7 @@ test-long: $(STAMP)
 		-W ignore::pytest.PytestConfigWarning -m "not interop and not long"
 	$(MAKE) broken
 	$(MAKE) fuzz FUZZ_SECONDS=$(LONG_FUZZ_SECONDS)
+	@! $(PYTHON) -c "import atheris" 2>/dev/null || $(PYTHON) -m fuzz --atheris --seconds $(LONG_FUZZ_SECONDS)
 
 fuzz: $(STAMP)
 	env -u ICELANE_PURE $(PYTHON) -m fuzz --seconds $(FUZZ_SECONDS)
@@ -85,6 +87,10 @@ broken: $(STAMP)
 
 docs-check: $(STAMP)
 	$(PYTHON) -m pytest tests/audit/test_docs.py tests/audit/test_reference_logs.py tests/docs
+
+audit: $(STAMP)
+	test -x $(VENV)/bin/pip-audit || $(PYTHON) -m pip install --quiet pip-audit
+	$(VENV)/bin/pip-audit --local --skip-editable
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
