@@ -12,6 +12,7 @@ IcelaneError
 ├── StunError                    a STUN server answered with an error code
 │   └── TurnError                a TURN server answered with an error code
 └── TransportClosedError         the connection under us is gone; also a ConnectionError
+    └── CertificateRefusedError  the server's certificate is not good for its name
 """
 
 from __future__ import annotations
@@ -84,3 +85,7 @@ class TurnError(StunError):
 
 class TransportClosedError(IcelaneError, ConnectionError):
     """The connection that carried the protocol was closed or reset."""
+
+
+class CertificateRefusedError(TransportClosedError):
+    """A server was reached over TLS, and its certificate is expired, from an unknown authority, or for another name."""

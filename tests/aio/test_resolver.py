@@ -76,13 +76,20 @@ def target(host: str, port: int, transport: Transport, name: str = "example.org"
         ("stun:192.0.2.1", target("192.0.2.1", 3478, Transport.UDP, "192.0.2.1")),
         ("turn:192.0.2.1", target("192.0.2.1", 3478, Transport.UDP, "192.0.2.1")),
         ("turn:192.0.2.1:80?transport=tcp", target("192.0.2.1", 80, Transport.TCP, "192.0.2.1")),
-        ("turns:[2001:DB8:0::1]", target("2001:db8::1", 5349, Transport.TLS, "2001:db8:0::1")),
+        ("stun:[2001:DB8:0::1]", target("2001:db8::1", 3478, Transport.UDP, "2001:db8:0::1")),
     ],
 )
 def test_an_address_asks_nobody(text: str, expected: Target) -> None:
     lookup = FakeLookup({})
     assert resolved(text, lookup) == [expected]
     assert lookup.asked == []
+
+
+@pytest.mark.parametrize("text", ["turns:192.0.2.1", "turns:[2001:db8::1]:443?transport=tcp", "stuns:192.0.2.1"])
+def test_tls_is_never_spoken_to_an_address(text: str) -> None:
+    """TL-5: a certificate proves a name; an address in its place proves nothing that could be trusted."""
+    with pytest.raises(ResolutionError, match="host name"):
+        resolved(text, FakeLookup({}))
 
 
 def test_a_written_port_asks_for_no_service_record() -> None:

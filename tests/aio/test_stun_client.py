@@ -173,19 +173,6 @@ def test_a_stream_that_ends_before_the_answer_fails_at_once() -> None:
         run(ask_tcp(silent))
 
 
-def test_tls_to_a_server_that_speaks_none_is_refused_and_not_sent_in_the_clear() -> None:
-    """TL-5: a secure URI never falls back."""
-    heard: list[bytes] = []
-
-    def plain(request: bytes, source: SocketAddress) -> list[bytes]:
-        heard.append(request)
-        return [b"\x00" * 20]
-
-    with pytest.raises(TransportClosedError):
-        run(ask_tcp(plain, Transport.TLS))
-    assert heard[0][0] == 0x16  # a ClientHello and not a Binding request
-
-
 class FakeLookup:
     """Service records that lead to loopback."""
 

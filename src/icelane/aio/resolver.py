@@ -156,6 +156,8 @@ def _carriers(uri: StunUri | TurnUri, written: Transport | None) -> tuple[Transp
     if uri.secure:
         if written is Transport.UDP:
             raise ResolutionError(f"{uri.host}: {uri.scheme.upper()} over UDP is DTLS, which is not supported")
+        if is_ip_address(uri.host):
+            raise ResolutionError(f"{uri.host}: {uri.scheme}: is reached by host name, which its certificate proves")
         return (Transport.TLS,)
     if written is not None:
         return (Transport.TCP if written.reliable else Transport.UDP,)

@@ -19,7 +19,7 @@ from typing import Any, Final, cast
 
 from icelane.aio.udp import address_of
 from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
-from icelane.errors import IcelaneError, MalformedError, TransportClosedError
+from icelane.errors import CertificateRefusedError, IcelaneError, MalformedError, TransportClosedError
 from icelane.stun.framing import Measure, StreamFramer
 
 # Relayed payload waits here at most while the peer does not read; more is dropped, as a UDP network would. It comes on
@@ -68,7 +68,7 @@ class StreamConnection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         path = _path_of(transport)
         self.path = path if self._remote is None else path._replace(remote=self._remote)
-        _tune(transport.get_extra_info("socket"))
+        tune_stream(transport.get_extra_info("socket"))
         if self._on_opened is not None:
             self._on_opened(self)
 
@@ -141,6 +141,19 @@ class StreamConnection(asyncio.Protocol):
         """From the next frame on, other kinds of frames may come."""
         self._framer.measure = measure
 
+    def hand_over(self, protocol: asyncio.Protocol) -> bytes:
+        """Give the connection to `protocol`, whose `connection_made` is called; returns what was received for it.
+
+        May be called within `on_frame`. Nothing is heard of the connection here any more; whoever wants `on_closed` to
+        run at its end calls `connection_lost`. Raises TransportClosedError when the connection is gone.
+        """
+        transport = self._transport
+        if transport is None or self._closing:
+            raise TransportClosedError("the connection is closed")
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        return self._framer.take_rest()
+
     @property
     def closed(self) -> bool:
         """Whether nothing more can be sent."""
@@ -164,7 +177,8 @@ async def open_stream(
 ) -> StreamConnection:
     """Connect to `remote` by TCP, and with `ssl` by TLS to the host `server_name`.
 
-    Raises TransportClosedError when that fails; how long it may take is for the caller to say.
+    Raises CertificateRefusedError when the certificate is not good for that name, TransportClosedError when anything
+    else fails; how long it may take is for the caller to say.
     """
     loop = asyncio.get_running_loop()
     try:
@@ -177,6 +191,8 @@ async def open_stream(
             ssl=ssl,
             server_hostname=server_name if ssl is not None else None,
         )
+    except tls.SSLCertVerificationError as error:
+        raise CertificateRefusedError(f"{server_name}: {error.verify_message or error.reason}") from error
     except OSError as error:
         raise TransportClosedError(f"cannot connect to {remote}: {error.strerror or error}") from error
     return connection
@@ -194,7 +210,8 @@ def _path_of(transport: asyncio.BaseTransport) -> Path:
     return Path(address_of(local), address_of(remote), kind)
 
 
-def _tune(connected: Any) -> None:
+def tune_stream(connected: Any) -> None:
+    """Set what every TCP connection of ours has; None and a socket that is reset already are harmless."""
     if connected is None:
         return
     try:

@@ -7,11 +7,12 @@ print(result.mapped, result.rtt)
 from __future__ import annotations
 
 import asyncio
-import ssl as tls
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path as File
 from typing import Final
 
+from icelane.aio.client_tls import client_context
 from icelane.aio.resolver import Lookup, Target, resolve
 from icelane.aio.stream import open_stream
 from icelane.aio.system import monotonic
@@ -23,6 +24,7 @@ from icelane.crypto.provider import SystemEntropy
 from icelane.errors import (
     IcelaneError,
     IntegrityError,
+    LocalProtocolError,
     MalformedError,
     StunError,
     TransactionTimeoutError,
@@ -55,7 +57,7 @@ async def binding(
     *,
     transport: Transport | None = None,
     timeout: Duration = DEFAULT_TIMEOUT,
-    ssl: tls.SSLContext | None = None,
+    authority: File | str | None = None,
     lookup: Lookup | None = None,
     entropy: Entropy | None = None,
 ) -> BindingResult:
@@ -63,7 +65,8 @@ async def binding(
 
     The places that a name leads to are tried one after the other within `timeout` seconds in all. Raises MalformedError
     for a bad URI, ResolutionError, StunError when a server answered with an error, and the error of the last place when
-    none answered: TransactionTimeoutError, TransportClosedError or another RemoteProtocolError.
+    none answered: TransactionTimeoutError, CertificateRefusedError, TransportClosedError or another
+    RemoteProtocolError. `authority` is a PEM file with the authorities to trust for `stuns:`.
     """
     entropy = entropy or SystemEntropy()
     deadline = monotonic() + timeout
@@ -71,7 +74,7 @@ async def binding(
     for left in range(len(targets), 0, -1):
         share = (deadline - monotonic()) / left
         try:
-            return await _ask(targets[-left], share, ssl, entropy)
+            return await _ask(targets[-left], share, authority, entropy)
         except StunError:
             raise
         except IcelaneError:
@@ -88,17 +91,19 @@ async def _targets(
     entropy: Entropy,
 ) -> list[Target]:
     if isinstance(server, SocketAddress):
+        if transport is Transport.TLS:
+            raise LocalProtocolError(f"{server}: TLS needs a host name, as in stuns:stun.example.org")
         return [Target(server, transport or Transport.UDP, server.host)]
     uri = parse_uri(server) if isinstance(server, str) else server
     return await resolve(uri, transport=transport, lookup=lookup, entropy=entropy, timeout=timeout)
 
 
-async def _ask(target: Target, timeout: Duration, ssl: tls.SSLContext | None, entropy: Entropy) -> BindingResult:
+async def _ask(target: Target, timeout: Duration, authority: File | str | None, entropy: Entropy) -> BindingResult:
     request = encode_binding_request(entropy.token(TRANSACTION_ID_SIZE))
     try:
         async with asyncio.timeout(timeout):
             if target.transport.reliable:
-                return await _ask_stream(target, request, ssl)
+                return await _ask_stream(target, request, authority)
             return await _ask_udp(target, request)
     except TimeoutError as error:
         if isinstance(error, TransactionTimeoutError):
@@ -133,8 +138,8 @@ async def _ask_udp(target: Target, request: bytes) -> BindingResult:
         udp.close()
 
 
-async def _ask_stream(target: Target, request: bytes, ssl: tls.SSLContext | None) -> BindingResult:
-    context = (ssl or tls.create_default_context()) if target.transport is Transport.TLS else None
+async def _ask_stream(target: Target, request: bytes, authority: File | str | None) -> BindingResult:
+    context = client_context(authority) if target.transport is Transport.TLS else None
     connection = await open_stream(target.address, measure_stun, ssl=context, server_name=target.host_name)
     exchange = _Exchange(connection.path, connection.send_control)
     connection.on_frame = lambda frame: exchange.handle_message(frame, connection.path)

@@ -14,8 +14,10 @@ from __future__ import annotations
 import asyncio
 import ssl as tls
 from collections.abc import Callable
+from pathlib import Path as File
 from typing import Final
 
+from icelane.aio.client_tls import client_context
 from icelane.aio.resolver import Lookup, Target, resolve
 from icelane.aio.stream import open_stream
 from icelane.aio.system import monotonic
@@ -46,7 +48,7 @@ async def connect_turn(
     options: AllocateOptions | None = None,
     transport: Transport | None = None,
     local: SocketAddress | None = None,
-    ssl: tls.SSLContext | None = None,
+    authority: File | str | None = None,
     timeout: Duration = DEFAULT_TIMEOUT,
     on_data: Callable[[bytes, SocketAddress], object] | None = None,
     lookup: Lookup | None = None,
@@ -58,11 +60,15 @@ async def connect_turn(
     followed. `local` is the address to send from, port 0 for any. `on_data(payload, peer)` takes what peers send;
     without it, `TurnRelay.receive` does.
 
-    Raises MalformedError for a bad URI, ResolutionError, TurnError when the server refused, and of the last place, when
-    none answered well, TransactionTimeoutError, TransportClosedError or another IcelaneError.
+    A `turns:` server is reached by name over TLS alone, and must have a certificate for that name from an authority of
+    this machine, or from one in the PEM file `authority`.
+
+    Raises MalformedError for a bad URI, ConfigurationError for a bad `authority`, ResolutionError, TurnError when the
+    server refused, and of the last place, when none answered well, TransactionTimeoutError, CertificateRefusedError,
+    TransportClosedError or another IcelaneError.
     """
     entropy = entropy or SystemEntropy()
-    connector = _Connector(username, password, options or AllocateOptions(), local, ssl, entropy, on_data)
+    connector = _Connector(username, password, options or AllocateOptions(), local, authority, entropy, on_data)
     deadline = monotonic() + timeout
     targets = await _targets(server, transport, timeout, lookup, entropy)
     for left in range(len(targets), 0, -1):
@@ -111,7 +117,7 @@ class _Connector:
         password: str,
         options: AllocateOptions,
         local: SocketAddress | None,
-        ssl: tls.SSLContext | None,
+        authority: File | str | None,
         entropy: Entropy,
         on_data: Callable[[bytes, SocketAddress], object] | None,
     ) -> None:
@@ -119,7 +125,8 @@ class _Connector:
         self._password = password
         self._options = options
         self._local = local
-        self._ssl = ssl
+        self._authority = authority
+        self._context: tls.SSLContext | None = None
         self._entropy = entropy
         self._on_data = on_data
 
@@ -169,7 +176,7 @@ class _Connector:
         return relay
 
     async def _open_stream(self, target: Target, visited: list[SocketAddress]) -> TurnRelay:
-        context = (self._ssl or tls.create_default_context()) if target.transport is Transport.TLS else None
+        context = self._tls() if target.transport is Transport.TLS else None
         connection = await open_stream(
             target.address, measure_turn, local=self._local, ssl=context, server_name=target.host_name
         )
@@ -179,6 +186,10 @@ class _Connector:
         if connection.closed:
             relay.handle_closed(None)
         return relay
+
+    def _tls(self) -> tls.SSLContext:
+        self._context = self._context or client_context(self._authority)
+        return self._context
 
     def _relay(self, path: Path, link: Link, visited: list[SocketAddress]) -> TurnRelay:
         engine = TurnClient(
@@ -197,6 +208,8 @@ async def _targets(
     entropy: Entropy,
 ) -> list[Target]:
     if isinstance(server, SocketAddress):
+        if transport is Transport.TLS:
+            raise LocalProtocolError(f"{server}: TLS needs a host name, as in turns:turn.example.org")
         return [Target(canonical_peer(server), transport or Transport.UDP, server.host)]
     uri = parse_uri(server) if isinstance(server, str) else server
     if isinstance(uri, StunUri):

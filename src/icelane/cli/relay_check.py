@@ -14,7 +14,7 @@ from icelane.aio.turn_relay import TurnRelay
 from icelane.core.clock import Duration, UnixSeconds
 from icelane.core.entropy import Entropy
 from icelane.crypto.provider import SystemEntropy, hmac_sha1
-from icelane.errors import IcelaneError, StunError
+from icelane.errors import CertificateRefusedError, IcelaneError, StunError
 from icelane.stun.uri import TurnUri
 from icelane.turn.explanation import explain
 
@@ -80,17 +80,19 @@ def ephemeral(user: str, secret: str, ttl: int, unix_time: UnixSeconds) -> Login
     return Login(username=username, password=password)
 
 
-async def check_relay(uri: TurnUri, login: Login, timeout: Duration, entropy: Entropy | None = None) -> Report:
+async def check_relay(
+    uri: TurnUri, login: Login, timeout: Duration, entropy: Entropy | None = None, authority: str | None = None
+) -> Report:
     """Allocate twice on the server, relay packets from one allocation to the other and back, and give both up.
 
-    A step that the server answers badly ends the check with a failed step. Raises IcelaneError when the server cannot
-    be reached at all.
+    A step that the server answers badly ends the check with a failed step. `authority` is a PEM file with a private
+    authority to trust, for `turns:`. Raises IcelaneError when the server cannot be reached at all.
     """
     report = Report()
     entropy = entropy or SystemEntropy()
     try:
         async with AsyncExitStack() as stack:
-            await _run(_Check(report, uri, login, timeout, entropy, stack))
+            await _run(_Check(report, uri, login, timeout, entropy, authority, stack))
     except _Stopped:
         pass
     return report
@@ -104,6 +106,7 @@ class _Check:
         login: Login,
         timeout: Duration,
         entropy: Entropy,
+        authority: str | None,
         stack: AsyncExitStack,
     ) -> None:
         self.report = report
@@ -111,6 +114,7 @@ class _Check:
         self.login = login
         self.timeout = timeout
         self.entropy = entropy
+        self.authority = authority
         self.stack = stack
 
     async def connect(self) -> TurnRelay:
@@ -121,6 +125,7 @@ class _Check:
             password=self.login.password,
             timeout=self.timeout,
             entropy=self.entropy,
+            authority=self.authority,
         )
         self.stack.push_async_callback(relay.close)
         return relay
@@ -136,6 +141,11 @@ class _Check:
             explanation = explain(error.code)
             text = f"{error.code} {error.reason}".rstrip() + f": {explanation.meaning}"
             self._add(name, False, began, text, explanation.mend)
+        except CertificateRefusedError as error:
+            mend = (
+                "renew the certificate, with its intermediates in the file; for a private authority: --authority FILE"
+            )
+            self._add(name, False, began, f"the certificate is refused: {error}", mend)
         except PacketLostError as error:
             mend = "open turn.relay_ports for UDP in the firewall; behind NAT set turn.external_addresses"
             self._add(name, False, began, str(error), mend)

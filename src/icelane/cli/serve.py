@@ -52,7 +52,7 @@ def serve(
 
 
 async def _serve(config: Config, output: Output) -> None:
-    from icelane.server.ice_servers import advertised
+    from icelane.server.ice_servers import advertised, turn_url
     from icelane.server.turn_server import TurnServer
 
     stopped = asyncio.Event()
@@ -61,7 +61,7 @@ async def _serve(config: Config, output: Output) -> None:
         loop.add_signal_handler(number, stopped.set)
     async with TurnServer(config) as server:
         listening = [str(listener) for listener in server.listening]
-        clients = [f"turn:{listener.address}?transport={listener.transport.value}" for listener in advertised(config)]
+        clients = [turn_url(listener) for listener in advertised(config)]
         for url in listening:
             output.line(f"listening on {url}")
         for url in clients:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
+from icelane.cli import bench
 from icelane.cli.output import ExitCode, JsonFlag, Output, speaking, usage
 from icelane.errors import MalformedError
 
@@ -21,6 +22,9 @@ app = typer.Typer(help="Try a TURN server.", epilog=_EXAMPLE, no_args_is_help=Tr
 
 # Long enough for the check, and clocks may differ a little.
 _CREDENTIAL_SECONDS = 600
+
+
+app.command(epilog=bench.EXAMPLE)(bench.bench)
 
 
 @app.callback()
@@ -46,6 +50,12 @@ def check(
             help="The shared secret of the server, to make an ephemeral credential with.",
         ),
     ] = None,
+    authority: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="For turns: a PEM file with the authorities to trust instead of this machine's."
+        ),
+    ] = None,
     timeout: Annotated[float, typer.Option(min=0.1, max=60, help="Seconds to wait in each step.")] = 5.0,
     as_json: JsonFlag = False,
 ) -> None:
@@ -58,7 +68,7 @@ def check(
         from icelane.cli.relay_check import check_relay
 
         uri = _turn_uri(url)
-        report = asyncio.run(check_relay(uri, _login(user, password, secret), timeout))
+        report = asyncio.run(check_relay(uri, _login(user, password, secret), timeout, authority=authority))
         _print(output, report)
         output.result(_document(report))
         if not report.ok:

@@ -14,6 +14,7 @@ from typing import NotRequired, TypedDict
 from icelane.core.net import Transport
 from icelane.server.config import Config, Listener
 from icelane.server.credentials import IssuedCredential
+from icelane.stun.uri import is_ip_address
 
 # Every URL costs gathering time, and Firefox warns above a handful of servers.
 MAX_HOSTS = 2
@@ -21,6 +22,9 @@ MAX_URLS = 6
 
 # Browsers try them in this order; TLS comes last because it is the slowest and works where nothing else does.
 _ORDER = {Transport.UDP: 0, Transport.TCP: 1, Transport.TLS: 2}
+
+# Of several ports with TLS this one comes last, because every network lets it out.
+_HTTPS_PORT = 443
 
 # Browsers refuse to contact it.
 _DNS_PORT = 53
@@ -48,7 +52,7 @@ def ice_servers_body(config: Config, credential: IssuedCredential, policy: str =
     servers: list[IceServer] = []
     listeners = advertised(config)
     stun = _distinct(_stun_url(listener) for listener in listeners if listener.transport is Transport.UDP)
-    turn = _distinct(_turn_url(listener) for listener in listeners)
+    turn = _distinct(turn_url(listener) for listener in listeners)
     if stun:
         servers.append({"urls": stun})
     if turn:
@@ -61,15 +65,26 @@ def ice_servers_body(config: Config, credential: IssuedCredential, policy: str =
 
 
 def advertised(config: Config) -> list[Listener]:
-    """The listeners as clients should call them: by host name or outside address, best first."""
+    """The listeners as clients should call them: by host name or outside address, best first.
+
+    TLS only by host name, because a browser checks the certificate against it.
+    """
     usable = [listener for listener in config.turn.listen if listener.port not in (0, _DNS_PORT)]
+    if config.turn.hostname is None or is_ip_address(config.turn.hostname):
+        usable = [listener for listener in usable if listener.transport is not Transport.TLS]
     if config.turn.hostname is not None:
         named = [listener._replace(host=config.turn.hostname) for listener in usable]
     else:
         outside = [listener._replace(host=_outside(config, listener.host)) for listener in usable]
         hosts = _best_hosts(_distinct(listener.host for listener in outside))
         named = [listener for host in hosts for listener in outside if listener.host == host]
-    return sorted(dict.fromkeys(named), key=lambda listener: _ORDER[listener.transport])[:MAX_URLS]
+    best_first = sorted(dict.fromkeys(named), key=_order)
+    # The last one is the one that passes where nothing else does.
+    return best_first if len(best_first) <= MAX_URLS else [*best_first[: MAX_URLS - 1], best_first[-1]]
+
+
+def _order(listener: Listener) -> tuple[int, bool]:
+    return _ORDER[listener.transport], listener.port == _HTTPS_PORT
 
 
 def _outside(config: Config, host: str) -> str:
@@ -87,7 +102,8 @@ def _stun_url(listener: Listener) -> str:
     return f"stun:{listener.address}"
 
 
-def _turn_url(listener: Listener) -> str:
+def turn_url(listener: Listener) -> str:
+    """The URI of an advertised listener."""
     if listener.transport is Transport.TLS:
         return f"turns:{listener.address}?transport=tcp"
     return f"turn:{listener.address}?transport={listener.transport.value}"
