@@ -1,0 +1,45 @@
+"""Every security check of STUN and TURN is carried by a test that cites its id."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import Final
+
+from tests.audit.sources import ROOT
+
+CHECKS: Final = {
+    *(f"ST-{number}" for number in range(1, 14)),
+    *(f"TA-{number}" for number in range(1, 16)),
+    *(f"TR-{number}" for number in range(1, 15)),
+    *(f"TQ-{number}" for number in range(1, 12)),
+    "FZ-1", "FZ-2", "FZ-4", "OP-7",
+}  # fmt: skip
+
+LEFT_OUT: Final = {
+    "TR-11": "needs a scanner that no registry has as a package; TR-1 and TR-5 send what it would send",
+}
+"""Checks that no test carries, with the reason."""
+
+IDENTIFIER: Final = re.compile(r"\b[A-Z]{2}-\d+\b")
+
+
+def cited() -> dict[str, set[str]]:
+    """The ids in the docstrings of tests, with the tests that cite them."""
+    found: dict[str, set[str]] = {}
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                for identifier in IDENTIFIER.findall(ast.get_docstring(node) or ""):
+                    found.setdefault(identifier, set()).add(f"{path.name}::{node.name}")
+    return found
+
+
+def test_every_check_is_cited_by_a_test_or_left_out_for_a_reason() -> None:
+    assert CHECKS - cited().keys() == LEFT_OUT.keys()
+
+
+def test_what_is_left_out_says_why() -> None:
+    assert LEFT_OUT.keys() <= CHECKS
+    assert all(len(reason) > 20 for reason in LEFT_OUT.values())
