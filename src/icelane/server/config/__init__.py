@@ -11,6 +11,7 @@ from __future__ import annotations
 from icelane.server.config.advice import Advice, advise
 from icelane.server.config.load import load_config, parse_config, require_credentials
 from icelane.server.config.model import (
+    AdminSettings,
     Config,
     LogSettings,
     MetricsSettings,
@@ -32,6 +33,7 @@ __all__ = [
     "TlsSettings",
     "LogSettings",
     "MetricsSettings",
+    "AdminSettings",
     "Listener",
     "PortRange",
     "load_config",

@@ -58,7 +58,7 @@ def parse_config(document: Mapping[str, object], *, machine: Machine | None = No
 
 def require_credentials(config: Config) -> None:
     """Raises ConfigurationError when nobody could ever authenticate, so that a server would only refuse."""
-    if not config.turn.users and not config.turn.secrets:
+    if not config.turn.users and not config.turn.secrets and config.turn.auth is None:
         raise ConfigurationError(
             "nobody could authenticate: neither users nor secrets are set. `openssl rand -base64 32` prints a secret"
             " for [[turn.secrets]]",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
@@ -12,10 +12,14 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from icelane.core.net import SocketAddress
 from icelane.server.config.strength import weakness
 from icelane.server.config.values import (
+    DurationValue,
     Listener,
     PortRange,
     check_password,
+    parse_address,
+    parse_duration,
     parse_external_address,
+    parse_function_name,
     parse_hostname,
     parse_http_address,
     parse_kid,
@@ -28,6 +32,7 @@ from icelane.server.config.values import (
     parse_relay_address,
     parse_username,
 )
+from icelane.stun.nonce import KEY_SIZE
 from icelane.turn.credentials import MAX_SECRETS
 
 T = TypeVar("T")
@@ -45,6 +50,12 @@ def _strong(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _long(key: SecretStr) -> SecretStr:
+    if len(key.get_secret_value().encode()) < KEY_SIZE:
+        raise ValueError(f"a nonce key has at least {KEY_SIZE} bytes; `openssl rand -base64 32` prints one")
+    return _strong(key)
+
+
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -55,6 +66,10 @@ def _sendable(password: SecretStr) -> SecretStr:
 
 def _read_only(table: Mapping[str, T]) -> Mapping[str, T]:
     return MappingProxyType(dict(table))
+
+
+def _optional(check: Callable[[T], T]) -> Callable[[T | None], T | None]:
+    return lambda value: None if value is None else check(value)
 
 
 def _no_repeats(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -247,6 +262,13 @@ class TurnSettings(Section):
         doc="Lets clients reach 127.0.0.0/8 and ::1 through the relay. For tests on one machine only: it opens every"
         " service that listens on loopback.",
     )
+    tcp_allocations: Switch = _key(
+        False,
+        kind="true or false",
+        doc="Whether clients over TCP and TLS may also reach peers by TCP (RFC 6062), on `relay_ports`; then open those for"
+        " TCP in the firewall too. Browsers do not use it. Off by default, because it lets every user speak to any public"
+        " web or mail server in your name.",
+    )
     strict_expiry: Switch = _key(
         False,
         kind="true or false",
@@ -265,6 +287,44 @@ class TurnSettings(Section):
         doc="Proxies and load balancers in front of the TCP and TLS listeners, such as `10.0.0.0/8`. Their connections"
         " must begin with a PROXY header, version 1 or 2, and the client is whom that names; nobody else's header is"
         " believed.",
+    )
+    nonce_key: Annotated[SecretStr | None, AfterValidator(_optional(_long))] = _key(
+        None,
+        kind="text",
+        shown="a fresh one at each start",
+        secret=True,
+        doc="What nonces are signed with: at least 32 bytes. Give the same to all servers behind one address, and a"
+        " client may go on with any of them, or after a restart, without being challenged again.",
+    )
+    auth: Annotated[str | None, PlainValidator(parse_function_name)] = _key(
+        None,
+        kind="text",
+        shown="none",
+        doc="`package.module:function`, an `async def` that is asked about names that are neither static users nor"
+        " ephemeral ones. It gets a `CredentialQuery` and answers with a `Password`, a `LongTermKey` or None, within a"
+        " second; answers are remembered for a minute.",
+    )
+    revoked_file: FileName = _key(
+        None,
+        kind="file name",
+        shown="none",
+        doc="Credentials that were taken back, one a line: a user name, a user, or `--kid KID`. Read again on reload;"
+        " what it names ends then, and is refused as long as it stands there.",
+    )
+    drain_deadline: Annotated[DurationValue, PlainValidator(parse_duration)] = _key(
+        DurationValue(600),
+        kind="duration",
+        doc="How long a server that was told to stop waits for live allocations to end by themselves. Then it ends"
+        " them. A supervisor has to wait longer: systemd's `TimeoutStopSec`, Kubernetes'"
+        " `terminationGracePeriodSeconds`.",
+    )
+    alternate_server: Annotated[SocketAddress | None, PlainValidator(parse_address)] = _key(
+        None,
+        kind="address",
+        shown="none",
+        doc="`ADDRESS:PORT` of another server that takes the same credentials. While this one drains, new clients over"
+        " UDP and TCP of that address family are sent there by 300 Try Alternate; without it, and over TLS, they get"
+        " 508.",
     )
     users: Users = _key(
         _EMPTY,
@@ -334,6 +394,18 @@ class MetricsSettings(Section):
     )
 
 
+class AdminSettings(Section):
+    """`[admin]`: commands to the running server, for this machine alone."""
+
+    socket: FileName = _key(
+        None,
+        kind="file name",
+        shown="none: nobody listens",
+        doc="A Unix socket for `icelane turn sessions`, `users`, `kick`, `revoke`, `reload` and `drain`, such as"
+        " `/run/icelane/admin.sock`. Only the server's user can open it; its directory has to be that user's.",
+    )
+
+
 class Config(Section):
     """All settings. Made by `load_config` or `parse_config`, never by hand."""
 
@@ -341,3 +413,4 @@ class Config(Section):
     tls: TlsSettings = Field(default_factory=TlsSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
+    admin: AdminSettings = Field(default_factory=AdminSettings)

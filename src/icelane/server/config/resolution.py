@@ -31,6 +31,7 @@ def resolve(config: Config, machine: Machine, folder: Path, report: Report) -> C
             "realm": turn.realm or _realm(turn.hostname),
             "listen": _listeners(turn.listen, machine, report),
             "relay_addresses": relay_addresses,
+            "revoked_file": turn.revoked_file and folder / turn.revoked_file,
         }
     )
     _check_external_addresses(turn, report)
@@ -38,7 +39,8 @@ def resolve(config: Config, machine: Machine, folder: Path, report: Report) -> C
         update={name: folder / path for name, path in config.tls if isinstance(path, Path)},
     )
     _check_tls(turn, tls, report)
-    return config.model_copy(update={"turn": turn, "tls": tls})
+    admin = config.admin.model_copy(update={"socket": config.admin.socket and folder / config.admin.socket})
+    return config.model_copy(update={"turn": turn, "tls": tls, "admin": admin})
 
 
 def short_realm(realm: str) -> bool:

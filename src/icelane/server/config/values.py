@@ -35,6 +35,7 @@ _UNITS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile(r"\s*".join(rf"(?:(?P<{unit}>[0-9]{{1,9}}){unit})?" for unit in _UNITS))
 _RANGE = re.compile(r"([0-9]{1,5})\s*-\s*([0-9]{1,5})")
 _KID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_FUNCTION = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _IPV4_MAPPED = parse_address_range("::ffff:0:0/96")
 _LOOKS_EPHEMERAL = re.compile(r"[0-9]{1,12}:")
@@ -132,6 +133,28 @@ def parse_duration(value: object) -> DurationValue:
     if match is None or not text:
         raise ValueError("not a duration; write 30s, 10m, 1h30m or 2d")
     return DurationValue(sum(int(match[unit] or 0) * seconds for unit, seconds in _UNITS.items()))
+
+
+def parse_address(value: object) -> SocketAddress:
+    """`ADDRESS[:PORT]` of another server, IPv6 in brackets."""
+    if isinstance(value, SocketAddress):
+        return value
+    match = _URL.fullmatch(f"any://{_text(value)}")
+    if match is None:
+        raise ValueError("not an address; write 192.0.2.1:3478 or [2001:db8::1]:3478")
+    host = _address(match["v6"] if match["v6"] is not None else match["v4"])
+    port = int(match["port"]) if match["port"] else DEFAULT_PORT
+    if not 1 <= port <= 65535:
+        raise ValueError("a port runs from 1 to 65535")
+    return SocketAddress(host, port)
+
+
+def parse_function_name(value: object) -> str:
+    """`package.module:function`; it is imported when the server starts."""
+    name = _text(value)
+    if not _FUNCTION.fullmatch(name):
+        raise ValueError("not the name of a function; write package.module:function")
+    return name
 
 
 def parse_port_range(value: object) -> PortRange:
