@@ -32,6 +32,7 @@ from icelane.turn.attributes import (
 )
 from icelane.turn.channel_data import encode_channel_data, encode_channel_data_for_stream
 from icelane.turn.translation import DataIndication, build_send_indication, parse_data_indication
+from tests.certificates import NAME, trusting
 from tests.loops import close_later
 
 REALM: Final = "example.org"
@@ -152,7 +153,12 @@ class Client:
         loop = asyncio.get_running_loop()
         local = (source, 0) if source else None
         _, client._link = await loop.create_connection(
-            lambda: _TcpLink(client._on_frame, client.closed.set), server.host, server.port, local_addr=local
+            lambda: _TcpLink(client._on_frame, client.closed.set),
+            server.host,
+            server.port,
+            local_addr=local,
+            ssl=trusting() if transport is Transport.TLS else None,
+            server_hostname=NAME if transport is Transport.TLS else None,
         )
         close_later(client)
         return client
