@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import Final, Protocol
 
 from icelane.aio.icmp import IcmpReport
 from icelane.aio.udp import RawAddress, UdpSocket, address_of
@@ -73,7 +73,7 @@ class RelayedClient:
         self.path = path
         self.user_key = user_key
         self.admit = admit
-        self.relays: dict[SocketAddress, RelaySocket] = {}
+        self.relays: dict[SocketAddress, Relay] = {}
         self.channels_by_number: dict[int, tuple[RelaySocket, RawAddress]] = {}
         self.permissions_by_host: dict[str, tuple[RelaySocket, PermissionRoute]] = {}
         self.packets_from_client = 0
@@ -246,12 +246,33 @@ class RelaySocket:
         return SocketAddress(route.peer_host, source.port)
 
 
+class Relay(Protocol):
+    """A relayed transport address, whatever reaches its peers."""
+
+    @property
+    def client(self) -> RelayedClient | None:
+        """Whose it is."""
+        ...
+
+    def assign(self, client: RelayedClient) -> None:
+        """From now on it is `client`'s."""
+        ...
+
+    def count_loss(self, loss: SocketLoss) -> None:
+        """Add what the socket has lost."""
+        ...
+
+    def close(self) -> None:
+        """Free the port."""
+        ...
+
+
 class RelayPlane:
     """Carries out the engine's commands on real sockets."""
 
     def __init__(self, entropy: Entropy) -> None:
         self._entropy = entropy
-        self._relays_by_address: dict[SocketAddress, RelaySocket] = {}
+        self._relays_by_address: dict[SocketAddress, Relay] = {}
         self._clients_by_path: dict[Path, RelayedClient] = {}
         self._gone = {transport: Traffic() for transport in Transport}
         self._gone_sockets = SocketLoss()
@@ -296,6 +317,10 @@ class RelayPlane:
         self._relays_by_address.update(bound)
         return True
 
+    def adopt(self, address: SocketAddress, relay: Relay) -> None:
+        """Take a relay that somebody else has bound, to be assigned and released like those of `bind`."""
+        self._relays_by_address[address] = relay
+
     def assign(self, command: AssignRelayPort, send: SendToClient, admit: Admit | None) -> RelayedClient:
         """Give a bound port to its client, which is reached by `send`."""
         client = self._clients_by_path.get(command.client)
@@ -330,6 +355,7 @@ class RelayPlane:
     ) -> None:
         """Install or remove a route."""
         relay = self._relays_by_address[command.route.relay]
+        assert isinstance(relay, RelaySocket), "only UDP is relayed by routes"
         client = self._clients_by_path[command.route.client]
         match command:
             case InstallChannelRoute(route):

@@ -154,6 +154,15 @@ class StreamListener:
             self._listen_to(connection)
             self._expect(connection, self._deadlines.allocate, "no-allocation")
 
+    def take_out(self, path: Path) -> StreamConnection | None:
+        """The connection of `path`, if it is open: it will carry something else than messages, for as long as it likes.
+
+        It is counted on until its `connection_lost`.
+        """
+        self.lift_deadline(path)
+        connection = self._connections_by_path.get(path)
+        return None if connection is None or connection.closed else connection
+
     def lift_deadline(self, path: Path) -> None:
         """The connection has a purpose of its own, and may last."""
         timer = self._deadlines_by_path.pop(path, None)

@@ -33,6 +33,7 @@ from icelane.server.machine import Machine
 from icelane.server.observation import Observation
 from icelane.server.relay_plane import Admit, RelayPlane
 from icelane.server.stream_listener import StreamDeadlines, StreamListener
+from icelane.server.tcp_relay_plane import PeerEvents, TcpRelayPlane
 from icelane.server.traffic import SocketLoss
 from icelane.server.turn_log import TurnLog
 from icelane.turn.allocation_table import AllocationTable
@@ -41,7 +42,11 @@ from icelane.turn.routes import (
     AssignRelayPort,
     BindId,
     BindRelayPort,
+    BindStreams,
+    ClosePeer,
     Command,
+    ConnectionId,
+    ConnectPeer,
     InstallChannelRoute,
     InstallPermissionRoute,
     ReleaseRelayPort,
@@ -78,6 +83,7 @@ class TurnServer:
         self._tune = tune
         self._log = log or TurnLog(realm=config.turn.realm or "")
         self._plane = RelayPlane(self._entropy)
+        self._tcp_plane = TcpRelayPlane(PeerEvents(self._peer_accepted, self._peer_connected, self._peer_closed))
         quota = config.turn.quota
         self._bandwidth = Bandwidth(
             BandwidthLimits(
@@ -143,6 +149,7 @@ class TurnServer:
             self._drain(self._engine)
             self._engine = None
         self._close_listeners()
+        self._tcp_plane.close()
         self._plane.close()
         for timer in (self._timer, self._flush_timer):
             if timer is not None:
@@ -153,6 +160,7 @@ class TurnServer:
         await self._observation.close()
         for listener in self._listeners:
             await listener.wait_closed()
+        await self._tcp_plane.wait_closed()
 
     def reload_certificates(self, certificate: File | None = None, key: File | None = None) -> bool:
         """Read the TLS certificate again, from other files if they are given; connections that are open live on.
@@ -213,7 +221,9 @@ class TurnServer:
     @property
     def idle(self) -> bool:
         """Whether nothing is remembered of anybody."""
-        return self._engine is None or (self._engine.idle and not self._plane.clients and not len(self._bandwidth))
+        return self._engine is None or (
+            self._engine.idle and not (self._plane.clients or len(self._bandwidth) or len(self._tcp_plane))
+        )
 
     # Inputs
 
@@ -227,6 +237,26 @@ class TurnServer:
         engine = self._engine
         if engine is not None:
             engine.handle_closed(path, monotonic())
+            self._drain(engine)
+
+    def _peer_accepted(self, relay: SocketAddress, wire_peer: SocketAddress) -> ConnectionId | None:
+        engine = self._engine
+        if engine is None:
+            return None
+        connection_id = engine.handle_peer_accepted(relay, wire_peer, monotonic())
+        self._drain(engine)
+        return connection_id
+
+    def _peer_connected(self, connection_id: ConnectionId) -> None:
+        engine = self._engine
+        if engine is not None:
+            engine.handle_peer_connected(connection_id, monotonic())
+            self._drain(engine)
+
+    def _peer_closed(self, connection_id: ConnectionId) -> None:
+        engine = self._engine
+        if engine is not None:
+            engine.handle_peer_closed(connection_id, monotonic())
             self._drain(engine)
 
     def _wake(self) -> None:
@@ -260,15 +290,39 @@ class TurnServer:
     def _execute(self, command: Command) -> None:
         match command:
             case BindRelayPort():
-                self._outcomes.append((command.bind_id, self._plane.bind(command)))
+                self._outcomes.append((command.bind_id, self._bind(command)))
             case AssignRelayPort():
                 self._assign(command)
             case ReleaseRelayPort():
                 self._release(command)
             case InstallChannelRoute() | RemoveChannelRoute() | InstallPermissionRoute() | RemovePermissionRoute():
                 self._plane.route(command)
+            case ConnectPeer():
+                self._tcp_plane.connect(command)
+            case BindStreams():
+                self._bind_streams(command)
+            case ClosePeer():
+                self._tcp_plane.close_peer(command)
             case _:
                 assert_never(command)
+
+    def _bind(self, command: BindRelayPort) -> bool:
+        if command.transport is not Transport.TCP:
+            return self._plane.bind(command)
+        relay = self._tcp_plane.listen(command.relay)
+        if relay is not None:
+            self._plane.adopt(command.relay, relay)
+        return relay is not None
+
+    def _bind_streams(self, command: BindStreams) -> None:
+        listener = self._listener_of(command.client)
+        assert isinstance(listener, StreamListener), "a data connection came in over a stream"
+        connection = listener.take_out(command.client)
+        if connection is not None:
+            self._tcp_plane.bind(command, connection)
+        else:
+            # It went while the engine asked who its user is.
+            asyncio.get_running_loop().call_soon(self._stream_closed, command.client)
 
     def _assign(self, command: AssignRelayPort) -> None:
         listener = self._listener_of(command.client)
@@ -277,6 +331,7 @@ class TurnServer:
         listener.attach(client)
 
     def _release(self, command: ReleaseRelayPort) -> None:
+        self._tcp_plane.forget(command.relay)
         client = self._plane.release(command)
         if client is None:
             return
@@ -358,6 +413,7 @@ def engine_config(config: Config, listeners: list[Listener], machine: Machine) -
         allocations_total=turn.quota.allocations_total,
         strict_expiry=turn.strict_expiry,
         unauthenticated_replies_per_second=turn.unauthenticated_replies_per_second,
+        tcp_allocations=turn.tcp_allocations,
     )
 
 

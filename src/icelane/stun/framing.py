@@ -79,6 +79,14 @@ class StreamFramer:
         frame = self._buffer[start : start + size]
         return frame if isinstance(frame, bytes) else bytes(frame)
 
+    def take_rest(self) -> bytes:
+        """Everything that was not polled as a frame: the stream carries something else from here on."""
+        rest = bytes(self._buffer[self._start :])
+        self._buffer = b""
+        self._start = 0
+        self._needed = 0
+        return rest
+
     @property
     def buffered(self) -> int:
         """How many bytes wait for the rest of their frame."""

@@ -9,15 +9,18 @@ from typing import TypeVar, assert_never
 from icelane.core.clock import Instant
 from icelane.core.entropy import Entropy
 from icelane.core.net import Path, SocketAddress, Transport
-from icelane.errors import MalformedError
+from icelane.errors import LocalProtocolError, MalformedError
 from icelane.stun.message import TRANSACTION_ID_SIZE
 from icelane.testing.network import EngineHost, VirtualNetwork
 from icelane.turn.channel_data import encode_channel_data, looks_like_channel_data, parse_channel_data
 from icelane.turn.routes import (
     AssignRelayPort,
     BindRelayPort,
+    BindStreams,
     ChannelRoute,
+    ClosePeer,
     Command,
+    ConnectPeer,
     InstallChannelRoute,
     InstallPermissionRoute,
     PermissionRoute,
@@ -117,6 +120,8 @@ class RelayHost(EngineHost[Event]):
             case RemovePermissionRoute(route):
                 del self._permissions_by_client_and_host[route.client, route.peer_host]
                 del self._permissions_by_relay_and_host[route.relay, route.verdict.wire_host]
+            case ConnectPeer() | BindStreams() | ClosePeer():
+                raise LocalProtocolError("the test network has no TCP")
             case _:
                 assert_never(command)
 

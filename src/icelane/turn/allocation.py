@@ -72,8 +72,9 @@ class Channel:
 class Allocation:
     """All that the server remembers of one client.
 
-    `credential` and `kid` are those of the Allocate request, and so are `transaction_id` and `response`, by which its
-    retransmission is answered alike.
+    With `tcp` its peers are reached by TCP (RFC 6062), so that its permissions are no routes: the engine judges each
+    connection. `credential` and `kid` are those of the Allocate request, and so are `transaction_id` and `response`, by
+    which its retransmission is answered alike.
     """
 
     client: Path
@@ -81,6 +82,7 @@ class Allocation:
     kid: str
     slot: QuotaSlot
     transaction_id: bytes
+    tcp: bool = False
     response: bytes = b""
     relays: dict[AddressFamily, Relay] = field(default_factory=dict)
     permissions_by_host: dict[str, Permission] = field(default_factory=dict)

@@ -138,7 +138,7 @@ class AllocationTable:
         permission = Permission(peer_host, relay, verdict, expires_at)
         allocation.permissions_by_host[peer_host] = permission
         self._timers.set(_PermissionExpiry(allocation.client, peer_host), expires_at)
-        self._commands.append(InstallPermissionRoute(permission.route(allocation.client)))
+        self._install(allocation, permission)
 
     def bind_channel(
         self, allocation: Allocation, number: int, peer: SocketAddress, relay: Relay, verdict: Verdict, now: Instant
@@ -170,7 +170,7 @@ class AllocationTable:
                     self._remove_permission(allocation, permission)
                 elif verdict != permission.verdict:
                     permission.verdict = verdict
-                    self._commands.append(InstallPermissionRoute(permission.route(allocation.client)))
+                    self._install(allocation, permission)
 
     def end(self, client: Path, reason: EndReason) -> None:
         """End the allocation of a client, if it has one."""
@@ -204,10 +204,15 @@ class AllocationTable:
         self._timers.set(_CredentialExpiry(allocation.client), end)
         return True
 
+    def _install(self, allocation: Allocation, permission: Permission) -> None:
+        if not allocation.tcp:
+            self._commands.append(InstallPermissionRoute(permission.route(allocation.client)))
+
     def _remove_permission(self, allocation: Allocation, permission: Permission) -> None:
         del allocation.permissions_by_host[permission.peer_host]
         self._timers.cancel(_PermissionExpiry(allocation.client, permission.peer_host))
-        self._commands.append(RemovePermissionRoute(permission.route(allocation.client)))
+        if not allocation.tcp:
+            self._commands.append(RemovePermissionRoute(permission.route(allocation.client)))
 
     def _remove_channel(self, allocation: Allocation, channel: Channel) -> None:
         del allocation.channels_by_number[channel.number]

@@ -50,6 +50,7 @@ _KNOWN_IN_RESPONSES: Final = frozenset(
         AttributeType.USERHASH,
         AttributeType.XOR_MAPPED_ADDRESS,
         AttributeType.RESERVATION_TOKEN,
+        AttributeType.CONNECTION_ID,
     }
 )
 

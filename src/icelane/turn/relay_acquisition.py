@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from icelane.core.clock import Duration, Instant, TimerTable, later
-from icelane.core.net import AddressFamily, Path, SocketAddress
+from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
 from icelane.turn.refusal import Refusal
 from icelane.turn.relay_ports import RelayPorts
 from icelane.turn.request import AllocateRequest
@@ -46,6 +46,7 @@ class _Acquisition:
     wanted: deque[AddressFamily]
     even_port: bool
     reserve_next: bool
+    transport: Transport = Transport.UDP
     attempts: int = 0
     bind: BindRelayPort | None = None
 
@@ -107,7 +108,8 @@ class RelayAcquisition:
 
     def begin(self, client: Path, request: AllocateRequest) -> None:
         """Start to acquire what `request` asks for; raises Refusal when it is clear at once that it cannot be had."""
-        running = _Acquisition(Acquired(client=client), deque(), request.even_port, request.reserve_next)
+        transport = Transport.TCP if request.tcp else Transport.UDP
+        running = _Acquisition(Acquired(client=client), deque(), request.even_port, request.reserve_next, transport)
         if request.reservation_token is not None:
             running.result.relays.append(self._claim(request.reservation_token))
         else:
@@ -176,7 +178,7 @@ class RelayAcquisition:
 
     def _bind(self, running: _Acquisition, relay: SocketAddress) -> None:
         self._last_bind += 1
-        running.bind = BindRelayPort(BindId(self._last_bind), relay, running.reserve_next)
+        running.bind = BindRelayPort(BindId(self._last_bind), relay, running.reserve_next, running.transport)
         self._running_by_bind[running.bind.bind_id] = running
         self._commands.append(running.bind)
 

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from icelane.core.net import AddressFamily, SocketAddress
+from icelane.core.net import AddressFamily, SocketAddress, Transport
 from icelane.errors import MalformedError
 from icelane.stun.attributes import AttributeType, parse_flag, parse_uint32, parse_xor_address
 from icelane.stun.message import Message, Method
 from icelane.turn.attributes import (
+    PROTOCOL_TCP,
     PROTOCOL_UDP,
     parse_address_family,
     parse_channel_number,
@@ -20,11 +21,9 @@ from icelane.turn.attributes import (
 )
 from icelane.turn.channel_data import MAX_LEGACY_CHANNEL_NUMBER, MIN_CHANNEL_NUMBER
 from icelane.turn.refusal import Refusal
+from icelane.turn.routes import ConnectionId
 
 T = TypeVar("T")
-
-# Of RFC 6062, whose requests are refused; a client is to hear that, and not that their attributes are unknown.
-_CONNECTION_ID: Final = 0x002A
 
 _CREDENTIALS: Final = frozenset(
     {
@@ -45,13 +44,16 @@ _ALLOCATE: Final = _CREDENTIALS | {
     AttributeType.RESERVATION_TOKEN,
 }
 
+# RFC 6062 section 5.1: what an Allocate for a TCP relay must not carry.
+_UDP_ONLY: Final = (AttributeType.DONT_FRAGMENT, AttributeType.EVEN_PORT, AttributeType.RESERVATION_TOKEN)
+
 KNOWN: Final = {
     Method.BINDING: _CREDENTIALS,
     Method.REFRESH: _CREDENTIALS | {AttributeType.LIFETIME, AttributeType.REQUESTED_ADDRESS_FAMILY},
     Method.CREATE_PERMISSION: _CREDENTIALS | {AttributeType.XOR_PEER_ADDRESS},
     Method.CHANNEL_BIND: _CREDENTIALS | {AttributeType.XOR_PEER_ADDRESS, AttributeType.CHANNEL_NUMBER},
     Method.CONNECT: _CREDENTIALS | {AttributeType.XOR_PEER_ADDRESS},
-    Method.CONNECTION_BIND: _CREDENTIALS | {_CONNECTION_ID},
+    Method.CONNECTION_BIND: _CREDENTIALS | {AttributeType.CONNECTION_ID},
 }
 """The comprehension-required attributes that each method understands; Allocate depends on the plane, see `known_in`."""
 
@@ -70,9 +72,11 @@ def known_in(method: int, dont_fragment: bool) -> frozenset[int]:
 class AllocateRequest:
     """`family` is that of the first relayed address; `additional` asks for an IPv6 one beside an IPv4 one.
 
-    `draft_numbers` says that the client knows the second family by the attribute numbers of before RFC 8656.
+    `draft_numbers` says that the client knows the second family by the attribute numbers of before RFC 8656, `tcp` that
+    it wants to reach peers by TCP.
     """
 
+    tcp: bool = False
     family: AddressFamily = AddressFamily.IPV4
     additional: bool = False
     draft_numbers: bool = False
@@ -98,9 +102,14 @@ class ChannelBindRequest:
     peer: SocketAddress
 
 
-def parse_allocate(message: Message) -> AllocateRequest:
-    """RFC 8656 section 7.2, steps 3 to 8. Raises Refusal."""
-    _check_transport(message)
+def parse_allocate(message: Message, client: Transport, tcp_allocations: bool = False) -> AllocateRequest:
+    """RFC 8656 section 7.2, steps 3 to 8, and RFC 6062 section 5.1. Raises Refusal.
+
+    `client` is what the request came over; `tcp_allocations` says whether peers may be reached by TCP.
+    """
+    tcp = _requested_transport(message, tcp_allocations) == PROTOCOL_TCP
+    if tcp:
+        _check_tcp(message, client)
     token = _optional(message, AttributeType.RESERVATION_TOKEN, parse_reservation_token)
     even_port = _optional(message, AttributeType.EVEN_PORT, parse_even_port)
     family = _optional(message, AttributeType.REQUESTED_ADDRESS_FAMILY, parse_address_family)
@@ -115,6 +124,7 @@ def parse_allocate(message: Message) -> AllocateRequest:
     if family is not None and family not in (AddressFamily.IPV4, AddressFamily.IPV6):
         raise Refusal(440, "unknown-family")
     return AllocateRequest(
+        tcp=tcp,
         family=AddressFamily(family) if family is not None else AddressFamily.IPV4,
         additional=additional is not None,
         draft_numbers=message.has(AttributeType.DRAFT_ADDITIONAL_ADDRESS_FAMILY),
@@ -144,6 +154,24 @@ def parse_create_permission(message: Message) -> list[SocketAddress]:
         raise Refusal(400, "attribute-malformed") from None
 
 
+def parse_connect(message: Message) -> SocketAddress:
+    """RFC 6062 section 5.2: the peer. Raises Refusal."""
+    peer = _optional(
+        message, AttributeType.XOR_PEER_ADDRESS, lambda value: parse_xor_address(value, message.transaction_id)
+    )
+    if peer is None:
+        raise Refusal(400, "peer-address-missing")
+    return peer
+
+
+def parse_connection_bind(message: Message) -> ConnectionId:
+    """RFC 6062 section 5.4: which connection with a peer. Raises Refusal."""
+    connection_id = _optional(message, AttributeType.CONNECTION_ID, parse_uint32)
+    if connection_id is None:
+        raise Refusal(400, "connection-id-missing")
+    return ConnectionId(connection_id)
+
+
 def parse_channel_bind(message: Message) -> ChannelBindRequest:
     """RFC 8656 section 12.2. Raises Refusal."""
     channel = _optional(message, AttributeType.CHANNEL_NUMBER, parse_channel_number)
@@ -164,12 +192,20 @@ def _additional_family(message: Message) -> int | None:
     return _optional(message, AttributeType.DRAFT_ADDITIONAL_ADDRESS_FAMILY, parse_address_family)
 
 
-def _check_transport(message: Message) -> None:
+def _requested_transport(message: Message, tcp_allocations: bool) -> int:
     transport = _optional(message, AttributeType.REQUESTED_TRANSPORT, parse_requested_transport)
     if transport is None:
         raise Refusal(400, "transport-missing")
-    if transport != PROTOCOL_UDP:
+    if transport != PROTOCOL_UDP and not (transport == PROTOCOL_TCP and tcp_allocations):
         raise Refusal(442, "transport-unsupported")
+    return transport
+
+
+def _check_tcp(message: Message, client: Transport) -> None:
+    if not client.reliable:
+        raise Refusal(400, "tcp-allocation-over-udp")
+    if any(message.has(kind) for kind in _UDP_ONLY):
+        raise Refusal(400, "not-with-tcp")
 
 
 def _optional(message: Message, attribute_type: AttributeType, parse: Callable[[bytes], T]) -> T | None:

@@ -14,6 +14,7 @@ from icelane.core.net import Path, SocketAddress, Transport
 from icelane.turn.peer_policy import Verdict
 
 BindId = NewType("BindId", int)
+ConnectionId = NewType("ConnectionId", int)
 LookupId = NewType("LookupId", int)
 
 
@@ -48,6 +49,7 @@ class PermissionRoute:
 class BindRelayPort:
     """Open a UDP socket on `relay`, and with `and_next` another on the next higher port; both or none.
 
+    With `transport` TCP, listen on `relay` instead, and tell `TurnServer.handle_peer_accepted` of every connection.
     Answer with `TurnServer.handle_relay_bound` or `handle_relay_failed`.
     """
 
@@ -71,6 +73,39 @@ class ReleaseRelayPort:
     """Close the socket on `relay`. Its routes have been removed before."""
 
     relay: SocketAddress
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectPeer:
+    """Connect from the TCP relay `relay` to `wire_peer`; read nothing from it yet.
+
+    Answer with `TurnServer.handle_peer_connected`, or `handle_peer_closed` when it cannot be done. RFC 6062
+    section 5.2.
+    """
+
+    connection_id: ConnectionId
+    relay: SocketAddress
+    wire_peer: SocketAddress
+
+
+@dataclass(frozen=True, slots=True)
+class BindStreams:
+    """Send `response` to `client`, then let that connection and the peer's carry each other's bytes.
+
+    When the peer's is over, `TurnServer.handle_peer_closed` hears of it; the client's is reported by `handle_closed`,
+    as always. RFC 6062 section 5.4.
+    """
+
+    connection_id: ConnectionId
+    client: Path
+    response: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ClosePeer:
+    """Close the connection with a peer, or stop connecting, and close the client's connection that it is bound to."""
+
+    connection_id: ConnectionId
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,4 +158,7 @@ Command = (
     | InstallPermissionRoute
     | RemovePermissionRoute
     | LookUpCredential
+    | ConnectPeer
+    | BindStreams
+    | ClosePeer
 )

@@ -19,7 +19,7 @@ credentials that were taken back in `revocation`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -64,12 +64,15 @@ from icelane.turn.request import (
     known_in,
     parse_allocate,
     parse_channel_bind,
+    parse_connect,
+    parse_connection_bind,
     parse_create_permission,
     parse_refresh,
 )
 from icelane.turn.revocation import UNTIL_RESTART, Revocation, Revocations, end_of
-from icelane.turn.routes import BindId, Command, LookupId
+from icelane.turn.routes import BindId, BindStreams, Command, ConnectionId, LookupId
 from icelane.turn.server_config import TurnServerConfig
+from icelane.turn.tcp_relay import ConnectRequest, PeerConnections
 from icelane.turn.throttle import FailureThrottle
 
 # TQ-4: a first challenge is at most five times its request; other answers to strangers, Binding aside, are no longer.
@@ -136,12 +139,18 @@ class TurnServer:
         self._pending_by_client: dict[Path, _PendingAllocate] = {}
         self._lookups = CredentialLookups(config.realm, self._commands)
         self._acquisition = RelayAcquisition(self._relay_ports, config.reservation_lifetime, self._commands)
+        self._connections = PeerConnections(
+            entropy=entropy,
+            timeout=config.peer_connection_timeout,
+            commands=self._commands,
+            transmits=self._transmits,
+        )
         self._table = AllocationTable(
             permission_lifetime=config.permission_lifetime,
             channel_lifetime=config.channel_lifetime,
             credential_end=self._authenticator.strict_end,
             commands=self._commands,
-            release=self._acquisition.release,
+            release=self._release,
             on_end=self._ended,
         )
 
@@ -161,13 +170,14 @@ class TurnServer:
             self._handle_binding(message, path)
             return
         handler = _HANDLERS.get(message.method)
-        if handler is not None:
+        if handler is not None and not self._connections.is_bound(path):
             self._handle_request(message, path, now, handler)
 
     def handle_closed(self, path: Path, now: Instant) -> None:
         """The stream of `path` is gone; its allocation goes with it."""
         del now
         self._cancel(path)
+        self._connections.handle_client_closed(path)
         self._table.end(path, EndReason.CONNECTION_CLOSED)
 
     def handle_relay_bound(self, bind_id: BindId, now: Instant) -> None:
@@ -179,6 +189,20 @@ class TurnServer:
         """The plane could not carry out `BindRelayPort`; another port is tried."""
         self._acquisition.handle_failed(bind_id)
         self._finish_allocates(now)
+
+    def handle_peer_connected(self, connection_id: ConnectionId, now: Instant) -> None:
+        """The plane carried out `ConnectPeer`."""
+        self._connections.handle_connected(connection_id, now)
+        self._finish_connects(now)
+
+    def handle_peer_accepted(self, relay: SocketAddress, wire_peer: SocketAddress, now: Instant) -> ConnectionId | None:
+        """A peer connected to a TCP relay. None when it has no permission: close it at once (RFC 6062 section 5.3)."""
+        return self._connections.handle_accepted(relay, wire_peer, now)
+
+    def handle_peer_closed(self, connection_id: ConnectionId, now: Instant) -> None:
+        """`ConnectPeer` could not be carried out, or a connection with a peer is over."""
+        self._connections.handle_peer_closed(connection_id)
+        self._finish_connects(now)
 
     def provide_credential(self, lookup_id: LookupId, credential: Credential | None, now: Instant) -> None:
         """The answer to `LookUpCredential`; None when nobody has that name. Too late is harmless.
@@ -210,6 +234,8 @@ class TurnServer:
             self._refuse(Refusal(500, "lookup-timeout"), waiting.message, waiting.client, None, now)
         self._acquisition.handle_timeout(now)
         self._table.handle_timeout(now)
+        self._connections.handle_timeout(now)
+        self._finish_connects(now)
 
     # Commands
 
@@ -217,6 +243,15 @@ class TurnServer:
         """Use `policy` from now on; permissions and channels that it refuses end at once."""
         self._policy = policy
         self._table.apply_policy(policy)
+        self._connections.apply_policy(policy)
+
+    def set_external_addresses(self, external_addresses: Mapping[str, str], policy: PeerPolicy) -> None:
+        """Tell new allocations these addresses in place of the local relay hosts; `policy` must know them too.
+
+        What a live allocation was told stays: nothing in TURN could correct it.
+        """
+        self._relay_ports.set_external_addresses(external_addresses)
+        self.set_peer_policy(policy)
 
     def set_credentials(self, credentials: CredentialStore) -> None:
         """Let in who is in `credentials` from now on; what is allocated stays, `revoke` ends it."""
@@ -237,6 +272,7 @@ class TurnServer:
         """
         self._policy = config.policy
         self._table.apply_policy(config.policy)
+        self._connections.apply_policy(config.policy)
         self._quota.set_limits(config.allocations_per_user, config.allocations_total)
         if config.unauthenticated_replies_per_second != self._config.unauthenticated_replies_per_second:
             self._limiter = SourceLimiter(self._entropy, rate=config.unauthenticated_replies_per_second)
@@ -310,7 +346,12 @@ class TurnServer:
 
     def next_timeout(self) -> Instant | None:
         """When `handle_timeout` wants to be called, or None."""
-        deadlines = (self._table.next_timeout(), self._acquisition.next_timeout(), self._lookups.next_timeout())
+        deadlines = (
+            self._table.next_timeout(),
+            self._acquisition.next_timeout(),
+            self._lookups.next_timeout(),
+            self._connections.next_timeout(),
+        )
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     # Properties
@@ -329,6 +370,7 @@ class TurnServer:
             or self._pending_by_client
             or len(self._lookups)
             or not self._acquisition.idle
+            or len(self._connections)
             or len(self._quota)
         )
 
@@ -374,7 +416,7 @@ class TurnServer:
                 raise Refusal(437, "already-allocated")
             self._transmits.append(Transmit(path, allocation.response))
             return
-        request = parse_allocate(message)
+        request = parse_allocate(message, path.transport, self._config.tcp_allocations)
         if self._draining:
             raise self._draining_refusal(path)
         slot = self._quota.reserve(identity.user_key)
@@ -415,6 +457,8 @@ class TurnServer:
 
     def _handle_channel_bind(self, message: Message, path: Path, identity: Identity, now: Instant) -> None:
         allocation = self._existing(path)
+        if allocation.tcp:
+            raise Refusal(400, "channel-with-tcp")  # RFC 6062 section 4
         request = parse_channel_bind(message)
         bound = allocation.channels_by_number.get(request.channel)
         if bound is not allocation.channels_by_peer.get(request.peer):
@@ -426,10 +470,32 @@ class TurnServer:
         self._table.bind_channel(allocation, request.channel, request.peer, relay, verdict, now)
         self._finish(MessageBuilder.response_to(message), message, path, identity)
 
-    def _handle_unsupported(self, message: Message, path: Path, identity: Identity, now: Instant) -> None:
-        # RFC 6062 methods where TCP allocations are off: the client is told, but only after it said who it is.
-        del message, path, identity, now
-        raise Refusal(400, "tcp-allocations-off")
+    def _handle_connect(self, message: Message, path: Path, identity: Identity, now: Instant) -> None:
+        self._require_tcp_allocations()
+        allocation = self._existing(path)
+        if not allocation.tcp:
+            raise Refusal(400, "not-a-tcp-allocation")
+        peer = parse_connect(message)
+        relay, verdict = self._judge(allocation, peer, self._policy.check)
+        wire_peer = SocketAddress(verdict.wire_host, peer.port)
+        self._connections.connect(relay.local, peer, wire_peer, ConnectRequest(message, identity), now)
+
+    def _handle_connection_bind(self, message: Message, path: Path, identity: Identity, now: Instant) -> None:
+        del now
+        self._require_tcp_allocations()
+        if not path.transport.reliable or self._table.get(path) is not None or path in self._pending_by_client:
+            raise Refusal(400, "not-a-data-connection")
+        connection_id = parse_connection_bind(message)
+        self._connections.bind(connection_id, path, identity.username)
+        response = MessageBuilder.response_to(message)
+        identity.protect(response)
+        # Not a transmit: what the peer has sent by now must follow the response, and nothing may come between.
+        self._commands.append(BindStreams(connection_id, path, _encode(response, message)))
+
+    def _require_tcp_allocations(self) -> None:
+        # The client is told, but only after it said who it is.
+        if not self._config.tcp_allocations:
+            raise Refusal(400, "tcp-allocations-off")
 
     # What the requests share
 
@@ -485,10 +551,14 @@ class TurnServer:
             kid=identity.kid,
             slot=pending.slot,
             transaction_id=pending.message.transaction_id,
+            tcp=pending.request.tcp,
         )
         relays = [Relay(local, self._relay_ports.external(local), now) for local in acquired.relays]
         lifetime = self._lifetime(pending.request.lifetime) or self._config.default_lifetime
         self._table.add(allocation, relays, lifetime, now)
+        if allocation.tcp:
+            for relay in relays:
+                self._connections.open_relay(relay.local, allocation)
         response = self._allocate_response(pending, acquired, relays, lifetime)
         allocation.response = self._finish(response, pending.message, acquired.client, identity)
         created = AllocationCreated(
@@ -547,6 +617,21 @@ class TurnServer:
         if client in self._pending_by_client:
             self._acquisition.cancel(client)
             self._drop_pending(client)
+
+    def _release(self, relay: SocketAddress) -> None:
+        self._connections.close_relay(relay)
+        self._acquisition.release(relay)
+
+    def _finish_connects(self, now: Instant) -> None:
+        while (outcome := self._connections.poll_outcome()) is not None:
+            connection, (message, identity) = outcome.connection, outcome.request
+            client = connection.allocation.client
+            if outcome.refusal is not None:
+                self._refuse(outcome.refusal, message, client, identity, now)
+            else:
+                response = MessageBuilder.response_to(message)
+                response.add(AttributeType.CONNECTION_ID, encode_uint32(connection.connection_id))
+                self._finish(response, message, client, identity)
 
     def _drop_pending(self, client: Path) -> None:
         self._quota.release(self._pending_by_client.pop(client).slot)
@@ -615,9 +700,7 @@ class TurnServer:
         return response if refusal.challenge else None
 
     def _send(self, response: MessageBuilder, message: Message, path: Path) -> bytes:
-        if message.fingerprint_offset is not None:
-            response.add_fingerprint()
-        data = response.build()
+        data = _encode(response, message)
         self._transmits.append(Transmit(path, data))
         return data
 
@@ -632,12 +715,18 @@ def _error(message: Message, refusal: Refusal, phrase: str) -> MessageBuilder:
     return response
 
 
+def _encode(response: MessageBuilder, message: Message) -> bytes:
+    if message.fingerprint_offset is not None:
+        response.add_fingerprint()
+    return response.build()
+
+
 _Handler = Callable[[TurnServer, Message, Path, Identity, Instant], None]
 _HANDLERS: Final[dict[int, _Handler]] = {
     Method.ALLOCATE: TurnServer._handle_allocate,
     Method.REFRESH: TurnServer._handle_refresh,
     Method.CREATE_PERMISSION: TurnServer._handle_create_permission,
     Method.CHANNEL_BIND: TurnServer._handle_channel_bind,
-    Method.CONNECT: TurnServer._handle_unsupported,
-    Method.CONNECTION_BIND: TurnServer._handle_unsupported,
+    Method.CONNECT: TurnServer._handle_connect,
+    Method.CONNECTION_BIND: TurnServer._handle_connection_bind,
 }

@@ -15,6 +15,7 @@ MAX_LIFETIME: Final = 3600
 PERMISSION_LIFETIME: Final = 300.0  # section 9
 CHANNEL_LIFETIME: Final = 600.0  # section 12
 RESERVATION_LIFETIME: Final = 30.0  # section 7.2: "at least 30 seconds"
+PEER_CONNECTION_TIMEOUT: Final = 30.0  # RFC 6062 section 5.2: to connect, and again to be bound
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,8 @@ class TurnServerConfig:
     # Whether the driver answers LookUpCredential; then a name that the store does not know is asked for outside.
     credential_lookup: bool = False
     unauthenticated_replies_per_second: int = 200
+    # RFC 6062: whether peers may be reached by TCP. Off, because it lets clients speak to web servers and mail servers.
+    tcp_allocations: bool = False
     # Whether the plane can set the DF bit; where it cannot, DONT-FRAGMENT is answered with 420 (RFC 8656 section 7.2).
     dont_fragment: bool = True
     default_lifetime: int = DEFAULT_LIFETIME
@@ -45,4 +48,5 @@ class TurnServerConfig:
     permission_lifetime: Duration = PERMISSION_LIFETIME
     channel_lifetime: Duration = CHANNEL_LIFETIME
     reservation_lifetime: Duration = RESERVATION_LIFETIME
+    peer_connection_timeout: Duration = PEER_CONNECTION_TIMEOUT
     nonce_lifetime: Duration = 600.0
