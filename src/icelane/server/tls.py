@@ -28,7 +28,7 @@ from cryptography import x509
 from icelane.aio.system import SystemWallClock, monotonic
 from icelane.core.clock import UnixSeconds, WallClock
 from icelane.errors import ConfigurationError
-from icelane.server.events import report
+from icelane.server.events import LOGGER, report
 
 CERTIFICATE_KEY: Final = "tls.certificate"
 PRIVATE_KEY_KEY: Final = "tls.key"
@@ -107,7 +107,7 @@ class ServerTls:
         try:
             connection.context = self.certificate.context
         except Exception:
-            report("tls.callback_failed", logging.ERROR, exc_info=True)
+            LOGGER.exception("tls.callback_failed")
             return ssl.ALERT_DESCRIPTION_INTERNAL_ERROR
         return None
 
