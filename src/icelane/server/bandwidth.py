@@ -78,6 +78,11 @@ class Bandwidth:
         return len(self._meters_by_allocation)
 
     @property
+    def limits(self) -> BandwidthLimits:
+        """What it goes by."""
+        return self._limits
+
+    @property
     def users(self) -> int:
         """How many users have a bucket."""
         return len(self._buckets_by_user)

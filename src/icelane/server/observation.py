@@ -52,6 +52,10 @@ class Observation:
             "loopLag": self._lag.average / FULL_LAG,
         }
 
+    def reconfigure(self, config: Config) -> None:
+        """Judge the load by other limits from now on."""
+        self._config = config
+
     async def start(self) -> None:
         """Begin to measure, and to answer where `metrics.listen` says. Raises ConfigurationError."""
         self._lag.start()

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path as File
 from types import TracebackType
 from typing import Self, assert_never
@@ -25,19 +26,23 @@ from icelane.errors import ConfigurationError
 from icelane.server.bandwidth import Bandwidth, BandwidthLimits
 from icelane.server.config import Config
 from icelane.server.config.values import Listener as ListenSetting
+from icelane.server.credential_source import CredentialAnswers, LookupFailedError, load_source
 from icelane.server.credentials import credential_store
 from icelane.server.entrance import Entrance
-from icelane.server.events import REPEAT_WINDOW
+from icelane.server.events import REPEAT_WINDOW, report
 from icelane.server.listeners import Listener, UdpListener
 from icelane.server.machine import Machine
 from icelane.server.observation import Observation
 from icelane.server.relay_plane import Admit, RelayPlane
+from icelane.server.reload import Reloaded, changed_keys, with_values_of
+from icelane.server.revoked_file import read_revoked
 from icelane.server.stream_listener import StreamDeadlines, StreamListener
 from icelane.server.tcp_relay_plane import PeerEvents, TcpRelayPlane
 from icelane.server.traffic import SocketLoss
 from icelane.server.turn_log import TurnLog
 from icelane.turn.allocation_table import AllocationTable
 from icelane.turn.peer_policy import PeerPolicy
+from icelane.turn.revocation import Revocation
 from icelane.turn.routes import (
     AssignRelayPort,
     BindId,
@@ -49,6 +54,7 @@ from icelane.turn.routes import (
     ConnectPeer,
     InstallChannelRoute,
     InstallPermissionRoute,
+    LookUpCredential,
     ReleaseRelayPort,
     RemoveChannelRoute,
     RemovePermissionRoute,
@@ -84,14 +90,7 @@ class TurnServer:
         self._log = log or TurnLog(realm=config.turn.realm or "")
         self._plane = RelayPlane(self._entropy)
         self._tcp_plane = TcpRelayPlane(PeerEvents(self._peer_accepted, self._peer_connected, self._peer_closed))
-        quota = config.turn.quota
-        self._bandwidth = Bandwidth(
-            BandwidthLimits(
-                per_allocation=quota.bytes_per_second_per_allocation,
-                per_user=quota.bytes_per_second_per_user,
-                total=quota.bytes_per_second_total,
-            )
-        )
+        self._bandwidth = Bandwidth(_bandwidth_limits(config))
         self._entrance = Entrance(
             config,
             receive=self._receive,
@@ -105,6 +104,10 @@ class TurnServer:
         self._listeners_by_key: dict[tuple[Transport, SocketAddress], Listener] = {}
         self._outcomes: deque[tuple[BindId, bool]] = deque()
         self._engine: TurnEngine | None = None
+        self._answers: CredentialAnswers | None = None
+        self._lookups: set[asyncio.Task[None]] = set()
+        self._draining = False
+        self._empty = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: Instant | None = None
         self._flush_timer: asyncio.TimerHandle | None = None
@@ -121,8 +124,13 @@ class TurnServer:
     async def start(self) -> None:
         """Bind everything and serve.
 
-        Raises ConfigurationError naming the listener that cannot be bound or the certificate that cannot be used.
+        Raises ConfigurationError naming the listener that cannot be bound, or the certificate, the list of revocations
+        or the function of `turn.auth` that cannot be used.
         """
+        turn = self._config.turn
+        revoked = read_revoked(turn.revoked_file)
+        if turn.auth is not None:
+            self._answers = CredentialAnswers(load_source(turn.auth))
         try:
             for setting in self._config.turn.listen:
                 self._listen(setting)
@@ -135,6 +143,8 @@ class TurnServer:
             credentials=credential_store(self._config),
             entropy=self._entropy,
             wall_clock=self._wall_clock,
+            nonce_key=turn.nonce_key.get_secret_value().encode() if turn.nonce_key is not None else None,
+            revoked=revoked,
         )
         try:
             await self._observation.start()
@@ -148,6 +158,10 @@ class TurnServer:
             self._engine.close()
             self._drain(self._engine)
             self._engine = None
+        for lookup in self._lookups:
+            lookup.cancel()
+        if self._answers is not None:
+            await self._answers.close()
         self._close_listeners()
         self._tcp_plane.close()
         self._plane.close()
@@ -161,6 +175,75 @@ class TurnServer:
         for listener in self._listeners:
             await listener.wait_closed()
         await self._tcp_plane.wait_closed()
+
+    def reload(self, config: Config) -> Reloaded:
+        """Go by another configuration as far as a running server can; nobody loses a session who may still have it.
+
+        Raises ConfigurationError, and changes nothing, when it names a list of revocations that cannot be used. What
+        has changed and needs a restart is left as it is, and told.
+        """
+        engine = self._running()
+        changed, restart = changed_keys(self._config, config)
+        merged = with_values_of(self._config, config, changed)
+        settings = engine_config(merged, self._listeners, self._machine or Machine.here())
+        revoked = read_revoked(merged.turn.revoked_file)
+        credentials = credential_store(merged)
+        # Nothing below fails: either all of it counts, or nothing.
+        self._config = merged
+        settings = self._tune(settings) if self._tune is not None else settings
+        ended = engine.reconfigure(settings, credentials, revoked, monotonic())
+        self._drain(engine)
+        self._set_bandwidth(_bandwidth_limits(merged))
+        self._entrance.limit.total = merged.turn.quota.connections_total
+        self._entrance.limit.per_source = merged.turn.quota.connections_per_source
+        self._observation.reconfigure(merged)
+        certificate = self.reload_certificates(merged.tls.certificate, merged.tls.key)
+        return Reloaded(changed=changed, restart=restart, ended=ended, certificate=certificate)
+
+    def begin_drain(self) -> None:
+        """Take no new allocation from now on, and say so to probes; those that live go on. Again is harmless."""
+        engine = self._engine
+        if engine is None or self._draining:
+            return
+        self._draining = True
+        alternate = self._config.turn.alternate_server
+        engine.drain(frozenset() if alternate is None else frozenset({alternate}))
+        report("server.draining", logging.INFO, allocations=len(engine.allocations))
+        self._drain(engine)
+
+    async def drain(self) -> bool:
+        """`begin_drain`, and wait until no allocation is left, or `turn.drain_deadline` has passed: then False.
+
+        Call `close` then.
+        """
+        self.begin_drain()
+        try:
+            async with asyncio.timeout(self._config.turn.drain_deadline):
+                await self._empty.wait()
+        except TimeoutError:
+            report("server.drain_deadline", logging.WARNING, allocations=len(self.allocations))
+            return False
+        return True
+
+    def revoke(self, entry: Revocation) -> int:
+        """Refuse what `entry` covers until it has expired, and end its allocations; returns how many.
+
+        Raises LocalProtocolError when too many revocations are remembered already.
+        """
+        engine = self._running()
+        try:
+            ended = engine.revoke_credential(entry, monotonic())
+        finally:
+            self._drain(engine)
+        report("turn.revoked", logging.INFO, **{"kid": entry.kid} if entry.kid else {"user": entry.name}, ended=ended)
+        return ended
+
+    def end(self, clients: Collection[Path]) -> int:
+        """End the allocations of these clients, who may come again; returns how many."""
+        engine = self._running()
+        ended = engine.revoke(lambda allocation: allocation.client in clients)
+        self._drain(engine)
+        return ended
 
     def reload_certificates(self, certificate: File | None = None, key: File | None = None) -> bool:
         """Read the TLS certificate again, from other files if they are given; connections that are open live on.
@@ -183,7 +266,12 @@ class TurnServer:
     @property
     def ready(self) -> bool:
         """Whether new clients are welcome."""
-        return self._engine is not None
+        return self._engine is not None and not self._draining
+
+    @property
+    def config(self) -> Config:
+        """The configuration that counts."""
+        return self._config
 
     @property
     def stream_listeners(self) -> list[StreamListener]:
@@ -285,6 +373,8 @@ class TurnServer:
             bind_id, bound = self._outcomes.popleft()
             answer = engine.handle_relay_bound if bound else engine.handle_relay_failed
             answer(bind_id, monotonic())
+        if self._draining and not len(engine.allocations):
+            self._empty.set()
         self._reschedule(engine.next_timeout())
 
     def _execute(self, command: Command) -> None:
@@ -297,6 +387,8 @@ class TurnServer:
                 self._release(command)
             case InstallChannelRoute() | RemoveChannelRoute() | InstallPermissionRoute() | RemovePermissionRoute():
                 self._plane.route(command)
+            case LookUpCredential():
+                self._look_up(command)
             case ConnectPeer():
                 self._tcp_plane.connect(command)
             case BindStreams():
@@ -327,7 +419,8 @@ class TurnServer:
     def _assign(self, command: AssignRelayPort) -> None:
         listener = self._listener_of(command.client)
         assert listener is not None, "an allocation's client came in through a listener"
-        client = self._plane.assign(command, listener.relay_sender(command.client), self._admit(command))
+        admit = self._admit(command.client, command.user_key)
+        client = self._plane.assign(command, listener.relay_sender(command.client), admit)
         listener.attach(client)
 
     def _release(self, command: ReleaseRelayPort) -> None:
@@ -340,11 +433,45 @@ class TurnServer:
         if listener is not None:
             listener.detach(client)
 
-    def _admit(self, command: AssignRelayPort) -> Admit | None:
+    def _admit(self, client: Path, user_key: str) -> Admit | None:
         if self._bandwidth.unlimited:
             return None
-        meter = self._bandwidth.open(command.client, command.user_key)
+        meter = self._bandwidth.open(client, user_key)
         return lambda size: meter.admit(size, monotonic())
+
+    def _set_bandwidth(self, limits: BandwidthLimits) -> None:
+        if limits == self._bandwidth.limits:
+            return
+        self._bandwidth = Bandwidth(limits)
+        for client in self._plane.clients.values():
+            client.admit = self._admit(client.path, client.user_key)
+
+    def _running(self) -> TurnEngine:
+        assert self._engine is not None, "the server has not been started"
+        return self._engine
+
+    # Look-ups
+
+    def _look_up(self, command: LookUpCredential) -> None:
+        task = asyncio.create_task(self._answer(command), name=f"look-up {command.lookup_id}")
+        self._lookups.add(task)
+        task.add_done_callback(self._lookups.discard)
+
+    async def _answer(self, command: LookUpCredential) -> None:
+        assert self._answers is not None, "only who has somebody to ask is told to ask"
+        credential, known = None, True
+        try:
+            credential = await self._answers.find(command)
+        except LookupFailedError:
+            known = False
+        engine = self._engine
+        if engine is None:
+            return
+        if known:
+            engine.provide_credential(command.lookup_id, credential, monotonic())
+        else:
+            engine.handle_lookup_failed(command.lookup_id, monotonic())
+        self._drain(engine)
 
     def _reschedule(self, at: Instant | None) -> None:
         # The timer is left alone when it fires early enough: most requests only move the last deadline further away.
@@ -412,8 +539,18 @@ def engine_config(config: Config, listeners: list[Listener], machine: Machine) -
         allocations_per_user=turn.quota.allocations_per_user,
         allocations_total=turn.quota.allocations_total,
         strict_expiry=turn.strict_expiry,
+        credential_lookup=turn.auth is not None,
         unauthenticated_replies_per_second=turn.unauthenticated_replies_per_second,
         tcp_allocations=turn.tcp_allocations,
+    )
+
+
+def _bandwidth_limits(config: Config) -> BandwidthLimits:
+    quota = config.turn.quota
+    return BandwidthLimits(
+        per_allocation=quota.bytes_per_second_per_allocation,
+        per_user=quota.bytes_per_second_per_user,
+        total=quota.bytes_per_second_total,
     )
 
 
