@@ -13,7 +13,7 @@ from icelane.stun import integrity
 from icelane.stun.attributes import AttributeType
 from icelane.stun.message import Message, MessageBuilder, Method
 from icelane.testing.clock import DEFAULT_EPOCH
-from icelane.turn import authentication, request, server
+from icelane.turn import attributes, authentication, request, server
 from icelane.turn.allocation import Allocation, Channel, Permission, Relay
 from icelane.turn.allocation_table import AllocationTable
 from icelane.turn.authentication import Authenticator, Identity
@@ -90,9 +90,12 @@ def the_server_answers_any_cookie() -> None:
 
 @breaks("ST-8", test=f"{BINDING}::test_an_unknown_method_is_dropped_with_or_without_credentials")
 def unknown_methods_are_answered() -> None:
+    def refuse(self: TurnServer, message: Message, path: Path, identity: Identity, now: Instant) -> None:
+        raise Refusal(400, "no-such-method")
+
     class Every(dict[int, object]):
         def get(self, key: int, default: object = None) -> object:
-            return super().get(key, TurnServer._handle_unsupported)
+            return super().get(key, refuse)
 
     swap(server, "_HANDLERS", Every(server._HANDLERS))
     known_in = request.known_in
@@ -283,7 +286,7 @@ def the_plane_is_not_told_that_a_channel_expired() -> None:
 
 @breaks("TR-9", test=f"{ALLOCATE}::test_what_cannot_be_granted_has_its_code_and_leaves_nothing")
 def any_transport_is_taken_for_udp() -> None:
-    swap(request, "_check_transport", lambda message: None)
+    swap(attributes, "parse_requested_transport", lambda value: attributes.PROTOCOL_UDP)
 
 
 @breaks("TR-9", test=f"{BINDING}::test_tcp_to_peers_is_refused")
