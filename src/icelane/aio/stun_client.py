@@ -19,13 +19,14 @@ from icelane.aio.system import monotonic
 from icelane.aio.udp import RawAddress, UdpSocket, address_of
 from icelane.core.clock import Duration, Instant
 from icelane.core.entropy import Entropy
-from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
+from icelane.core.net import AddressFamily, Path, SocketAddress, Transport, family_of
 from icelane.crypto.provider import SystemEntropy
 from icelane.errors import (
     IcelaneError,
     IntegrityError,
     LocalProtocolError,
     MalformedError,
+    ResolutionError,
     StunError,
     TransactionTimeoutError,
     TransportClosedError,
@@ -58,6 +59,7 @@ async def binding(
     transport: Transport | None = None,
     timeout: Duration = DEFAULT_TIMEOUT,
     authority: File | str | None = None,
+    local: str | None = None,
     lookup: Lookup | None = None,
     entropy: Entropy | None = None,
 ) -> BindingResult:
@@ -66,15 +68,20 @@ async def binding(
     The places that a name leads to are tried one after the other within `timeout` seconds in all. Raises MalformedError
     for a bad URI, ResolutionError, StunError when a server answered with an error, and the error of the last place when
     none answered: TransactionTimeoutError, CertificateRefusedError, TransportClosedError or another
-    RemoteProtocolError. `authority` is a PEM file with the authorities to trust for `stuns:`.
+    RemoteProtocolError. `authority` is a PEM file with the authorities to trust for `stuns:`. `local` is the address of
+    this machine to ask from; only servers of its family are asked then.
     """
     entropy = entropy or SystemEntropy()
     deadline = monotonic() + timeout
     targets = await _targets(server, transport, timeout, lookup, entropy)
+    if local is not None:
+        targets = [target for target in targets if target.address.family is family_of(local)]
+        if not targets:
+            raise ResolutionError(f"{server} has no address that can be asked from {local}")
     for left in range(len(targets), 0, -1):
         share = (deadline - monotonic()) / left
         try:
-            return await _ask(targets[-left], share, authority, entropy)
+            return await _ask(targets[-left], share, authority, local, entropy)
         except StunError:
             raise
         except IcelaneError:
@@ -98,22 +105,25 @@ async def _targets(
     return await resolve(uri, transport=transport, lookup=lookup, entropy=entropy, timeout=timeout)
 
 
-async def _ask(target: Target, timeout: Duration, authority: File | str | None, entropy: Entropy) -> BindingResult:
+async def _ask(
+    target: Target, timeout: Duration, authority: File | str | None, local: str | None, entropy: Entropy
+) -> BindingResult:
     request = encode_binding_request(entropy.token(TRANSACTION_ID_SIZE))
     try:
         async with asyncio.timeout(timeout):
             if target.transport.reliable:
-                return await _ask_stream(target, request, authority)
-            return await _ask_udp(target, request)
+                return await _ask_stream(target, request, authority, local)
+            return await _ask_udp(target, request, local)
     except TimeoutError as error:
         if isinstance(error, TransactionTimeoutError):
             raise
         raise TransactionTimeoutError(f"{target.address}: no answer within {timeout:.1f} s") from None
 
 
-async def _ask_udp(target: Target, request: bytes) -> BindingResult:
+async def _ask_udp(target: Target, request: bytes, local: str | None) -> BindingResult:
     remote = target.address
     any_address = "::" if remote.family is AddressFamily.IPV6 else "0.0.0.0"
+    own = SocketAddress(local or any_address, 0)
 
     def receive(data: bytes, source: RawAddress) -> None:
         exchange.handle_message(data, Path(udp.local, address_of(source), Transport.UDP))
@@ -126,7 +136,7 @@ async def _ask_udp(target: Target, request: bytes) -> BindingResult:
             exchange.fail(TransportClosedError(f"{remote}: the network refuses to send there"))
 
     try:
-        udp = UdpSocket.bind(SocketAddress(any_address, 0), receive, remote=remote)
+        udp = UdpSocket.bind(own, receive, remote=remote)
     except OSError as error:
         raise TransportClosedError(f"{remote}: {error.strerror or error}") from error
     udp.on_error = fail
@@ -138,9 +148,10 @@ async def _ask_udp(target: Target, request: bytes) -> BindingResult:
         udp.close()
 
 
-async def _ask_stream(target: Target, request: bytes, authority: File | str | None) -> BindingResult:
+async def _ask_stream(target: Target, request: bytes, authority: File | str | None, local: str | None) -> BindingResult:
     context = client_context(authority) if target.transport is Transport.TLS else None
-    connection = await open_stream(target.address, measure_stun, ssl=context, server_name=target.host_name)
+    own = SocketAddress(local, 0) if local is not None else None
+    connection = await open_stream(target.address, measure_stun, local=own, ssl=context, server_name=target.host_name)
     exchange = _Exchange(connection.path, connection.send_control)
     connection.on_frame = lambda frame: exchange.handle_message(frame, connection.path)
     connection.on_closed = lambda error: exchange.fail(error or TransportClosedError("the connection was closed"))

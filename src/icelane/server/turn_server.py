@@ -30,6 +30,7 @@ from icelane.server.credential_source import CredentialAnswers, LookupFailedErro
 from icelane.server.credentials import credential_store
 from icelane.server.entrance import Entrance
 from icelane.server.events import REPEAT_WINDOW, report
+from icelane.server.external_address import Mapped, watch_for
 from icelane.server.listeners import Listener, UdpListener
 from icelane.server.machine import Machine
 from icelane.server.observation import Observation
@@ -100,6 +101,7 @@ class TurnServer:
             deadlines=deadlines,
         )
         self._observation = Observation(self, config)
+        self._external_watch = watch_for(config, self._follow)
         self._listeners: list[Listener] = []
         self._listeners_by_key: dict[tuple[Transport, SocketAddress], Listener] = {}
         self._outcomes: deque[tuple[BindId, bool]] = deque()
@@ -134,12 +136,13 @@ class TurnServer:
         try:
             for setting in self._config.turn.listen:
                 self._listen(setting)
+            if self._external_watch is not None:
+                await self._external_watch.look()
         except BaseException:
             self._close_listeners()
             raise
-        settings = engine_config(self._config, self._listeners, self._machine or Machine.here())
         self._engine = TurnEngine(
-            self._tune(settings) if self._tune is not None else settings,
+            self._settings(self._config),
             credentials=credential_store(self._config),
             entropy=self._entropy,
             wall_clock=self._wall_clock,
@@ -147,6 +150,8 @@ class TurnServer:
             revoked=revoked,
         )
         try:
+            if self._external_watch is not None:
+                self._external_watch.start()
             await self._observation.start()
         except BaseException:
             await self.close()
@@ -171,6 +176,8 @@ class TurnServer:
         self._timer = self._flush_timer = self._timer_at = None
         self._log.flush(NEVER)
         self._entrance.flush(NEVER)
+        if self._external_watch is not None:
+            await self._external_watch.close()
         await self._observation.close()
         for listener in self._listeners:
             await listener.wait_closed()
@@ -185,12 +192,11 @@ class TurnServer:
         engine = self._running()
         changed, restart = changed_keys(self._config, config)
         merged = with_values_of(self._config, config, changed)
-        settings = engine_config(merged, self._listeners, self._machine or Machine.here())
+        settings = self._settings(merged)
         revoked = read_revoked(merged.turn.revoked_file)
         credentials = credential_store(merged)
         # Nothing below fails: either all of it counts, or nothing.
         self._config = merged
-        settings = self._tune(settings) if self._tune is not None else settings
         ended = engine.reconfigure(settings, credentials, revoked, monotonic())
         self._drain(engine)
         self._set_bandwidth(_bandwidth_limits(merged))
@@ -445,6 +451,24 @@ class TurnServer:
         self._bandwidth = Bandwidth(limits)
         for client in self._plane.clients.values():
             client.admit = self._admit(client.path, client.user_key)
+
+    def _settings(self, config: Config) -> TurnServerConfig:
+        """What the engine is told, with the external addresses that were found."""
+        if self._external_watch is not None:
+            external = dict(config.turn.external_addresses) | self._external_watch.found
+            turn = config.turn.model_copy(update={"external_addresses": external})
+            config = config.model_copy(update={"turn": turn})
+        settings = engine_config(config, self._listeners, self._machine or Machine.here())
+        return self._tune(settings) if self._tune is not None else settings
+
+    def _follow(self, found: Mapped) -> None:
+        """The world knows us by another address now."""
+        del found
+        engine = self._engine
+        if engine is not None:
+            settings = self._settings(self._config)
+            engine.set_external_addresses(settings.external_addresses, settings.policy)
+            self._drain(engine)
 
     def _running(self) -> TurnEngine:
         assert self._engine is not None, "the server has not been started"

@@ -43,9 +43,8 @@ class RelayPorts:
         self._hosts_by_family: dict[AddressFamily, list[str]] = {}
         for host in self._pools:
             self._hosts_by_family.setdefault(family_of(host), []).append(host)
-        self._external = {
-            canonical_host(local): canonical_host(external) for local, external in external_addresses.items()
-        }
+        self._external: dict[str, str] = {}
+        self.set_external_addresses(external_addresses)
         self._reservations_by_token: dict[bytes, Reservation] = {}
 
     @property
@@ -61,6 +60,12 @@ class RelayPorts:
     def external(self, relay: SocketAddress) -> SocketAddress:
         """What the outside calls a local relayed address."""
         return SocketAddress(self._external.get(relay.host, relay.host), relay.port)
+
+    def set_external_addresses(self, external_addresses: Mapping[str, str]) -> None:
+        """From now on the outside calls local relay hosts by these names."""
+        self._external = {
+            canonical_host(local): canonical_host(external) for local, external in external_addresses.items()
+        }
 
     def take(self, family: AddressFamily, *, even: bool, and_next: bool) -> SocketAddress | None:
         """A free relayed address; with `even` its port is even, with `and_next` the following port is taken too.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from icelane.core.net import Transport
-from icelane.server.config.model import Config
+from icelane.server.config.model import Config, TurnSettings
 from icelane.server.config.resolution import short_realm
 from icelane.server.machine import Machine
 
@@ -45,6 +45,10 @@ def _all(config: Config, machine: Machine) -> Iterator[Advice]:
             )
 
 
+def _has_external(turn: TurnSettings, host: str) -> bool:
+    return host in turn.external_addresses or turn.external_address_from is not None
+
+
 def _addresses(config: Config, machine: Machine) -> Iterator[Advice]:
     turn = config.turn
     reachable = not all(ipaddress.ip_address(listener.host).is_loopback for listener in turn.listen)
@@ -55,7 +59,7 @@ def _addresses(config: Config, machine: Machine) -> Iterator[Advice]:
                 message=f"{host} is not an address of this machine. Behind NAT put the machine's own address here, and"
                 " the public one into turn.external_addresses",
             )
-        elif ipaddress.ip_address(host).is_private and host not in turn.external_addresses and reachable:
+        elif reachable and not _has_external(turn, host) and ipaddress.ip_address(host).is_private:
             yield Advice(
                 key="turn.relay_addresses",
                 message=f"{host} is private: clients on other networks cannot reach it. Behind 1:1 NAT set"

@@ -12,16 +12,19 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from icelane.core.net import SocketAddress
 from icelane.server.config.strength import weakness
 from icelane.server.config.values import (
+    AddressSource,
     DurationValue,
     Listener,
     PortRange,
     check_password,
     parse_address,
+    parse_address_source,
     parse_duration,
     parse_external_address,
     parse_function_name,
     parse_hostname,
     parse_http_address,
+    parse_interval,
     parse_kid,
     parse_listener,
     parse_path,
@@ -110,6 +113,8 @@ Users = Annotated[
     Mapping[Annotated[str, PlainValidator(parse_username)], Annotated[SecretStr, AfterValidator(_sendable)]],
     AfterValidator(_read_only),
 ]
+ExternalAddressSource = Annotated[AddressSource | None, PlainValidator(parse_address_source)]
+Interval = Annotated[DurationValue, PlainValidator(parse_interval)]
 HttpAddress = Annotated[SocketAddress | None, PlainValidator(parse_http_address)]
 Percent = Annotated[int, Field(strict=True, ge=0, le=100)]
 Count = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
@@ -256,6 +261,20 @@ class TurnSettings(Section):
         doc="For a server behind 1:1 NAT, as in most clouds: each of `relay_addresses` with the public address that"
         " stands for it. Clients are told the public one.",
     )
+    external_address_from: ExternalAddressSource = _key(
+        None,
+        kind="`stun:HOST` or `command:PROGRAM`",
+        shown="none: `turn.external_addresses` counts alone",
+        doc="Who knows the public address where it may change: a STUN server outside, `stun:stun.example.org`, which is"
+        " asked from each of `relay_addresses`; or a program, `command:/usr/local/bin/public-address`, which prints"
+        " one address a line, one of each family at most. An address that stands in `turn.external_addresses` is not"
+        " looked for. New allocations are told the new address without a restart.",
+    )
+    external_address_interval: Interval = _key(
+        DurationValue(300),
+        kind="duration",
+        doc="How often `turn.external_address_from` is asked again; after a failure it is asked every 30 s.",
+    )
     dangerously_allow_loopback_peers: Switch = _key(
         False,
         kind="true or false",
@@ -265,9 +284,9 @@ class TurnSettings(Section):
     tcp_allocations: Switch = _key(
         False,
         kind="true or false",
-        doc="Whether clients over TCP and TLS may also reach peers by TCP (RFC 6062), on `relay_ports`; then open those for"
-        " TCP in the firewall too. Browsers do not use it. Off by default, because it lets every user speak to any public"
-        " web or mail server in your name.",
+        doc="Whether clients over TCP and TLS may also reach peers by TCP (RFC 6062), from and at `relay_ports`; then"
+        " open those for TCP in the firewall too. Browsers do not use it. Off by default, because it lets every user"
+        " speak to any public web or mail server in your name.",
     )
     strict_expiry: Switch = _key(
         False,

@@ -35,6 +35,7 @@ def resolve(config: Config, machine: Machine, folder: Path, report: Report) -> C
         }
     )
     _check_external_addresses(turn, report)
+    _check_address_source(turn, report)
     tls = config.tls.model_copy(
         update={name: folder / path for name, path in config.tls if isinstance(path, Path)},
     )
@@ -99,6 +100,17 @@ def _check_external_addresses(turn: TurnSettings, report: Report) -> None:
             report(path, f"{outer} is of the other address family")
         if _ambiguous(turn, inner, outer):
             report(path, f"{outer} stands for more than one relay address")
+
+
+def _check_address_source(turn: TurnSettings, report: Report) -> None:
+    """A program prints addresses without saying whose they are."""
+    source = turn.external_address_from
+    if source is None or source.kind != "command":
+        return
+    families = [family_of(host) for host in turn.relay_addresses if host not in turn.external_addresses]
+    if len(set(families)) != len(families):
+        text = "a command can only tell one address of each family; name the others in turn.external_addresses"
+        report(("turn", "external_address_from"), text)
 
 
 def _ambiguous(turn: TurnSettings, inner: str, outer: str) -> bool:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from icelane.core.net import SocketAddress, Transport, canonical_host, family_of
 from icelane.errors import MalformedError
 from icelane.stun.preparation import opaque_string, saslprep
+from icelane.stun.uri import StunUri, parse_uri
 from icelane.turn.address_range import parse_address_range
 
 DEFAULT_PORT = 3478
@@ -155,6 +157,56 @@ def parse_function_name(value: object) -> str:
     if not _FUNCTION.fullmatch(name):
         raise ValueError("not the name of a function; write package.module:function")
     return name
+
+
+def parse_interval(value: object) -> DurationValue:
+    """A duration of at least a second."""
+    duration = parse_duration(value)
+    if duration < 1:
+        raise ValueError("an interval has a second or more")
+    return duration
+
+
+@dataclass(frozen=True)
+class AddressSource:
+    """Who knows the public address: `stun:HOST[:PORT]` asks a server, `command:PROGRAM ARGUMENT...` runs a program."""
+
+    kind: Literal["stun", "command"]
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def command(self) -> list[str]:
+        """The words of a command; no shell reads them."""
+        return shlex.split(self.text.removeprefix("command:"))
+
+
+def parse_address_source(value: object) -> AddressSource:
+    """`stun:HOST[:PORT]`, `stuns:HOST[:PORT]` or `command:PROGRAM ARGUMENT...`."""
+    if isinstance(value, AddressSource):
+        return value
+    text = _text(value).strip()
+    if text.startswith("command:"):
+        return _command_source(AddressSource("command", text))
+    try:
+        uri = parse_uri(text)
+    except MalformedError:
+        raise ValueError("write stun:stun.example.org or command:/usr/local/bin/public-address") from None
+    if not isinstance(uri, StunUri):
+        raise ValueError("a STUN server is asked; write stun:stun.example.org")
+    return AddressSource("stun", text)
+
+
+def _command_source(source: AddressSource) -> AddressSource:
+    try:
+        words = source.command
+    except ValueError as error:
+        raise ValueError(f"the command cannot be read: {error}") from None
+    if not words or not words[0].startswith("/"):
+        raise ValueError("the program needs its whole path, as in command:/usr/local/bin/public-address")
+    return source
 
 
 def parse_port_range(value: object) -> PortRange:
