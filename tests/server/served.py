@@ -16,6 +16,7 @@ import logging
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,10 +35,10 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True, kw_only=True)
 class Holdings:
-    """What a server holds at one moment. `collections` are the sizes of everything that a client can make grow."""
+    """What a server holds at one moment: descriptors by kind, and the sizes of all that a client can make grow."""
 
     resident: int
-    descriptors: int
+    descriptors: Mapping[str, int]
     tasks: int
     timers: int
     collections: Mapping[str, int]
@@ -46,7 +47,7 @@ class Holdings:
     unhandled: list[str]
 
     @property
-    def state(self) -> tuple[int, int, int, Mapping[str, int]]:
+    def state(self) -> tuple[Mapping[str, int], int, int, Mapping[str, int]]:
         """All but memory: equal again when everything has been given back."""
         return self.descriptors, self.tasks, self.timers, self.collections
 
@@ -152,7 +153,7 @@ def _look(server: TurnServer, counting: _Counting, unhandled: list[str]) -> Hold
     }
     return Holdings(
         resident=_resident(),
-        descriptors=len(os.listdir("/proc/self/fd")),
+        descriptors=_descriptors(),
         tasks=len(asyncio.all_tasks()),
         timers=sum(not timer.cancelled() for timer in timers),
         collections=collections,
@@ -160,6 +161,14 @@ def _look(server: TurnServer, counting: _Counting, unhandled: list[str]) -> Hold
         records=counting.records,
         unhandled=unhandled,
     )
+
+
+def _descriptors() -> dict[str, int]:
+    kinds: Counter[str] = Counter()
+    for descriptor in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # the one that lists the directory
+            kinds[os.readlink(f"/proc/self/fd/{descriptor}").partition(":[")[0]] += 1
+    return dict(kinds)
 
 
 def _resident() -> int:

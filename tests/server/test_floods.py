@@ -150,6 +150,15 @@ def settled(server: Served, wanted: Callable[[Holdings], bool]) -> Holdings:
     return holdings
 
 
+def warmed_up(server: Served) -> Holdings:
+    """What the server holds once it has opened what it opens once and keeps: libuv's /dev/null, caches, pools."""
+    for transport in (Transport.UDP, Transport.TCP):
+        close_flows(open_flows(server, 1, transport))
+    exchange_all(server.listening[Transport.UDP], stranger_allocates(), 400, hosts())
+    exchange_all(server.listening[Transport.UDP], bindings(), 200, hosts())
+    return settled(server, lambda holdings: holdings.idle)
+
+
 @contextlib.contextmanager
 def in_background(flood: Callable[[Callable[[], bool]], None]) -> Iterator[None]:
     """Run `flood(stopped)` in a thread for as long as the block; what it raises fails the test."""
@@ -176,8 +185,7 @@ def test_binding_requests_from_many_sources_are_all_answered_and_leave_nothing(l
     """TQ-1: 3,000 sources; at most 5 MB more memory, no state."""
     with served(loop=loop) as server:
         address = server.listening[Transport.UDP]
-        exchange_all(address, bindings(), 200, hosts())
-        before = server.holdings()
+        before = warmed_up(server)
         answers = exchange_all(address, bindings(), 3000, hosts())
         after = server.holdings()
         assert answers == {BINDING_SUCCESS: 3000}
@@ -194,8 +202,7 @@ def test_unauthenticated_allocates_leave_nothing_and_keep_nobody_out(loop: str, 
     count = scale(50_000)
     with served(loop=loop) as server:
         address = server.listening[Transport.UDP]
-        exchange_all(address, stranger_allocates(), 400, hosts())
-        before = server.holdings()
+        before = warmed_up(server)
         took: list[float] = []
         answers: Counter[int] = Counter()
 
@@ -257,9 +264,7 @@ def test_every_relay_port_is_usable_again_after_all_were_taken(loop: str) -> Non
         "quota": {"allocations_per_user": 1000},
     }
     with served(turn, loop=loop) as server:
-        for transport in (Transport.UDP, Transport.TCP):
-            close_flows(open_flows(server, 1, transport))  # what is opened once and kept
-        empty = settled(server, lambda holdings: holdings.idle)
+        empty = warmed_up(server)
         for cycle in range(10):
             transport = Transport.TCP if cycle % 3 == 2 else Transport.UDP
             flows = open_flows(server, 100, transport)
@@ -354,7 +359,7 @@ def test_a_thousand_idle_allocations_twice_lead_back_to_the_start(loop: str, tra
     with served(turn, loop=loop) as server, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         peer.bind(("127.0.0.1", 0))
         close_flows(open_flows(server, 10, transport, peer.getsockname()))
-        start = settled(server, lambda holdings: holdings.idle)
+        start = warmed_up(server)
         cycles: list[Holdings] = []
         for _ in range(2):
             flows = open_flows(server, 1000, transport, peer.getsockname())
