@@ -48,11 +48,18 @@ def compiled_forms_of(module: str) -> list[pathlib.Path]:
     return [path for suffix in ("so", "pyd") for path in source.parent.glob(f"{source.stem}.*.{suffix}")]
 
 
+def remove_compiled_forms_of(module: str) -> None:
+    """Take away what an earlier build left in place: it wins the import, and would hide every change since."""
+    for path in compiled_forms_of(module):
+        path.unlink()
+
+
 def extension_modules() -> list[Extension]:
     """What setuptools is to compile: nothing when that is switched off or Cython is not here."""
-    _remove_old_forms()
     required = os.environ.get("ICELANE_REQUIRE_COMPILED") == "1"
     if os.environ.get("ICELANE_PURE") == "1":
+        for module in COMPILED_MODULES:
+            remove_compiled_forms_of(module)
         return []
     from setuptools import Extension
 
@@ -72,11 +79,3 @@ def extension_modules() -> list[Extension]:
     for extension in extensions:  # cythonize makes new ones and drops this
         extension.optional = not required
     return extensions
-
-
-def _remove_old_forms() -> None:
-    # A compiled module wins the import over the source beside it: one that an earlier build left would hide every
-    # later change when this build compiles nothing.
-    for module in COMPILED_MODULES:
-        for path in compiled_forms_of(module):
-            path.unlink()

@@ -9,7 +9,7 @@ from setuptools.command.build_ext import build_ext
 # An isolated build does not have the project on its path.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from build_ext import extension_modules
+from build_ext import extension_modules, remove_compiled_forms_of
 
 
 class BuildWhatCompiles(build_ext):
@@ -17,6 +17,8 @@ class BuildWhatCompiles(build_ext):
 
     def build_extension(self, ext: Extension) -> None:
         """Compile one module; when it is optional and there is no compiler, warn and go on."""
+        if self.inplace or self.editable_mode:
+            remove_compiled_forms_of(ext.name)
         try:
             super().build_extension(ext)
         except OSError as error:
