@@ -1,4 +1,4 @@
-"""The two TURN servers of these tests, ours and coturn's, each started on a free loopback port."""
+"""The two TURN servers of these tests, ours and coturn's, each started on free loopback ports."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests import certificates
 from tests.interop.running import ICELANE, Running, answers_binding, free_port, running
 
 HOST = "127.0.0.1"
@@ -18,23 +19,29 @@ SECRET = "north-by-northwest-128-bits-of-it"
 
 @dataclass(frozen=True, kw_only=True)
 class RelayServer:
-    """A TURN server for UDP and TCP on `host` and `port`, which relays between loopback addresses."""
+    """A TURN server for UDP and TCP on `host` and `port`, which relays between loopback addresses.
+
+    On `tls_port` it speaks TLS, as `certificates.NAME` and `localhost`; `authority` is the PEM file to trust.
+    """
 
     host: str
     port: int
+    tls_port: int
+    authority: Path
     program: Running
 
 
 @contextmanager
-def icelane_serve(directory: Path) -> Iterator[RelayServer]:
-    """`icelane serve` with one static user and one shared secret at once."""
-    port = free_port(HOST)
+def icelane_serve(directory: Path, pair: certificates.Pair | None = None) -> Iterator[RelayServer]:
+    """`icelane serve` with one static user and one shared secret at once, and with `pair` as its certificate."""
+    port, tls_port = free_port(HOST), free_port(HOST)
+    pair = pair or certificates.good(directory, certificates.NAME, "localhost")
     configuration = directory / "icelane.toml"
     configuration.write_text(f"""\
 [turn]
 realm = "{REALM}"
 hostname = "{HOST}"
-listen = ["udp://{HOST}:{port}", "tcp://{HOST}:{port}"]
+listen = ["udp://{HOST}:{port}", "tcp://{HOST}:{port}", "tls://{HOST}:{tls_port}"]
 relay_addresses = ["127.0.0.1", "::1"]
 dangerously_allow_loopback_peers = true
 users = {{ {USER} = "{PASSWORD}" }}
@@ -44,16 +51,19 @@ secret = "{SECRET}"
 [turn.quota]
 # Many runs as one user, some of which leave their allocations to expire.
 allocations_per_user = 1000
-""")
+{pair.toml()}""")
     command = [*ICELANE, "serve", "-c", str(configuration)]
     with running(command, ready=lambda: answers_binding(HOST, port), directory=directory) as program:
-        yield RelayServer(host=HOST, port=port, program=program)
+        yield RelayServer(
+            host=HOST, port=port, tls_port=tls_port, authority=certificates.authority_file(directory), program=program
+        )
 
 
 @contextmanager
 def turnserver(executable: str, directory: Path, *, rest: bool) -> Iterator[RelayServer]:
     """coturn's `turnserver`. It knows either static users or, when `rest`, a shared secret, never both."""
-    port = free_port(HOST)
+    port, tls_port = free_port(HOST), free_port(HOST)
+    pair = certificates.good(directory, certificates.NAME, "localhost")
     credentials = ["--use-auth-secret", f"--static-auth-secret={SECRET}"] if rest else [f"--user={USER}:{PASSWORD}"]
     command = [
         executable,
@@ -68,11 +78,15 @@ def turnserver(executable: str, directory: Path, *, rest: bool) -> Iterator[Rela
         "--allow-loopback-peers",
         "--cli-password=unused",  # without one it refuses loopback peers, even with no CLI
         "--no-cli",
-        "--no-tls",
+        f"--tls-listening-port={tls_port}",
+        f"--cert={pair.certificate}",
+        f"--pkey={pair.key}",
         "--no-dtls",
         "--log-file=stdout",
         f"--pidfile={directory / 'turnserver.pid'}",
         f"--userdb={directory / 'turnserver.db'}",
     ]
     with running(command, ready=lambda: answers_binding(HOST, port), directory=directory) as program:
-        yield RelayServer(host=HOST, port=port, program=program)
+        yield RelayServer(
+            host=HOST, port=port, tls_port=tls_port, authority=certificates.authority_file(directory), program=program
+        )

@@ -25,6 +25,9 @@ DUAL = AllocateOptions(dual=True)
 async def connect(
     server: RelayServer, transport: Transport = Transport.UDP, options: AllocateOptions = IPV4
 ) -> TurnRelay:
+    if transport is Transport.TLS:
+        url = f"turns:localhost:{server.tls_port}"
+        return await connect_turn(url, username=USER, password=PASSWORD, options=options, authority=server.authority)
     address = SocketAddress(server.host, server.port)
     return await connect_turn(address, username=USER, password=PASSWORD, transport=transport, options=options)
 
@@ -47,7 +50,7 @@ async def carry(a: TurnRelay, b: TurnRelay) -> None:
 
 
 @pytest.mark.parametrize("options", [IPV4, IPV6], ids=["ipv4", "ipv6"])
-@pytest.mark.parametrize("transport", [Transport.UDP, Transport.TCP])
+@pytest.mark.parametrize("transport", [Transport.UDP, Transport.TCP, Transport.TLS])
 def test_datagrams_pass_between_two_relays(
     server_with_users: RelayServer, transport: Transport, options: AllocateOptions
 ) -> None:

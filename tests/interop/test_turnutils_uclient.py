@@ -22,6 +22,8 @@ TO_IPV6_PEER = ("-e", "::1")
 MODES = {
     "channels over UDP": (*BASE, *TO_IPV4_PEER),
     "TCP": (*BASE, *TO_IPV4_PEER, "-t"),
+    "TLS": (*BASE, *TO_IPV4_PEER, "-t", "-S"),
+    "client to client over TLS": (*BASE, "-y", "-t", "-S"),
     "Send indications": (*BASE, *TO_IPV4_PEER, "-s"),
     "dual allocation": (*BASE, *TO_IPV4_PEER, "-Z"),
     "client to client": (*BASE, "-y"),
@@ -53,7 +55,8 @@ def test_everything_that_uclient_sends_comes_back(
 ) -> None:
     executable = need_program("turnutils_uclient", PACKAGE)
     server = icelane_server
-    totals = run_uclient(executable, server.host, server.port, [*flags, "-r", str(echo_peer_port), *credentials])
+    port = server.tls_port if "-S" in flags else server.port
+    totals = run_uclient(executable, server.host, port, [*flags, "-r", str(echo_peer_port), *credentials])
     assert totals.passed, f"{totals.output}\n--- the server said:\n{server.program.said()}"
 
 
