@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,6 +30,9 @@ def serve(
 ) -> None:
     """Run the server until SIGINT or SIGTERM.
 
+    SIGHUP reads the configuration again. SIGTERM and SIGINT take no new clients and end the server when the last call
+    is over, or after turn.drain_deadline; a second one ends it at once.
+
     Prints what it listens on when it is ready. Records go to standard error; with --json the first line of standard
     output is one JSON document with the listeners.
     """
@@ -42,24 +44,30 @@ def serve(
         from icelane.server.logs import configure_logging
 
         flags = {"turn.listen": listen, "turn.realm": realm, "log.format": log_format}
-        config = load_config(file, flags={key: value for key, value in flags.items() if value})
-        require_credentials(config)
+        chosen = {key: value for key, value in flags.items() if value}
+
+        def load() -> Config:
+            config = load_config(file, flags=chosen)
+            require_credentials(config)
+            return config
+
+        config = load()
         configure_logging(config.log)
         allow_many_descriptors()
         for piece in advise(config):
             report("config.advice", logging.WARNING, key=piece.key, advice=piece.message)
-        _run(_serve(config, output))
+        _run(_serve(config, load, output))
 
 
-async def _serve(config: Config, output: Output) -> None:
+async def _serve(config: Config, load: Callable[[], Config], output: Output) -> None:
     from icelane.server.ice_servers import advertised, turn_url
+    from icelane.server.logs import configure_logging
+    from icelane.server.service import Service
     from icelane.server.turn_server import TurnServer
 
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
-    async with TurnServer(config) as server:
+    server = TurnServer(config)
+
+    def started() -> None:
         listening = [str(listener) for listener in server.listening]
         clients = [turn_url(listener) for listener in advertised(config)]
         for url in listening:
@@ -67,8 +75,10 @@ async def _serve(config: Config, output: Output) -> None:
         for url in clients:
             output.line(f"clients use  {url}")
         output.result({"ok": True, "realm": config.turn.realm, "listening": listening, "clients": clients})
-        await stopped.wait()
-        output.line("stopping")
+
+    service = Service(server, load, reloaded=lambda config: configure_logging(config.log))
+    await service.run(started)
+    output.line("stopping")
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:

@@ -1,4 +1,4 @@
-"""`icelane turn`: try a TURN server."""
+"""`icelane turn`: try a TURN server, and rule the one that runs here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from icelane.cli import bench
+from icelane.cli import admin, bench
 from icelane.cli.output import ExitCode, JsonFlag, Output, speaking, usage
 from icelane.errors import MalformedError
 
@@ -18,13 +18,19 @@ if TYPE_CHECKING:
 
 _EXAMPLE = "Example: `icelane turn check turn:turn.example.org?transport=tcp --user alice --password secret`"
 
-app = typer.Typer(help="Try a TURN server.", epilog=_EXAMPLE, no_args_is_help=True)
+app = typer.Typer(help="Try a TURN server, and rule the one that runs here.", epilog=_EXAMPLE, no_args_is_help=True)
 
 # Long enough for the check, and clocks may differ a little.
 _CREDENTIAL_SECONDS = 600
 
 
 app.command(epilog=bench.EXAMPLE)(bench.bench)
+app.command(epilog=admin.SESSIONS_EXAMPLE)(admin.sessions)
+app.command(epilog=admin.USERS_EXAMPLE)(admin.users)
+app.command(epilog=admin.KICK_EXAMPLE)(admin.kick)
+app.command(epilog=admin.REVOKE_EXAMPLE)(admin.revoke)
+app.command(epilog=admin.RELOAD_EXAMPLE)(admin.reload)
+app.command(epilog=admin.DRAIN_EXAMPLE)(admin.drain)
 
 
 @app.callback()

@@ -1,0 +1,106 @@
+"""A TURN server as a service: its signals, its admin socket, and an end that breaks no call.
+
+SIGHUP            reads the configuration again
+SIGTERM, SIGINT   drains: no new allocation, and the end when the last one is gone or after turn.drain_deadline
+again             ends at once
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from icelane.aio.system import monotonic
+from icelane.errors import ConfigurationError
+from icelane.server.admin import Admin
+from icelane.server.admin_socket import AdminSocket
+from icelane.server.config import Config, problems_of
+from icelane.server.events import report
+from icelane.server.reload import Reloaded
+from icelane.server.turn_server import TurnServer
+
+_STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+class Service:
+    """Runs `server` until it is told to stop. `load` reads the configuration again and raises ConfigurationError.
+
+    `reloaded` is called with the configuration that counts after each reload, for what is the program's: its logging.
+    """
+
+    def __init__(
+        self,
+        server: TurnServer,
+        load: Callable[[], Config],
+        *,
+        reloaded: Callable[[Config], None] = lambda _: None,
+    ) -> None:
+        self._server = server
+        self._load = load
+        self._reloaded = reloaded
+        self._stopping = asyncio.Event()
+        self._forced = asyncio.Event()
+        admin = Admin(server, reload=self.reload, drain=self.stop)
+        path = server.config.admin.socket
+        self._socket = AdminSocket(path, lambda line: admin.answer(line, monotonic())) if path is not None else None
+
+    async def run(self, started: Callable[[], None] = lambda: None) -> None:
+        """Start, call `started`, serve, drain and close. Raises ConfigurationError when it cannot start."""
+        loop = asyncio.get_running_loop()
+        for number in _STOPPING:
+            loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        try:
+            async with self._server:
+                if self._socket is not None:
+                    await self._socket.start()
+                started()
+                await self._stopping.wait()
+                await self._drain()
+        finally:
+            if self._socket is not None:
+                await self._socket.close()
+            for number in (*_STOPPING, signal.SIGHUP):
+                loop.remove_signal_handler(number)
+
+    def stop(self) -> None:
+        """Drain and end; called again, end at once."""
+        if self._stopping.is_set():
+            self._forced.set()
+        self._stopping.set()
+        self._server.begin_drain()
+
+    def reload(self) -> Reloaded:
+        """Read the configuration again and go by it. Raises ConfigurationError, and then the old one still counts."""
+        try:
+            result = self._server.reload(self._load())
+        except ConfigurationError as error:
+            for problem in problems_of(error):
+                report("config.rejected", logging.ERROR, key=problem.key, file=problem.file, problem=problem.message)
+            raise
+        report(
+            "config.reloaded",
+            logging.WARNING if result.restart else logging.INFO,
+            changed=result.changed,
+            restart=result.restart,
+            ended=result.ended,
+        )
+        self._reloaded(self._server.config)
+        return result
+
+    def _hang_up(self) -> None:
+        with suppress(ConfigurationError):  # it has been reported
+            self.reload()
+
+    async def _drain(self) -> None:
+        tasks = [asyncio.create_task(self._server.drain()), asyncio.create_task(self._forced.wait())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
