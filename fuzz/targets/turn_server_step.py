@@ -36,7 +36,9 @@ POLICIES = [
     PeerPolicy(relay_addresses=RELAY_ADDRESSES, relay_ports=RELAY_PORTS),
     PeerPolicy(relay_addresses=RELAY_ADDRESSES, relay_ports=RELAY_PORTS, deny=("8.8.8.0/24",)),
 ]
-CREDENTIALS = CredentialStore(StaticUsers(USERS))
+# One user is known to the server, the other to somebody whom it asks.
+CREDENTIALS = CredentialStore(StaticUsers({"alice": USERS["alice"]}))
+OUTSIDE = StaticUsers({"bob": USERS["bob"]})
 KEYS = {name: long_term_key_md5(name, REALM, password) for name, password in USERS.items()}
 
 METHODS = (Method.ALLOCATE, Method.REFRESH, Method.CREATE_PERMISSION, Method.CHANNEL_BIND, Method.BINDING,
@@ -56,8 +58,8 @@ SEEDS = [
     _ALLOCATE + bytes((1, 1, 0, 0, 0, 1, 2, 0, 1, 1, 11, 1, 0x80, 1, 3, 0, 1, 0, 2, 2, 2, 5)),
     # Answers are held, and the client goes away meanwhile.
     bytes((4,)) + _ALLOCATE + bytes((3, 0, 5, 4)) + _ALLOCATE,
-    # Policy and revocation.
-    _ALLOCATE + _PERMIT + bytes((6, 0, 1, 7, 0)),
+    # Policy, revocation, and no more allocations.
+    _ALLOCATE + _PERMIT + bytes((6, 0, 1, 7, 0, 9, 0)) + _ALLOCATE,
     bytes((0, 0, 108)) + vectors.SAMPLE_REQUEST,
     bytes((0, 1, 20)) + bytes.fromhex("00010000 2112a442 000000000000000000000000"),
 ]
@@ -70,12 +72,18 @@ class World:
         self.clock = VirtualClock()
         self.network = VirtualNetwork(self.clock)
         self.engine = TurnServer(
-            TurnServerConfig(realm=REALM, relay_addresses=RELAY_ADDRESSES, relay_ports=RELAY_PORTS, policy=POLICIES[0]),
+            TurnServerConfig(
+                realm=REALM,
+                relay_addresses=RELAY_ADDRESSES,
+                relay_ports=RELAY_PORTS,
+                policy=POLICIES[0],
+                credential_lookup=True,
+            ),
             credentials=CREDENTIALS,
             entropy=SeededEntropy(1),
             wall_clock=self.clock,
         )
-        self.host = RelayHost(self.network, self.engine, SERVER, SeededEntropy(2))
+        self.host = RelayHost(self.network, self.engine, SERVER, SeededEntropy(2), OUTSIDE.find)
         self.nonces: dict[SocketAddress, bytes] = {}
         self.replies: list[Message] = []
         self.transactions = 0
@@ -160,7 +168,7 @@ def _code(reply: Message) -> int:
 
 def step(world: World, script: Script) -> Hashable:
     """One step of the script."""
-    kind = script.number() % 9
+    kind = script.number() % 10
     client = CLIENTS[0] if kind in (2, 4, 5) else script.choose(CLIENTS)
     match kind:
         case 0:
@@ -182,6 +190,8 @@ def step(world: World, script: Script) -> Hashable:
         case 7:
             ended = world.host.run(lambda _: world.engine.revoke(lambda one: one.username == "alice"))
             return "revoked", ended > 0
+        case 9:
+            world.host.run(lambda _: world.engine.drain())
     return kind
 
 

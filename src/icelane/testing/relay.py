@@ -13,6 +13,7 @@ from icelane.errors import LocalProtocolError, MalformedError
 from icelane.stun.message import TRANSACTION_ID_SIZE
 from icelane.testing.network import EngineHost, VirtualNetwork
 from icelane.turn.channel_data import encode_channel_data, looks_like_channel_data, parse_channel_data
+from icelane.turn.credentials import Credential
 from icelane.turn.routes import (
     AssignRelayPort,
     BindRelayPort,
@@ -23,6 +24,7 @@ from icelane.turn.routes import (
     ConnectPeer,
     InstallChannelRoute,
     InstallPermissionRoute,
+    LookUpCredential,
     PermissionRoute,
     ReleaseRelayPort,
     RemoveChannelRoute,
@@ -33,20 +35,32 @@ from icelane.turn.translation import build_data_indication, is_send_indication, 
 
 T = TypeVar("T")
 
+LookUp = Callable[[str, str], Credential | None]
+"""`look_up(username, realm)`: the credential that somebody outside knows."""
+
 
 class RelayHost(EngineHost[Event]):
     """`engine` at `address`, reached over UDP. Its relay ports are addresses of the same network.
 
-    A relay port is bound at once, unless somebody is there; while `holding`, only when `answer_next` is called.
+    A relay port is bound at once, unless somebody is there, and `look_up` is asked at once, where there is one; while
+    `holding`, only when `answer_next` is called.
     `dropped` counts the payload that no route covered.
     """
 
-    def __init__(self, network: VirtualNetwork, engine: TurnServer, address: SocketAddress, entropy: Entropy) -> None:
+    def __init__(
+        self,
+        network: VirtualNetwork,
+        engine: TurnServer,
+        address: SocketAddress,
+        entropy: Entropy,
+        look_up: LookUp | None = None,
+    ) -> None:
         super().__init__(network, engine, address)
         self.engine = engine
         self.dropped = 0
         self.holding = False
         self._entropy = entropy
+        self._look_up = look_up
         self._answers: deque[Callable[[Instant], None]] = deque()
         self._clients_by_relay: dict[SocketAddress, Path | None] = {}
         self._channels_by_client_and_number: dict[tuple[Path, int], ChannelRoute] = {}
@@ -80,7 +94,7 @@ class RelayHost(EngineHost[Event]):
         return result
 
     def answer_next(self) -> None:
-        """Tell the engine what became of the oldest `BindRelayPort` that it has not heard about, if there is one."""
+        """Tell the engine what became of its oldest command that needs an answer, if there is one."""
         if self._answers:
             super().run(self._answers.popleft())
 
@@ -120,6 +134,8 @@ class RelayHost(EngineHost[Event]):
             case RemovePermissionRoute(route):
                 del self._permissions_by_client_and_host[route.client, route.peer_host]
                 del self._permissions_by_relay_and_host[route.relay, route.verdict.wire_host]
+            case LookUpCredential():
+                self._answers.append(lambda now: self._answer_lookup(command, now))
             case ConnectPeer() | BindStreams() | ClosePeer():
                 raise LocalProtocolError("the test network has no TCP")
             case _:
@@ -136,6 +152,12 @@ class RelayHost(EngineHost[Event]):
             self.network.attach(relay, self._from_peer)
             self._clients_by_relay[relay] = None
         self._answers.append(lambda now: self.engine.handle_relay_bound(command.bind_id, now))
+
+    def _answer_lookup(self, command: LookUpCredential, now: Instant) -> None:
+        if self._look_up is None:
+            self.engine.handle_lookup_failed(command.lookup_id, now)
+        else:
+            self.engine.provide_credential(command.lookup_id, self._look_up(command.username, command.realm), now)
 
     def _relay_channel_data(self, data: bytes, client: Path) -> None:
         try:
