@@ -44,6 +44,7 @@ hostname = "{HOST}"
 listen = ["udp://{HOST}:{port}", "tcp://{HOST}:{port}", "tls://{HOST}:{tls_port}"]
 relay_addresses = ["127.0.0.1", "::1"]
 dangerously_allow_loopback_peers = true
+tcp_allocations = true
 users = {{ {USER} = "{PASSWORD}" }}
 [[turn.secrets]]
 kid = "k1"
