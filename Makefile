@@ -17,12 +17,13 @@ BUILD_INPUTS := pyproject.toml setup.py build_ext.py $(wildcard src/icelane/*/*.
 	$(patsubst %.pxd,%.py,$(wildcard src/icelane/*/*.pxd))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-pure-twins test-interop test-long lint format fuzz bench broken docs-check audit clean
+.PHONY: help demo test test-pure-twins test-interop test-offline test-long lint format fuzz bench broken docs-check audit clean
 
 help:
 	@echo "make demo          start the server and relay real traffic through every path"
 	@echo "make test          lint, the suite, the pure twins, 5 s per fuzz target: 15 minutes at most"
 	@echo "make test-interop  against real programs: coturn's tools and server, Chromium"
+	@echo "make test-offline  the suite in a network namespace without a route out (Debian package iproute2)"
 	@echo "make test-long     full floods, long fuzzing, the suite as pure Python and under -O, make broken"
 	@echo "make lint          ruff, mypy --strict, the layers"
 	@echo "make format        let ruff rewrite the sources"
@@ -65,11 +66,17 @@ test-interop: $(STAMP)
 	env -u ICELANE_PURE $(PYTEST) -m interop
 	ICELANE_PURE=1 $(PYTEST) -m interop
 
+# Loopback and nothing else: the suite needs no network. Inside, tests may make namespaces of their own.
+test-offline: $(STAMP)
+	env -u ICELANE_PURE FLOOD_SCALE=$(FLOOD_SCALE) unshare --net $$(test "$$(id -u)" = 0 || echo --map-root-user) \
+		sh -c 'ip link set lo up && exec "$$@"' sh $(PYTEST) -m "not interop and not long"
+
 test-long: $(STAMP)
 	env -u ICELANE_PURE FLOOD_SCALE=1 $(PYTEST) -m "long and not interop"
 	ICELANE_PURE=1 FLOOD_SCALE=1 $(PYTEST) -m "not interop"
 	env -u ICELANE_PURE FLOOD_SCALE=$(FLOOD_SCALE) $(PYTHON) -O -m pytest \
 		-W ignore::pytest.PytestConfigWarning -m "not interop and not long"
+	$(MAKE) test-offline
 	$(MAKE) broken
 	$(MAKE) fuzz FUZZ_SECONDS=$(LONG_FUZZ_SECONDS)
 	@! $(PYTHON) -c "import atheris" 2>/dev/null || $(PYTHON) -m fuzz --atheris --seconds $(LONG_FUZZ_SECONDS)
