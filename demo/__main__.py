@@ -3,7 +3,7 @@
     python -m demo            a table, and exit code 0 only if every path carried every byte
     python -m demo --json     the same for programs
 
-Starts our server on loopback with TURN over UDP and TCP. Through each it relays counted packets between two of our
+Starts our server on loopback with TURN over UDP, TCP and TLS. Through each it relays counted packets between two of our
 clients, then data and video between two Chromium pages. What this machine cannot run is named and skipped.
 """
 
@@ -21,7 +21,7 @@ from demo.paths import PathResult, all_carried
 from demo.report import print_json, print_table
 from demo.server import demo_server
 
-TRANSPORTS = ("udp", "tcp")
+TRANSPORTS = ("udp", "tcp", "tls")
 
 
 async def run() -> list[PathResult]:

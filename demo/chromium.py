@@ -62,10 +62,12 @@ async def relayed_call(
     frames: int = 30,
     timeout: float = 60.0,
     extra_arguments: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
 ) -> CallReport:
     """Let two pages exchange `payload` bytes each way and decode `frames` pictures each, by relay only.
 
-    `timeout` is for the call, in seconds; starting Chromium is not counted. Raises CallFailedError when it passes.
+    `timeout` is for the call, in seconds; starting Chromium is not counted. `environment` is Chromium's, by default
+    ours. Raises CallFailedError when the time is over.
     """
     executable = installed_chromium()
     if executable is None:
@@ -73,7 +75,10 @@ async def relayed_call(
     async with AsyncExitStack() as stack:
         playwright = await stack.enter_async_context(async_playwright())
         browser = await playwright.chromium.launch(
-            executable_path=executable, headless=True, args=[*_ARGUMENTS, *extra_arguments]
+            executable_path=executable,
+            headless=True,
+            args=[*_ARGUMENTS, *extra_arguments],
+            env=dict(environment) if environment is not None else None,
         )
         stack.push_async_callback(browser.close)
         caller, callee = await _open_page(browser), await _open_page(browser)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 
 from demo.exchange import Exchanged, Inbox, Send, measure_round_trip, transfer
 from demo.paths import Outcome, PathResult, failed
@@ -32,10 +33,8 @@ async def clients_path(server: DemoServer, transport: str) -> PathResult:
 async def _relay(path: str, server: DemoServer, transport: str) -> PathResult:
     began = time.perf_counter()
     url = server.url(transport)
-    async with (
-        await connect_turn(url, username=server.user, password=server.password) as left,
-        await connect_turn(url, username=server.user, password=server.password) as right,
-    ):
+    connect = partial(connect_turn, url, username=server.user, password=server.password, authority=server.authority)
+    async with await connect() as left, await connect() as right:
         await asyncio.gather(left.bind_channel(right.relayed_address), right.bind_channel(left.relayed_address))
         set_up = time.perf_counter() - began
         send_left, send_right = _towards(left, right), _towards(right, left)

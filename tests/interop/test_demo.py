@@ -28,8 +28,10 @@ def test_every_path_carries_every_byte() -> None:
     assert [(path["path"], path["outcome"]) for path in document["paths"]] == [
         ("icelane clients, UDP", "carried"),
         ("icelane clients, TCP", "carried"),
+        ("icelane clients, TLS", "carried"),
         ("Chromium pages, UDP", "carried"),
         ("Chromium pages, TCP", "carried"),
+        ("Chromium pages, TLS", "carried"),
     ]
 
 
@@ -44,4 +46,4 @@ def test_without_a_browser_the_demo_says_what_it_skipped_and_how_to_get_it() -> 
     )
     assert run.returncode == 0, run.stdout + run.stderr
     assert "Chromium pages, UDP: Chromium is not installed: apt-get install chromium" in run.stdout
-    assert "2 skipped" in run.stdout
+    assert "3 skipped" in run.stdout
