@@ -141,8 +141,10 @@ class StreamConnection(asyncio.Protocol):
         """From the next frame on, other kinds of frames may come."""
         self._framer.measure = measure
 
-    def hand_over(self, protocol: asyncio.Protocol) -> bytes:
-        """Give the connection to `protocol`, whose `connection_made` is called; returns what was received for it.
+    def hand_over(self, protocol: asyncio.BaseProtocol) -> tuple[asyncio.Transport, bytes]:
+        """Give the connection to `protocol`, whose `connection_made` is called.
+
+        Returns the transport, and what was received for `protocol` already.
 
         May be called within `on_frame`. Nothing is heard of the connection here any more; whoever wants `on_closed` to
         run at its end calls `connection_lost`. Raises TransportClosedError when the connection is gone.
@@ -152,7 +154,7 @@ class StreamConnection(asyncio.Protocol):
             raise TransportClosedError("the connection is closed")
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
-        return self._framer.take_rest()
+        return transport, self._framer.take_rest()
 
     @property
     def closed(self) -> bool:

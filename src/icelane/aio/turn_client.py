@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl as tls
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path as File
 from typing import Final
 
@@ -22,16 +22,19 @@ from icelane.aio.resolver import Lookup, Target, resolve
 from icelane.aio.stream import open_stream
 from icelane.aio.system import monotonic
 from icelane.aio.turn_relay import Link, TurnRelay, canonical_peer
+from icelane.aio.turn_streams import OpenStream, PeerStream, bind_stream
 from icelane.aio.udp import RawAddress, UdpSocket, address_of
 from icelane.core.clock import Duration
 from icelane.core.entropy import Entropy
 from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
 from icelane.crypto.provider import SystemEntropy
 from icelane.errors import IcelaneError, LocalProtocolError, TransactionTimeoutError, TransportClosedError, TurnError
+from icelane.stun.framing import measure_stun
 from icelane.stun.uri import StunUri, TurnUri, parse_uri
 from icelane.turn.channel_data import measure_turn
 from icelane.turn.client import TurnClient
 from icelane.turn.client_request import AllocateOptions
+from icelane.turn.connection_bind import ConnectionBinder
 
 # What a person waits for; the standard's 39.5 s for each server are for calls that have begun.
 DEFAULT_TIMEOUT: Final[Duration] = 10.0
@@ -180,22 +183,40 @@ class _Connector:
         connection = await open_stream(
             target.address, measure_turn, local=self._local, ssl=context, server_name=target.host_name
         )
-        relay = self._relay(connection.path, connection, visited)
+
+        def open_peer_stream(connection_id: int) -> Awaitable[PeerStream]:
+            return self._open_peer_stream(target, connection_id)
+
+        relay = self._relay(connection.path, connection, visited, open_peer_stream)
         connection.on_frame = relay.handle_data
         connection.on_closed = relay.handle_closed
         if connection.closed:
             relay.handle_closed(None)
         return relay
 
+    async def _open_peer_stream(self, target: Target, connection_id: int) -> PeerStream:
+        """RFC 6062 section 4.3: a connection of its own to the same server, from another port."""
+        context = self._tls() if target.transport is Transport.TLS else None
+        local = self._local._replace(port=0) if self._local is not None else None
+        connection = await open_stream(
+            target.address, measure_stun, local=local, ssl=context, server_name=target.host_name
+        )
+        binder = ConnectionBinder(
+            connection.path, entropy=self._entropy, username=self._username, password=self._password
+        )
+        return await bind_stream(connection, binder, connection_id)
+
     def _tls(self) -> tls.SSLContext:
         self._context = self._context or client_context(self._authority)
         return self._context
 
-    def _relay(self, path: Path, link: Link, visited: list[SocketAddress]) -> TurnRelay:
+    def _relay(
+        self, path: Path, link: Link, visited: list[SocketAddress], open_peer_stream: OpenStream | None = None
+    ) -> TurnRelay:
         engine = TurnClient(
             path, entropy=self._entropy, username=self._username, password=self._password, visited=visited
         )
-        relay = TurnRelay(engine, link)
+        relay = TurnRelay(engine, link, open_peer_stream)
         relay.on_data = self._on_data
         return relay
 

@@ -10,9 +10,10 @@ from types import TracebackType
 from typing import Final, Protocol, Self, TypeVar
 
 from icelane.aio.driver import Driver
+from icelane.aio.turn_streams import OpenStream, PeerStream, PeerStreams
 from icelane.core.clock import Duration
 from icelane.core.net import Path, SocketAddress, canonical_host
-from icelane.errors import IcelaneError, TransportClosedError
+from icelane.errors import IcelaneError, LocalProtocolError, TransportClosedError
 from icelane.turn.attributes import IcmpError
 from icelane.turn.client import TurnClient
 from icelane.turn.client_event import (
@@ -25,6 +26,9 @@ from icelane.turn.client_event import (
     ChannelFailed,
     DataReceived,
     IcmpReceived,
+    PeerAttempted,
+    PeerConnected,
+    PeerConnectFailed,
     PermissionGranted,
     PermissionRefused,
     Redirected,
@@ -70,7 +74,8 @@ class TurnRelay:
     exception handler and ends nothing. `dropped` counts datagrams that came while MAX_QUEUED waited for `receive`.
     """
 
-    def __init__(self, engine: TurnClient, link: Link) -> None:
+    def __init__(self, engine: TurnClient, link: Link, open_stream: OpenStream | None = None) -> None:
+        """`open_stream` binds connections with peers, where the server is reached over a stream."""
         self.on_data: Callable[[bytes, SocketAddress], object] | None = None
         self.on_icmp: Callable[[SocketAddress, IcmpError], object] | None = None
         self.dropped = 0
@@ -88,6 +93,7 @@ class TurnRelay:
         self._receivers: deque[asyncio.Future[None]] = deque()
         self._permit_waiters: dict[tuple[str, ...], list[asyncio.Future[None]]] = {}
         self._bind_waiters: dict[SocketAddress, list[asyncio.Future[None]]] = {}
+        self._streams = PeerStreams(self._start_connect, open_stream) if open_stream is not None else None
 
     async def __aenter__(self) -> Self:
         return self
@@ -190,6 +196,23 @@ class TurnRelay:
                 raise
         return self._queue.popleft()
 
+    async def connect(self, peer: Peer) -> PeerStream:
+        """TCP allocation: a connection with `peer`, from the relayed address, as reader and writer.
+
+        Raises TurnError when the server refuses or cannot reach the peer, LocalProtocolError on an allocation that is
+        no `AllocateOptions(tcp=True)`. The streams end with the allocation.
+        """
+        self._check_open()
+        return await self._peer_streams().connect(canonical_peer(peer))
+
+    async def accept(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, SocketAddress]:
+        """TCP allocation: the next connection that a peer with a permission makes, as reader and writer, and the peer.
+
+        Raises what ended the allocation, TurnError when the peer did not wait.
+        """
+        self._check_open()
+        return await self._peer_streams().accept()
+
     async def close(self, timeout: Duration = CLOSE_TIMEOUT) -> None:
         """Give the allocation back, waiting at most `timeout` seconds for the server; again is harmless."""
         try:
@@ -242,6 +265,14 @@ class TurnRelay:
         if self._ended.done():
             raise self._ended.result().with_traceback(None)
 
+    def _peer_streams(self) -> PeerStreams:
+        if self._streams is None:
+            raise LocalProtocolError("connections are of TCP allocations: AllocateOptions(tcp=True)")
+        return self._streams
+
+    def _start_connect(self, peer: SocketAddress) -> None:
+        self._driver.run(lambda now: self._engine.connect_peer(peer, now))
+
     def _start_permission(self, hosts: tuple[str, ...]) -> None:
         self._driver.run(lambda now: self._engine.create_permission(hosts, now))
 
@@ -263,6 +294,8 @@ class TurnRelay:
         elif isinstance(event, ChannelFailed):
             _log.info("a TURN server refused a channel: %s", event.error)
             _settle_all(self._bind_waiters.pop(event.peer, []), event.error)
+        elif isinstance(event, PeerConnected | PeerConnectFailed | PeerAttempted):
+            self._peer_streams().handle_event(event)
         elif isinstance(event, IcmpReceived):
             if self.on_icmp is not None:
                 self._call(self.on_icmp, event.peer, event.error)
@@ -323,6 +356,8 @@ class TurnRelay:
             _settle_all(waiters, error)
         self._permit_waiters.clear()
         self._bind_waiters.clear()
+        if self._streams is not None:
+            self._streams.end(error)
         while self._receivers:
             self._wake_receiver()
 

@@ -195,7 +195,7 @@ class TcpRelayPlane:
         )
         self._splices.add(splice)
         connection.send_control(command.response)
-        rest = connection.hand_over(splice.client)
+        _, rest = connection.hand_over(splice.client)
         self._start(peer, self._join(peer, splice, rest))
 
     def close_peer(self, command: ClosePeer) -> None:

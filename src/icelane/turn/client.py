@@ -43,7 +43,7 @@ from icelane.errors import (
 )
 from icelane.stun.authentication import ClientAuthentication
 from icelane.stun.integrity import verify_fingerprint
-from icelane.stun.message import TRANSACTION_ID_SIZE, MessageBuilder, MessageClass, Method, parse_message
+from icelane.stun.message import TRANSACTION_ID_SIZE, Message, MessageBuilder, MessageClass, Method, parse_message
 from icelane.turn.channel_data import looks_like_channel_data
 from icelane.turn.client_event import (
     Allocated,
@@ -51,15 +51,20 @@ from icelane.turn.client_event import (
     AllocationLost,
     AllocationRefreshed,
     AllocationReleased,
+    PeerConnected,
+    PeerConnectFailed,
     TurnClientEvent,
 )
 from icelane.turn.client_peer import MAX_CHANNELS, MAX_PERMISSIONS
 from icelane.turn.client_request import (
     AllocateOptions,
     parse_allocated,
+    parse_connection_attempt,
+    parse_connection_id,
     parse_lifetime,
     parse_redirect,
     write_allocate,
+    write_connect,
     write_refresh,
 )
 from icelane.turn.client_traffic import Bind, PeerTraffic, Permit, may_pass
@@ -72,6 +77,8 @@ REFRESH_MARGIN: Final = 60.0
 REFRESH_RETRY_DELAY: Final = 5.0
 # Every permission and channel may be waited for at once, and the allocation itself; see `client_peer` for the bounds.
 _MAX_EXCHANGES: Final = MAX_PERMISSIONS + MAX_CHANNELS + 8
+# Peers that the server is connecting to, on a TCP allocation.
+MAX_CONNECTING: Final = 64
 
 # Home routers forget a UDP mapping after 30 s at the earliest (RFC 4787 section 4.3 wants two minutes).
 KEEPALIVE_INTERVAL: Final = 25.0
@@ -117,7 +124,11 @@ class _Refresh(NamedTuple):
     pass
 
 
-_Purpose = _Allocate | _Refresh | Permit | Bind
+class _Connect(NamedTuple):
+    peer: SocketAddress
+
+
+_Purpose = _Allocate | _Refresh | _Connect | Permit | Bind
 _Outcome = Answered[_Purpose] | Failed[_Purpose]
 
 
@@ -149,6 +160,8 @@ class TurnClient:
         self._exchanges: Exchanges[_Purpose] = Exchanges(path, authentication, entropy=entropy, limit=_MAX_EXCHANGES)
         self._state = ClientState.IDLE
         self._lifetime: int | None = None
+        self._tcp = False
+        self._connecting: set[SocketAddress] = set()
         self._timers: TimerTable[_Timer] = TimerTable()
         self._transmits: deque[Transmit] = deque()
         self._events: deque[TurnClientEvent] = deque()
@@ -170,7 +183,7 @@ class TurnClient:
         except (MalformedError, IntegrityError):
             return
         if message.message_class is MessageClass.INDICATION:
-            self._traffic.handle_indication(message)
+            self._handle_indication(message)
         else:
             self._exchanges.handle_message(message, now)
             self._settle(now)
@@ -196,7 +209,10 @@ class TurnClient:
 
     def allocate(self, options: AllocateOptions, now: Instant) -> None:
         """Ask for an allocation; Allocated, AllocationFailed or Redirected follows. Once for each engine."""
+        if options.tcp and not self._path.transport.reliable:
+            raise LocalProtocolError("a TCP allocation needs a server over TCP or TLS")
         self._move(_Move.ALLOCATE)
+        self._tcp = options.tcp
         self._lifetime = options.lifetime
         purpose = _Allocate(options)
         self._exchanges.start(purpose, Method.ALLOCATE, lambda builder, _: write_allocate(builder, options), now)
@@ -224,7 +240,7 @@ class TurnClient:
         It lets the peer's host send to us, as a permission does. Where there is a channel already, its number is
         returned and nothing follows.
         """
-        self._require_held()
+        self._require_held(tcp=False)
         return self._traffic.bind_channel(peer, now)
 
     def send(self, payload: bytes, peer: SocketAddress, *, dont_fragment: bool = False) -> None:
@@ -238,8 +254,22 @@ class TurnClient:
         indication. Raises LocalProtocolError without an allocation, without a permission for the host and for more than
         MAX_PAYLOAD bytes.
         """
-        self._require_held()
+        self._require_held(tcp=False)
         return self._traffic.encapsulate(payload, peer, dont_fragment)
+
+    def connect_peer(self, peer: SocketAddress, now: Instant) -> None:
+        """TCP allocation: let the server connect to `peer`; PeerConnected or PeerConnectFailed follows.
+
+        Needs no permission (RFC 6062 section 4.3). Raises LocalProtocolError while it is connecting there already, and
+        beyond MAX_CONNECTING.
+        """
+        self._require_held(tcp=True)
+        if peer in self._connecting or len(self._connecting) >= MAX_CONNECTING:
+            raise LocalProtocolError(f"the server is connecting to {peer}, or to {MAX_CONNECTING} peers already")
+        self._connecting.add(peer)
+        self._exchanges.start(
+            _Connect(peer), Method.CONNECT, lambda builder, token: write_connect(builder, token, peer), now
+        )
 
     def close(self, now: Instant) -> None:
         """Give the allocation up; AllocationReleased follows. Harmless when it is over already."""
@@ -304,6 +334,17 @@ class TurnClient:
 
     # Requests
 
+    def _handle_indication(self, message: Message) -> None:
+        if not self._tcp:
+            self._traffic.handle_indication(message)
+        elif message.method == Method.CONNECTION_ATTEMPT:
+            try:
+                attempt = parse_connection_attempt(message)
+            except MalformedError:
+                return
+            if self._state is ClientState.HELD and self._traffic.permits(attempt.peer.host):
+                self._events.append(attempt)
+
     def _start_refresh(self, lifetime: int | None, now: Instant) -> None:
         self._exchanges.start(_Refresh(), Method.REFRESH, lambda builder, _: write_refresh(builder, lifetime), now)
 
@@ -338,6 +379,8 @@ class TurnClient:
                 self._settle_allocate(purpose, outcome, now)
             elif isinstance(purpose, _Refresh):
                 self._settle_refresh(outcome, now)
+            elif isinstance(purpose, _Connect):
+                self._settle_connect(purpose.peer, outcome)
             elif isinstance(purpose, Permit | Bind):
                 self._traffic.settle(purpose, outcome.error if isinstance(outcome, Failed) else None, now)
             else:
@@ -362,6 +405,15 @@ class TurnClient:
         if not self._path.transport.reliable:
             self._timers.set(_Timer.KEEPALIVE, later(now, KEEPALIVE_INTERVAL))
         self._events.append(allocated)
+
+    def _settle_connect(self, peer: SocketAddress, outcome: _Outcome) -> None:
+        self._connecting.discard(peer)
+        try:
+            if isinstance(outcome, Failed):
+                raise outcome.error
+            self._events.append(PeerConnected(peer, parse_connection_id(outcome.response)))
+        except IcelaneError as error:
+            self._events.append(PeerConnectFailed(peer, error))
 
     def _redirected(self, outcome: Failed[_Purpose]) -> TurnClientEvent | None:
         error, response = outcome.error, outcome.response
@@ -398,9 +450,11 @@ class TurnClient:
 
     # Life
 
-    def _require_held(self) -> None:
+    def _require_held(self, *, tcp: bool | None = None) -> None:
         if self._state is not ClientState.HELD:
             raise LocalProtocolError(f"there is no allocation: it is {self._state.value}")
+        if tcp is not None and tcp is not self._tcp:
+            raise LocalProtocolError("datagrams and channels are of UDP allocations, connections of TCP allocations")
 
     def _move(self, move: _Move) -> ClientState:
         after = _MOVES.get((self._state, move))
@@ -429,6 +483,7 @@ class TurnClient:
     def _clear(self) -> None:
         self._exchanges.clear()
         self._traffic.clear()
+        self._connecting.clear()
         self._timers.clear()
 
 

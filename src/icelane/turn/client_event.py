@@ -93,6 +93,30 @@ class ChannelFailed:
     error: IcelaneError
 
 
+@dataclass(frozen=True, slots=True)
+class PeerConnected:
+    """The server has connected to `peer`; ConnectionBind with this number, within 30 seconds, gets the connection."""
+
+    peer: SocketAddress
+    connection_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerConnectFailed:
+    """The server could not connect to `peer`, or would not."""
+
+    peer: SocketAddress
+    error: IcelaneError
+
+
+@dataclass(frozen=True, slots=True)
+class PeerAttempted:
+    """`peer` connected to the relayed address; otherwise as PeerConnected."""
+
+    peer: SocketAddress
+    connection_id: int
+
+
 class DataReceived:
     """`peer` sent `payload` to the relayed address. Made for every packet, so slotted and not frozen."""
 
@@ -127,4 +151,7 @@ TurnClientEvent = (
     | ChannelFailed
     | DataReceived
     | IcmpReceived
+    | PeerConnected
+    | PeerConnectFailed
+    | PeerAttempted
 )

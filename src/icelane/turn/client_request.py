@@ -17,6 +17,7 @@ from icelane.stun.attributes import (
 )
 from icelane.stun.message import Message, MessageBuilder
 from icelane.turn.attributes import (
+    PROTOCOL_TCP,
     PROTOCOL_UDP,
     RESERVATION_TOKEN_SIZE,
     encode_address_family,
@@ -26,7 +27,7 @@ from icelane.turn.attributes import (
     parse_address_error_code,
     parse_reservation_token,
 )
-from icelane.turn.client_event import Allocated, Redirected
+from icelane.turn.client_event import Allocated, PeerAttempted, Redirected
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,9 +36,10 @@ class AllocateOptions:
 
     `family` is that of the relayed address; `dual` asks for an IPv6 address beside the IPv4 one. `even_port` wants an
     even port, `reserve_next` also the next one kept for somebody with the token of the answer; `reservation_token` is
-    such a token. `dont_fragment` fails where the server cannot set the DF bit. `lifetime` is in seconds.
+    such a token. `dont_fragment` fails where the server cannot set the DF bit. `lifetime` is in seconds. With `tcp`
+    peers are reached by TCP (RFC 6062), which needs a server over TCP or TLS that allows it.
 
-    Raises LocalProtocolError for what RFC 8656 section 7.1 does not allow together.
+    Raises LocalProtocolError for what RFC 8656 section 7.1 and RFC 6062 section 4.1 do not allow together.
     """
 
     family: AddressFamily | None = None
@@ -47,12 +49,16 @@ class AllocateOptions:
     reserve_next: bool = False
     reservation_token: bytes | None = None
     dont_fragment: bool = False
+    tcp: bool = False
 
     def __post_init__(self) -> None:
         if self.lifetime is not None and not 0 < self.lifetime < 1 << 32:
             raise LocalProtocolError("a lifetime is a positive number of seconds")
         if self.family is not None and self.dual:
             raise LocalProtocolError("one family, or both: not together")
+        reserving = self.even_port or self.reserve_next or self.reservation_token is not None
+        if self.tcp and (reserving or self.dont_fragment):
+            raise LocalProtocolError("a TCP allocation has no reservation, no even port and no DF bit")
         if self.dual and self.reserve_next:
             raise LocalProtocolError("a port cannot be reserved with two relayed addresses")
         if self.reservation_token is None:
@@ -74,7 +80,8 @@ class AllocateOptions:
 
 def write_allocate(builder: MessageBuilder, options: AllocateOptions) -> None:
     """The attributes of an Allocate request (section 7.1)."""
-    builder.add(AttributeType.REQUESTED_TRANSPORT, encode_requested_transport(PROTOCOL_UDP))
+    protocol = PROTOCOL_TCP if options.tcp else PROTOCOL_UDP
+    builder.add(AttributeType.REQUESTED_TRANSPORT, encode_requested_transport(protocol))
     if options.lifetime is not None:
         builder.add(AttributeType.LIFETIME, encode_uint32(options.lifetime))
     if options.dont_fragment:
@@ -105,6 +112,32 @@ def write_channel_bind(builder: MessageBuilder, transaction_id: bytes, number: i
     """The attributes of a ChannelBind request (section 12.1)."""
     builder.add(AttributeType.CHANNEL_NUMBER, encode_channel_number(number))
     builder.add(AttributeType.XOR_PEER_ADDRESS, encode_xor_address(peer, transaction_id))
+
+
+def write_connect(builder: MessageBuilder, transaction_id: bytes, peer: SocketAddress) -> None:
+    """The attributes of a Connect request (RFC 6062 section 4.3)."""
+    builder.add(AttributeType.XOR_PEER_ADDRESS, encode_xor_address(peer, transaction_id))
+
+
+def write_connection_bind(builder: MessageBuilder, connection_id: int) -> None:
+    """The attributes of a ConnectionBind request (RFC 6062 section 4.3)."""
+    builder.add(AttributeType.CONNECTION_ID, encode_uint32(connection_id))
+
+
+def parse_connection_id(message: Message) -> int:
+    """CONNECTION-ID of a message that must have it. Raises MalformedError."""
+    value = message.get(AttributeType.CONNECTION_ID)
+    if value is None:
+        raise MalformedError("a message without CONNECTION-ID")
+    return parse_uint32(value)
+
+
+def parse_connection_attempt(indication: Message) -> PeerAttempted:
+    """Read a ConnectionAttempt indication (RFC 6062 section 4.4). Raises MalformedError."""
+    peer = indication.get(AttributeType.XOR_PEER_ADDRESS)
+    if peer is None:
+        raise MalformedError("ConnectionAttempt without a peer")
+    return PeerAttempted(parse_xor_address(peer, indication.transaction_id), parse_connection_id(indication))
 
 
 def parse_allocated(response: Message, server: str) -> Allocated:
