@@ -42,7 +42,7 @@ def test_every_command_has_json(icelane: Icelane, words: tuple[str, ...]) -> Non
 
 
 def test_the_commands_are_those_that_are_documented() -> None:
-    documented = re.findall(r"^## `icelane ([a-z ]+?)(?: [A-Z|]+)?`$", REFERENCE.read_text(), re.MULTILINE)
+    documented = re.findall(r"^## `icelane ([a-z ]+?)(?: [A-Z_|]+)?`$", REFERENCE.read_text(), re.MULTILINE)
     groups = {(), ("turn",), ("config",)}
     assert set(command_lines()) - groups == {tuple(name.split()) for name in documented}
 

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import BufferedRWPair
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -216,9 +217,8 @@ def _size(count: float) -> str:
 class _Connection:
     """A conversation with the server; what goes wrong is a CommandError."""
 
-    def __init__(self, stream: socket.socket, start: str) -> None:
+    def __init__(self, stream: BufferedRWPair, start: str) -> None:
         self._stream = stream
-        self._answers = stream.makefile("rb")
         self._start = start
 
     @classmethod
@@ -238,13 +238,15 @@ class _Connection:
                 reason = error.strerror or str(error)
                 problem = Problem(f"no server answers on {path}: {reason}", start)
                 raise CommandError(ExitCode.NETWORK, problem) from None
-            yield cls(stream, start)
+            with stream.makefile("rwb") as lines:
+                yield cls(lines, start)
 
     def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """The server's answer, when it could do what was asked."""
         try:
-            self._stream.sendall(json.dumps(request).encode() + b"\n")
-            line = self._answers.readline(_LARGEST_ANSWER)
+            self._stream.write(json.dumps(request).encode() + b"\n")
+            self._stream.flush()
+            line = self._stream.readline(_LARGEST_ANSWER)
             document: Any = json.loads(line) if line.endswith(b"\n") else None
         except (OSError, ValueError):
             document = None

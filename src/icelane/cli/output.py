@@ -102,7 +102,7 @@ class Output:
             return
         if not self.terminal:
             for row in rows:
-                self.console.print("\t".join(str(cell) for cell in row), markup=False)
+                print("\t".join(str(cell) for cell in row), flush=True)  # rich would make spaces of the tabs
             return
         table = Table(*columns, header_style="bold", box=None, pad_edge=False, show_header=any(columns))
         for row in rows:
