@@ -13,7 +13,7 @@ CHECKS: Final = {
     *(f"TA-{number}" for number in range(1, 16)),
     *(f"TR-{number}" for number in range(1, 15)),
     *(f"TQ-{number}" for number in range(1, 12)),
-    "FZ-1", "FZ-2", "FZ-4", "OP-7",
+    "FZ-1", "FZ-2", "FZ-4", "OP-7", "OP-8", "OP-9", "OP-14", "OP-15",
 }  # fmt: skip
 
 LEFT_OUT: Final = {

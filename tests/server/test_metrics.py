@@ -39,6 +39,7 @@ class Idle:
 
     certificate_expires_at: UnixSeconds | None = None
     ready = True
+    peer_connections = 0
 
     def __init__(self) -> None:
         self.plane = RelayPlane(SystemEntropy())

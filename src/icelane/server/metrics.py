@@ -74,6 +74,11 @@ class Observed(Protocol):
         """Where clients are taken over TCP and TLS."""
         ...
 
+    @property
+    def peer_connections(self) -> int:
+        """Connections between relayed addresses and peers (RFC 6062)."""
+        ...
+
     def listener_loss(self) -> SocketLoss:
         """What the sockets lost that clients are taken on over UDP."""
         ...
@@ -190,6 +195,9 @@ class ServerMetrics:
         yield _counter(
             "icelane_turn_connections_refused", "Connections refused at a limit", ["transport"], _by_one(refused)
         )
+
+        peers = self._server.peer_connections
+        yield _gauge("icelane_turn_peer_connections", "Open TCP connections with peers", [], [((), peers)])
 
     def _loss_families(self) -> Iterator[Metric]:
         losses = {"listener": self._server.listener_loss(), "relay": self._server.plane.loss()}

@@ -284,6 +284,11 @@ class TurnServer:
         """Where clients are taken over TCP and TLS."""
         return [listener for listener in self._listeners if isinstance(listener, StreamListener)]
 
+    @property
+    def peer_connections(self) -> int:
+        """TCP connections between relayed addresses and peers."""
+        return len(self._tcp_plane)
+
     def listener_loss(self) -> SocketLoss:
         """What the sockets lost that clients are taken on over UDP."""
         loss = SocketLoss()
