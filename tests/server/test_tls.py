@@ -465,14 +465,36 @@ def test_the_protocol_of_rfc_7443_is_chosen_and_others_are_no_obstacle(
     run(scenario())
 
 
-def test_a_name_that_we_are_not_gets_the_certificate_that_we_have(run: Run, tmp_path: Path) -> None:
-    """TL-6: the client decides; a scanner learns no more than it does without a name."""
+@pytest.mark.parametrize(
+    ("asked", "covered"),
+    [
+        ("turn.example.org", True),
+        ("TURN.example.org", True),
+        ("a.wild.example.org", True),
+        ("a.b.wild.example.org", False),
+        ("wild.example.org", False),
+        ("example.org", False),
+    ],
+)
+def test_a_certificate_covers_its_names_and_one_label_of_a_wildcard(tmp_path: Path, asked: str, covered: bool) -> None:
+    pair = certificates.good(tmp_path, NAME, "*.wild.example.org")
+    assert load_certificate(pair.certificate, pair.key).covers(asked) == covered
+
+
+def test_a_name_that_we_are_not_gets_the_certificate_that_we_have(
+    run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """TL-6: the client decides; a scanner learns no more than it does without a name, and fills no log."""
     pair = certificates.good(tmp_path)
 
     async def scenario() -> None:
         async with TurnServer(tls_settings(pair)) as server:
             context = trusting()
             context.check_hostname = False
-            assert await shown(address_on(server, Transport.TLS), context, "elsewhere.example.net") == serial(pair)
+            address = address_on(server, Transport.TLS)
+            for number in range(40):
+                assert await shown(address, context, f"{number // 2}.example.net") == serial(pair)
 
     run(scenario())
+    asked = [getattr(record, "asked", "") for record in caplog.records if record.message == "tls.name_not_covered"]
+    assert asked == [f"{number}.example.net" for number in range(16)]

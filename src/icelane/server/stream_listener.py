@@ -29,7 +29,7 @@ from icelane.core.clock import Duration
 from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
 from icelane.errors import IcelaneError, MalformedError
 from icelane.server.connection_limit import ConnectionLimit
-from icelane.server.connection_log import CLOSED, HANDSHAKE_FAILED, REFUSED, ConnectionLog
+from icelane.server.connection_log import ConnectionLog
 from icelane.server.events import report
 from icelane.server.handshake_failure import failure_reason
 from icelane.server.proxy_protocol import ProxyHeader
@@ -245,7 +245,7 @@ class StreamListener:
 
     def _refuse(self, source: SocketAddress, reason: str) -> None:
         self.refused += 1
-        self._log.record(REFUSED, source, self.transport, reason, monotonic())
+        self._log.refused(source, self.transport, reason, monotonic())
 
     def _is_proxy(self, source: SocketAddress) -> bool:
         if not self._proxies:
@@ -296,7 +296,7 @@ class StreamListener:
         except OSError as error:
             if secure:
                 reason, detail = failure_reason(error)
-                self._log.record(HANDSHAKE_FAILED, guest.client, self.transport, reason, monotonic(), detail=detail)
+                self._log.handshake_failed(guest.client, self.transport, reason, monotonic(), detail)
 
     # Connections
 
@@ -320,7 +320,7 @@ class StreamListener:
         del self._connections_by_path[path]
         self._limit.leave(client.host)
         if isinstance(error, MalformedError):
-            self._log.record(CLOSED, client, self.transport, "not-stun", monotonic())
+            self._log.closed(client, self.transport, "not-stun", monotonic())
         self._closed(path)
         if self._closing and not self._connections_by_path:
             self._all_gone.set()
@@ -339,7 +339,7 @@ class StreamListener:
 
         def give_up() -> None:
             del self._deadlines_by_path[path]
-            self._log.record(CLOSED, path.remote, self.transport, reason, monotonic())
+            self._log.closed(path.remote, self.transport, reason, monotonic())
             connection.abort()
 
         path = connection.path

@@ -28,7 +28,7 @@ from cryptography import x509
 from icelane.aio.system import SystemWallClock, monotonic
 from icelane.core.clock import UnixSeconds, WallClock
 from icelane.errors import ConfigurationError
-from icelane.server.events import LOGGER, report
+from icelane.server.events import LOGGER, RepeatGate, report
 
 CERTIFICATE_KEY: Final = "tls.certificate"
 PRIVATE_KEY_KEY: Final = "tls.key"
@@ -45,6 +45,8 @@ _TLS12_CIPHERS: Final = ":".join(
 _OPTIONS: Final = ssl.OP_NO_TICKET | ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
 # A certificate file is a few kilobytes; more is a mistake, such as the path of a log.
 _MAX_FILE_SIZE: Final = 1 << 20
+# Of so many names that the certificate is not for, one record is written per ten seconds; further ones are left out.
+_MAX_NAMES: Final = 16
 # A handshake in memory needs two turns; one that does not end is broken.
 _MAX_TURNS: Final = 8
 
@@ -57,6 +59,11 @@ class ServerCertificate:
     expires_at: UnixSeconds
     names: tuple[str, ...]
 
+    def covers(self, name: str) -> bool:
+        """Whether a client that asks for `name` will be content: one label may be a `*` (RFC 9525 section 6.3)."""
+        parent = name.partition(".")[2]
+        return any(known.lower() in (name.lower(), f"*.{parent.lower()}") for known in self.names)
+
 
 class ServerTls:
     """A TLS context for listeners, whose certificate may be replaced at any time."""
@@ -68,6 +75,7 @@ class ServerTls:
         self._live = load_certificate(certificate, key)
         self.context = server_context()
         self.context.sni_callback = self._choose
+        self._names_asked: RepeatGate[str] = RepeatGate(capacity=_MAX_NAMES)
         self._announce(self._live)
 
     @property
@@ -99,29 +107,36 @@ class ServerTls:
         return True
 
     def _choose(
-        self, connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, context: ssl.SSLContext
+        self, connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, _context: ssl.SSLContext
     ) -> int | None:
-        del name, context
         # TL-7: OpenSSL's wrappers have let a connection through whose callback had failed. The outer context has no
         # certificate, so that such a connection could not be completed either.
         try:
-            connection.context = self.certificate.context
+            certificate = self.certificate
+            connection.context = certificate.context
+            if name is not None and not certificate.covers(name):
+                self._say_unknown(name, certificate)
         except Exception:
             LOGGER.exception("tls.callback_failed")
             return ssl.ALERT_DESCRIPTION_INTERNAL_ERROR
         return None
 
+    def _say_unknown(self, name: str, certificate: ServerCertificate) -> None:
+        # The client will refuse the certificate and cannot tell the operator why; scanners ask for anything.
+        now = monotonic()
+        self._names_asked.ended(now)
+        if self._names_asked.admit(name, now):
+            report("tls.name_not_covered", logging.WARNING, asked=name, names=certificate.names)
+
     def _is_over(self, certificate: ServerCertificate) -> bool:
         return certificate.expires_at <= self._wall_clock.unix_time(monotonic())
 
     def _announce(self, certificate: ServerCertificate) -> None:
-        expired = self._is_over(certificate)
-        report(
-            "tls.certificate_expired" if expired else "tls.certificate_loaded",
-            logging.ERROR if expired else logging.INFO,
-            names=certificate.names,
-            expires=datetime.fromtimestamp(certificate.expires_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        )
+        end = datetime.fromtimestamp(certificate.expires_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        if self._is_over(certificate):
+            report("tls.certificate_expired", logging.ERROR, names=certificate.names, expires=end)
+        else:
+            report("tls.certificate_loaded", logging.INFO, names=certificate.names, expires=end)
 
 
 def server_context() -> ssl.SSLContext:
