@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
 import socket
@@ -249,3 +250,28 @@ def test_sums_add_up() -> None:
             Traffic(packets_from_client=1, bytes_from_client=2, packets_to_client=3, bytes_to_client=4, dropped=5)
         )
     assert total == Traffic(2, 4, 6, 8, 10)
+
+
+def test_what_a_client_does_not_read_is_dropped_and_not_relayed(run: Run) -> None:
+    """Over TCP the buffer towards a stalled client is bounded; what does not fit must not look like traffic."""
+
+    async def scenario() -> None:
+        async with TurnServer(settings()) as server:
+            peer = Peer()
+            client = await Client.allocated(address_on(server, Transport.TCP), Transport.TCP)
+            await client.bind(CHANNEL, peer.address)
+            (relayed,) = server.plane.clients.values()
+            client.pause()
+
+            async def flood() -> None:
+                for _ in range(50):
+                    peer.send(bytes(60_000), client.relayed[0])
+                await asyncio.sleep(0)
+
+            await eventually(lambda: relayed.dropped > 0, flood)
+            dropped, sent = relayed.dropped, relayed.packets_to_client
+            assert relayed.bytes_to_client == sent * 60_000
+            found = samples(server.observation.metrics)
+            assert value(found, "icelane_turn_relay_dropped_packets_total", transport="tcp") >= dropped
+
+    run(scenario())

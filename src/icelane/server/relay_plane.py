@@ -33,7 +33,7 @@ from icelane.turn.routes import (
 from icelane.turn.translation import build_data_indication, build_icmp_indication, parse_send_indication
 
 SendToClient = Callable[[bytes], object]
-"""Sends one message to a client, or drops it; never raises."""
+"""Sends one message to a client, or drops it; never raises. False when it is known to be dropped."""
 
 Admit = Callable[[int], bool]
 """Whether so many bytes of payload are within the bandwidth limits now."""
@@ -103,11 +103,13 @@ class RelayedClient:
         if self.admit is not None and not self.admit(size):
             self.dropped += 1
             return
-        self.packets_to_client += 1
-        self.bytes_to_client += size
         message = header + size.to_bytes(2, "big") + payload
         # RFC 8656 section 12.5: padded on streams, not in datagrams.
-        self._send(message + bytes(-size & 3) if self._padded and size & 3 else message)
+        if self._send(message + bytes(-size & 3) if self._padded and size & 3 else message) is False:
+            self.dropped += 1
+            return
+        self.packets_to_client += 1
+        self.bytes_to_client += size
 
     def relay_data(self, peer: SocketAddress, payload: bytes) -> None:
         """Pass a peer's payload to the client as a Data indication."""
@@ -115,9 +117,12 @@ class RelayedClient:
         if size > MAX_PAYLOAD or (self.admit is not None and not self.admit(size)):
             self.dropped += 1
             return
+        message = build_data_indication(peer, payload, self._entropy.token(_TRANSACTION_ID_SIZE))
+        if self._send(message) is False:
+            self.dropped += 1
+            return
         self.packets_to_client += 1
         self.bytes_to_client += size
-        self._send(build_data_indication(peer, payload, self._entropy.token(_TRANSACTION_ID_SIZE)))
 
     def report_icmp(self, peer: SocketAddress, error: IcmpError) -> None:
         """Tell the client that a packet to `peer` came back (RFC 8656 section 11.5)."""
