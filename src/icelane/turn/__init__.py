@@ -1,6 +1,6 @@
 """TURN: the relay's server and client engines, without sockets.
 
-RFC 8656, RFC 6156 (both address families), and the clients of RFC 5766. Left out: TCP allocations (RFC 6062), mobility
+RFC 8656, RFC 6156 (both address families), RFC 6062 (TCP to peers), and the clients of RFC 5766. Left out: mobility
 (RFC 8016) and third-party authorisation (RFC 7635).
 
 The server engine decides and never relays. It tells its plane by commands which relay ports to bind and which routes to
