@@ -18,10 +18,13 @@ from dataclasses import dataclass
 
 from icelane.core.net import AddressFamily, SocketAddress, Transport, canonical_host, family_of, unpack_host
 from icelane.server.turn_server import TurnServer
+from icelane.stun.attributes import AttributeType
+from icelane.stun.message import Method
 from icelane.testing.peers import ALLOWED, ALLOWED_NEIGHBOURS, REFUSED_ALWAYS, REFUSED_BY_DEFAULT
+from icelane.turn.attributes import PROTOCOL_TCP, encode_requested_transport
 from tests.broken.registry import all_breaks
 from tests.server.clients import IPV6 as WANT_IPV6
-from tests.server.clients import Client, Peer, Refused, eventually, settings
+from tests.server.clients import Attribute, Client, Peer, Refused, eventually, peer_attribute, settings
 from tests.server.namespaces import ip
 
 # The server has public addresses here: documentation addresses would be refused as relays of other clients.
@@ -143,6 +146,23 @@ class Check:
             if (arrived, source) != (payload, client.relayed[0]):
                 self.problems.append(f"{arrived!r} from {source} arrived instead of {payload!r} to {peer}")
 
+    async def cannot_connect(self, peer: SocketAddress, code: int) -> None:
+        """Connect is refused."""
+        await self._expect("Connect", peer, code, self._client.request(Method.CONNECT, peer_attribute(peer)))
+
+    async def can_connect(self, peer: SocketAddress) -> None:
+        """Connect arrives, and is seen to leave."""
+        self.count += 1
+        host = "::" if peer.family is AddressFamily.IPV6 else "0.0.0.0"
+        listening = await asyncio.start_server(lambda _, writer: writer.close(), host, peer.port)
+        try:
+            await self._client.request(Method.CONNECT, peer_attribute(peer))
+        except Refused as refused:
+            self.problems.append(f"Connect to {peer} was refused with {refused}")
+        listening.close()
+        if peer.host not in {packet.destination for packet in self.look()}:
+            self.problems.append(f"the capture has not seen the connection to {peer}")
+
     def look(self) -> list[Packet]:
         """What has left the relay."""
         return self._capture.look()
@@ -169,6 +189,7 @@ async def check(transport: Transport, *, everything_allowed: bool) -> tuple[int,
         relay_addresses=[RELAY_IPV4, RELAY_IPV6],
         relay_ports=f"{RELAY_PORTS[0]}-{RELAY_PORTS[-1]}",
         dangerously_allow_loopback_peers=False,
+        tcp_allocations=True,
         peers={"allow": EVERYTHING if everything_allowed else []},
     )
     refused = REFUSED_ALWAYS if everything_allowed else REFUSED_ALWAYS + REFUSED_BY_DEFAULT
@@ -184,7 +205,32 @@ async def check(transport: Transport, *, everything_allowed: bool) -> tuple[int,
             await client.refresh(0)
             count += checking.count
             problems += checking.problems
+            if transport.reliable:
+                client = await tcp_client(transport, wanted)
+                connecting = Check(client, family, Capture([RELAY_IPV4, RELAY_IPV6]))
+                await check_connects(connecting, refused)
+                await client.refresh(0)
+                count += connecting.count
+                problems += connecting.problems
     return count, problems
+
+
+async def tcp_client(transport: Transport, wanted: tuple[Attribute, ...]) -> Client:
+    """A client with a TCP allocation (RFC 6062)."""
+    client = await Client.connect(SocketAddress(LISTEN, LISTEN_PORT), transport, source=CLIENT)
+    tcp = (AttributeType.REQUESTED_TRANSPORT, encode_requested_transport(PROTOCOL_TCP))
+    await client.request(Method.ALLOCATE, tcp, *wanted)
+    return client
+
+
+async def check_connects(checking: Check, refused: Iterable[str]) -> None:
+    """Connect reaches nobody who is refused, and everybody else."""
+    for host in [*refused, *OWN_HOSTS]:
+        for port in (PEER_PORT, 80):
+            peer = SocketAddress(canonical_host(host), port)
+            await checking.cannot_connect(peer, 403 if peer.family is checking.family else 443)
+    checking.silent("after refused Connects")
+    await checking.can_connect(SocketAddress(GOOD[checking.family], PEER_PORT))
 
 
 async def check_refusals(checking: Check, server: TurnServer, refused: Iterable[str], allowed: Iterable[str]) -> None:
