@@ -35,8 +35,24 @@ def serving(tmp_path: Path, more: str = "") -> Iterator[dict[str, str]]:
     assert server.returncode == 0, err
 
 
-def stage(users: int = 2, sent: int = 1000, received: int = 1000, p99: float = 0.01, processor: float = 0.1) -> Stage:
-    return Stage(users=users, kbits=300, sent=sent, received=received, p50=0.001, p99=p99, processor=processor)
+def stage(
+    users: int = 2,
+    sent: int = 1000,
+    received: int = 1000,
+    p99: float = 0.01,
+    processor: float = 0.1,
+    lateness: float = 0.001,
+) -> Stage:
+    return Stage(
+        users=users,
+        kbits=300,
+        sent=sent,
+        received=received,
+        p50=0.001,
+        p99=p99,
+        processor=processor,
+        lateness=lateness,
+    )
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
@@ -97,6 +113,7 @@ def test_a_bench_is_bounded(icelane: Icelane, arguments: tuple[str, str]) -> Non
         (stage(received=989), Limit.LOSS),
         (stage(p99=0.3), Limit.DELAY),
         (stage(p99=0.3, processor=0.97), Limit.THIS_COMPUTER),
+        (stage(p99=0.3, lateness=0.1), Limit.THIS_COMPUTER),
         (stage(received=0, p99=float("inf")), Limit.LOSS),
         (stage(processor=0.97), None),
     ],
