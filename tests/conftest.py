@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Generator
+
 import pytest
 from hypothesis import settings
 
@@ -13,3 +16,28 @@ pytest.register_assert_rewrite("tests.turn.server_driver")
 # deadline: a slow machine is not a bug, and what must be fast has a bench.
 settings.register_profile("icelane", deadline=None, derandomize=True)
 settings.load_profile("icelane")
+
+
+class _LoopErrors(logging.Handler):
+    """What asyncio's and uvloop's handlers of last resort were told."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(record.getMessage())
+
+
+_loop_errors = _LoopErrors()
+logging.getLogger("asyncio").addHandler(_loop_errors)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    """OP-9: an exception that nobody handled but the loop fails the test in which that happened."""
+    _loop_errors.said.clear()
+    result = yield
+    if _loop_errors.said:
+        raise AssertionError("\n".join(_loop_errors.said))
+    return result
