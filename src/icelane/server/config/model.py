@@ -208,7 +208,7 @@ class QuotaSettings(Section):
         " browser opens several in a call.",
     )
     bytes_per_second_per_allocation: Rate = _key(
-        0, kind="bytes per second", doc="Relayed bytes of one allocation, each direction for itself; 0 is no limit."
+        0, kind="bytes per second", doc="Relayed bytes of one allocation, both directions together; 0 is no limit."
     )
     bytes_per_second_per_user: Rate = _key(
         0, kind="bytes per second", doc="Relayed bytes of all allocations of one user; 0 is no limit."
@@ -247,8 +247,8 @@ class TurnSettings(Section):
         (),
         kind="list of IP addresses",
         shown="the machine's own address of each family",
-        doc="Addresses of this machine that relayed traffic leaves from and arrives at. The first of each family is"
-        " used until its ports run out.",
+        doc="Addresses of this machine that relayed traffic leaves from and arrives at. Those of one"
+        " family are used in turn.",
     )
     relay_ports: Annotated[PortRange, PlainValidator(parse_port_range)] = _key(
         PortRange(49152, 65535),
