@@ -18,6 +18,7 @@ from tests.broken.registry import breaks, swap
 
 ENGINE = "tests/turn/test_tcp_relay.py"
 PLANE = "tests/server/test_tcp_relay_plane.py"
+WIRE = "tests/server/test_peer_policy_on_the_wire.py"
 
 
 @breaks("TR-9", test=f"{ENGINE}::test_tcp_allocations_are_off_unless_they_are_turned_on")
@@ -67,7 +68,8 @@ def every_peer_may_connect() -> None:
     swap(tcp_relay, "_permitted", permitted)
 
 
-@breaks("TR-1", "TR-9", test=f"{ENGINE}::test_connect_goes_nowhere_that_a_permission_would_not")
+@breaks("TR-1", "TR-9", test=(f"{ENGINE}::test_connect_goes_nowhere_that_a_permission_would_not",
+                              f"{WIRE}::test_no_method_sends_a_packet_to_a_peer_that_is_refused"))  # fmt: skip
 def connect_does_not_ask_the_policy() -> None:
     def connect(self: server.TurnServer, message: Message, path: Path, identity: Identity, now: Instant) -> None:
         peer = parse_connect(message)
