@@ -52,8 +52,8 @@ EVEN_PORT: Final[Attribute] = (AttributeType.EVEN_PORT, b"\x00")
 EVEN_PORT_AND_NEXT: Final[Attribute] = (AttributeType.EVEN_PORT, b"\x80")
 
 
-def settings(quota: Mapping[str, int] | None = None, **turn: Any) -> Config:
-    """A configuration on loopback with one user; `turn` replaces keys of `[turn]`."""
+def settings(quota: Mapping[str, int] | None = None, *, tls: Mapping[str, str] | None = None, **turn: Any) -> Config:
+    """A configuration on loopback with one user; `turn` replaces keys of `[turn]`, `tls` is the section."""
     defaults = {
         "realm": REALM,
         "listen": ["udp://127.0.0.1:0", "tcp://127.0.0.1:0", "udp://[::1]:0", "tcp://[::1]:0"],
@@ -62,7 +62,7 @@ def settings(quota: Mapping[str, int] | None = None, **turn: Any) -> Config:
         "users": {USER: PASSWORD},
         "quota": dict(quota or {}),
     }
-    return parse_config({"turn": defaults | turn})
+    return parse_config({"turn": defaults | turn} | ({"tls": dict(tls)} if tls else {}))
 
 
 def address_on(server: TurnServer, transport: Transport, family: AddressFamily = AddressFamily.IPV4) -> SocketAddress:

@@ -7,7 +7,7 @@ import pytest
 from tests.server.namespaces import run_module
 
 
-@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
 @pytest.mark.parametrize("policy", ["closed", "open"])
 def test_no_method_sends_a_packet_to_a_peer_that_is_refused(transport: str, policy: str) -> None:
     """TR-1, TR-3, TR-5, TR-6: every row by CreatePermission, ChannelBind, Send, ChannelData and Connect, IPv4 and

@@ -1,6 +1,6 @@
 """Inside a namespace: every peer address through every method, while a packet socket sees all that leaves.
 
-    python -m tests.server.wire_policy udp|tcp closed|open
+    python -m tests.server.wire_policy udp|tcp|tls closed|open
 
 `closed` is the policy as configured by default, `open` allows all that configuration can. Every address is local here
 (a "local default" route on loopback), so whatever the relay sends arrives somewhere, and is captured on the way.
@@ -13,8 +13,10 @@ import logging
 import os
 import socket
 import sys
+import tempfile
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from icelane.core.net import AddressFamily, SocketAddress, Transport, canonical_host, family_of, unpack_host
 from icelane.server.turn_server import TurnServer
@@ -22,6 +24,7 @@ from icelane.stun.attributes import AttributeType
 from icelane.stun.message import Method
 from icelane.testing.peers import ALLOWED, ALLOWED_NEIGHBOURS, REFUSED_ALWAYS, REFUSED_BY_DEFAULT
 from icelane.turn.attributes import PROTOCOL_TCP, encode_requested_transport
+from tests import certificates
 from tests.broken.registry import all_breaks
 from tests.server.clients import IPV6 as WANT_IPV6
 from tests.server.clients import Attribute, Client, Peer, Refused, eventually, peer_attribute, settings
@@ -182,10 +185,12 @@ class Check:
             self.problems.append(f"{name} to {peer} was granted")
 
 
-async def check(transport: Transport, *, everything_allowed: bool) -> tuple[int, list[str]]:
+async def check(transport: Transport, folder: Path, *, everything_allowed: bool) -> tuple[int, list[str]]:
     """How many requests were made, and what was wrong with them."""
+    stream = "tls" if transport is Transport.TLS else "tcp"
     config = settings(
-        listen=[f"udp://{LISTEN}:{LISTEN_PORT}", f"tcp://{LISTEN}:{LISTEN_PORT}"],
+        tls=certificates.good(folder).section(),
+        listen=[f"udp://{LISTEN}:{LISTEN_PORT}", f"{stream}://{LISTEN}:{LISTEN_PORT}"],
         relay_addresses=[RELAY_IPV4, RELAY_IPV6],
         relay_ports=f"{RELAY_PORTS[0]}-{RELAY_PORTS[-1]}",
         dangerously_allow_loopback_peers=False,
@@ -286,7 +291,8 @@ def main() -> None:
     logging.disable()
     set_up()
     transport, policy = Transport(sys.argv[1]), sys.argv[2]
-    count, problems = asyncio.run(check(transport, everything_allowed=policy == "open"))
+    with tempfile.TemporaryDirectory() as folder:
+        count, problems = asyncio.run(check(transport, Path(folder), everything_allowed=policy == "open"))
     print(f"{count} requests")
     if problems:
         print("\n".join(problems[:40]), file=sys.stderr)
