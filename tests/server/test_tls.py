@@ -384,7 +384,7 @@ def rsa_pair(folder: Path) -> Pair:
     return certificates.write_pair(folder, leaf, "rsa")
 
 
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
 def test_there_are_no_tickets_no_compression_and_no_early_data(
     run: Run, tmp_path: Path, version: ssl.TLSVersion
 ) -> None:
