@@ -471,6 +471,8 @@ def test_a_server_that_nobody_could_use_is_not_started() -> None:
         ("turn.realm = 'a-realm-of-17-byt'", "turn.realm"),
         ("turn.dangerously_allow_loopback_peers = true", "turn.dangerously_allow_loopback_peers"),
         ("turn.listen = ['udp://10.0.0.5:50000']", "turn.listen"),
+        ("metrics.listen = '0.0.0.0:9641'", "metrics.listen"),
+        ("metrics.listen = '8.8.8.8:9641'", "metrics.listen"),
     ],
 )
 def test_what_is_allowed_and_probably_wrong_is_said(text: str, key: str) -> None:
@@ -479,6 +481,7 @@ def test_what_is_allowed_and_probably_wrong_is_said(text: str, key: str) -> None
 
 def test_a_sound_configuration_gets_no_advice() -> None:
     text = """
+    metrics.listen = "10.0.0.5:9641"
     turn.relay_addresses = ["10.0.0.5"]
     turn.external_addresses = { "10.0.0.5" = "203.0.113.7" }
     """

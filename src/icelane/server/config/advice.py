@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from icelane.core.net import Transport
 from icelane.server.config.model import Config, TurnSettings
 from icelane.server.config.resolution import short_realm
+from icelane.server.config.values import WILDCARDS
 from icelane.server.machine import Machine
 
 
@@ -38,6 +39,9 @@ def _all(config: Config, machine: Machine) -> Iterator[Advice]:
             message="clients reach every service of this machine on loopback",
         )
     yield from _addresses(config, machine)
+    metrics = config.metrics.listen
+    if metrics is not None and (metrics.host in WILDCARDS or ipaddress.ip_address(metrics.host).is_global):
+        yield Advice(key="metrics.listen", message=f"{metrics} may be reached by everybody, without authentication")
     for listener in turn.listen:
         if listener.transport is Transport.UDP and listener.port in turn.relay_ports.ports:
             yield Advice(
