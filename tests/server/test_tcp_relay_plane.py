@@ -11,6 +11,7 @@ import pytest
 
 from icelane.aio.udp import address_of
 from icelane.core.net import AddressFamily, SocketAddress, Transport
+from icelane.server import tcp_relay_plane
 from icelane.server.splice import HIGH_WATER
 from icelane.server.turn_server import TurnServer
 from icelane.stun.attributes import AttributeType, encode_uint32, parse_uint32, parse_xor_address
@@ -281,6 +282,31 @@ def test_a_reset_of_one_side_ends_the_other(run: Run, who: str) -> None:
             await staying.is_over()
             await eventually(lambda: nothing_is_left(server))
             await bind(server, await connect(client, peer.address))
+
+    run(scenario())
+
+
+def test_what_is_left_for_peers_that_do_not_read_is_bounded(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TQ-9: whoever sends to stalled peers and leaves, again and again, does not fill the memory."""
+    monkeypatch.setattr(tcp_relay_plane, "MAX_LINGERING", 2)
+
+    async def scenario() -> None:
+        async with on() as server:
+            client = await allocated(server)
+            for _ in range(4):
+                peer = await ListeningPeer.start()
+                near = await bind(server, await connect(client, peer.address))
+                far = await peer.wire()
+                far.transport.pause_reading()
+                near.transport.write(LARGE * 8)
+                (splice,) = server._tcp_plane._splices - set(server._tcp_plane._lingering)
+                await eventually(lambda splice=splice: not splice.client._reading)  # type: ignore[misc]  # bound now
+                near.transport.abort()
+                # A client that is not read from is seen to be gone when the next of it is looked at.
+                splice.client.abort()
+                await eventually(lambda: not len(server._tcp_plane))
+            await eventually(lambda: len(server._tcp_plane._splices) <= 2)
+            assert len(server._tcp_plane._splices) == 2
 
     run(scenario())
 

@@ -20,6 +20,10 @@ from icelane.server.splice import Splice
 from icelane.server.traffic import SocketLoss
 from icelane.turn.routes import BindStreams, ClosePeer, ConnectionId, ConnectPeer
 
+# Connections whose client has gone while their peer still has something to read. Each holds about 300 KiB at most; with
+# one more the oldest is cut off, so that nobody fills our memory by sending to peers that do not read and leaving.
+MAX_LINGERING: Final = 64
+
 _BACKLOG: Final = 64
 MAX_ACCEPTS_PER_WAKE: Final = 16
 # Without a descriptor to spare the listening socket stays readable, so we look away for a while.
@@ -125,6 +129,7 @@ class TcpRelayPlane:
         self._peers_by_id: dict[ConnectionId, _Peer] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._splices: set[Splice] = set()
+        self._lingering: dict[Splice, None] = {}  # in the order in which they began to
         self._closing = False
         self._all_gone = asyncio.Event()
 
@@ -178,10 +183,12 @@ class TcpRelayPlane:
 
         def on_gone() -> None:
             self._splices.discard(splice)
+            self._lingering.pop(splice, None)
             if self._closing and not self._splices:
                 self._all_gone.set()
 
         def on_closed() -> None:
+            self._linger(splice)
             if self._peers_by_id.pop(command.connection_id, None) is not None:
                 self._events.closed(command.connection_id)
 
@@ -226,6 +233,11 @@ class TcpRelayPlane:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._splices:
             await self._all_gone.wait()
+
+    def _linger(self, splice: Splice) -> None:
+        self._lingering[splice] = None
+        if len(self._lingering) > MAX_LINGERING:
+            next(iter(self._lingering)).close()
 
     async def _connect(self, connection_id: ConnectionId, peer: _Peer, wire_peer: SocketAddress) -> None:
         try:
