@@ -31,7 +31,8 @@ PRIORITY_ZERO: Final = (
     *(f"TA-{number}" for number in (1, 2, 3, 4, 8, 9, 11, 14)),
     *(f"TR-{number}" for number in (1, 2, 3, 4, 5, 6, 8, 9)),
     *(f"TQ-{number}" for number in (1, 2, 3, 4, 5, 6)),
-    "FZ-1", "FZ-2", "OP-7",
+    *(f"TL-{number}" for number in (1, 2, 3, 4, 5, 7)),
+    "FZ-1", "FZ-2", "OP-4", "OP-7",
 )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from icelane.server.config.reference import markdown
+from tests import certificates
 from tests.cli.conftest import Icelane
 
 SECRET = "q5Vn0nJ3rX8sZk2LwT7yBd4E"
@@ -41,6 +42,31 @@ def test_a_valid_configuration_passes(icelane: Icelane, sound: str) -> None:
 def test_the_file_in_the_working_directory_is_found(icelane: Icelane, tmp_path: Path) -> None:
     (tmp_path / "icelane.toml").write_text(SOUND)
     assert icelane("config", "check").code == 0
+
+
+def test_a_certificate_is_tried_and_compared_with_the_host_name(icelane: Icelane, tmp_path: Path) -> None:
+    """OP-4: what cannot be used is found before the server is told to read it."""
+    file = tmp_path / "tls.toml"
+    pair = certificates.good(tmp_path)
+    named = SOUND.replace("[turn]", '[turn]\nhostname = "turn.example.org"')
+    file.write_text(named + pair.toml())
+    result = icelane("config", "check", "-c", str(file), "--json")
+    assert (result.code, result.document["advice"]) == (0, [])
+
+    file.write_text(named + certificates.misnamed(tmp_path).toml())
+    result = icelane("config", "check", "-c", str(file), "--json")
+    assert [piece["key"] for piece in result.document["advice"]] == ["tls.certificate"]
+    assert "elsewhere.example.org" in result.document["advice"][0]["message"]
+
+    file.write_text(SOUND + certificates.expired(tmp_path).toml())
+    result = icelane("config", "check", "-c", str(file), "--json")
+    assert [piece["key"] for piece in result.document["advice"]] == ["tls.certificate", "turn.hostname"]
+
+    pair.key.write_text("nothing")
+    file.write_text(named + pair.toml())
+    result = icelane("config", "check", "-c", str(file))
+    assert result.code == 2
+    assert f"tls.key in {pair.key}" in result.err
 
 
 def test_every_mistake_is_named_and_the_code_is_two(icelane: Icelane, tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import typer
 from rich.markdown import Markdown
@@ -12,6 +13,9 @@ from rich.text import Text
 
 from icelane.cli.extras import require_extra
 from icelane.cli.output import ConfigFile, JsonFlag, speaking
+
+if TYPE_CHECKING:
+    from icelane.server.config import Advice, Config
 
 app = typer.Typer(
     help="Check, show and explain the configuration.", epilog="Example: `icelane config check`", no_args_is_help=True
@@ -30,7 +34,7 @@ def check(file: ConfigFile = None, as_json: JsonFlag = False) -> None:
 
         config = load_config(file)
         require_credentials(config)
-        advice = advise(config)
+        advice = (*advise(config), *_about_certificate(config))
         for piece in advice:
             output.note(str(piece))
         output.line("the configuration is valid", "green")
@@ -69,6 +73,27 @@ def docs(as_json: JsonFlag = False) -> None:
             output.console.print(Markdown(markdown()), soft_wrap=False)
         else:
             output.console.print(Text(markdown()), end="")
+
+
+def _about_certificate(config: Config) -> Iterator[Advice]:
+    """What looks wrong with the certificate. Raises ConfigurationError when the server could not use it."""
+    from icelane.aio.system import SystemWallClock, monotonic
+    from icelane.server.config import Advice
+    from icelane.server.tls import load_certificate
+
+    if config.tls.certificate is None or config.tls.key is None:
+        return
+    found = load_certificate(config.tls.certificate, config.tls.key)
+    if found.expires_at <= SystemWallClock().unix_time(monotonic()):
+        yield Advice(key="tls.certificate", message="it has expired, and every client will refuse it")
+    name = config.turn.hostname
+    if name is None:
+        yield Advice(
+            key="turn.hostname", message="clients reach TLS by host name only; without one no turns: URL is made"
+        )
+    elif not found.covers(name):
+        names = ", ".join(found.names) or "no name"
+        yield Advice(key="tls.certificate", message=f"it is for {names} and not for {name}; clients will refuse it")
 
 
 def _nested(values: Mapping[str, object]) -> dict[str, object]:
