@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
+from icelane.aio.resolver import ServiceRecord
 from icelane.aio.turn_client import connect_turn
 from icelane.aio.turn_relay import TurnRelay
 from icelane.aio.udp import address_of
@@ -15,10 +17,22 @@ from icelane.core.net import SocketAddress, Transport
 from icelane.errors import LocalProtocolError, TransportClosedError, TurnError
 from icelane.server.turn_server import TurnServer
 from icelane.turn.client_request import AllocateOptions
+from tests import certificates
 from tests.loops import Run, close_later, run
 from tests.server.clients import PASSWORD, PATIENCE, USER, address_on, settings
 
 __all__ = ["run"]
+
+
+class OnLoopback:
+    """Every name is this machine."""
+
+    async def service_records(self, name: str) -> list[ServiceRecord]:
+        return []
+
+    async def addresses(self, host: str) -> list[str]:
+        return ["127.0.0.1"]
+
 
 TCP = AllocateOptions(tcp=True)
 
@@ -64,6 +78,32 @@ def test_a_client_connects_to_a_peer_and_gets_a_stream(run: Run) -> None:
             assert await reader.read(-1) == payload
             writer.close()
             await writer.wait_closed()
+
+    run(scenario())
+
+
+def test_streams_go_over_tls_where_the_allocation_does(run: Run, tmp_path: Path) -> None:
+    """The data connection is to the same server by the same name, and as secret."""
+
+    async def scenario() -> None:
+        pair = certificates.good(tmp_path, certificates.NAME)
+        listen = ["tls://127.0.0.1:0"]
+        async with TurnServer(settings(tcp_allocations=True, listen=listen, tls=pair.section())) as server:
+            url = f"turns:{certificates.NAME}:{server.listening[0].port}"
+            authority = certificates.authority_file(tmp_path)
+            async with (
+                asyncio.timeout(PATIENCE),
+                await connect_turn(
+                    url, username=USER, password=PASSWORD, options=TCP, authority=authority, lookup=OnLoopback()
+                ) as relay,
+            ):
+                reader, writer = await relay.connect(await listening(echo))
+                payload = bytes(range(256)) * 8192
+                writer.write(payload)
+                assert await reader.readexactly(len(payload)) == payload
+                assert all(path.transport is Transport.TLS for path in server.stream_listeners[0]._connections_by_path)
+                assert server.stream_listeners[0].connections == 2
+                writer.close()
 
     run(scenario())
 
