@@ -186,9 +186,11 @@ def test_the_socket_is_its_owner_s_alone_and_goes_with_the_server(run: Run, tmp_
             await admin.start()
         finally:
             os.umask(before)
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        assert await exchange(path, b"one\n", b"two\n") == [b"ONE\n", b"TWO\n"]
+        mode = stat.S_IMODE(path.stat().st_mode)
+        answers = await exchange(path, b"one\n", b"two\n")
         await admin.close()
+        assert mode == 0o600
+        assert answers == [b"ONE\n", b"TWO\n"]
         assert not path.exists()
         await admin.close()
 
