@@ -135,3 +135,37 @@ def test_an_issued_credential_does_not_show_its_password() -> None:
 def test_nobody_gets_a_credential_from_a_configuration_without_any() -> None:
     with pytest.raises(ConfigurationError):
         issue(parse_config({}, machine=MACHINE), None, 600, NOW)
+
+
+def secure(*listen: str, hostname: str | None = "turn.example.org") -> Config:
+    """A configuration with certificates."""
+    turn = {
+        "listen": list(listen),
+        "users": {"alice": "wonderland"},
+        "secrets": [{"kid": "k1", "secret": SECRET}],
+        **({"hostname": hostname} if hostname else {}),
+    }
+    return parse_config({"turn": turn, "tls": {"certificate": "c.pem", "key": "k.pem"}}, machine=MACHINE)
+
+
+def test_tls_comes_last_and_443_after_every_other_port() -> None:
+    settings = secure("tls://10.0.0.5:443", "tls://10.0.0.5", "tcp://10.0.0.5", "udp://10.0.0.5", "tls://[::1]:443")
+    assert urls(settings)[1:] == [
+        "turn:turn.example.org:3478?transport=udp",
+        "turn:turn.example.org:3478?transport=tcp",
+        "turns:turn.example.org:5349?transport=tcp",
+        "turns:turn.example.org:443?transport=tcp",
+    ]
+
+
+@pytest.mark.parametrize("hostname", [None, "203.0.113.7", "2001:db8::5"])
+def test_no_url_with_tls_is_made_without_a_name_to_verify(hostname: str | None) -> None:
+    """TL-5."""
+    settings = secure("udp://10.0.0.5:3478", "tls://10.0.0.5:443", hostname=hostname)
+    assert not any(url.startswith("turns:") for url in urls(settings))
+
+
+def test_the_url_that_passes_everywhere_is_not_cut_off() -> None:
+    listen = [f"udp://10.0.0.5:{port}" for port in range(3478, 3488)]
+    found = urls(secure(*listen, "tls://10.0.0.5:443"))
+    assert found[-1] == "turns:turn.example.org:443?transport=tcp"
