@@ -13,6 +13,7 @@ from icelane.stun.message import Method
 from icelane.turn.credentials import CredentialStore, Secret
 from icelane.turn.revocation import Revocation
 from icelane.turn.server_config import TurnServerConfig
+from tests.scale import scaled
 from tests.turn.server_driver import (
     OTHER_PEER,
     PEER,
@@ -143,6 +144,23 @@ def test_strict_expiry_that_is_switched_on_ends_what_has_expired() -> None:
     reconfigure(driver, credentials({}, [OLD]), strict_expiry=False)
     driver.advance(250)
     assert len(driver.engine.allocations) == 1
+    driver.close()
+
+
+def test_between_any_two_reloads_everybody_is_judged_by_the_later_one() -> None:
+    """OP-12: ten thousand reloads, scaled; who is in both configurations never notices, who is in one of them does."""
+    driver = ServerDriver()
+    alice = driver.caller()
+    assert alice.allocate().code is None
+    stores = [credentials({"alice": "secret"}), credentials({"alice": "secret", "bob": "hunter2"})]
+    bob = driver.caller("bob", "hunter2")
+    for number in range(scaled(10_000)):
+        reconfigure(driver, stores[number % 2], allocations_per_user=1 + number % 2)
+        assert alice.refresh().code is None
+        if number % 10 < 2:
+            assert bob.allocate().code == (None if number % 2 else 401)
+            if number % 2:
+                assert bob.release().code is None
     driver.close()
 
 
