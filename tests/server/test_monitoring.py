@@ -11,17 +11,22 @@ import pytest
 
 from icelane.core.net import Transport
 from icelane.errors import ConfigurationError
-from icelane.server.config import Config, parse_config
+from icelane.server.config import Config, MetricsSettings, parse_config
 from icelane.server.health import Check, Health
 from icelane.server.turn_server import TurnServer
 from tests.loops import Run
 from tests.server.clients import Client, address_on, eventually, settings
 
 
+def metrics_section(**keys: Any) -> MetricsSettings:
+    """Checked as the file is; the relay address is named because a machine without a network has none to choose."""
+    return parse_config({"turn": {"relay_addresses": ["127.0.0.1"]}, "metrics": keys}).metrics
+
+
 def observed(ready_load_percent: int = 0, **turn: Any) -> Config:
     """A configuration with a monitoring port."""
     config = settings(**turn)
-    metrics = parse_config({"metrics": {"listen": "127.0.0.1:0", "ready_load_percent": ready_load_percent}}).metrics
+    metrics = metrics_section(listen="127.0.0.1:0", ready_load_percent=ready_load_percent)
     return config.model_copy(update={"metrics": metrics})
 
 
@@ -120,7 +125,7 @@ def test_a_port_that_is_taken_stops_the_start_and_names_the_key(run: Run) -> Non
     async def scenario() -> None:
         async with TurnServer(observed()) as server:
             taken = str(server.observation.listening)
-            config = settings().model_copy(update={"metrics": parse_config({"metrics": {"listen": taken}}).metrics})
+            config = settings().model_copy(update={"metrics": metrics_section(listen=taken)})
             second = TurnServer(config)
             with pytest.raises(ConfigurationError, match=r"metrics\.listen"):
                 await second.start()
