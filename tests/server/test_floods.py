@@ -118,12 +118,19 @@ def junk(seed: int) -> Iterator[bytes]:
 
 
 def open_flows(
-    server: Served, count: int, transport: Transport = Transport.UDP, peer: tuple[str, int] | None = None
+    server: Served,
+    count: int,
+    transport: Transport = Transport.UDP,
+    peer: tuple[str, int] | None = None,
+    origins: Iterator[tuple[str, int]] | None = None,
 ) -> list[Flow]:
-    """Clients with allocations; with `peer` each has a permission and a channel too."""
+    """Clients with allocations; with `peer` each has a permission and a channel too.
+
+    Each comes from the next of `origins`; without, each from any port of one host.
+    """
     address = server.listening[transport]
     is_stream = transport is Transport.TCP
-    flows = [turn_client.connect(address, sources(), is_stream=is_stream) for _ in range(count)]
+    flows = [turn_client.connect(address, origins or sources(), is_stream=is_stream) for _ in range(count)]
     try:
         turn_client.open_allocations(flows, CREDENTIALS)
         if peer is not None:

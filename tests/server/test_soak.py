@@ -26,7 +26,7 @@ from benches.turn_client import Flow
 from icelane.core.net import Transport
 from icelane.server.descriptors import allow_many_descriptors
 from tests.server.served import Holdings, Served, served
-from tests.server.test_floods import MIB, close_flows, junk, open_flows, settled, warmed_up
+from tests.server.test_floods import MIB, close_flows, junk, open_flows, settled, sources, warmed_up
 
 BATCH = 10
 BATCHES_PER_SECOND = 5  # 50 allocations a second
@@ -67,12 +67,14 @@ def go(flows: list[Flow], transport: Transport, order: random.Random) -> None:
 def churn(server: Served, seconds: float, peer: tuple[str, int], seed: int) -> int:
     """Clients for so long; returns how many."""
     order, rubbish = random.Random(seed), junk(seed)
+    # A host for each client: whoever gets the port of one that vanished would inherit its allocation, and a 437.
+    origins = sources()
     began, clients = time.monotonic(), 0
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
         stranger.connect(server.listening[Transport.UDP])
         while (passed := time.monotonic() - began) < seconds:
             transport = order.choice((Transport.UDP, Transport.TCP))
-            flows = open_flows(server, BATCH, transport, peer)
+            flows = open_flows(server, BATCH, transport, peer, origins)
             talk(flows)
             for _ in range(20):
                 stranger.send(next(rubbish))
