@@ -198,7 +198,7 @@ def watch_for(config: Config, on_change: Callable[[Mapped], None]) -> ExternalAd
     if turn.external_address_from is None or not locals_:
         return None
     finder = _finder(turn.external_address_from)
-    taken = frozenset((*turn.relay_addresses, *turn.external_addresses.values()))
+    taken = frozenset((*turn.relay_addresses, *turn.external_by_relay.values()))
     return ExternalAddressWatch(finder, locals_, turn.external_address_interval, on_change, taken=taken)
 
 

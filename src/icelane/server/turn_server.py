@@ -546,7 +546,7 @@ def engine_config(config: Config, listeners: list[Listener], machine: Machine) -
     """The engine's settings: those of `[turn]`, and what is known once the listeners are bound."""
     turn = config.turn
     ports = range(turn.relay_ports.first, turn.relay_ports.last + 1)
-    external = dict(turn.external_addresses)
+    external = turn.external_by_relay
     policy = PeerPolicy(
         relay_addresses=turn.relay_addresses,
         relay_ports=ports,

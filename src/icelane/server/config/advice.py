@@ -55,6 +55,12 @@ def _has_external(turn: TurnSettings, host: str) -> bool:
 
 def _addresses(config: Config, machine: Machine) -> Iterator[Advice]:
     turn = config.turn
+    for host in sorted(turn.external_addresses.keys() - turn.external_by_relay.keys()):
+        yield Advice(
+            key=f"turn.external_addresses.{host}",
+            message=f"{host} is not one of turn.relay_addresses ({', '.join(turn.relay_addresses)}), so nobody is told"
+            " what stands for it; add it there, or take it out here",
+        )
     reachable = not all(ipaddress.ip_address(listener.host).is_loopback for listener in turn.listen)
     for host in turn.relay_addresses:
         if host not in machine.addresses:

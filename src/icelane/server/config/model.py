@@ -259,7 +259,8 @@ class TurnSettings(Section):
         _EMPTY,
         kind="table of IP addresses",
         doc="For a server behind 1:1 NAT, as in most clouds: each of `relay_addresses` with the public address that"
-        " stands for it. Clients are told the public one.",
+        " stands for it. Clients are told the public one. An address that is not among `relay_addresses` counts for"
+        " nothing, and `icelane config check` says so.",
     )
     external_address_from: ExternalAddressSource = _key(
         None,
@@ -360,6 +361,11 @@ class TurnSettings(Section):
     )
     peers: PeerSettings = Field(default_factory=PeerSettings)
     quota: QuotaSettings = Field(default_factory=QuotaSettings)
+
+    @property
+    def external_by_relay(self) -> dict[str, str]:
+        """The external addresses that count: of those that are relayed on."""
+        return {inner: outer for inner, outer in self.external_addresses.items() if inner in self.relay_addresses}
 
 
 class TlsSettings(Section):

@@ -94,12 +94,11 @@ def _check_tls(turn: TurnSettings, tls: TlsSettings, report: Report) -> None:
 def _check_external_addresses(turn: TurnSettings, report: Report) -> None:
     for inner, outer in turn.external_addresses.items():
         path = ("turn", "external_addresses", inner)
-        if turn.relay_addresses and inner not in turn.relay_addresses:
-            report(path, f"{inner} is not one of turn.relay_addresses ({', '.join(turn.relay_addresses)})")
         if not same_family(inner, outer):
             report(path, f"{outer} is of the other address family")
+    for inner, outer in turn.external_by_relay.items():
         if _ambiguous(turn, inner, outer):
-            report(path, f"{outer} stands for more than one relay address")
+            report(("turn", "external_addresses", inner), f"{outer} stands for more than one relay address")
 
 
 def _check_address_source(turn: TurnSettings, report: Report) -> None:
@@ -114,5 +113,5 @@ def _check_address_source(turn: TurnSettings, report: Report) -> None:
 
 
 def _ambiguous(turn: TurnSettings, inner: str, outer: str) -> bool:
-    others = [*turn.relay_addresses, *(o for i, o in turn.external_addresses.items() if i != inner)]
+    others = [*turn.relay_addresses, *(o for i, o in turn.external_by_relay.items() if i != inner)]
     return outer != inner and outer in others
