@@ -135,6 +135,27 @@ def test_docs_as_json_list_every_setting(icelane: Icelane) -> None:
     assert {"turn.realm", "turn.secrets[].kid", "log.format"} <= {one["key"] for one in settings}
 
 
+def test_docs_as_json_have_values_and_no_markdown(icelane: Icelane) -> None:
+    printed = icelane("config", "docs", "--json")
+    assert "`" not in printed.out
+    settings = {one["key"]: one for one in printed.document["settings"]}
+    defaults = {
+        "turn.relay_ports": "49152-65535",
+        "turn.drain_deadline": "10m",
+        "turn.strict_expiry": False,
+        "turn.quota.allocations_per_user": 12,
+        "turn.users": {},
+        "turn.peers.allow": [],
+        "log.format": "human",
+        "turn.realm": None,
+    }
+    assert {key: settings[key]["default"] for key in defaults} == defaults
+    assert settings["turn.realm"]["defaultText"].startswith("turn.hostname where")
+    names = [settings["turn.users"][name] for name in ("variable", "fileVariable")]
+    assert names == ["ICELANE_TURN__USERS", "ICELANE_TURN__USERS_FILE"]
+    assert settings["turn.realm"]["fileVariable"] is None
+
+
 @pytest.mark.parametrize(
     "words", [("config", "check"), ("config", "show"), ("config", "docs"), ("serve",), ("ice",)], ids=" ".join
 )

@@ -63,6 +63,39 @@ def test_a_wrong_command_line_ends_with_two(icelane: Icelane, words: list[str]) 
     assert icelane(*words).code == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["nonsense"], "nonsense"),
+        (["stun"], "URL"),
+        (["stun", "--nonsense", "x"], "--nonsense"),
+        (["stun", "stun:x", "--timeout", "soon"], "--timeout"),
+        (["ice", "--format", "xml"], "--format"),
+        (["turn", "check", "turn:x"], "--user"),
+        (["config", "nonsense"], "nonsense"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_command_line_is_one_json_document_where_json_is_asked(
+    icelane: Icelane, words: list[str], named: str
+) -> None:
+    result = icelane(*words, "--json")
+    assert (result.code, result.err) == (2, "")
+    assert (result.document["ok"], result.document["exit"]) == (False, 2)
+    assert named in result.document["problems"][0]["message"]
+
+
+def test_json_after_two_dashes_is_no_option(icelane: Icelane) -> None:
+    result = icelane("stun", "--", "stun:x", "--json")
+    assert (result.code, result.out) == (2, "")
+
+
+def test_a_command_that_is_well_ends_with_zero_where_json_is_asked(icelane: Icelane) -> None:
+    result = icelane("config", "docs", "--json")
+    assert result.code == 0
+    assert result.document["settings"]
+
+
 def test_the_entry_point_takes_the_arguments_of_the_process() -> None:
     command = [sys.executable, "-c", "from icelane.cli.main import main; main()", "--version"]
     result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)

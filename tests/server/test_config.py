@@ -551,5 +551,5 @@ def test_the_reference_is_what_the_model_says() -> None:
 def test_every_key_has_a_reason() -> None:
     names = {variable for variable, path in environment_names() if path not in {("turn", "peers"), ("turn", "quota")}}
     settings = reference()
-    assert {setting.variable.partition("`")[0] for setting in settings if setting.variable} == names
+    assert {setting.variable for setting in settings if setting.variable} == names
     assert all(len(setting.description) > 20 for setting in settings)

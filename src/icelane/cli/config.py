@@ -68,7 +68,7 @@ def docs(as_json: JsonFlag = False) -> None:
         from icelane.server.config.reference import markdown, reference
 
         if as_json:
-            output.result({"settings": [vars(setting) for setting in reference()]})
+            output.result({"settings": [setting.as_json() for setting in reference()]})
         elif output.terminal:
             output.console.print(Markdown(markdown()), soft_wrap=False)
         else:

@@ -8,6 +8,7 @@ import typer
 
 import icelane
 from icelane.cli import config, health, ice, init, serve, stun, turn
+from icelane.cli.usage_errors import Commands
 
 _EPILOG = (
     "Example: `icelane serve -c icelane.toml`\n\n"
@@ -17,6 +18,7 @@ _EPILOG = (
 
 app = typer.Typer(
     name="icelane",
+    cls=Commands,
     help="STUN and TURN: run a server, try one, and hand out its address.",
     epilog=_EPILOG,
     no_args_is_help=True,

@@ -23,20 +23,21 @@ def presented(config: Config) -> dict[str, Plain]:
             for part in path:
                 value = getattr(value, part)
             if value is not None:
-                found[".".join(path)] = _plain(value)
+                found[".".join(path)] = plain(value)
     return found
 
 
-def _plain(value: object) -> Plain:
+def plain(value: object) -> Plain:
+    """One value; a secret is masked, and what has a written form is its text."""
     if isinstance(value, SecretStr):
         return MASK
     if isinstance(value, bool | int):
         return value
     if isinstance(value, BaseModel):
-        return {name: _plain(getattr(value, name)) for name in type(value).model_fields}
+        return {name: plain(getattr(value, name)) for name in type(value).model_fields}
     if isinstance(value, Mapping):
-        return {str(name): _plain(below) for name, below in value.items()}
+        return {str(name): plain(below) for name, below in value.items()}
     # A Listener is a tuple too, and one value.
     if type(value) is tuple:
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return str(value)

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from icelane.server.config.model import Config, SharedSecret
+from icelane.server.config.presentation import Plain, plain
 from icelane.server.config.sources import BODY, PREFIX, RESERVED, KeyPath, settings, table_of
 from icelane.server.config.values import DurationValue, PortRange
 
@@ -35,13 +36,35 @@ is set in a higher place replaces the lower one whole.
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """One key as the reference shows it."""
+    """One key as the reference shows it. Texts are Markdown; `value` is the default where it is always the same.
+
+    `file_variable` may name a file with the value instead; a name that is empty does not exist.
+    """
 
     key: str
-    variable: str
+    variable: str = ""
+    file_variable: str = ""
     kind: str
+    value: Plain | None = None
     default: str
     description: str
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The names in the environment."""
+        return tuple(name for name in (self.variable, self.file_variable) if name)
+
+    def as_json(self) -> dict[str, object]:
+        """For programs: values are values, and texts have no Markdown."""
+        return {
+            "key": self.key,
+            "variable": self.variable or None,
+            "fileVariable": self.file_variable or None,
+            "kind": _unmarked(self.kind),
+            "default": self.value,
+            "defaultText": _unmarked(self.default),
+            "description": _unmarked(self.description),
+        }
 
 
 def reference() -> tuple[Setting, ...]:
@@ -71,9 +94,8 @@ def markdown() -> str:
 def _paragraph(setting: Setting) -> Iterator[str]:
     yield f"### `{setting.key}`"
     yield ""
-    yield f"{setting.kind}; default: {setting.default}." + (
-        f" Environment: `{setting.variable}`." if setting.variable else ""
-    )
+    names = " or ".join(f"`{name}`" for name in setting.variables)
+    yield f"{setting.kind}; default: {setting.default}." + (f" Environment: {names}." if names else "")
     yield ""
     yield setting.description
     yield ""
@@ -93,9 +115,11 @@ def _setting(path: KeyPath, info: FieldInfo) -> Setting:
     variable = PREFIX + "__".join(part.upper() for part in path)
     return Setting(
         key=".".join(path),
-        variable=f"{variable}` or `{variable}_FILE" if extra.get("secret") else variable,
+        variable=variable,
+        file_variable=f"{variable}_FILE" if extra.get("secret") else "",
         kind=_capitalised(str(extra["kind"])),
-        default=str(extra["shown"]) if "shown" in extra else _default(info),
+        value=None if "shown" in extra else plain(_value(info)),
+        default=str(extra["shown"]) if "shown" in extra else _default(_value(info)),
         description=str(info.description),
     )
 
@@ -103,22 +127,26 @@ def _setting(path: KeyPath, info: FieldInfo) -> Setting:
 def _entry(path: KeyPath, name: str, info: FieldInfo) -> Setting:
     return Setting(
         key=f"{'.'.join(path)}[].{name}",
-        variable="",
         kind=_capitalised(str(_extra(info)["kind"])),
         default="none, it must be given",
         description=str(info.description),
     )
 
 
-def _default(info: FieldInfo) -> str:
-    value: object = info.get_default(call_default_factory=True, validated_data={})
+def _value(info: FieldInfo) -> object:
+    return info.get_default(call_default_factory=True, validated_data={})
+
+
+def _default(value: object) -> str:
     if isinstance(value, PortRange | DurationValue):
         return f"`{value}`"
-    if isinstance(value, Mapping):
-        return "empty"
-    if isinstance(value, tuple):
+    if isinstance(value, Mapping | tuple):
         return "empty"
     return f"`{json.dumps(value)}`"
+
+
+def _unmarked(text: str) -> str:
+    return text.replace("`", "")
 
 
 def _extra(info: FieldInfo) -> dict[str, Any]:
