@@ -87,5 +87,9 @@ class TransportClosedError(IcelaneError, ConnectionError):
     """The connection that carried the protocol was closed or reset."""
 
 
+class TlsHandshakeError(TransportClosedError):
+    """A server was reached by TCP, and no TLS came of it: the port speaks something else, or nothing."""
+
+
 class CertificateRefusedError(TransportClosedError):
     """A server was reached over TLS, and its certificate is expired, from an unknown authority, or for another name."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -18,13 +19,15 @@ from icelane.errors import (
     ConfigurationError,
     LocalProtocolError,
     ResolutionError,
+    TlsHandshakeError,
+    TransactionTimeoutError,
     TransportClosedError,
 )
 from icelane.server.config import parse_config
 from icelane.server.turn_server import TurnServer
 from tests import certificates
 from tests.certificates import NAME, Pair, authority_file
-from tests.loops import Run
+from tests.loops import Run, close_later
 
 USER = "alice"
 PASSWORD = "correct-horse-battery"
@@ -92,6 +95,76 @@ def test_any_other_certificate_is_refused_before_a_request_is_sent(run: Run, tmp
                     lookup=OnLoopback(),
                 )
             assert not len(server.allocations)
+
+    run(scenario())
+
+
+class Silent(asyncio.Protocol):
+    """Takes connections and says nothing."""
+
+    transport: asyncio.WriteTransport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.WriteTransport, transport)
+        close_later(transport)
+
+
+class WebServer(Silent):
+    """Answers whatever comes by HTTP."""
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+class HangsUp(Silent):
+    """Does not like what comes."""
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.close()
+
+
+async def listen(kind: type[Silent], context: ssl.SSLContext | None = None) -> int:
+    """The port of such a server."""
+    server = await asyncio.get_running_loop().create_server(kind, "127.0.0.1", 0, ssl=context)
+    close_later(server)
+    port: int = server.sockets[0].getsockname()[1]
+    return port
+
+
+@pytest.mark.parametrize(
+    ("plain", "words"),
+    [
+        (Silent, "connected by TCP, and no TLS handshake within 0"),
+        (WebServer, "what answers there does not speak TLS"),
+        (HangsUp, "the connection ended during the TLS handshake"),
+    ],
+    ids=["silent", "http", "hangs-up"],
+)
+def test_a_port_without_tls_is_told_from_one_that_cannot_be_reached(
+    run: Run, tmp_path: Path, plain: type[Silent], words: str
+) -> None:
+    async def scenario() -> None:
+        port = await listen(plain)
+        timeout = 0.3 if plain is Silent else 20.0
+        authority = authority_file(tmp_path)
+        with pytest.raises(TlsHandshakeError, match=f"^127.0.0.1:{port}: {words}"):
+            await connect_turn(
+                f"turns:{NAME}:{port}", authority=authority, lookup=OnLoopback(), timeout=timeout, username=USER
+            )
+        with pytest.raises(TlsHandshakeError, match=f"^127.0.0.1:{port}: {words}"):
+            await binding(f"stuns:{NAME}:{port}", authority=authority, lookup=OnLoopback(), timeout=timeout)
+
+    run(scenario())
+
+
+def test_a_server_that_is_silent_after_the_handshake_speaks_tls(run: Run, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        pair = certificates.good(tmp_path)
+        context.load_cert_chain(pair.certificate, pair.key)
+        url = f"stuns:{NAME}:{await listen(Silent, context)}"
+        with pytest.raises(TransactionTimeoutError):
+            await binding(url, authority=authority_file(tmp_path), lookup=OnLoopback(), timeout=0.5)
 
     run(scenario())
 

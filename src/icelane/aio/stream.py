@@ -15,11 +15,20 @@ import asyncio
 import socket
 import ssl as tls
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from icelane.aio.udp import address_of
+from icelane.core.clock import Duration
 from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
-from icelane.errors import CertificateRefusedError, IcelaneError, MalformedError, TransportClosedError
+from icelane.errors import (
+    CertificateRefusedError,
+    IcelaneError,
+    MalformedError,
+    TlsHandshakeError,
+    TransactionTimeoutError,
+    TransportClosedError,
+)
 from icelane.stun.framing import Measure, StreamFramer
 
 # Relayed payload waits here at most while the peer does not read; more is dropped, as a UDP network would. It comes on
@@ -29,6 +38,16 @@ MAX_RELAY_BUFFER: Final = 256 * 1024
 MAX_CONTROL_BUFFER: Final = 512 * 1024
 # TL-8: a peer that acknowledges nothing for this long, or keeps its window shut, is gone.
 USER_TIMEOUT_MS: Final = 60_000
+
+# What OpenSSL says of bytes that are no TLS record at all, by its version.
+_NOT_TLS: Final = frozenset({
+    "WRONG_VERSION_NUMBER",
+    "UNKNOWN_PROTOCOL",
+    "HTTP_REQUEST",
+    "PACKET_LENGTH_TOO_LONG",
+    "RECORD_LAYER_FAILURE",
+    "UNEXPECTED_MESSAGE",
+})  # fmt: skip
 
 OnFrame = Callable[[bytes], None]
 OnClosed = Callable[["IcelaneError | None"], None]
@@ -167,6 +186,19 @@ class StreamConnection(asyncio.Protocol):
         return self._transport.get_write_buffer_size() if self._transport is not None else 0
 
 
+@dataclass(slots=True)
+class Opening:
+    """How far `open_stream` has come, for whoever stops waiting for it."""
+
+    handshaking: bool = False
+
+    def timed_out(self, remote: SocketAddress, waited: Duration) -> IcelaneError:
+        """What to raise then."""
+        if self.handshaking:
+            return TlsHandshakeError(f"{remote}: connected by TCP, and no TLS handshake within {waited:.1f} s")
+        return TransactionTimeoutError(f"{remote}: no answer within {waited:.1f} s")
+
+
 async def open_stream(
     remote: SocketAddress,
     measure: Measure,
@@ -176,28 +208,57 @@ async def open_stream(
     local: SocketAddress | None = None,
     ssl: tls.SSLContext | None = None,
     server_name: str | None = None,
+    opening: Opening | None = None,
 ) -> StreamConnection:
-    """Connect to `remote` by TCP, and with `ssl` by TLS to the host `server_name`.
+    """Connect to `remote` by TCP, and with `ssl` by TLS to the host `server_name`; `opening` is kept up to date.
 
-    Raises CertificateRefusedError when the certificate is not good for that name, TransportClosedError when anything
-    else fails; how long it may take is for the caller to say.
+    Raises CertificateRefusedError when the certificate is not good for that name, TlsHandshakeError when no TLS comes
+    of it, TransportClosedError when anything else fails; how long it may take is for the caller to say.
     """
-    loop = asyncio.get_running_loop()
+    opening = opening or Opening()
     try:
-        _, connection = await loop.create_connection(
+        connected = await _connect(remote, local)
+    except OSError as error:
+        raise TransportClosedError(f"cannot connect to {remote}: {error.strerror or error}") from error
+    opening.handshaking = ssl is not None
+    try:
+        _, connection = await asyncio.get_running_loop().create_connection(
             lambda: StreamConnection(measure, on_frame=on_frame, on_closed=on_closed),
-            remote.host,
-            remote.port,
-            family=socket.AF_INET6 if remote.family is AddressFamily.IPV6 else socket.AF_INET,
-            local_addr=(local.host, local.port) if local is not None else None,
+            sock=connected,
             ssl=ssl,
             server_hostname=server_name if ssl is not None else None,
         )
     except tls.SSLCertVerificationError as error:
         raise CertificateRefusedError(f"{server_name}: {error.verify_message or error.reason}") from error
     except OSError as error:
-        raise TransportClosedError(f"cannot connect to {remote}: {error.strerror or error}") from error
+        if ssl is None:
+            raise TransportClosedError(f"cannot connect to {remote}: {error.strerror or error}") from error
+        raise TlsHandshakeError(f"{remote}: {_why_no_tls(error)}") from error
+    opening.handshaking = False
     return connection
+
+
+async def _connect(remote: SocketAddress, local: SocketAddress | None) -> socket.socket:
+    is_ipv6 = remote.family is AddressFamily.IPV6
+    opened = socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        opened.setblocking(False)
+        if local is not None:
+            opened.bind(tuple(local))
+        await asyncio.get_running_loop().sock_connect(opened, tuple(remote))
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def _why_no_tls(error: OSError) -> str:
+    if isinstance(error, tls.SSLError) and error.reason in _NOT_TLS:
+        return "what answers there does not speak TLS"
+    if isinstance(error, tls.SSLError) and error.reason:
+        return f"the TLS handshake failed: {error.reason.lower().replace('_', ' ')}"
+    said = error.strerror or str(error)
+    return f"the connection ended during the TLS handshake{f': {said}' if said else ''}"
 
 
 _NO_PATH: Final = Path(SocketAddress("0.0.0.0", 0), SocketAddress("0.0.0.0", 0), Transport.TCP)

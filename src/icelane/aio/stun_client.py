@@ -14,7 +14,7 @@ from typing import Final
 
 from icelane.aio.client_tls import client_context
 from icelane.aio.resolver import Lookup, Target, resolve
-from icelane.aio.stream import open_stream
+from icelane.aio.stream import Opening, open_stream
 from icelane.aio.system import monotonic
 from icelane.aio.udp import RawAddress, UdpSocket, address_of
 from icelane.core.clock import Duration, Instant
@@ -67,7 +67,7 @@ async def binding(
 
     The places that a name leads to are tried one after the other within `timeout` seconds in all. Raises MalformedError
     for a bad URI, ResolutionError, StunError when a server answered with an error, and the error of the last place when
-    none answered: TransactionTimeoutError, CertificateRefusedError, TransportClosedError or another
+    none answered: TransactionTimeoutError, CertificateRefusedError, TlsHandshakeError, TransportClosedError or another
     RemoteProtocolError. `authority` is a PEM file with the authorities to trust for `stuns:`. `local` is the address of
     this machine to ask from; only servers of its family are asked then.
     """
@@ -109,15 +109,16 @@ async def _ask(
     target: Target, timeout: Duration, authority: File | str | None, local: str | None, entropy: Entropy
 ) -> BindingResult:
     request = encode_binding_request(entropy.token(TRANSACTION_ID_SIZE))
+    opening = Opening()
     try:
         async with asyncio.timeout(timeout):
             if target.transport.reliable:
-                return await _ask_stream(target, request, authority, local)
+                return await _ask_stream(target, request, authority, local, opening)
             return await _ask_udp(target, request, local)
     except TimeoutError as error:
         if isinstance(error, TransactionTimeoutError):
             raise
-        raise TransactionTimeoutError(f"{target.address}: no answer within {timeout:.1f} s") from None
+        raise opening.timed_out(target.address, timeout) from None
 
 
 async def _ask_udp(target: Target, request: bytes, local: str | None) -> BindingResult:
@@ -148,10 +149,14 @@ async def _ask_udp(target: Target, request: bytes, local: str | None) -> Binding
         udp.close()
 
 
-async def _ask_stream(target: Target, request: bytes, authority: File | str | None, local: str | None) -> BindingResult:
+async def _ask_stream(
+    target: Target, request: bytes, authority: File | str | None, local: str | None, opening: Opening
+) -> BindingResult:
     context = client_context(authority) if target.transport is Transport.TLS else None
     own = SocketAddress(local, 0) if local is not None else None
-    connection = await open_stream(target.address, measure_stun, local=own, ssl=context, server_name=target.host_name)
+    connection = await open_stream(
+        target.address, measure_stun, local=own, ssl=context, server_name=target.host_name, opening=opening
+    )
     exchange = _Exchange(connection.path, connection.send_control)
     connection.on_frame = lambda frame: exchange.handle_message(frame, connection.path)
     connection.on_closed = lambda error: exchange.fail(error or TransportClosedError("the connection was closed"))

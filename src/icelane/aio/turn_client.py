@@ -19,7 +19,7 @@ from typing import Final
 
 from icelane.aio.client_tls import client_context
 from icelane.aio.resolver import Lookup, Target, resolve
-from icelane.aio.stream import open_stream
+from icelane.aio.stream import Opening, open_stream
 from icelane.aio.system import monotonic
 from icelane.aio.turn_relay import Link, TurnRelay, canonical_peer
 from icelane.aio.turn_streams import OpenStream, PeerStream, bind_stream
@@ -28,7 +28,7 @@ from icelane.core.clock import Duration
 from icelane.core.entropy import Entropy
 from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
 from icelane.crypto.provider import SystemEntropy
-from icelane.errors import IcelaneError, LocalProtocolError, TransactionTimeoutError, TransportClosedError, TurnError
+from icelane.errors import IcelaneError, LocalProtocolError, TransportClosedError, TurnError
 from icelane.stun.framing import measure_stun
 from icelane.stun.uri import StunUri, TurnUri, parse_uri
 from icelane.turn.channel_data import measure_turn
@@ -68,7 +68,7 @@ async def connect_turn(
 
     Raises MalformedError for a bad URI, ConfigurationError for a bad `authority`, ResolutionError, TurnError when the
     server refused, and of the last place, when none answered well, TransactionTimeoutError, CertificateRefusedError,
-    TransportClosedError or another IcelaneError.
+    TlsHandshakeError, TransportClosedError or another IcelaneError.
     """
     entropy = entropy or SystemEntropy()
     connector = _Connector(username, password, options or AllocateOptions(), local, authority, entropy, on_data)
@@ -88,7 +88,7 @@ async def connect_turn(
             if not limit.expired():
                 raise
             if left == 1:
-                raise TransactionTimeoutError(f"{target.address}: no answer within {share:.1f} s") from None
+                raise connector.timed_out(target, share) from None
     raise AssertionError("resolve returns at least one target")
 
 
@@ -132,9 +132,15 @@ class _Connector:
         self._context: tls.SSLContext | None = None
         self._entropy = entropy
         self._on_data = on_data
+        self._opening = Opening()
+
+    def timed_out(self, target: Target, waited: Duration) -> IcelaneError:
+        """What to raise when `connect` has been stopped because it took too long."""
+        return self._opening.timed_out(target.address, waited)
 
     async def connect(self, target: Target) -> TurnRelay:
         """Allocate at `target` or where it sends us."""
+        self._opening = Opening()
         visited: list[SocketAddress] = []
         mismatched = False
         while True:
@@ -181,7 +187,12 @@ class _Connector:
     async def _open_stream(self, target: Target, visited: list[SocketAddress]) -> TurnRelay:
         context = self._tls() if target.transport is Transport.TLS else None
         connection = await open_stream(
-            target.address, measure_turn, local=self._local, ssl=context, server_name=target.host_name
+            target.address,
+            measure_turn,
+            local=self._local,
+            ssl=context,
+            server_name=target.host_name,
+            opening=self._opening,
         )
 
         def open_peer_stream(connection_id: int) -> Awaitable[PeerStream]:

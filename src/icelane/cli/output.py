@@ -20,12 +20,14 @@ from rich.table import Table
 from rich.text import Text
 
 from icelane.errors import (
+    CertificateRefusedError,
     ConfigurationError,
     IcelaneError,
     LocalProtocolError,
     RemoteProtocolError,
     ResolutionError,
     StunError,
+    TlsHandshakeError,
     TransactionTimeoutError,
     TransportClosedError,
 )
@@ -187,6 +189,13 @@ def _network_mend(error: IcelaneError) -> str | None:
             return "check the spelling; `getent ahosts NAME` asks the same resolver"
         case TransactionTimeoutError():
             return "open the port for this transport in the firewall of the server, and check that the server runs"
+        case CertificateRefusedError():
+            return "ask by the name that the certificate is for, or renew it, with its intermediates in the file"
+        case TlsHandshakeError():
+            return (
+                "name the port of a tls:// listener; a port without TLS is reached by turn:HOST:PORT?transport=tcp, or"
+                " by stun:HOST:PORT with --tcp"
+            )
         case TransportClosedError():
             return "check the port and that the server listens on this transport: `ss -lntu` on the server"
         case StunError():
