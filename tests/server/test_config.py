@@ -49,6 +49,7 @@ external_addresses = {{ "10.0.0.5" = "203.0.113.7" }}
 dangerously_allow_loopback_peers = true
 proxy_protocol_from = ["10.2.0.0/16"]
 strict_expiry = true
+expiry_leeway = "30s"
 unauthenticated_replies_per_second = 100
 users = {{ alice = "wonderland" }}
 [[turn.secrets]]
@@ -135,6 +136,7 @@ def test_every_key_of_a_full_file_arrives() -> None:
     assert turn.external_addresses == {"10.0.0.5": "203.0.113.7"}
     assert turn.dangerously_allow_loopback_peers
     assert turn.strict_expiry
+    assert str(turn.expiry_leeway) == "30s"
     assert turn.unauthenticated_replies_per_second == 100
     assert turn.users["alice"].get_secret_value() == "wonderland"
     assert [(entry.kid, entry.secret.get_secret_value()) for entry in turn.secrets] == [("k1", SECRET)]
@@ -340,6 +342,9 @@ def test_an_unknown_key_names_itself_its_file_and_its_likely_meaning(tmp_path: P
         ("turn.external_addresses = { '10.0.0.5' = '2001:db8::7' }", "turn.external_addresses.10.0.0.5"),
         ("turn.strict_expiry = 1", "turn.strict_expiry"),
         ("turn.strict_expiry = 'true'", "turn.strict_expiry"),
+        ("turn.expiry_leeway = 30", "turn.expiry_leeway"),
+        ("turn.expiry_leeway = '-1s'", "turn.expiry_leeway"),
+        ("turn.expiry_leeway = '1h1s'", "turn.expiry_leeway"),
         ("turn.unauthenticated_replies_per_second = -1", "turn.unauthenticated_replies_per_second"),
         ("turn.unauthenticated_replies_per_second = true", "turn.unauthenticated_replies_per_second"),
         ("turn.unauthenticated_replies_per_second = 1.0", "turn.unauthenticated_replies_per_second"),

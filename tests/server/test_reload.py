@@ -81,12 +81,12 @@ async def guest(server: TurnServer, credential: dict[str, str]) -> Client:
     return await Client.connect(address_on(server, UDP), username=username, password=password)
 
 
-def ephemeral(config: Config, user: str, secret: dict[str, str]) -> dict[str, str]:
-    """A credential that `secret` signed."""
+def ephemeral(config: Config, user: str, secret: dict[str, str], ttl: int = 600, behind: float = 0) -> dict[str, str]:
+    """A credential that `secret` signed, by a clock that is `behind`."""
     signer = config.model_copy(
         update={"turn": config.turn.model_copy(update={"secrets": settings(secrets=[secret]).turn.secrets})}
     )
-    issued = issue(signer, user, 600, _now())
+    issued = issue(signer, user, ttl, _now() - behind)
     return {"username": issued.username, "password": issued.password}
 
 
@@ -115,6 +115,25 @@ def test_what_changed_is_told_apart_from_what_needs_a_restart() -> None:
     assert list(merged.turn.users) == ["bob"]
     assert merged.turn.listen == old.turn.listen
     assert merged.turn.quota.allocations_total == 3
+
+
+def test_an_issuer_whose_clock_is_behind_is_forgiven_within_the_leeway(run: Run) -> None:
+    """TA-10: 30 s with a leeway of 2 minutes, and not 5 minutes; without one, again after a reload, neither."""
+
+    async def scenario() -> None:
+        strict = settings(secrets=[OLD])
+        forgiving = settings(secrets=[OLD], expiry_leeway="2m")
+        async with TurnServer(strict) as server:
+            for config, code in ((strict, 401), (forgiving, None), (strict, 401)):
+                server.reload(config)
+                late = ephemeral(config, "carol", OLD, ttl=1, behind=30)
+                assert await code_of(await guest(server, late)) == code
+                later = ephemeral(config, "carol", OLD, ttl=1, behind=300)
+                assert await code_of(await guest(server, later)) == 401
+                ahead = ephemeral(config, "carol", OLD, ttl=1, behind=-300)
+                assert await code_of(await guest(server, ahead)) is None
+
+    run(scenario())
 
 
 def test_users_quotas_and_limits_change_under_a_live_session(run: Run) -> None:

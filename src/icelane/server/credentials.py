@@ -32,7 +32,8 @@ class IssuedCredential:
 def credential_store(config: Config) -> CredentialStore:
     """Everybody whom the configuration lets in: static users and the holders of ephemeral credentials."""
     users = {name: password.get_secret_value() for name, password in config.turn.users.items()}
-    return CredentialStore(StaticUsers(users), RestCredentials([_secret(entry) for entry in config.turn.secrets]))
+    secrets = [_secret(entry) for entry in config.turn.secrets]
+    return CredentialStore(StaticUsers(users), RestCredentials(secrets, leeway=config.turn.expiry_leeway))
 
 
 def issue(config: Config, user: str | None, ttl: Duration, unix_time: UnixSeconds) -> IssuedCredential:

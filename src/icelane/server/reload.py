@@ -18,6 +18,7 @@ RELOADABLE: Final = frozenset({
     "turn.users",
     "turn.secrets",
     "turn.strict_expiry",
+    "turn.expiry_leeway",
     "turn.unauthenticated_replies_per_second",
     "turn.dangerously_allow_loopback_peers",
     "turn.revoked_file",

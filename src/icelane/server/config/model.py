@@ -26,6 +26,7 @@ from icelane.server.config.values import (
     parse_http_address,
     parse_interval,
     parse_kid,
+    parse_leeway,
     parse_listener,
     parse_path,
     parse_peers,
@@ -294,6 +295,12 @@ class TurnSettings(Section):
         kind="true or false",
         doc="Whether an allocation ends when its ephemeral credential expires. Off by default, so that long calls"
         " survive short credentials; expiry is then checked when an allocation is made.",
+    )
+    expiry_leeway: Annotated[DurationValue, PlainValidator(parse_leeway)] = _key(
+        DurationValue(0),
+        kind="duration",
+        doc="How long after its expiry an ephemeral credential is still good, for issuers whose clock is behind this"
+        " server's; an hour at most.",
     )
     unauthenticated_replies_per_second: Rate = _key(
         200,

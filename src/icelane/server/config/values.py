@@ -31,6 +31,9 @@ _REALM_BYTES = 763
 # RFC 8489 section 14.3 says fewer than 509 bytes; Chromium's constructor throws at 513.
 USERNAME_BYTES = 508
 
+MAX_LEEWAY = 3600
+"""Above this many seconds it would no longer be clocks that differ."""
+
 _URL = re.compile(r"(?P<scheme>[a-z]+)://(?:\[(?P<v6>[^\]]*)\]|(?P<v4>[^:/?#\[\]@]*))(?::(?P<port>[0-9]{1,5}))?/?")
 _ADDRESS_AND_PORT = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<v4>[^:/?#\[\]@]*)):(?P<port>[0-9]{1,5})")
 _UNITS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
@@ -164,6 +167,14 @@ def parse_interval(value: object) -> DurationValue:
     duration = parse_duration(value)
     if duration < 1:
         raise ValueError("an interval has a second or more")
+    return duration
+
+
+def parse_leeway(value: object) -> DurationValue:
+    """A duration of at most an hour."""
+    duration = parse_duration(value)
+    if duration > MAX_LEEWAY:
+        raise ValueError("a leeway is an hour or less; set the issuer's clock, or give longer credentials")
     return duration
 
 
