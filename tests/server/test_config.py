@@ -58,6 +58,7 @@ secret = "{SECRET}"
 [turn.peers]
 allow = ["10.1.0.0/16"]
 deny = ["198.51.100.7"]
+nat64_prefixes = ["2001:db8:64::/96"]
 [turn.quota]
 allocations_per_user = 3
 allocations_total = 100
@@ -141,6 +142,7 @@ def test_every_key_of_a_full_file_arrives() -> None:
     assert turn.users["alice"].get_secret_value() == "wonderland"
     assert [(entry.kid, entry.secret.get_secret_value()) for entry in turn.secrets] == [("k1", SECRET)]
     assert (turn.peers.allow, turn.peers.deny) == (("10.1.0.0/16",), ("198.51.100.7",))
+    assert turn.peers.nat64_prefixes == ("2001:db8:64::/96",)
     assert list(turn.quota.model_dump().values()) == [3, 100, 50, 5, 1, 2, 3]
     assert turn.proxy_protocol_from == ("10.2.0.0/16",)
     assert (config.tls.certificate, config.tls.key) == (Path("fullchain.pem"), Path("/etc/icelane/privkey.pem"))
@@ -360,6 +362,8 @@ def test_an_unknown_key_names_itself_its_file_and_its_likely_meaning(tmp_path: P
         ("turn.peers.deny = ['10.0.0.0/33']", "turn.peers.deny[0]"),
         ("turn.peers.deny = ['10.0.0.9-10.0.0.1']", "turn.peers.deny[0]"),
         ("turn.peers.allow = ['::ffff:10.0.0.1']", "turn.peers.allow[0]"),
+        ("turn.peers.nat64_prefixes = ['2001:db8::/33']", "turn.peers.nat64_prefixes[0]"),
+        ("turn.peers.nat64_prefixes = ['10.0.0.0/8']", "turn.peers.nat64_prefixes[0]"),
         ("turn.quota.allocations_per_user = 0", "turn.quota.allocations_per_user"),
         ("turn.quota.bytes_per_second_total = 99999999999999999", "turn.quota.bytes_per_second_total"),
         ("log.format = 'xml'", "log.format"),

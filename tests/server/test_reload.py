@@ -24,6 +24,7 @@ from icelane.stun.message import Method
 from icelane.turn.revocation import Revocation
 from tests.loops import Run
 from tests.server.clients import (
+    IPV6,
     PASSWORD,
     REQUESTED_TRANSPORT,
     USER,
@@ -132,6 +133,25 @@ def test_an_issuer_whose_clock_is_behind_is_forgiven_within_the_leeway(run: Run)
                 assert await code_of(await guest(server, later)) == 401
                 ahead = ephemeral(config, "carol", OLD, ttl=1, behind=-300)
                 assert await code_of(await guest(server, ahead)) is None
+
+    run(scenario())
+
+
+def test_the_nat64_prefixes_of_the_configuration_are_closed_and_reloaded(run: Run) -> None:
+    """TR-1: an IPv4 address in the network's own prefix is no way around the ranges, whatever the allow list says."""
+    prefix, behind = "2a00:1450:64::/96", SocketAddress("2a00:1450:64::a00:1", 9)
+
+    async def scenario() -> None:
+        async with TurnServer(settings()) as server:
+            client = await Client.allocated(address_on(server, UDP), UDP, IPV6)
+            await client.permit(behind)
+            closed = settings(peers={"allow": [prefix], "nat64_prefixes": [prefix]})
+            assert "turn.peers.nat64_prefixes" in server.reload(closed).changed
+            with pytest.raises(Refused) as caught:
+                await client.permit(behind)
+            assert caught.value.code == 403
+            server.reload(settings())
+            await client.permit(behind)
 
     run(scenario())
 

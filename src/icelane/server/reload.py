@@ -26,6 +26,7 @@ RELOADABLE: Final = frozenset({
     "turn.alternate_server",
     "turn.peers.allow",
     "turn.peers.deny",
+    "turn.peers.nat64_prefixes",
     "turn.quota.allocations_per_user",
     "turn.quota.allocations_total",
     "turn.quota.bytes_per_second_per_allocation",

@@ -557,6 +557,7 @@ def engine_config(config: Config, listeners: list[Listener], machine: Machine) -
         infrastructure=frozenset(SocketAddress(host, 0) for host in machine.gateways),
         allow=tuple(str(network) for network in turn.peers.allow),
         deny=tuple(str(network) for network in turn.peers.deny),
+        nat64_prefixes=turn.peers.nat64_prefixes,
         allow_loopback=turn.dangerously_allow_loopback_peers,
     )
     return TurnServerConfig(

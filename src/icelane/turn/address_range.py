@@ -11,6 +11,9 @@ from typing import NamedTuple
 from icelane.core.net import AddressFamily, family_of, pack_host, unpack_host
 from icelane.errors import MalformedError
 
+# RFC 6052 section 2.2: the lengths a NAT64 prefix can have.
+_NAT64_LENGTHS = frozenset((32, 40, 48, 56, 64, 96))
+
 _BITS = {AddressFamily.IPV4: 32, AddressFamily.IPV6: 128}
 
 
@@ -56,6 +59,15 @@ def parse_address_range(text: str) -> AddressRange:
         raise MalformedError(f"{text!r} mixes IPv4 and IPv6")
     if found.first > found.last:
         raise MalformedError(f"{text!r} ends before it begins")
+    return found
+
+
+def parse_nat64_prefix(text: str) -> AddressRange:
+    """An IPv6 prefix with one of the lengths that NAT64 knows. Raises MalformedError for anything else."""
+    found = parse_address_range(text)
+    length = 128 - (found.last - found.first).bit_length()
+    if found.family is not AddressFamily.IPV6 or "-" in text or length not in _NAT64_LENGTHS:
+        raise MalformedError(f"{text!r} is not an IPv6 prefix of length 32, 40, 48, 56, 64 or 96")
     return found
 
 

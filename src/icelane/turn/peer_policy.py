@@ -18,7 +18,7 @@ Python's `ipaddress.is_global` is not asked: it calls ::127.0.0.1, 64:ff9b::7f00
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
@@ -26,7 +26,7 @@ from typing import Final, NamedTuple
 
 from icelane.core.net import AddressFamily, SocketAddress, canonical_host, family_of
 from icelane.errors import ConfigurationError, MalformedError
-from icelane.turn.address_range import AddressRange, RangeTable, number_of, parse_address_range
+from icelane.turn.address_range import AddressRange, RangeTable, number_of, parse_address_range, parse_nat64_prefix
 
 ALL_PORTS: Final = range(1, 65536)
 DEFAULT_RELAY_PORTS: Final = range(49152, 65536)
@@ -112,8 +112,6 @@ REASON_PORT_ZERO: Final = "port-zero"  # nothing can be sent there
 _IPV4_MAPPED: Final = parse_address_range("::ffff:0:0/96")
 _LOOPBACK: Final = (parse_address_range("127.0.0.0/8"), parse_address_range("::1/128"))
 _WILDCARDS: Final = frozenset(("0.0.0.0", "::"))
-# RFC 6052 section 2.2: the lengths a NAT64 prefix can have.
-_NAT64_LENGTHS: Final = frozenset((32, 40, 48, 56, 64, 96))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,12 +224,8 @@ class PeerPolicy:
         return _SPECIAL_PURPOSE_TABLES[family].label(number)
 
     def _nat64(self) -> Iterable[tuple[AddressRange, str]]:
-        key = "turn.peers.nat64_prefixes"
-        for text, found in zip(self.nat64_prefixes, _parse_list(self.nat64_prefixes, key), strict=True):
-            length = 128 - (found.last - found.first).bit_length()
-            if found.family is not AddressFamily.IPV6 or "-" in text or length not in _NAT64_LENGTHS:
-                raise ConfigurationError(f"{text!r} is not an IPv6 prefix of length 32, 40, 48, 56, 64 or 96", key=key)
-            yield found, REASON_OPERATOR_NAT64
+        found = _parse_list(self.nat64_prefixes, "turn.peers.nat64_prefixes", parse_nat64_prefix)
+        return [(prefix, REASON_OPERATOR_NAT64) for prefix in found]
 
     def _broadcasts(self) -> Iterable[tuple[AddressRange, str]]:
         for text in self.own_addresses:
@@ -314,11 +308,13 @@ def _without_prefix(text: str) -> str:
     return host
 
 
-def _parse_list(texts: Iterable[str], key: str) -> list[AddressRange]:
+def _parse_list(
+    texts: Iterable[str], key: str, parse: Callable[[str], AddressRange] = parse_address_range
+) -> list[AddressRange]:
     found = []
     for text in texts:
         try:
-            parsed = parse_address_range(text)
+            parsed = parse(text)
         except MalformedError as error:
             raise ConfigurationError(str(error), key=key) from error
         if _IPV4_MAPPED.contains(parsed):

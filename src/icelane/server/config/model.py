@@ -28,6 +28,7 @@ from icelane.server.config.values import (
     parse_kid,
     parse_leeway,
     parse_listener,
+    parse_nat64,
     parse_path,
     parse_peers,
     parse_port_range,
@@ -102,6 +103,7 @@ _Filled = AfterValidator(_not_nothing)
 Listeners = Annotated[tuple[Annotated[Listener, PlainValidator(parse_listener)], ...], _AsList, _Filled, _Unique]
 RelayAddresses = Annotated[tuple[Annotated[str, PlainValidator(parse_relay_address)], ...], _AsList, _Filled, _Unique]
 AddressRanges = Annotated[tuple[Annotated[str, PlainValidator(parse_peers)], ...], _AsList, _Unique]
+Nat64Prefixes = Annotated[tuple[Annotated[str, PlainValidator(parse_nat64)], ...], _AsList, _Unique]
 Proxies = Annotated[tuple[Annotated[str, PlainValidator(parse_proxies)], ...], _AsList, _Unique]
 FileName = Annotated[Path | None, PlainValidator(parse_path)]
 ExternalAddresses = Annotated[
@@ -184,6 +186,13 @@ class PeerSettings(Section):
         (),
         kind="list of address ranges",
         doc="Peers that may not be reached although they are public. It comes before `allow`.",
+    )
+    nat64_prefixes: Nat64Prefixes = _key(
+        (),
+        kind="list of IPv6 prefixes",
+        doc="NAT64 prefixes of the network around this server, such as `2001:db8:64::/96`, beside the well-known"
+        " `64:ff9b::/96`. Their addresses stand for IPv4 ones, private ones too, so that no client reaches any of them"
+        " whatever `allow` says.",
     )
 
 

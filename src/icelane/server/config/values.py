@@ -13,7 +13,7 @@ from icelane.core.net import SocketAddress, Transport, canonical_host, family_of
 from icelane.errors import MalformedError
 from icelane.stun.preparation import opaque_string, saslprep
 from icelane.stun.uri import StunUri, parse_uri
-from icelane.turn.address_range import parse_address_range
+from icelane.turn.address_range import parse_address_range, parse_nat64_prefix
 
 DEFAULT_PORT = 3478
 """The port of STUN and TURN without TLS (RFC 8489 section 18.6)."""
@@ -315,6 +315,13 @@ def parse_peers(value: object) -> str:
     text = _text(value)
     if _IPV4_MAPPED.contains(parse_address_range(text)):
         raise ValueError("IPv4-mapped addresses are never relayed to; write the IPv4 range")
+    return text
+
+
+def parse_nat64(value: object) -> str:
+    """A NAT64 prefix of the network around us (RFC 6052 section 2.2); kept as it is written."""
+    text = parse_peers(value)
+    parse_nat64_prefix(text)
     return text
 
 
