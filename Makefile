@@ -96,8 +96,8 @@ docs-check: $(STAMP)
 	$(PYTHON) -m pytest tests/audit/test_docs.py tests/audit/test_reference_logs.py tests/docs
 
 audit: $(STAMP)
-	test -x $(VENV)/bin/pip-audit || $(PYTHON) -m pip install --quiet pip-audit
-	$(VENV)/bin/pip-audit --local --skip-editable
+	-test -x $(VENV)/bin/pip-audit || $(PYTHON) -m pip install --quiet --group audit
+	$(PYTHON) -m tests.audit.vulnerabilities
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
