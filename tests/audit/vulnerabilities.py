@@ -64,10 +64,10 @@ def main() -> int:
     """Run pip-audit, print the verdict, return the exit code."""
     try:
         finished = subprocess.run(COMMAND, capture_output=True, text=True, timeout=TIMEOUT)
-        verdict, said = read_report(finished.stdout), finished.stderr
+        verdict, failed, said = read_report(finished.stdout), finished.returncode != 0, finished.stderr
     except subprocess.TimeoutExpired:
-        verdict, said = read_report(""), f"no answer within {TIMEOUT:g} s"
-    if verdict.answered == 0 and said.strip():
+        verdict, failed, said = read_report(""), True, f"no answer within {TIMEOUT:g} s"
+    if verdict.answered == 0 and failed and said.strip():
         print(said.strip().splitlines()[-1], file=sys.stderr)
     print(verdict)
     return verdict.exit_code
