@@ -502,6 +502,26 @@ def test_a_hashed_name_finds_its_static_user(algorithm: PasswordAlgorithm | None
     driver.assert_nothing_is_left()
 
 
+@pytest.mark.parametrize("hashed", [False, True], ids=["name", "hash"])
+def test_a_refusal_tells_the_log_who_it_was_however_the_name_was_sent(hashed: bool) -> None:
+    """TA-7: whom nobody knows by a hash has no name; refused before and after the password was found right."""
+    driver = ServerDriver()
+    for name, password, reason in (("alice", "wrong", "wrong-password"), ("nobody", "wrong", "unknown-user")):
+        caller = driver.caller(name, password)
+        caller.hashed_name = hashed
+        assert caller.allocate().code == 401
+        found = driver.refusals[-1]
+        unknown = hashed and name == "nobody"
+        assert found.reason == ("unknown-userhash" if unknown else reason)
+        assert found.username == ("" if unknown else name)
+    alice = driver.caller()
+    alice.hashed_name = hashed
+    assert alice.allocate().code is None
+    assert alice.allocate().code == 437
+    assert (driver.refusals[-1].reason, driver.refusals[-1].username) == ("already-allocated", "alice")
+    driver.close()
+
+
 def test_where_names_are_made_up_no_hash_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """TA-7: the feature is not announced and a USERHASH gets 401 without a scan."""
     driver = ServerDriver(secrets=[OLD])

@@ -196,6 +196,13 @@ class Authenticator:
         unix_time = self._wall_clock.unix_time(now)
         return self._nonces.verify(nonce.decode("utf-8", "replace"), path.remote, unix_time) is NonceVerdict.VALID
 
+    def claimed_username(self, message: Message) -> str:
+        """Who the request says it comes from, by name or by hash, for logs; "" when it says nothing readable."""
+        try:
+            return self._username(message) or ""
+        except Refusal:
+            return ""
+
     def strict_end(self, credential: Credential, now: Instant) -> Instant | None:
         """When the end of `credential` ends what was made with it; None for never."""
         if credential.valid_until is None or not self._strict_expiry:
@@ -294,14 +301,6 @@ def _prove(message: Message, credential: Credential, claim: _Claim) -> Identity 
             continue
         return Identity(credential.narrowed_to(candidate.kid), candidate.kid or "", candidate.key, claim.sha256)
     return None
-
-
-def claimed_username(message: Message) -> str:
-    """What the request says in USERNAME, for logs; "" when it says nothing readable."""
-    try:
-        return parse_text(message.get(AttributeType.USERNAME) or b"", MAX_USERNAME)
-    except MalformedError:
-        return ""
 
 
 def _text(message: Message, attribute_type: AttributeType, limit: int = MAX_TEXT) -> str | None:

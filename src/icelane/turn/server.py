@@ -50,7 +50,7 @@ from icelane.turn.allocation import (
 )
 from icelane.turn.allocation_table import AllocationTable
 from icelane.turn.attributes import encode_address_error_code
-from icelane.turn.authentication import Authenticator, CredentialUnknown, Identity, claimed_username
+from icelane.turn.authentication import Authenticator, CredentialUnknown, Identity
 from icelane.turn.credential_lookup import CredentialLookups
 from icelane.turn.credentials import Credential, CredentialStore
 from icelane.turn.limiter import Allowance, SourceLimiter
@@ -663,7 +663,7 @@ class TurnServer:
             method=message.method,
             code=refusal.code,
             reason=refusal.reason,
-            username=claimed_username(message),
+            username=identity.username if identity is not None else self._authenticator.claimed_username(message),
             kid=identity.kid if identity is not None else "",
             silent=response is None,
             unreported=allowance.refused,
