@@ -102,7 +102,7 @@ def the_plane_takes_data_from_anybody() -> None:
 @breaks("TR-8", test=f"{PLANE}::test_permissions_channels_and_allocations_expire_without_any_traffic")
 def the_plane_keeps_the_routes_that_expired() -> None:
     swap(RelaySocket, "remove_permission", lambda self, route: None)
-    swap(RelaySocket, "remove_channel", lambda self, route: None)
+    swap(RelaySocket, "remove_channel", lambda self, number, peer: None)
 
 
 @breaks("TR-14", test=f"{ICMP}::test_a_datagram_that_is_too_long_is_dropped_and_leaves_the_loop_in_peace")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import secrets
 import socket
@@ -10,19 +11,34 @@ from typing import Any
 import pytest
 
 from icelane.aio.udp import RawAddress
-from icelane.core.net import AddressFamily, SocketAddress, Transport
+from icelane.core.clock import Instant
+from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
 from icelane.crypto.provider import SystemEntropy
 from icelane.server.relay_plane import MAX_PAYLOAD, RelayPlane, RelaySocket
 from icelane.server.turn_server import TurnServer
 from icelane.stun.attributes import AttributeType
 from icelane.stun.message import MessageBuilder, MessageClass, Method, parse_message
 from icelane.turn.attributes import IcmpError
-from icelane.turn.routes import BindId, BindRelayPort, ReleaseRelayPort
+from icelane.turn.peer_policy import Verdict
+from icelane.turn.routes import (
+    AssignRelayPort,
+    BindId,
+    BindRelayPort,
+    ChannelRoute,
+    InstallChannelRoute,
+    InstallPermissionRoute,
+    PermissionRoute,
+    ReleaseRelayPort,
+    RemoveChannelRoute,
+    RemovePermissionRoute,
+)
 from icelane.turn.server_config import TurnServerConfig
-from tests.loops import Run
+from icelane.turn.translation import parse_data_indication
+from tests.loops import Run, close_later
 from tests.server.clients import (
     EVEN_PORT_AND_NEXT,
     IPV6,
+    USER,
     Attribute,
     Client,
     Peer,
@@ -406,6 +422,115 @@ def test_two_clients_behind_one_to_one_nat_reach_each_other_by_external_addresse
             assert (await one.inbox.take())[4:8] == b"pong"
 
     run(scenario())
+
+
+@TRANSPORTS
+def test_a_peer_that_was_permitted_by_both_its_names_keeps_the_one_that_has_not_expired(
+    run: Run, transport: Transport
+) -> None:
+    """TR-8: the external name expires while the local one is refreshed; the peer goes by the local one from then on."""
+
+    async def scenario() -> None:
+        async with TurnServer(settings(**BEHIND_NAT), tune=short_lived) as server:
+            one = await Client.allocated(address_on(server, transport), transport)
+            other = await Client.allocated(address_on(server, Transport.UDP))
+            external = other.relayed[0]
+            local = SocketAddress(external.host.replace("203.0.113", "127.0.0"), external.port)
+            (allocation,) = (found for found in server.allocations if found.client.remote == one.local)
+            await one.permit(external)
+
+            async def refresh() -> None:
+                await one.permit(local)
+                await other.permit(one.relayed[0])
+                await asyncio.sleep(0.02)  # the other name expires in here, and not between two refreshments
+
+            await refresh()
+            await eventually(lambda: external.host not in allocation.permissions_by_host, refresh)
+            other.send_to(one.relayed[0], b"still here")
+            arrived = await one.receive()
+            assert (arrived.peer, arrived.payload) == (local, b"still here")
+
+    run(scenario())
+
+
+def test_each_name_of_a_peer_has_routes_of_its_own(run: Run) -> None:
+    """TR-8: the one that goes does not take the other's with it, and the last one leaves nothing behind."""
+
+    async def scenario() -> None:
+        routed = Routed()
+        near, far = (routed.permission(host, "127.0.0.2") for host in ("127.0.0.2", "203.0.113.2"))
+        first, second = (
+            routed.channel(number, host) for number, host in ((CHANNEL, "127.0.0.2"), (0x4001, "203.0.113.2"))
+        )
+        for keep, go in ((near, far), (far, near)):
+            for route in (near, far, near):
+                routed.plane.route(InstallPermissionRoute(route))
+            routed.plane.route(RemovePermissionRoute(go))
+            assert routed.named("127.0.0.2") == keep.peer_host
+            routed.plane.route(RemovePermissionRoute(keep))
+            assert routed.named("127.0.0.2") is None
+        for left, gone in ((first, second), (second, first)):
+            for bound in (first, second, first):
+                routed.plane.route(InstallChannelRoute(bound))
+            routed.plane.route(RemoveChannelRoute(gone))
+            assert routed.numbered("127.0.0.2") == left.channel
+            routed.plane.route(RemoveChannelRoute(left))
+            assert routed.numbered("127.0.0.2") is None
+
+    run(scenario())
+
+
+def test_a_name_that_leads_elsewhere_now_leaves_no_route_where_it_led(run: Run) -> None:
+    """TR-8: an external address that changed; what was permitted before it did would never expire."""
+
+    async def scenario() -> None:
+        routed = Routed()
+        for wire_host in ("127.0.0.2", "127.0.0.3"):
+            routed.plane.route(InstallPermissionRoute(routed.permission("203.0.113.2", wire_host)))
+            routed.plane.route(InstallChannelRoute(routed.channel(CHANNEL, "203.0.113.2", wire_host)))
+        assert (routed.numbered("127.0.0.2"), routed.numbered("127.0.0.3")) == (None, CHANNEL)
+        routed.plane.route(RemoveChannelRoute(routed.channel(CHANNEL, "203.0.113.2", "127.0.0.3")))
+        assert (routed.named("127.0.0.2"), routed.named("127.0.0.3")) == (None, "203.0.113.2")
+        routed.plane.route(RemovePermissionRoute(routed.permission("203.0.113.2", "127.0.0.3")))
+        assert routed.named("127.0.0.3") is None
+
+    run(scenario())
+
+
+class Routed:
+    """A plane with one relay of one client, and what that is sent when a peer sends."""
+
+    def __init__(self) -> None:
+        self.plane = RelayPlane(SystemEntropy())
+        self._relay = RelaySocket(SocketAddress("127.0.0.1", 0))
+        self._local = self._relay._udp.local
+        self._client = Path(SocketAddress("192.0.2.1", 3478), SocketAddress("192.0.2.2", 9), Transport.UDP)
+        self._sent: list[bytes] = []
+        self.plane.adopt(self._local, self._relay)
+        self.plane.assign(AssignRelayPort(self._local, self._client, USER), self._sent.append, None)
+        close_later(self.plane)
+
+    def permission(self, host: str, wire_host: str) -> PermissionRoute:
+        verdict = Verdict(allowed=True, wire_host=wire_host)
+        return PermissionRoute(self._client, self._local, host, verdict, Instant(300.0))
+
+    def channel(self, number: int, host: str, wire_host: str = "127.0.0.2") -> ChannelRoute:
+        peer, wire_peer = SocketAddress(host, 7), SocketAddress(wire_host, 7)
+        return ChannelRoute(self._client, number, self._local, peer, wire_peer, Instant(600.0))
+
+    def named(self, wire_host: str) -> str | None:
+        """What the client hears the sender called when a packet comes from there, None when it hears nothing."""
+        data = self._heard(wire_host)
+        return parse_data_indication(parse_message(data)).peer.host if data is not None else None
+
+    def numbered(self, wire_host: str) -> int | None:
+        """The channel by which a packet from there comes, None when it comes by none."""
+        data = self._heard(wire_host)
+        return int.from_bytes(data[:2], "big") if data is not None and data[0] & 0xC0 else None
+
+    def _heard(self, wire_host: str) -> bytes | None:
+        self._relay._on_datagram(b"x", (wire_host, 7))
+        return self._sent.pop() if self._sent else None
 
 
 def test_several_relay_addresses_are_used_in_turn_and_packets_leave_from_their_own(run: Run) -> None:

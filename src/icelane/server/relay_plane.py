@@ -22,7 +22,6 @@ from icelane.turn.attributes import IcmpError
 from icelane.turn.routes import (
     AssignRelayPort,
     BindRelayPort,
-    ChannelRoute,
     InstallChannelRoute,
     InstallPermissionRoute,
     PermissionRoute,
@@ -181,8 +180,9 @@ class RelaySocket:
         self.sendto = self._udp.sendto
         self.send_again = self._udp.send_again
         self._client: RelayedClient | None = None
-        self._channels_by_peer: dict[RawAddress, bytes] = {}
-        self._permissions_by_wire_host: dict[str, PermissionRoute] = {}
+        # A client may name one peer in two ways, local and external, and each name stands for itself: the first counts.
+        self._channels_by_peer: dict[RawAddress, tuple[bytes, ...]] = {}
+        self._permissions_by_wire_host: dict[str, tuple[PermissionRoute, ...]] = {}
 
     @property
     def client(self) -> RelayedClient | None:
@@ -200,21 +200,29 @@ class RelaySocket:
         else:
             self._udp.send(payload, peer)
 
-    def add_channel(self, route: ChannelRoute) -> None:
+    def add_channel(self, number: int, peer: RawAddress) -> None:
         """Payload from the peer goes out as ChannelData."""
-        self._channels_by_peer[raw_address(route.wire_peer)] = route.channel.to_bytes(2, "big")
+        known = self._channels_by_peer.get(peer, ())
+        self._channels_by_peer[peer] = tuple(dict.fromkeys((*known, number.to_bytes(2, "big"))))
 
-    def remove_channel(self, route: ChannelRoute) -> None:
-        """No more ChannelData for that peer."""
-        self._channels_by_peer.pop(raw_address(route.wire_peer), None)
+    def remove_channel(self, number: int, peer: RawAddress) -> None:
+        """No more ChannelData for that peer, unless another channel leads to it."""
+        header = number.to_bytes(2, "big")
+        left = tuple(one for one in self._channels_by_peer.pop(peer, ()) if one != header)
+        if left:
+            self._channels_by_peer[peer] = left
 
     def add_permission(self, route: PermissionRoute) -> None:
         """Payload from any port of the peer that the verdict allows goes out as Data."""
-        self._permissions_by_wire_host[route.verdict.wire_host] = route
+        known = {one.peer_host: one for one in self._permissions_by_wire_host.get(route.verdict.wire_host, ())}
+        self._permissions_by_wire_host[route.verdict.wire_host] = tuple((known | {route.peer_host: route}).values())
 
     def remove_permission(self, route: PermissionRoute) -> None:
-        """Payload from the peer is dropped."""
-        self._permissions_by_wire_host.pop(route.verdict.wire_host, None)
+        """Payload from the peer is dropped, unless it is permitted by another name."""
+        known = self._permissions_by_wire_host.pop(route.verdict.wire_host, ())
+        left = tuple(one for one in known if one.peer_host != route.peer_host)
+        if left:
+            self._permissions_by_wire_host[route.verdict.wire_host] = left
 
     def count_loss(self, loss: SocketLoss) -> None:
         """Add what the socket has lost."""
@@ -228,9 +236,9 @@ class RelaySocket:
         client = self._client
         if client is None:
             return
-        header = self._channels_by_peer.get(source)
-        if header is not None:
-            client.relay_channel_payload(header, data)
+        headers = self._channels_by_peer.get(source)
+        if headers is not None:
+            client.relay_channel_payload(headers[0], data)
             return
         peer = self._permitted(address_of(source))
         if peer is not None:
@@ -245,10 +253,10 @@ class RelaySocket:
 
     def _permitted(self, source: SocketAddress) -> SocketAddress | None:
         """The peer as its client names it, None when the client has no permission for it."""
-        route = self._permissions_by_wire_host.get(source.host)
-        if route is None or not route.verdict.allows_port(source.port):
-            return None
-        return SocketAddress(route.peer_host, source.port)
+        for route in self._permissions_by_wire_host.get(source.host, ()):
+            if route.verdict.allows_port(source.port):
+                return SocketAddress(route.peer_host, source.port)
+        return None
 
 
 class Relay(Protocol):
@@ -364,12 +372,20 @@ class RelayPlane:
         client = self._clients_by_path[command.route.client]
         match command:
             case InstallChannelRoute(route):
-                client.channels_by_number[route.channel] = (relay, raw_address(route.wire_peer))
-                relay.add_channel(route)
+                bound = (relay, raw_address(route.wire_peer))
+                before = client.channels_by_number.get(route.channel, bound)
+                if before != bound:
+                    before[0].remove_channel(route.channel, before[1])
+                client.channels_by_number[route.channel] = bound
+                relay.add_channel(route.channel, bound[1])
             case RemoveChannelRoute(route):
                 client.channels_by_number.pop(route.channel, None)
-                relay.remove_channel(route)
+                relay.remove_channel(route.channel, raw_address(route.wire_peer))
             case InstallPermissionRoute(route):
+                # Where the name leads may have changed with the external addresses.
+                _, previous = client.permissions_by_host.get(route.peer_host, (relay, route))
+                if previous.verdict.wire_host != route.verdict.wire_host:
+                    relay.remove_permission(previous)
                 client.permissions_by_host[route.peer_host] = (relay, route)
                 relay.add_permission(route)
             case RemovePermissionRoute(route):

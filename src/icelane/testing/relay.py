@@ -33,6 +33,7 @@ from icelane.turn.routes import (
 from icelane.turn.server import Event, TurnServer
 from icelane.turn.translation import build_data_indication, is_send_indication, parse_send_indication
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 LookUp = Callable[[str, str], Credential | None]
@@ -64,9 +65,10 @@ class RelayHost(EngineHost[Event]):
         self._answers: deque[Callable[[Instant], None]] = deque()
         self._clients_by_relay: dict[SocketAddress, Path | None] = {}
         self._channels_by_client_and_number: dict[tuple[Path, int], ChannelRoute] = {}
-        self._channels_by_relay_and_peer: dict[tuple[SocketAddress, SocketAddress], ChannelRoute] = {}
+        # A client may name one peer in two ways, local and external, and each name stands for itself.
+        self._channels_by_relay_and_peer: dict[tuple[SocketAddress, SocketAddress], list[ChannelRoute]] = {}
         self._permissions_by_client_and_host: dict[tuple[Path, str], PermissionRoute] = {}
-        self._permissions_by_relay_and_host: dict[tuple[SocketAddress, str], PermissionRoute] = {}
+        self._permissions_by_relay_and_host: dict[tuple[SocketAddress, str], list[PermissionRoute]] = {}
 
     @property
     def empty(self) -> bool:
@@ -123,23 +125,31 @@ class RelayHost(EngineHost[Event]):
                 del self._clients_by_relay[relay]
                 self.network.detach(relay)
             case InstallChannelRoute(route):
+                self._forget_channel(self._channels_by_client_and_number.get((route.client, route.channel)))
                 self._channels_by_client_and_number[route.client, route.channel] = route
-                self._channels_by_relay_and_peer[route.relay, route.wire_peer] = route
+                self._channels_by_relay_and_peer.setdefault((route.relay, route.wire_peer), []).append(route)
             case RemoveChannelRoute(route):
-                del self._channels_by_client_and_number[route.client, route.channel]
-                del self._channels_by_relay_and_peer[route.relay, route.wire_peer]
+                self._forget_channel(self._channels_by_client_and_number.pop((route.client, route.channel)))
             case InstallPermissionRoute(route):
+                self._forget_permission(self._permissions_by_client_and_host.get((route.client, route.peer_host)))
                 self._permissions_by_client_and_host[route.client, route.peer_host] = route
-                self._permissions_by_relay_and_host[route.relay, route.verdict.wire_host] = route
+                self._permissions_by_relay_and_host.setdefault((route.relay, route.verdict.wire_host), []).append(route)
             case RemovePermissionRoute(route):
-                del self._permissions_by_client_and_host[route.client, route.peer_host]
-                del self._permissions_by_relay_and_host[route.relay, route.verdict.wire_host]
+                self._forget_permission(self._permissions_by_client_and_host.pop((route.client, route.peer_host)))
             case LookUpCredential():
                 self._answers.append(lambda now: self._answer_lookup(command, now))
             case ConnectPeer() | BindStreams() | ClosePeer():
                 raise LocalProtocolError("the test network has no TCP")
             case _:
                 assert_never(command)
+
+    def _forget_channel(self, route: ChannelRoute | None) -> None:
+        if route is not None:
+            _take_out(self._channels_by_relay_and_peer, (route.relay, route.wire_peer), route)
+
+    def _forget_permission(self, route: PermissionRoute | None) -> None:
+        if route is not None:
+            _take_out(self._permissions_by_relay_and_host, (route.relay, route.verdict.wire_host), route)
 
     def _bind(self, command: BindRelayPort) -> None:
         wanted = [command.relay]
@@ -185,13 +195,21 @@ class RelayHost(EngineHost[Event]):
         self.network.send(indication.payload, route.relay, peer)
 
     def _from_peer(self, data: bytes, source: SocketAddress, relay: SocketAddress) -> None:
-        channel = self._channels_by_relay_and_peer.get((relay, source))
-        if channel is not None:
-            self.send(encode_channel_data(channel.channel, data), channel.client)
+        channels = self._channels_by_relay_and_peer.get((relay, source))
+        if channels is not None:
+            self.send(encode_channel_data(channels[0].channel, data), channels[0].client)
             return
-        route = self._permissions_by_relay_and_host.get((relay, source.host))
-        if route is None or not route.verdict.allows_port(source.port):
+        routes = self._permissions_by_relay_and_host.get((relay, source.host), [])
+        route = next((one for one in routes if one.verdict.allows_port(source.port)), None)
+        if route is None:
             self.dropped += 1
             return
         peer = SocketAddress(route.peer_host, source.port)
         self.send(build_data_indication(peer, data, self._entropy.token(TRANSACTION_ID_SIZE)), route.client)
+
+
+def _take_out(table: dict[K, list[T]], key: K, route: T) -> None:
+    """Remove one route, and its place in the table with the last of them."""
+    table[key].remove(route)
+    if not table[key]:
+        del table[key]
