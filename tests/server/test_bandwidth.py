@@ -84,17 +84,23 @@ def test_closing_forgets_everything() -> None:
     for number in range(100):
         meter = bandwidth.open(number, f"user{number % 10}")
         assert bandwidth.open(number, "again") is meter
-    assert (len(bandwidth), bandwidth.users) == (100, 10)
+    assert len(bandwidth) == 100
     for number in range(100):
         bandwidth.close(number)
         bandwidth.close(number)
-    assert (len(bandwidth), bandwidth.users) == (0, 0)
+    assert len(bandwidth) == 0
 
 
-def test_an_allocation_that_is_not_open_passes_nothing() -> None:
-    bandwidth = Bandwidth(BandwidthLimits())
-    assert not bandwidth.admit("a", 1, Instant(0.0))
-    bandwidth.open("a", "alice")
-    assert bandwidth.admit("a", 1, Instant(0.0))
+def test_a_user_is_remembered_until_its_last_allocation_is_gone() -> None:
+    """TQ-9: what was used up stays used up while one is open; whoever comes back later is new."""
+    bandwidth = Bandwidth(BandwidthLimits(per_user=10 * PACKET))
+    spent, other = bandwidth.open("a", "alice"), bandwidth.open("b", "alice")
+    now = Instant(100.0)
+    while spent.admit(PACKET, now):
+        pass
     bandwidth.close("a")
-    assert not bandwidth.admit("a", 1, Instant(0.0))
+    assert not other.admit(PACKET, now)
+    assert not bandwidth.open("c", "alice").admit(PACKET, now)
+    bandwidth.close("b")
+    bandwidth.close("c")
+    assert bandwidth.open("d", "alice").admit(PACKET, now)

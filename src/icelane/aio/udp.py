@@ -105,7 +105,6 @@ class UdpSocket:
         remote: RawAddress | None = None,
         receive_buffer: int = DEFAULT_BUFFER,
         send_buffer: int = DEFAULT_BUFFER,
-        reuse_port: bool = False,
         fragment: bool = False,
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> UdpSocket:
@@ -115,7 +114,7 @@ class UdpSocket:
         With `remote` the socket is connected: the kernel drops datagrams from elsewhere and reports ICMP errors. A
         buffer of 0 bytes leaves the kernel's default. Raises OSError as bind and connect do.
         """
-        bound = _open(address, receive_buffer, send_buffer, reuse_port)
+        bound = _open(address, receive_buffer, send_buffer)
         try:
             bound.bind(tuple(address))
             if remote is not None:
@@ -252,7 +251,7 @@ class UdpSocket:
                 self._on_report(report)
 
 
-def _open(address: SocketAddress, receive_buffer: int, send_buffer: int, reuse_port: bool) -> socket.socket:
+def _open(address: SocketAddress, receive_buffer: int, send_buffer: int) -> socket.socket:
     is_ipv6 = address.family is AddressFamily.IPV6
     opened = socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET, socket.SOCK_DGRAM)
     try:
@@ -260,8 +259,6 @@ def _open(address: SocketAddress, receive_buffer: int, send_buffer: int, reuse_p
         if is_ipv6:
             # TR-2: an IPv6 socket must never reach an IPv4 host by an IPv4-mapped address.
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if reuse_port:
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         for option, size in ((socket.SO_RCVBUF, receive_buffer), (socket.SO_SNDBUF, send_buffer)):
             if size:
                 opened.setsockopt(socket.SOL_SOCKET, option, size)

@@ -83,11 +83,6 @@ class Bandwidth:
         return self._limits
 
     @property
-    def users(self) -> int:
-        """How many users have a bucket."""
-        return len(self._buckets_by_user)
-
-    @property
     def unlimited(self) -> bool:
         """Whether everything passes, so that nobody need ask."""
         return self._limits == BandwidthLimits()
@@ -101,11 +96,6 @@ class Bandwidth:
         meter = Meter(own + self._join(user_key) + self._total)
         self._meters_by_allocation[allocation] = (meter, user_key)
         return meter
-
-    def admit(self, allocation: Hashable, size: int, now: Instant) -> bool:
-        """`Meter.admit` by the allocation's key; an allocation that is not open passes nothing."""
-        known = self._meters_by_allocation.get(allocation)
-        return known is not None and known[0].admit(size, now)
 
     def close(self, allocation: Hashable) -> None:
         """Forget an allocation, and its user with the last of them. A user that comes back at once starts with what a
