@@ -48,3 +48,12 @@ def test_a_port_without_tls_is_said_in_words_with_what_mends_it(
     (problem,) = result.document["problems"]
     assert problem["message"] == f"127.0.0.1:{web_server}: what answers there does not speak TLS"
     assert "turn:HOST:PORT?transport=tcp" in problem["mend"]
+
+
+@pytest.mark.parametrize("url", ["stuns:turn.example.org", "turns:turn.example.org:443"])
+def test_tcp_is_not_silently_left_out_where_the_url_wants_tls(icelane: Icelane, url: str) -> None:
+    result = icelane("stun", url, "--tcp", "--json")
+    assert result.code == 2
+    (problem,) = result.document["problems"]
+    assert "is asked over TLS" in problem["message"]
+    assert problem["mend"] == f"icelane stun {url}"

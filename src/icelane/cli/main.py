@@ -8,6 +8,7 @@ import typer
 
 import icelane
 from icelane.cli import config, health, ice, init, serve, stun, turn
+from icelane.cli.output import SWITCH
 from icelane.cli.usage_errors import Commands
 
 _EPILOG = (
@@ -46,7 +47,10 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _everywhere(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+        bool,
+        typer.Option(
+            "--version", metavar=SWITCH, callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
     pass
