@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from icelane.cli.extras import require_extra
-from icelane.cli.output import SWITCH, CommandError, ConfigFile, ExitCode, JsonFlag, Output, Problem, speaking, usage
+from icelane.cli.output import CommandError, ConfigFile, ExitCode, JsonFlag, Output, Problem, speaking, usage
 
 # A reload reads files and proves a certificate; anything else is answered at once.
 _TIMEOUT: Final = 30.0
@@ -31,7 +31,7 @@ SocketOption = Annotated[
     Path | None,
     typer.Option("--socket", metavar="PATH", help="Ask here. Default: admin.socket of the configuration."),
 ]
-Watch = Annotated[bool, typer.Option("--watch", "-w", metavar=SWITCH, help="Show it again every second until Ctrl-C.")]
+Watch = Annotated[bool, typer.Option("--watch", "-w", help="Show it again every second until Ctrl-C.")]
 
 Rows = list[dict[str, Any]]
 

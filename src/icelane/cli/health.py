@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 import typer
 
 from icelane.cli.extras import require_extra
-from icelane.cli.output import SWITCH, CommandError, ConfigFile, ExitCode, JsonFlag, Output, Problem, speaking, usage
+from icelane.cli.output import CommandError, ConfigFile, ExitCode, JsonFlag, Output, Problem, speaking, usage
 
 EXAMPLE = "Example: `icelane health --url http://127.0.0.1:9641/readyz`"
 
@@ -23,9 +23,7 @@ def health(
         str | None,
         typer.Option(metavar="URL", help="Ask here. Default: /healthz at metrics.listen of the configuration."),
     ] = None,
-    ready: Annotated[
-        bool, typer.Option("--ready", metavar=SWITCH, help="Ask /readyz: are new clients welcome?")
-    ] = False,
+    ready: Annotated[bool, typer.Option("--ready", help="Ask /readyz: are new clients welcome?")] = False,
     timeout: Annotated[float, typer.Option(min=0.1, max=60, help="Seconds to wait for the answer.")] = 3.0,
     file: ConfigFile = None,
     as_json: JsonFlag = False,

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from icelane.cli.extras import require_extra
-from icelane.cli.output import SWITCH, CommandError, ExitCode, JsonFlag, Problem, speaking, usage
+from icelane.cli.output import CommandError, ExitCode, JsonFlag, Problem, speaking, usage
 
 EXAMPLE = "Example: `icelane init --directory /etc/icelane --hostname turn.example.org`"
 
@@ -23,7 +23,7 @@ def init(
         str | None, typer.Option(metavar="NAME", help="The name under which clients reach the server.")
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", metavar=SWITCH, help="Replace a file that is there, and with it its secrets.")
+        bool, typer.Option("--force", help="Replace a file that is there, and with it its secrets.")
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:

@@ -8,7 +8,7 @@ import typer
 
 import icelane
 from icelane.cli import config, health, ice, init, serve, stun, turn
-from icelane.cli.output import SWITCH
+from icelane.cli.switches import tell_no_types
 from icelane.cli.usage_errors import Commands
 
 _EPILOG = (
@@ -35,6 +35,7 @@ app.command(epilog=ice.EXAMPLE)(ice.ice)
 app.command(epilog=health.EXAMPLE)(health.health)
 app.add_typer(turn.app, name="turn")
 app.add_typer(config.app, name="config")
+tell_no_types(app)
 
 
 def _print_version(wanted: bool) -> None:
@@ -47,10 +48,7 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _everywhere(
     version: Annotated[
-        bool,
-        typer.Option(
-            "--version", metavar=SWITCH, callback=_print_version, is_eager=True, help="Print the version and exit."
-        ),
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     pass

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -43,10 +43,7 @@ class ExitCode(enum.IntEnum):
     NETWORK = 4
 
 
-SWITCH: Final = ""
-"""The metavar of an option that takes no value, so that the help names no type behind it."""
-
-JsonFlag = Annotated[bool, typer.Option("--json", metavar=SWITCH, help="Print one JSON document instead of text.")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
 ConfigFile = Annotated[
     str | None,

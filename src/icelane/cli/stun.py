@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from icelane.cli.output import SWITCH, JsonFlag, Output, speaking, usage
+from icelane.cli.output import JsonFlag, Output, speaking, usage
 from icelane.errors import MalformedError
 
 EXAMPLE = "Example: `icelane stun stun:turn.example.org:3478`"
@@ -15,7 +15,7 @@ EXAMPLE = "Example: `icelane stun stun:turn.example.org:3478`"
 
 def stun(
     url: Annotated[str, typer.Argument(metavar="URL", help="stun:HOST, stuns:HOST, or a turn: URL.")],
-    tcp: Annotated[bool, typer.Option("--tcp", metavar=SWITCH, help="Ask over TCP instead of UDP.")] = False,
+    tcp: Annotated[bool, typer.Option("--tcp", help="Ask over TCP instead of UDP.")] = False,
     timeout: Annotated[float, typer.Option(min=0.1, max=60, help="Seconds to wait in all.")] = 10.0,
     as_json: JsonFlag = False,
 ) -> None:

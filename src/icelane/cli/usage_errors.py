@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import typer
-from typer.core import TyperGroup
 
 from icelane.cli.output import CommandError, ExitCode, Output, Problem
+from icelane.cli.switches import Group
 
 # What every complaint of the parser is. Typer brings its own copy of click or takes the installed one, by its version.
 _COMPLAINT: Final = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 
-class Commands(TyperGroup):
+class Commands(Group):
     """The whole command line. Where --json is among the arguments, what is wrong with them is one JSON document."""
 
     def main(
