@@ -13,7 +13,7 @@ from icelane.stun import integrity
 from icelane.stun.attributes import AttributeType
 from icelane.stun.message import Message, MessageBuilder, Method
 from icelane.testing.clock import DEFAULT_EPOCH
-from icelane.turn import attributes, authentication, request, server
+from icelane.turn import attributes, authentication, request, response, server
 from icelane.turn.allocation import Allocation, Channel, Permission, Relay
 from icelane.turn.allocation_table import AllocationTable
 from icelane.turn.authentication import Authenticator, Identity
@@ -23,6 +23,7 @@ from icelane.turn.peer_policy import PeerPolicy, Verdict, _OwnAddresses
 from icelane.turn.refusal import Refusal
 from icelane.turn.relay_acquisition import RelayAcquisition
 from icelane.turn.request import parse_create_permission
+from icelane.turn.response import Responder
 from icelane.turn.server import TurnServer
 from tests.broken.breaks_credentials import an_expiry_is_never_over, an_expiry_is_whatever_int_reads
 from tests.broken.breaks_limits import odd_ports_are_not_given_back, quotas_count_nothing
@@ -104,14 +105,14 @@ def unknown_methods_are_answered() -> None:
 
 @breaks("ST-10", test=f"{BINDING}::test_no_answer_holds_what_it_was_not_meant_to")
 def answers_are_built_in_a_used_buffer() -> None:
-    send = TurnServer._send
+    send = Responder.send
     used: list[bytes] = []
 
-    def leaky(self: TurnServer, response: MessageBuilder, message: Message, path: Path) -> bytes:
+    def leaky(self: Responder, response: MessageBuilder, message: Message, path: Path) -> bytes:
         used.append(message.raw)
         return send(self, response.add(AttributeType.SOFTWARE, used[-1][20:60]), message, path)
 
-    swap(TurnServer, "_send", leaky)
+    swap(Responder, "send", leaky)
 
 
 @breaks("ST-12", test=f"{LIMITS}::test_seeding_pythons_generator_makes_nothing_repeat")
@@ -238,7 +239,7 @@ def permissions_are_installed_as_they_are_judged() -> None:
         for peer in parse_create_permission(message):
             relay, verdict = self._judge(allocation, peer, self._policy.check_permission)
             self._table.permit(allocation, peer.host, relay, verdict, now)
-        self._finish(MessageBuilder.response_to(message), message, path, identity)
+        self._responder.succeed(MessageBuilder.response_to(message), message, path, identity)
 
     server._HANDLERS[Method.CREATE_PERMISSION] = one_by_one
 
@@ -329,17 +330,17 @@ def streams_are_limited_too() -> None:
 
 @breaks("TQ-4", test=f"{LIMITS}::test_no_stranger_gets_much_more_than_he_sends")
 def a_challenge_always_has_its_phrase() -> None:
-    swap(server, "_CHALLENGE_AMPLIFICATION", 1000)
+    swap(response, "_CHALLENGE_AMPLIFICATION", 1000)
 
 
 @breaks("TQ-4", test=f"{LIMITS}::test_no_stranger_gets_much_more_than_he_sends")
 def every_answer_names_the_software() -> None:
-    send = TurnServer._send
+    send = Responder.send
 
-    def boast(self: TurnServer, response: MessageBuilder, message: Message, path: Path) -> bytes:
+    def boast(self: Responder, response: MessageBuilder, message: Message, path: Path) -> bytes:
         return send(self, response.add(AttributeType.SOFTWARE, b"icelane"), message, path)
 
-    swap(TurnServer, "_send", boast)
+    swap(Responder, "send", boast)
 
 
 @breaks("TQ-5", test=(f"{LIMITS}::test_the_thirteenth_allocation_of_a_user_is_486",

@@ -7,7 +7,7 @@ A request goes through these hands, in this order:
     3. authentication   401, 438, 400, 441                                      (icelane.turn.authentication)
     4. attributes       420 for what must be understood and is not
     5. the method       Allocate, Refresh, CreatePermission, ChannelBind        (icelane.turn.request reads them)
-    6. effects          commands to the plane, then the response
+    6. effects          commands to the plane, then the response                (icelane.turn.response)
 
 Nothing is remembered of a client before step 3 succeeded, but for a request whose user has to be asked for outside: it
 waits a second at most and goes on from step 3. An Allocate waits for the plane to bind its relay ports; any other
@@ -29,12 +29,8 @@ from icelane.core.entropy import Entropy
 from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
 from icelane.errors import IntegrityError, LocalProtocolError, MalformedError
 from icelane.stun.attributes import (
-    REASONS,
     AttributeType,
-    encode_address,
-    encode_error_code,
     encode_uint32,
-    encode_unknown_attributes,
     encode_xor_address,
 )
 from icelane.stun.integrity import verify_fingerprint
@@ -49,11 +45,10 @@ from icelane.turn.allocation import (
     Relay,
 )
 from icelane.turn.allocation_table import AllocationTable
-from icelane.turn.attributes import encode_address_error_code
 from icelane.turn.authentication import Authenticator, CredentialUnknown, Identity
 from icelane.turn.credential_lookup import CredentialLookups
 from icelane.turn.credentials import Credential, CredentialStore
-from icelane.turn.limiter import Allowance, SourceLimiter
+from icelane.turn.limiter import SourceLimiter
 from icelane.turn.peer_policy import PeerPolicy, Verdict
 from icelane.turn.quota import AllocationQuota, QuotaRefusal, QuotaSlot
 from icelane.turn.refusal import Refusal, RequestRefused
@@ -69,16 +64,12 @@ from icelane.turn.request import (
     parse_create_permission,
     parse_refresh,
 )
+from icelane.turn.response import Responder, allocate_response, encoded, error_response
 from icelane.turn.revocation import UNTIL_RESTART, Revocation, Revocations, end_of
 from icelane.turn.routes import BindId, BindStreams, Command, ConnectionId, LookupId
 from icelane.turn.server_config import TurnServerConfig
 from icelane.turn.tcp_relay import ConnectRequest, PeerConnections
 from icelane.turn.throttle import FailureThrottle
-
-# TQ-4: a first challenge is at most five times its request; other answers to strangers, Binding aside, are no longer.
-# The exception is a 438 to a request whose nonce is too short to be one of ours.
-_CHALLENGE_AMPLIFICATION: Final = 5
-_FINGERPRINT_SIZE: Final = 8
 
 Event = AllocationCreated | AllocationEnded | RequestRefused
 
@@ -128,7 +119,6 @@ class TurnServer:
             revocations=self._revocations,
             credential_lookup=config.credential_lookup,
         )
-        self._limiter = SourceLimiter(entropy, rate=config.unauthenticated_replies_per_second)
         self._quota = AllocationQuota(per_user=config.allocations_per_user, total=config.allocations_total)
         self._relay_ports = RelayPorts(
             config.relay_addresses, config.relay_ports, config.external_addresses, entropy=entropy
@@ -136,6 +126,8 @@ class TurnServer:
         self._transmits: deque[Transmit] = deque()
         self._commands: deque[Command] = deque()
         self._events: deque[Event] = deque()
+        limiter = SourceLimiter(entropy, rate=config.unauthenticated_replies_per_second)
+        self._responder = Responder(self._authenticator, limiter, self._transmits)
         self._pending_by_client: dict[Path, _PendingAllocate] = {}
         self._lookups = CredentialLookups(config.realm, self._commands)
         self._acquisition = RelayAcquisition(self._relay_ports, config.reservation_lifetime, self._commands)
@@ -275,7 +267,7 @@ class TurnServer:
         self._connections.apply_policy(config.policy)
         self._quota.set_limits(config.allocations_per_user, config.allocations_total)
         if config.unauthenticated_replies_per_second != self._config.unauthenticated_replies_per_second:
-            self._limiter = SourceLimiter(self._entropy, rate=config.unauthenticated_replies_per_second)
+            self._responder.limiter = SourceLimiter(self._entropy, rate=config.unauthenticated_replies_per_second)
         self._config = config
         before = len(self._table)
         removed = self._removed_users(credentials, now)
@@ -380,11 +372,11 @@ class TurnServer:
         unknown = message.unknown_required(known_in(Method.BINDING, False))
         if unknown:
             refusal = Refusal(420, "unknown-attribute", unknown=tuple(unknown))
-            self._send(_error(message, refusal, ""), message, path)
+            self._responder.send(error_response(message, refusal, ""), message, path)
             return
         response = MessageBuilder.response_to(message)
         address = encode_xor_address(path.remote, message.transaction_id)
-        self._send(response.add(AttributeType.XOR_MAPPED_ADDRESS, address), message, path)
+        self._responder.send(response.add(AttributeType.XOR_MAPPED_ADDRESS, address), message, path)
 
     def _handle_request(
         self, message: Message, path: Path, now: Instant, handler: _Handler, provided: Credential | None = None
@@ -441,7 +433,7 @@ class TurnServer:
         lifetime = self._lifetime(request.lifetime)
         self._table.refresh(allocation, relays, lifetime, now)
         response = MessageBuilder.response_to(message)
-        self._finish(response.add(AttributeType.LIFETIME, encode_uint32(lifetime)), message, path, identity)
+        self._responder.succeed(response.add(AttributeType.LIFETIME, encode_uint32(lifetime)), message, path, identity)
 
     def _handle_create_permission(self, message: Message, path: Path, identity: Identity, now: Instant) -> None:
         allocation = self._existing(path)
@@ -453,7 +445,7 @@ class TurnServer:
         self._check_room(allocation, {host for host, _, _ in granted})
         for host, relay, verdict in granted:
             self._table.permit(allocation, host, relay, verdict, now)
-        self._finish(MessageBuilder.response_to(message), message, path, identity)
+        self._responder.succeed(MessageBuilder.response_to(message), message, path, identity)
 
     def _handle_channel_bind(self, message: Message, path: Path, identity: Identity, now: Instant) -> None:
         allocation = self._existing(path)
@@ -468,7 +460,7 @@ class TurnServer:
             raise Refusal(508, "too-many-channels")
         self._check_room(allocation, {request.peer.host})
         self._table.bind_channel(allocation, request.channel, request.peer, relay, verdict, now)
-        self._finish(MessageBuilder.response_to(message), message, path, identity)
+        self._responder.succeed(MessageBuilder.response_to(message), message, path, identity)
 
     def _handle_connect(self, message: Message, path: Path, identity: Identity, now: Instant) -> None:
         self._require_tcp_allocations()
@@ -490,7 +482,7 @@ class TurnServer:
         response = MessageBuilder.response_to(message)
         identity.protect(response)
         # Not a transmit: what the peer has sent by now must follow the response, and nothing may come between.
-        self._commands.append(BindStreams(connection_id, path, _encode(response, message)))
+        self._commands.append(BindStreams(connection_id, path, encoded(response, message)))
 
     def _require_tcp_allocations(self) -> None:
         # The client is told, but only after it said who it is.
@@ -559,8 +551,8 @@ class TurnServer:
         if allocation.tcp:
             for relay in relays:
                 self._connections.open_relay(relay.local, allocation)
-        response = self._allocate_response(pending, acquired, relays, lifetime)
-        allocation.response = self._finish(response, pending.message, acquired.client, identity)
+        response = allocate_response(pending.message, pending.request, acquired, relays, lifetime)
+        allocation.response = self._responder.succeed(response, pending.message, acquired.client, identity)
         created = AllocationCreated(
             client=acquired.client,
             username=allocation.username,
@@ -568,24 +560,6 @@ class TurnServer:
             relays=tuple(relay.external for relay in relays),
         )
         self._events.append(created)
-
-    def _allocate_response(
-        self, pending: _PendingAllocate, acquired: Acquired, relays: list[Relay], lifetime: int
-    ) -> MessageBuilder:
-        transaction_id = pending.message.transaction_id
-        response = MessageBuilder.response_to(pending.message)
-        for relay in relays:
-            response.add(AttributeType.XOR_RELAYED_ADDRESS, encode_xor_address(relay.external, transaction_id))
-        response.add(AttributeType.LIFETIME, encode_uint32(lifetime))
-        mapped = encode_xor_address(acquired.client.remote, transaction_id)
-        response.add(AttributeType.XOR_MAPPED_ADDRESS, mapped)
-        if acquired.reservation_token is not None:
-            response.add(AttributeType.RESERVATION_TOKEN, acquired.reservation_token)
-        draft = pending.request.draft_numbers
-        kind = AttributeType.DRAFT_ADDRESS_ERROR_CODE if draft else AttributeType.ADDRESS_ERROR_CODE
-        for family, code in acquired.failures.items():
-            response.add(kind, encode_address_error_code(family, code, REASONS[code]))
-        return response
 
     def _draining_refusal(self, path: Path) -> Refusal:
         """RFC 8489 section 10: 300 only to a server of the same family; without TLS, since its port is not known."""
@@ -631,7 +605,7 @@ class TurnServer:
             else:
                 response = MessageBuilder.response_to(message)
                 response.add(AttributeType.CONNECTION_ID, encode_uint32(connection.connection_id))
-                self._finish(response, message, client, identity)
+                self._responder.succeed(response, message, client, identity)
 
     def _drop_pending(self, client: Path) -> None:
         self._quota.release(self._pending_by_client.pop(client).slot)
@@ -643,82 +617,10 @@ class TurnServer:
         )
         self._events.append(ended)
 
-    # Responses
-
-    def _finish(self, response: MessageBuilder, message: Message, path: Path, identity: Identity) -> bytes:
-        identity.protect(response)
-        return self._send(response, message, path)
-
     def _refuse(self, refusal: Refusal, message: Message, path: Path, identity: Identity | None, now: Instant) -> None:
-        allowance = self._challenge_allowance(refusal, message, path, now)
-        if not allowance.allowed and not allowance.report:
-            return
-        response = None
-        if allowance.allowed and not refusal.silent:
-            response = self._refusal_response(refusal, message, path, identity, now)
-        if response is not None:
-            self._send(response, message, path)
-        refused = RequestRefused(
-            client=path,
-            method=message.method,
-            code=refusal.code,
-            reason=refusal.reason,
-            username=identity.username if identity is not None else self._authenticator.claimed_username(message),
-            kid=identity.kid if identity is not None else "",
-            silent=response is None,
-            unreported=allowance.refused,
-        )
-        self._events.append(refused)
-
-    def _challenge_allowance(self, refusal: Refusal, message: Message, path: Path, now: Instant) -> Allowance:
-        """TQ-3: a source that never shows a nonce of ours may be forged, so it is challenged only so often."""
-        if (
-            not refusal.challenge
-            or path.transport.reliable
-            or self._authenticator.holds_valid_nonce(message, path, now)
-        ):
-            return Allowance(True)
-        return self._limiter.allow(path.remote.host, now)
-
-    def _refusal_response(
-        self, refusal: Refusal, message: Message, path: Path, identity: Identity | None, now: Instant
-    ) -> MessageBuilder | None:
-        if identity is not None:
-            response = _error(message, refusal, REASONS[refusal.code])
-            identity.protect(response)
-            return response
-        # TQ-4: whoever has not said who he is gets no phrase where it would make the answer too large, and no answer
-        # that asks nothing of him where it would be larger than his request.
-        allowed = len(message.raw) * (_CHALLENGE_AMPLIFICATION if refusal.code == 401 else 1)
-        fingerprint = 0 if message.fingerprint_offset is None else _FINGERPRINT_SIZE
-        for phrase in (REASONS[refusal.code], ""):
-            response = _error(message, refusal, phrase)
-            if refusal.challenge:
-                self._authenticator.add_challenge(response, path, now)
-            if len(response) + fingerprint <= allowed:
-                return response
-        return response if refusal.challenge else None
-
-    def _send(self, response: MessageBuilder, message: Message, path: Path) -> bytes:
-        data = _encode(response, message)
-        self._transmits.append(Transmit(path, data))
-        return data
-
-
-def _error(message: Message, refusal: Refusal, phrase: str) -> MessageBuilder:
-    response = MessageBuilder.response_to(message, MessageClass.ERROR)
-    response.add(AttributeType.ERROR_CODE, encode_error_code(refusal.code, phrase))
-    if refusal.unknown:
-        response.add(AttributeType.UNKNOWN_ATTRIBUTES, encode_unknown_attributes(refusal.unknown))
-    if refusal.alternate is not None:
-        response.add(AttributeType.ALTERNATE_SERVER, encode_address(refusal.alternate))
-    return response
-
-
-def _encode(response: MessageBuilder, message: Message) -> bytes:
-    if message.fingerprint_offset is not None:
-        response.add_fingerprint()
-    return response.build()
+        refused = self._responder.refuse(refusal, message, path, identity, now)
+        if refused is not None:
+            self._events.append(refused)
 
 
 _Handler = Callable[[TurnServer, Message, Path, Identity, Instant], None]

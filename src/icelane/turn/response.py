@@ -1,0 +1,143 @@
+"""The server's answers: what they hold, how they are protected, and how large and how many a stranger may get."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Final
+
+from icelane.core.clock import Instant
+from icelane.core.engine import Transmit
+from icelane.core.net import Path
+from icelane.stun.attributes import (
+    REASONS,
+    AttributeType,
+    encode_address,
+    encode_error_code,
+    encode_uint32,
+    encode_unknown_attributes,
+    encode_xor_address,
+)
+from icelane.stun.message import Message, MessageBuilder, MessageClass
+from icelane.turn.allocation import Relay
+from icelane.turn.attributes import encode_address_error_code
+from icelane.turn.authentication import Authenticator, Identity
+from icelane.turn.limiter import Allowance, SourceLimiter
+from icelane.turn.refusal import Refusal, RequestRefused
+from icelane.turn.relay_acquisition import Acquired
+from icelane.turn.request import AllocateRequest
+
+# TQ-4: a first challenge is at most five times its request; other answers to strangers, Binding aside, are no longer.
+# The exception is a 438 to a request whose nonce is too short to be one of ours.
+_CHALLENGE_AMPLIFICATION: Final = 5
+_FINGERPRINT_SIZE: Final = 8
+
+
+class Responder:
+    """Answers requests into `transmits`. `limiter` says how often a source that may be forged is challenged."""
+
+    def __init__(self, authenticator: Authenticator, limiter: SourceLimiter, transmits: deque[Transmit]) -> None:
+        self.limiter = limiter
+        self._authenticator = authenticator
+        self._transmits = transmits
+
+    def succeed(self, response: MessageBuilder, message: Message, path: Path, identity: Identity) -> bytes:
+        """Send a success response to whoever proved to be `identity`; returns what was sent."""
+        identity.protect(response)
+        return self.send(response, message, path)
+
+    def refuse(
+        self, refusal: Refusal, message: Message, path: Path, identity: Identity | None, now: Instant
+    ) -> RequestRefused | None:
+        """Send an error response, if the sender may have one; returns what to report of it, None for nothing."""
+        allowance = self._challenge_allowance(refusal, message, path, now)
+        if not allowance.allowed and not allowance.report:
+            return None
+        response = None
+        if allowance.allowed and not refusal.silent:
+            response = self._refusal_response(refusal, message, path, identity, now)
+        if response is not None:
+            self.send(response, message, path)
+        return RequestRefused(
+            client=path,
+            method=message.method,
+            code=refusal.code,
+            reason=refusal.reason,
+            username=identity.username if identity is not None else self._authenticator.claimed_username(message),
+            kid=identity.kid if identity is not None else "",
+            silent=response is None,
+            unreported=allowance.refused,
+        )
+
+    def send(self, response: MessageBuilder, message: Message, path: Path) -> bytes:
+        """Send an answer to `message`; returns what was sent."""
+        data = encoded(response, message)
+        self._transmits.append(Transmit(path, data))
+        return data
+
+    def _challenge_allowance(self, refusal: Refusal, message: Message, path: Path, now: Instant) -> Allowance:
+        """TQ-3: a source that never shows a nonce of ours may be forged, so it is challenged only so often."""
+        if (
+            not refusal.challenge
+            or path.transport.reliable
+            or self._authenticator.holds_valid_nonce(message, path, now)
+        ):
+            return Allowance(True)
+        return self.limiter.allow(path.remote.host, now)
+
+    def _refusal_response(
+        self, refusal: Refusal, message: Message, path: Path, identity: Identity | None, now: Instant
+    ) -> MessageBuilder | None:
+        if identity is not None:
+            response = error_response(message, refusal, REASONS[refusal.code])
+            identity.protect(response)
+            return response
+        # TQ-4: whoever has not said who he is gets no phrase where it would make the answer too large, and no answer
+        # that asks nothing of him where it would be larger than his request.
+        allowed = len(message.raw) * (_CHALLENGE_AMPLIFICATION if refusal.code == 401 else 1)
+        fingerprint = 0 if message.fingerprint_offset is None else _FINGERPRINT_SIZE
+        for phrase in (REASONS[refusal.code], ""):
+            response = error_response(message, refusal, phrase)
+            if refusal.challenge:
+                self._authenticator.add_challenge(response, path, now)
+            if len(response) + fingerprint <= allowed:
+                return response
+        return response if refusal.challenge else None
+
+
+def allocate_response(
+    message: Message, request: AllocateRequest, acquired: Acquired, relays: Iterable[Relay], lifetime: int
+) -> MessageBuilder:
+    """The success response to an Allocate request (RFC 8656 section 7.3)."""
+    transaction_id = message.transaction_id
+    response = MessageBuilder.response_to(message)
+    for relay in relays:
+        response.add(AttributeType.XOR_RELAYED_ADDRESS, encode_xor_address(relay.external, transaction_id))
+    response.add(AttributeType.LIFETIME, encode_uint32(lifetime))
+    mapped = encode_xor_address(acquired.client.remote, transaction_id)
+    response.add(AttributeType.XOR_MAPPED_ADDRESS, mapped)
+    if acquired.reservation_token is not None:
+        response.add(AttributeType.RESERVATION_TOKEN, acquired.reservation_token)
+    draft = request.draft_numbers
+    kind = AttributeType.DRAFT_ADDRESS_ERROR_CODE if draft else AttributeType.ADDRESS_ERROR_CODE
+    for family, code in acquired.failures.items():
+        response.add(kind, encode_address_error_code(family, code, REASONS[code]))
+    return response
+
+
+def error_response(message: Message, refusal: Refusal, phrase: str) -> MessageBuilder:
+    """The error response that `refusal` asks for; the phrase may be empty."""
+    response = MessageBuilder.response_to(message, MessageClass.ERROR)
+    response.add(AttributeType.ERROR_CODE, encode_error_code(refusal.code, phrase))
+    if refusal.unknown:
+        response.add(AttributeType.UNKNOWN_ATTRIBUTES, encode_unknown_attributes(refusal.unknown))
+    if refusal.alternate is not None:
+        response.add(AttributeType.ALTERNATE_SERVER, encode_address(refusal.alternate))
+    return response
+
+
+def encoded(response: MessageBuilder, message: Message) -> bytes:
+    """The finished answer, with FINGERPRINT where the request had it."""
+    if message.fingerprint_offset is not None:
+        response.add_fingerprint()
+    return response.build()
