@@ -18,7 +18,6 @@ CHECKS: Final = {
 }  # fmt: skip
 
 LEFT_OUT: Final = {
-    "TR-11": "needs a scanner that no registry has as a package; TR-1 and TR-5 send what it would send",
     "TL-9": "tlsfuzzer would test OpenSSL, whose TLS it is; what is ours around it carries TL-4, TL-6 and TL-7",
 }
 """Checks that no test carries, with the reason."""
