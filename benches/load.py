@@ -8,6 +8,7 @@ import os
 import resource
 import shutil
 import socket
+import ssl
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from benches import turn_client
+from benches.certificates import client_context
 from benches.links import Link
 from benches.turn_client import Address, Credentials
 
@@ -47,10 +49,11 @@ class Form(StrEnum):
 
 
 class ClientTransport(StrEnum):
-    """Transport between client and server; TLS joins here with the listener that serves it."""
+    """Transport between client and server."""
 
     UDP = "UDP"
     TCP = "TCP"
+    TLS = "TLS"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +172,12 @@ class OpenFlows:
     peer: socket.socket
     prefix: bytes
 
+    @property
+    def cipher(self) -> str:
+        """What TLS has agreed on, "" without it."""
+        first = self.flows[0].socket
+        return " ".join(map(str, (first.cipher() or ("?", "?"))[1::-1])) if isinstance(first, ssl.SSLSocket) else ""
+
 
 @contextlib.contextmanager
 def open_flows(traffic: Traffic, link: Link, server: Address, credentials: Credentials) -> Iterator[OpenFlows]:
@@ -180,7 +189,10 @@ def open_flows(traffic: Traffic, link: Link, server: Address, credentials: Crede
         peer_address: Address = peer.getsockname()
         flows = []
         for _ in range(traffic.flows):
-            flow = turn_client.connect(server, link.sources, is_stream=traffic.transport is ClientTransport.TCP)
+            is_stream, tls = traffic.transport is not ClientTransport.UDP, None
+            if traffic.transport is ClientTransport.TLS:
+                tls = client_context()
+            flow = turn_client.connect(server, link.sources, is_stream=is_stream, tls=tls)
             flows.append(flow)
             stack.enter_context(flow.socket)
             if flow.is_stream:

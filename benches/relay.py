@@ -27,6 +27,7 @@ from benches.load import ClientTransport, Direction, Form, Generator, Traffic
 from benches.measure import Processors, Summary, busy_nanoseconds, cpu_nanoseconds, settle
 from benches.servers import CREDENTIALS, Running, Server, running
 from benches.table import Cell, print_table
+from benches.tls_load import TlsGenerator
 
 ROUNDS, SECONDS = 6, 3.0
 SMOKE_ROUNDS, SMOKE_SECONDS = 2, 0.2
@@ -34,6 +35,12 @@ SMOKE_ROUNDS, SMOKE_SECONDS = 2, 0.2
 ACCEPTED_LOSS = 0.001
 BACK_OFF = 0.8
 """Where the cost of a server is taken that cannot hold the rate, as a share of what it carried."""
+
+TLS_RATE = 5_000
+"""Packets per second of TLS rows: about half of what the generator for them carries."""
+
+HELD = 0.95
+"""Share of the asked rate that must have been offered for a figure to stand for it."""
 
 DISTURBED = 0.05
 """Share of the server's CPU from which other programs make a run doubtful."""
@@ -60,6 +67,11 @@ class Rig:
 
     processors: Processors
     generator: Generator
+    tls_generator: TlsGenerator
+
+    def generator_for(self, traffic: Traffic) -> Generator | TlsGenerator:
+        """What offers this traffic."""
+        return self.tls_generator if traffic.transport is ClientTransport.TLS else self.generator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +86,8 @@ class Sample:
     p99_us: int
     others_share: float
     """How much of the server's CPU went to anything else, 0 to 1."""
+    cipher: str = ""
+    """What TLS agreed on."""
 
 
 @dataclass(kw_only=True)
@@ -122,6 +136,7 @@ def headline() -> Plan:
     others = [
         Traffic(payload=172, flows=64, burst=1, packets_per_second=20_000, form=Form.INDICATION),
         Traffic(payload=172, flows=64, burst=1, packets_per_second=20_000, transport=ClientTransport.TCP),
+        Traffic(payload=172, flows=64, burst=1, packets_per_second=TLS_RATE, transport=ClientTransport.TLS),
     ]
     return Plan(rounds=ROUNDS, seconds=SECONDS, rows=[*steady, *others, *saturating], loopback_rows=[steady[0]])
 
@@ -139,13 +154,27 @@ def whole_matrix() -> Plan:
             direction=direction,
         )
         for transport, form, direction, payload, flows, burst, rate in itertools.product(
-            ClientTransport,
+            [ClientTransport.UDP, ClientTransport.TCP],
             Form,
             [Direction.UP, Direction.DOWN],
             [172, 1200],
             [1, 64, 1000],
             [1, 8, 32],
             [20_000, 60_000, 120_000, None],
+        )
+    ]
+    rows += [
+        Traffic(
+            payload=payload,
+            flows=flows,
+            burst=burst,
+            packets_per_second=rate,
+            form=form,
+            transport=ClientTransport.TLS,
+            direction=direction,
+        )
+        for form, direction, payload, flows, burst, rate in itertools.product(
+            Form, [Direction.UP, Direction.DOWN], [172, 1200], [1, 64], [1, 8], [2_000, TLS_RATE]
         )
     ]
     return Plan(rounds=ROUNDS, seconds=SECONDS, rows=rows, loopback_rows=rows)
@@ -158,6 +187,7 @@ def smoke() -> Plan:
         base,
         Traffic(payload=172, flows=4, burst=1, packets_per_second=1000, form=Form.INDICATION),
         Traffic(payload=1200, flows=1, burst=8, packets_per_second=1000, transport=ClientTransport.TCP),
+        Traffic(payload=172, flows=4, burst=1, packets_per_second=1000, transport=ClientTransport.TLS),
         Traffic(payload=1200, flows=1, burst=8, packets_per_second=None),
     ]
     return Plan(rounds=SMOKE_ROUNDS, seconds=SMOKE_SECONDS, rows=rows, loopback_rows=[base])
@@ -177,9 +207,12 @@ def choose_plan(options: Options) -> Plan:
 def run_once(traffic: Traffic, seconds: float, link: Link, server: Running, rig: Rig) -> Sample:
     """Set fresh flows up, offer the traffic, and read what it cost the server."""
     cpu = rig.processors.server
-    with load.open_flows(traffic, link, server.address, CREDENTIALS) as opened:
+    address = server.tls_address if traffic.transport is ClientTransport.TLS else server.address
+    with load.open_flows(traffic, link, address, CREDENTIALS) as opened:
+        settle(server.pid)
+        cipher = opened.cipher
         start, busy_before, used_before = time.monotonic_ns(), busy_nanoseconds(cpu), cpu_nanoseconds(server.pid)
-        delivery = rig.generator.run(traffic, seconds, opened.flows, opened.peer, opened.prefix)
+        delivery = rig.generator_for(traffic).run(traffic, seconds, opened.flows, opened.peer, opened.prefix)
         used = cpu_nanoseconds(server.pid) - used_before
         others = busy_nanoseconds(cpu) - busy_before - used
         elapsed = time.monotonic_ns() - start
@@ -192,6 +225,7 @@ def run_once(traffic: Traffic, seconds: float, link: Link, server: Running, rig:
         p50_us=delivery.p50_us,
         p99_us=delivery.p99_us,
         others_share=max(0.0, others / elapsed),
+        cipher=cipher,
     )
 
 
@@ -218,7 +252,7 @@ def _warm_up(trial: Trial, plan: Plan, link: Link, server: Running, rig: Rig) ->
 
 def measure(plan: Plan, servers: Sequence[Server], processors: Processors) -> Iterator[Row]:
     """All rows, as they get ready."""
-    rig = Rig(processors=processors, generator=Generator.build(processors.load))
+    rig = Rig(processors=processors, generator=Generator.build(processors.load), tls_generator=TlsGenerator())
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="icelane-bench-")))
         separate = links.may_make_namespaces()
@@ -335,6 +369,27 @@ def note_disturbances(rows: Sequence[Row], session: Session) -> None:
     session.note(f"in {disturbed} of {len(shares)} runs, others had {DISTURBED:.0%} or more of the server's CPU")
 
 
+def note_tls(rows: Sequence[Row], session: Session) -> None:
+    """Say what the TLS rows rest on: the same cipher for all, and a slow generator that held its rate."""
+    trials = [trial for row in rows if row.traffic.transport is ClientTransport.TLS for trial in row.trials]
+    if not trials:
+        return
+    ciphers = {trial.server.name: trial.samples[0].cipher for trial in trials}
+    agreed = set(ciphers.values())
+    said = agreed.pop() if len(agreed) == 1 else ", ".join(f"{name}: {cipher}" for name, cipher in ciphers.items())
+    session.note(f"TLS rows: {said}; the generator is in Python, and its own time is part of their latencies")
+    late = [trial for trial in trials if not held(trial)]
+    for trial in late:
+        offered = trial.summary("offered_per_second").median
+        session.note(f"the asked rate was not held: {offered:.0f} packets per second in {trial.traffic.name}")
+
+
+def held(trial: Trial) -> bool:
+    """Whether the generator offered what it was asked to."""
+    asked = trial.traffic.packets_per_second
+    return asked is None or trial.summary("offered_per_second").median >= HELD * asked
+
+
 def main() -> None:
     """The command."""
     options = parse_options(__doc__ or "", "relay")
@@ -346,7 +401,6 @@ def main() -> None:
         session.note(f"{runs} runs, about {runs * (plan.seconds + OVERHEAD_SECONDS) / 60:.1f} minutes")
         if not links.may_make_namespaces():
             session.note("not root: all rows are on loopback instead of a veth pair between two namespaces")
-        session.note("not measured: a TLS client side; no server under test here listens for it yet")
         load.allow_many_sockets()
         rows = []
         for row in measure(plan, servers, session.processors):
@@ -359,6 +413,7 @@ def main() -> None:
         if saturated:
             print_saturated(saturated)
         note_disturbances(rows, session)
+        note_tls(rows, session)
         write_json(options, session, rows)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from benches.certificates import Certificate, write_certificate
 from benches.links import Link
 from benches.turn_client import Address, Credentials, answers_binding
 
@@ -35,6 +36,15 @@ class ServerFailedError(Exception):
     """A server ended or did not answer; the message ends with its last output."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Listening:
+    """Where a server takes clients: UDP and TCP at one address, TLS at another one of the same host."""
+
+    plain: Address
+    tls: Address
+    certificate: Certificate
+
+
 class Server(Protocol):
     """One row of the tables: a program with a configuration."""
 
@@ -49,8 +59,8 @@ class Server(Protocol):
     def missing(self) -> str | None:
         """Why it cannot run on this machine, or None."""
 
-    def command(self, link: Link, address: Address, directory: Path) -> Sequence[str]:
-        """The command line that serves UDP and TCP at `address`; files go into `directory`."""
+    def command(self, link: Link, listening: Listening, directory: Path) -> Sequence[str]:
+        """The command line that serves clients at `listening`; files go into `directory`."""
 
     def environment(self) -> Mapping[str, str]:
         """Variables to set for it."""
@@ -71,14 +81,16 @@ class Coturn:
             return None
         return f"{self.program} is not installed (Debian package {COTURN_PACKAGE})"
 
-    def command(self, link: Link, address: Address, directory: Path) -> Sequence[str]:
+    def command(self, link: Link, listening: Listening, directory: Path) -> Sequence[str]:
         """Everything on the command line; only what a run needs differs from the defaults."""
-        host, port = address
+        host, port = listening.plain
         return [
             str(shutil.which(self.program)),
-            *("-n", "--no-cli", "--no-tls", "--no-dtls", "--lt-cred-mech"),
+            *("-n", "--no-cli", "--no-dtls", "--lt-cred-mech"),
             *(f"--user={CREDENTIALS.username}:{CREDENTIALS.password}", f"--realm={REALM}"),
             *(f"--listening-ip={host}", f"--listening-port={port}", f"--relay-ip={host}"),
+            *(f"--tls-listening-port={listening.tls[1]}", f"--cert={listening.certificate.chain}"),
+            f"--pkey={listening.certificate.key}",
             *(f"--userdb={directory / 'turndb'}", f"--pidfile={directory / 'pid'}", "--log-file=stdout"),
             *(["--allow-loopback-peers"] if link.is_loopback else []),
             *self.options,
@@ -101,15 +113,15 @@ class Icelane:
         """None if the command is installed beside this interpreter."""
         return None if self._program.exists() else f"{self._program} is not there: install the package first"
 
-    def command(self, link: Link, address: Address, directory: Path) -> Sequence[str]:
+    def command(self, link: Link, listening: Listening, directory: Path) -> Sequence[str]:
         """`icelane serve` with a configuration file that raises the limits which a load from one user would meet."""
-        host, port = address
+        host, port = listening.plain
         configuration = directory / "icelane.toml"
         configuration.write_text(
             f"""\
 [turn]
 realm = "{REALM}"
-listen = ["udp://{host}:{port}", "tcp://{host}:{port}"]
+listen = ["udp://{host}:{port}", "tcp://{host}:{port}", "tls://{host}:{listening.tls[1]}"]
 relay_addresses = ["{host}"]
 relay_ports = "49152-65535"
 dangerously_allow_loopback_peers = {str(link.is_loopback).lower()}
@@ -120,6 +132,9 @@ allow = ["{link.client_host}/32"]
 [turn.quota]
 allocations_per_user = {MAXIMUM_ALLOCATIONS}
 allocations_total = {MAXIMUM_ALLOCATIONS}
+[tls]
+certificate = "{listening.certificate.chain}"
+key = "{listening.certificate.key}"
 """
         )
         return [str(self._program), "serve", "-c", str(configuration)]
@@ -153,6 +168,8 @@ class Running:
     server: Server
     pid: int
     address: Address
+    """Of UDP and TCP."""
+    tls_address: Address
 
 
 @contextlib.contextmanager
@@ -161,14 +178,18 @@ def running(server: Server, link: Link, cpu: int, directory: Path) -> Iterator[R
 
     Raises ServerFailedError when it ends or stays silent.
     """
-    address = (link.server_host, link.free_port())
     directory.mkdir(parents=True, exist_ok=True)
+    listening = Listening(
+        plain=(link.server_host, link.free_port()),
+        tls=(link.server_host, link.free_port()),
+        certificate=write_certificate(link.server_host, directory),
+    )
     output = directory / "output"
     # The kernel kills the server should this process die without cleaning up.
     prefix = ["setpriv", "--pdeathsig", "KILL", "taskset", "--cpu-list", str(cpu)]
     with output.open("wb") as sink, link.server_side():
         process = subprocess.Popen(
-            [*prefix, *server.command(link, address, directory)],
+            [*prefix, *server.command(link, listening, directory)],
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,
@@ -176,8 +197,8 @@ def running(server: Server, link: Link, cpu: int, directory: Path) -> Iterator[R
             env={**os.environ, **server.environment()},
         )
     try:
-        _wait_until_it_answers(server, process, link, address, output)
-        yield Running(server=server, pid=process.pid, address=address)
+        _wait_until_it_answers(server, process, link, listening.plain, output)
+        yield Running(server=server, pid=process.pid, address=listening.plain, tls_address=listening.tls)
         if process.poll() is not None:
             raise ServerFailedError(_failure(server, f"ended with status {process.returncode}", output))
     finally:

@@ -24,6 +24,7 @@ import itertools
 import os
 import selectors
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -85,7 +86,7 @@ class Reply:
 
 @dataclass(eq=False, slots=True)
 class Flow:
-    """One client 5-tuple: a connected, non-blocking socket and what the server told us on it."""
+    """One client 5-tuple: a connected, non-blocking socket, of TCP or TLS if `is_stream`, and what the server said."""
 
     socket: socket.socket
     is_stream: bool
@@ -98,7 +99,7 @@ class Flow:
         """Read once and return a whole reply, or None."""
         try:
             data = self.socket.recv(65536)
-        except BlockingIOError:
+        except (BlockingIOError, ssl.SSLWantReadError):
             return None
         if not self.is_stream:  # after a run, application data that came late may still be there
             return decode(data) if data[4:8] == MAGIC_COOKIE.to_bytes(4, "big") else None
@@ -177,8 +178,8 @@ def send_indication_prefix(peer: Address, payload_length: int) -> bytes:
     return header + peer_attribute + data_header
 
 
-def connect(server: Address, sources: Iterator[Address], *, is_stream: bool) -> Flow:
-    """A flow to the server from the next of `sources` that is free."""
+def connect(server: Address, sources: Iterator[Address], *, is_stream: bool, tls: ssl.SSLContext | None = None) -> Flow:
+    """A flow to the server from the next of `sources` that is free; a stream may be one of TLS."""
     client = socket.socket(socket.AF_INET, socket.SOCK_STREAM if is_stream else socket.SOCK_DGRAM)
     for source in sources:
         try:
@@ -191,6 +192,8 @@ def connect(server: Address, sources: Iterator[Address], *, is_stream: bool) -> 
     client.connect(server)
     if is_stream:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if tls is not None:
+        client = tls.wrap_socket(client, server_hostname=server[0])
     client.setblocking(False)
     return Flow(client, is_stream)
 
