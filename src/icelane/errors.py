@@ -3,9 +3,17 @@
 IcelaneError
 ├── ConfigurationError           a key, a file or an environment name is wrong; names the key and the file
 ├── LocalProtocolError           our caller broke a rule of the protocol
+│   ├── InvalidStateError        W3C: not in this state
+│   ├── InvalidAccessError       W3C: not with these arguments
+│   ├── NotSupportedError        W3C: not here, or not yet
+│   ├── SyntaxError_             W3C: text that our caller passed does not parse
+│   └── MessageTooLargeError     W3C (a TypeError there): longer than the peer takes; also a ValueError
+├── OperationError               W3C: asked rightly, and it failed
 ├── RemoteProtocolError          the peer broke a rule of the protocol
 │   ├── MalformedError           bytes that do not parse; also a ValueError: the one parse error
 │   ├── IntegrityError           MESSAGE-INTEGRITY or FINGERPRINT is missing or wrong
+│   ├── HandshakeError           DTLS: no handshake, or not with the peer whose fingerprint was signalled
+│   ├── AssociationError         SCTP: the peer aborted the association or broke its rules
 │   └── DowngradeError           somebody tried to weaken the authentication
 ├── TransactionTimeoutError      no answer after every retransmission; also a TimeoutError
 ├── ResolutionError              a name has no usable address
@@ -41,6 +49,30 @@ class LocalProtocolError(IcelaneError):
     """Our caller asked for something that the protocol does not allow now."""
 
 
+class InvalidStateError(LocalProtocolError):
+    """W3C `InvalidStateError`: not in the state that the object is in."""
+
+
+class InvalidAccessError(LocalProtocolError):
+    """W3C `InvalidAccessError`: not with these arguments."""
+
+
+class NotSupportedError(LocalProtocolError):
+    """W3C `NotSupportedError`: icelane does not do that."""
+
+
+class SyntaxError_(LocalProtocolError):  # noqa: N801  (named in the documentation)
+    """W3C `SyntaxError`: text that our caller passed on does not parse. Python's own name is taken, hence the dash."""
+
+
+class MessageTooLargeError(LocalProtocolError, ValueError):
+    """A message is longer than what the peer takes (W3C RTCDataChannel.send raises a TypeError for it)."""
+
+
+class OperationError(IcelaneError):
+    """W3C `OperationError`: what was asked for is allowed, and failed."""
+
+
 class RemoteProtocolError(IcelaneError):
     """The peer sent something that the protocol does not allow."""
 
@@ -51,6 +83,14 @@ class MalformedError(RemoteProtocolError, ValueError):
 
 class IntegrityError(RemoteProtocolError):
     """MESSAGE-INTEGRITY, MESSAGE-INTEGRITY-SHA256 or FINGERPRINT is missing or does not match."""
+
+
+class HandshakeError(RemoteProtocolError):
+    """DTLS came to no connection, or to one with somebody whose fingerprint was not signalled."""
+
+
+class AssociationError(RemoteProtocolError):
+    """SCTP: the peer aborted the association, does not answer any more, or broke a rule that ends it."""
 
 
 class DowngradeError(RemoteProtocolError):
