@@ -56,6 +56,8 @@ def address_of(raw: RawAddress) -> SocketAddress:
 class UdpSocket:
     """One bound socket. `on_datagram(data, raw_source)` runs for each datagram and may be replaced at any time.
 
+    `on_drained()`, where it is set, runs after the last datagram of a wake: whoever handles many at once does it there.
+
     `sendto` is the socket's own method, for a plane that wants no call in between: it catches OSError itself and hands
     it to `send_again`, or to `count_failed_send` where nobody watches for ICMP errors.
 
@@ -74,6 +76,7 @@ class UdpSocket:
         "failed_sends",
         "local",
         "on_datagram",
+        "on_drained",
         "on_error",
         "receive_errors",
         "sendto",
@@ -88,6 +91,7 @@ class UdpSocket:
         self._on_report: Callable[[IcmpReport], None] | None = None
         self.sendto = bound.sendto
         self.on_datagram = on_datagram
+        self.on_drained: Callable[[], None] | None = None
         self.on_error: Callable[[OSError], None] | None = None
         self.local = address_of(bound.getsockname())
         self.dropped = 0
@@ -230,13 +234,15 @@ class UdpSocket:
                 if turn == 0:
                     # Nothing to receive, so it is the queue of errors that made the socket readable, and would again.
                     self._take_reports()
-                return
+                break
             except OSError as error:
                 if self._closed:
                     return
                 self._count_receive_error(error)
                 continue
             self.on_datagram(data, source)
+        if self.on_drained is not None:
+            self.on_drained()
 
     def _count_receive_error(self, error: OSError) -> None:
         # ECONNREFUSED, EHOSTUNREACH and the like are about a datagram sent earlier: the socket itself is well.

@@ -1,0 +1,127 @@
+"""How a peer connection is configured (W3C WebRTC sections 4.2.1 to 4.2.5).
+
+    RTCConfiguration(
+        iceServers=[RTCIceServer(urls="turn:turn.example.org", username="alice", credential="wonderland")],
+        iceTransportPolicy="relay",
+    )
+
+The JSON object that a server hands out for browsers goes in by `RTCConfiguration.from_json`. Names in snake_case are
+ours. Nobody is contacted whom `iceServers` does not name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from icelane.aio.certificate import RTCCertificate
+from icelane.errors import InvalidAccessError, MalformedError, SyntaxError_
+from icelane.stun.uri import StunUri, TurnUri, parse_uri
+
+# Every server costs time and packets, and browsers warn above a handful.
+MAX_URLS: Final = 32
+
+_ICE_POLICIES: Final = ("all", "relay")
+_BUNDLE_POLICIES: Final = ("balanced", "max-compat", "max-bundle")
+
+
+@dataclass(kw_only=True)
+class RTCIceServer:
+    """One STUN or TURN server, by one URL or several. `credential` is the password; its repr hides it."""
+
+    urls: str | Sequence[str]
+    username: str | None = None
+    credential: str | None = field(default=None, repr=False)
+    credentialType: str = "password"  # noqa: N815  (W3C name)
+
+    def uris(self) -> list[StunUri | TurnUri]:
+        """What the URLs say.
+
+        Raises SyntaxError_ for a URL that does not parse and for none at all, InvalidAccessError for a TURN server
+        without user name or password (W3C section 4.4.1.6).
+        """
+        urls = [self.urls] if isinstance(self.urls, str) else list(self.urls)
+        if not urls:
+            raise SyntaxError_("an ICE server needs at least one URL")
+        found = []
+        for url in urls:
+            try:
+                uri = parse_uri(url)
+            except MalformedError as error:
+                raise SyntaxError_(f"{url!r}: {error}") from None
+            if isinstance(uri, TurnUri) and (not self.username or self.credential is None):
+                raise InvalidAccessError(f"{url}: a TURN server needs username and credential")
+            found.append(uri)
+        return found
+
+
+@dataclass(kw_only=True)
+class RTCConfiguration:
+    """What a peer connection may be told.
+
+    `certificates` are used for DTLS, by default one is made for each connection. `bundlePolicy` is accepted in all its
+    values; there is one transport for everything in each case.
+
+    Ours: `authority` is a PEM file with the only authorities to trust for `turns:` servers; `legacy_peers` also offers
+    the CBC suites of DTLS; `interfaces` are the names of the only network interfaces to use; `include_loopback` uses
+    127.0.0.1 and ::1 too, which otherwise happens only where there is no other address.
+    """
+
+    iceServers: Sequence[RTCIceServer] | None = None  # noqa: N815  (W3C names)
+    iceTransportPolicy: str = "all"  # noqa: N815
+    bundlePolicy: str = "balanced"  # noqa: N815
+    rtcpMuxPolicy: str = "require"  # noqa: N815
+    certificates: Sequence[RTCCertificate] = ()
+    iceCandidatePoolSize: int = 0  # noqa: N815
+    authority: Path | str | None = None
+    legacy_peers: bool = False
+    interfaces: Sequence[str] | None = None
+    include_loopback: bool = False
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, object]) -> RTCConfiguration:
+        """The configuration in the JSON object that browsers take; keys that W3C does not know are ignored.
+
+        Raises SyntaxError_ when it has another shape.
+        """
+        servers = body.get("iceServers") or []
+        if not isinstance(servers, Sequence) or isinstance(servers, str):
+            raise SyntaxError_("iceServers is a list")
+        policy, bundle = body.get("iceTransportPolicy", "all"), body.get("bundlePolicy", "balanced")
+        return cls(
+            iceServers=[_server_of(server) for server in servers],
+            iceTransportPolicy=str(policy),
+            bundlePolicy=str(bundle),
+        )
+
+    def check(self) -> list[tuple[RTCIceServer, StunUri | TurnUri]]:
+        """Every server with every URI of it, in order. Raises what `RTCIceServer.uris` does, and TypeError."""
+        if self.iceTransportPolicy not in _ICE_POLICIES:
+            raise TypeError(f"iceTransportPolicy is one of {', '.join(_ICE_POLICIES)}, not {self.iceTransportPolicy!r}")
+        if self.bundlePolicy not in _BUNDLE_POLICIES:
+            raise TypeError(f"bundlePolicy is one of {', '.join(_BUNDLE_POLICIES)}, not {self.bundlePolicy!r}")
+        if self.rtcpMuxPolicy != "require":
+            raise TypeError("rtcpMuxPolicy is require")
+        found = [(server, uri) for server in self.iceServers or () for uri in server.uris()]
+        if len(found) > MAX_URLS:
+            raise SyntaxError_(f"more than {MAX_URLS} URLs of ICE servers")
+        return found
+
+
+def _server_of(server: object) -> RTCIceServer:
+    if not isinstance(server, Mapping):
+        raise SyntaxError_("an entry of iceServers is an object")
+    urls, username, credential = server.get("urls"), server.get("username"), server.get("credential")
+    if isinstance(urls, str):
+        listed = [urls]
+    elif isinstance(urls, Sequence) and all(isinstance(url, str) for url in urls):
+        listed = [str(url) for url in urls]
+    else:
+        raise SyntaxError_("urls of an ICE server is a string or a list of strings")
+    return RTCIceServer(
+        urls=listed,
+        username=None if username is None else str(username),
+        credential=None if credential is None else str(credential),
+    )

@@ -1,0 +1,244 @@
+"""RTCDataChannel: messages to and from the peer (W3C WebRTC section 6.2).
+
+    channel = pc.createDataChannel("chat")
+    await channel.opened()
+    channel.send("hello")
+    async for message in channel:          # str or bytes, until the channel is closed
+        ...
+
+A program that does not read slows the peer down: what is not consumed counts against the receive window. Messages are
+consumed by handlers of "message" at once, by `async for` and `receive` when they are taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Final, Literal, Protocol
+
+from icelane.aio.event_target import EventTarget
+from icelane.errors import IcelaneError, InvalidStateError, TransportClosedError
+
+ReadyState = Literal["connecting", "open", "closing", "closed"]
+
+# What `drain` waits for when the program has set no threshold of its own.
+DRAINED: Final = 256 * 1024
+
+
+class ChannelPort(Protocol):
+    """What a channel asks of its peer connection, by the engine's number of the channel."""
+
+    def send(self, channel: int, data: bytes | str) -> None: ...
+    def close_channel(self, channel: int) -> None: ...
+    def buffered_amount(self, channel: int) -> int: ...
+    def set_low_threshold(self, channel: int, amount: int) -> None: ...
+    def release(self, channel: int, size: int) -> None: ...
+    def stream_id(self, channel: int) -> int | None: ...
+
+
+class RTCDataChannel(EventTarget):
+    """Made by `createDataChannel`, or handed over by the event `datachannel`.
+
+    Events: `open`, `message` (str or bytes), `bufferedamountlow`, `closing`, `close`, `error` (the exception).
+    """
+
+    EVENTS = frozenset({"open", "message", "bufferedamountlow", "closing", "close", "error"})
+
+    def __init__(
+        self,
+        port: ChannelPort,
+        number: int,
+        *,
+        label: str,
+        protocol: str = "",
+        ordered: bool = True,
+        max_packet_life_time: int | None = None,
+        max_retransmits: int | None = None,
+        negotiated: bool = False,
+    ) -> None:
+        super().__init__()
+        self._port = port
+        self._number = number
+        self._state: ReadyState = "connecting"
+        self._stream_id: int | None = None
+        self._threshold = 0
+        self._queue: deque[tuple[bytes | str, int]] = deque()
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._changed: asyncio.Event | None = None
+        self._drainers: list[asyncio.Future[None]] = []
+        self._error: IcelaneError | None = None
+        self.label: Final = label
+        self.protocol: Final = protocol
+        self.ordered: Final = ordered
+        self.maxPacketLifeTime: Final = max_packet_life_time
+        self.maxRetransmits: Final = max_retransmits
+        self.negotiated: Final = negotiated
+        self.binaryType = "bytes"
+
+    def __repr__(self) -> str:
+        return f"RTCDataChannel({self.label!r}, {self._state})"
+
+    # What programs call
+
+    def send(self, data: str | bytes | bytearray | memoryview) -> None:
+        """Queue a message.
+
+        Raises InvalidStateError when the channel is not open, MessageTooLargeError beyond what the peer takes,
+        OperationError while 16 MiB are buffered: `await channel.drain()` waits for room.
+        """
+        if self._state != "open":
+            raise InvalidStateError(f"the channel {self.label!r} is {self._state}")
+        if isinstance(data, str):
+            self._port.send(self._number, data)
+        elif isinstance(data, bytes | bytearray | memoryview):
+            self._port.send(self._number, data if isinstance(data, bytes) else bytes(data))
+        else:
+            raise TypeError(f"a message is str, bytes, bytearray or memoryview, not {type(data).__name__}")
+
+    async def drain(self) -> None:
+        """Wait until at most `bufferedAmountLowThreshold` bytes are queued, by default 256 KiB.
+
+        Raises TransportClosedError when the channel ends before that.
+        """
+        limit = self._threshold or DRAINED
+        while self.bufferedAmount > limit:
+            if self._state == "closed":
+                raise self._error or TransportClosedError(f"the channel {self.label!r} is closed")
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._drainers.append(waiter)
+            self._port.set_low_threshold(self._number, limit)
+            await waiter
+
+    async def opened(self) -> None:
+        """Wait until messages can be sent. Raises TransportClosedError when the channel ends instead."""
+        while self._state == "connecting":
+            self._changed = self._changed or asyncio.Event()
+            await self._changed.wait()
+        if self._state != "open":
+            raise self._error or TransportClosedError(f"the channel {self.label!r} is {self._state}")
+
+    async def receive(self) -> str | bytes:
+        """The next message. Raises TransportClosedError when the channel is closed and nothing is left."""
+        while not self._queue:
+            if self._state == "closed":
+                raise self._error or TransportClosedError(f"the channel {self.label!r} is closed")
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
+                elif not waiter.cancelled():
+                    self._wake_one()  # it was our turn, and we go
+                raise
+        data, size = self._queue.popleft()
+        self._port.release(self._number, size)
+        return data
+
+    async def __aiter__(self) -> AsyncIterator[str | bytes]:
+        while True:
+            try:
+                message = await self.receive()
+            except TransportClosedError:
+                return
+            yield message
+
+    def close(self) -> None:
+        """Deliver what was sent, then close; again is harmless."""
+        if self._state in ("closing", "closed"):
+            return
+        self._state = "closing"
+        self._wake_changed()
+        self._port.close_channel(self._number)
+
+    # W3C attributes
+
+    @property
+    def readyState(self) -> ReadyState:  # noqa: N802
+        return self._state
+
+    @property
+    def id(self) -> int | None:
+        """The SCTP stream, None before it is known."""
+        if self._stream_id is None and self._state != "closed":
+            self._stream_id = self._port.stream_id(self._number)
+        return self._stream_id
+
+    @property
+    def bufferedAmount(self) -> int:  # noqa: N802
+        """Bytes that `send` has queued and that have not left."""
+        return self._port.buffered_amount(self._number)
+
+    @property
+    def bufferedAmountLowThreshold(self) -> int:  # noqa: N802
+        """`bufferedamountlow` comes when what is buffered falls to this many bytes."""
+        return self._threshold
+
+    @bufferedAmountLowThreshold.setter
+    def bufferedAmountLowThreshold(self, amount: int) -> None:  # noqa: N802
+        if amount < 0:
+            raise TypeError("bufferedAmountLowThreshold is not negative")
+        self._threshold = amount
+        self._port.set_low_threshold(self._number, amount)
+
+    # What the peer connection calls
+
+    def _opened(self) -> None:
+        if self._state == "connecting":
+            self._state = "open"
+            self._stream_id = self._port.stream_id(self._number)
+            self._wake_changed()
+            self._emit("open")
+
+    def _received(self, data: bytes | str, size: int) -> None:
+        if self.has_listener("message"):
+            self._port.release(self._number, size)
+            self._emit("message", data, data=data)
+            return
+        # Nobody listens yet: kept for `receive`, within the bounds of the receive window that it is charged to.
+        self._queue.append((data, size))
+        self._wake_one()
+
+    def _ran_low(self) -> None:
+        drainers, self._drainers = self._drainers, []
+        for waiter in drainers:
+            if not waiter.done():
+                waiter.set_result(None)
+        if self.bufferedAmount <= self._threshold:
+            self._emit("bufferedamountlow")
+
+    def _closing(self) -> None:
+        if self._state not in ("closing", "closed"):
+            self._state = "closing"
+            self._wake_changed()
+            self._emit("closing")
+
+    def _closed(self, error: IcelaneError | None) -> None:
+        if self._state == "closed":
+            return
+        _ = self.id
+        self._state = "closed"
+        self._error = error
+        self._wake_changed()
+        for waiter in (*self._waiters, *self._drainers):
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiters.clear()
+        self._drainers.clear()
+        if error is not None:
+            self._emit("error", error, error=error)
+        self._emit("close")
+
+    def _wake_one(self) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    def _wake_changed(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None

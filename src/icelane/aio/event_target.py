@@ -1,0 +1,153 @@
+"""Events as Python's WebRTC programs subscribe to them, and as the W3C names them.
+
+    @channel.on("message")
+    def received(message):              # the bare object: str or bytes
+        ...
+
+    pc.oniceconnectionstatechange = f   # an attribute, called with the W3C event object
+
+Handlers may be plain functions or coroutine functions; the latter run as tasks that are kept until they end. What a
+handler raises is logged and counted in `handler_errors`; it reaches nobody else and closes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar, cast, overload
+
+from icelane.errors import LocalProtocolError
+
+_log = logging.getLogger(__name__)
+
+Handler = Callable[..., object]
+F = TypeVar("F", bound=Handler)
+
+# Tasks of asynchronous handlers that have not ended; beyond this something never ends, and new ones are refused.
+MAX_HANDLER_TASKS: Final = 10_000
+
+
+class Event:
+    """A W3C event: `type`, `target`, and what the kind of event adds, as attributes."""
+
+    def __init__(self, kind: str, target: object, **attributes: object) -> None:
+        self.type = kind
+        self.target = target
+        self.__dict__.update(attributes)
+
+    def __repr__(self) -> str:
+        return f"Event({self.type!r})"
+
+    def __getattr__(self, name: str) -> object:
+        raise AttributeError(f"a {self.type!r} event has no {name}")
+
+
+class EventTarget:
+    """Whoever has events. `EVENTS` of a subclass names them all; subscribing to another name is an error."""
+
+    EVENTS: frozenset[str] = frozenset()
+
+    def __init__(self) -> None:
+        self._handlers_by_event: dict[str, list[tuple[Handler, bool]]] = {}
+        self._attributes_by_event: dict[str, Handler] = {}
+        self._tasks: set[asyncio.Task[object]] = set()
+        self.handler_errors = 0
+
+    @overload
+    def on(self, event: str) -> Callable[[F], F]: ...
+
+    @overload
+    def on(self, event: str, handler: F) -> F: ...
+
+    def on(self, event: str, handler: F | None = None) -> F | Callable[[F], F]:
+        """Call `handler` at each `event`; without a handler this is a decorator. Raises LocalProtocolError."""
+        return self._subscribe(event, handler, once=False)
+
+    @overload
+    def once(self, event: str) -> Callable[[F], F]: ...
+
+    @overload
+    def once(self, event: str, handler: F) -> F: ...
+
+    def once(self, event: str, handler: F | None = None) -> F | Callable[[F], F]:
+        """As `on`, for the next `event` alone."""
+        return self._subscribe(event, handler, once=True)
+
+    def remove_listener(self, event: str, handler: Handler) -> None:
+        """Do not call `handler` at `event` any more; one that was never there is harmless."""
+        handlers = self._handlers_by_event.get(event, [])
+        self._handlers_by_event[event] = [pair for pair in handlers if pair[0] is not handler]
+
+    def has_listener(self, event: str) -> bool:
+        """Whether anybody wants to know of `event`."""
+        return bool(self._handlers_by_event.get(event)) or event in self._attributes_by_event
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name.startswith("on") and name[2:] in self.EVENTS:
+            if value is None:
+                self._attributes_by_event.pop(name[2:], None)
+            elif callable(value):
+                self._attributes_by_event[name[2:]] = value
+            else:
+                raise LocalProtocolError(f"{name} takes a function or None")
+            return
+        object.__setattr__(self, name, value)
+
+    def __getattr__(self, name: str) -> Handler | None:
+        if name.startswith("on") and name[2:] in self.EVENTS:
+            return self._attributes_by_event.get(name[2:])
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def _subscribe(self, event: str, handler: F | None, *, once: bool) -> F | Callable[[F], F]:
+        if event not in self.EVENTS:
+            raise LocalProtocolError(f"{type(self).__name__} has no event {event!r}: {', '.join(sorted(self.EVENTS))}")
+
+        def subscribe(wanted: F) -> F:
+            self._handlers_by_event.setdefault(event, []).append((wanted, once))
+            return wanted
+
+        return subscribe if handler is None else subscribe(handler)
+
+    def _emit(self, event: str, *bare: object, **attributes: object) -> None:
+        """Tell everybody; `bare` is for `on`, `attributes` are those of the W3C event for `on...` attributes."""
+        handlers = self._handlers_by_event.get(event)
+        if handlers:
+            if any(once for _, once in handlers):
+                self._handlers_by_event[event] = [pair for pair in handlers if not pair[1]]
+            for handler, _ in tuple(handlers):
+                self._call(event, handler, *bare)
+        attribute = self._attributes_by_event.get(event)
+        if attribute is not None:
+            self._call(event, attribute, Event(event, self, **attributes))
+
+    def _call(self, event: str, handler: Handler, *arguments: object) -> None:
+        try:
+            result = handler(*arguments)
+        except Exception:
+            self._count_error(event)
+            return
+        if asyncio.iscoroutine(result) or isinstance(result, asyncio.Future):
+            self._run(event, cast(Awaitable[object], result))
+
+    def _run(self, event: str, awaitable: Awaitable[object]) -> None:
+        if len(self._tasks) >= MAX_HANDLER_TASKS:
+            if asyncio.iscoroutine(awaitable):
+                awaitable.close()
+            _log.error("a handler of %r was not run: %d have not ended", event, MAX_HANDLER_TASKS)
+            return
+
+        async def watch() -> object:
+            try:
+                return await awaitable
+            except Exception:
+                self._count_error(event)
+                return None
+
+        task = asyncio.ensure_future(watch())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _count_error(self, event: str) -> None:
+        self.handler_errors += 1
+        _log.exception("a handler of %r failed", event)

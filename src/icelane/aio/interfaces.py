@@ -1,0 +1,62 @@
+"""The addresses of this machine that a peer connection may be reached at (RFC 8445 section 5.1.1.1).
+
+Left out: link-local addresses, which need a zone that candidates do not have; addresses of the special forms that
+nobody is reached at; loopback, unless it is asked for or there is nothing else.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+import ifaddr
+
+from icelane.core.net import canonical_host
+
+# A container host has many; each costs a socket, a probe of every server and a share of the pairs.
+MAX_HOSTS: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """One address of one network interface, by the interface's name."""
+
+    name: str
+    host: str
+
+
+def usable_interfaces(*, names: Collection[str] | None = None, include_loopback: bool = False) -> list[Interface]:
+    """At most MAX_HOSTS addresses, those of other interfaces than `names` left out, best first.
+
+    IPv6 and IPv4 take turns, so that a bound somewhere does not cut off one family (RFC 8421 section 4).
+    """
+    found = [
+        Interface(adapter.name, host)
+        for adapter in ifaddr.get_adapters()
+        if names is None or adapter.name in names or adapter.nice_name in names
+        for ip in adapter.ips
+        if (host := _usable(ip.ip[0] if isinstance(ip.ip, tuple) else ip.ip)) is not None
+    ]
+    outside = [interface for interface in found if not ipaddress.ip_address(interface.host).is_loopback]
+    chosen = found if include_loopback or not outside else outside
+    return _alternate(list(dict.fromkeys(chosen)))[:MAX_HOSTS]
+
+
+def _usable(host: str) -> str | None:
+    address = ipaddress.ip_address(host.partition("%")[0])
+    if address.is_link_local or address.is_multicast or address.is_unspecified:
+        return None
+    if isinstance(address, ipaddress.IPv6Address) and (address.is_site_local or address.ipv4_mapped is not None):
+        return None
+    return canonical_host(host)
+
+
+def _alternate(interfaces: list[Interface]) -> list[Interface]:
+    sixes = [interface for interface in interfaces if ":" in interface.host]
+    fours = [interface for interface in interfaces if ":" not in interface.host]
+    ordered = []
+    for position in range(max(len(sixes), len(fours))):
+        ordered += sixes[position : position + 1] + fours[position : position + 1]
+    return ordered

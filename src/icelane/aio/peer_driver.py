@@ -1,0 +1,295 @@
+"""Sockets, streams, names and time for one peer connection engine.
+
+    driver = PeerDriver(engine, configuration, on_event=react)
+    driver.gather()                       # binds sockets, resolves servers; nothing leaves before
+    driver.run(lambda now: engine.send(channel, data, now))
+    await driver.close(timeout)
+
+A wake of a socket is one mutation, whatever number of datagrams it brings, so that SCTP acknowledges them at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Final, TypeVar, assert_never
+
+from icelane.aio.client_tls import client_context
+from icelane.aio.configuration import RTCConfiguration, RTCIceServer
+from icelane.aio.interfaces import Interface, usable_interfaces
+from icelane.aio.mdns import MdnsResolver
+from icelane.aio.resolver import Target, resolve
+from icelane.aio.stream import StreamConnection, open_stream
+from icelane.aio.system import monotonic
+from icelane.aio.udp import RawAddress, UdpSocket, address_of
+from icelane.core.clock import Duration, Instant
+from icelane.core.engine import Transmit
+from icelane.core.net import AddressFamily, Path, SocketAddress, Transport, family_of
+from icelane.errors import IcelaneError
+from icelane.peer.connection import PeerConnection, PeerConnectionEvent
+from icelane.peer.ice_transport import IceTransportCommand, ResolveName
+from icelane.peer.relays import CloseStream, OpenStream, RelayServer
+from icelane.stun.uri import StunUri, TurnUri
+from icelane.turn.channel_data import looks_like_channel_data, measure_turn
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# Paths of datagrams that are remembered, so that traffic makes no new object for each; a flood of sources evicts all.
+MAX_PATHS: Final = 1024
+# Restarting engines whose deadline has passed, beyond what one wake may do.
+MAX_DRAINS: Final = 10_000
+
+
+class PeerDriver:
+    """The only place where a peer connection meets the machine."""
+
+    def __init__(
+        self, engine: PeerConnection, configuration: RTCConfiguration, on_event: Callable[[PeerConnectionEvent], object]
+    ) -> None:
+        self._engine = engine
+        self._configuration = configuration
+        self._on_event = on_event
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at: Instant | None = None
+        self._draining = False
+        self._closed = False
+        self._sockets_by_base: dict[SocketAddress, UdpSocket] = {}
+        self._streams_by_path: dict[Path, StreamConnection] = {}
+        self._paths: dict[tuple[SocketAddress, RawAddress], Path] = {}
+        self._batch: list[tuple[bytes, Path]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._mdns: MdnsResolver | None = None
+
+    # Commands
+
+    def run(self, verb: Callable[[Instant], T]) -> T:
+        """Call a verb of the engine with the time, drain, and return what it returned."""
+        try:
+            return verb(monotonic())
+        finally:
+            self._drain()
+
+    def gather(self) -> None:
+        """Bind a socket on every interface, and find the servers of the configuration."""
+        self._start(self._gather())
+
+    async def finish(self, timeout: Duration) -> None:
+        """Wait until servers have been told that we are gone, `timeout` seconds at most; then let go of everything."""
+        deadline = monotonic() + timeout
+        while not self._engine.idle and monotonic() < deadline:
+            await asyncio.sleep(min(0.01, max(0.0, deadline - monotonic())))
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Close sockets and streams now."""
+        self._closed = True
+        self._disarm()
+        for task in self._tasks:
+            task.cancel()
+        for udp in self._sockets_by_base.values():
+            udp.close()
+        for stream in list(self._streams_by_path.values()):
+            stream.close()
+        self._sockets_by_base.clear()
+        self._streams_by_path.clear()
+        if self._mdns is not None:
+            self._mdns.close()
+
+    @property
+    def bases(self) -> list[SocketAddress]:
+        """Where sockets are bound."""
+        return list(self._sockets_by_base)
+
+    # Gathering
+
+    async def _gather(self) -> None:
+        interfaces = usable_interfaces(
+            names=self._configuration.interfaces, include_loopback=self._configuration.include_loopback
+        )
+        for position, interface in enumerate(interfaces):
+            self._bind(interface, 65_535 - position)
+        servers = self._configuration.check()
+        await asyncio.gather(*(self._find(server, uri) for server, uri in servers))
+        self.run(self._engine.sources_done)
+
+    def _bind(self, interface: Interface, preference: int) -> None:
+        try:
+            udp = UdpSocket.bind(SocketAddress(interface.host, 0), self._ignore)
+        except OSError as error:
+            _log.debug("no socket on %s: %s", interface.name, error)
+            return
+        base = udp.local
+        self._sockets_by_base[base] = udp
+
+        def received(data: bytes, source: RawAddress) -> None:
+            self._batch.append((data, self._path(base, source)))
+
+        udp.on_datagram = received
+        udp.on_drained = self._handle_batch
+        self.run(lambda now: self._engine.add_base(base, preference, now))
+
+    async def _find(self, server: RTCIceServer, uri: StunUri | TurnUri) -> None:
+        """Tell the engine where the server is; one that nobody can reach is told as failed."""
+        url = str(uri)
+        if isinstance(uri, StunUri) and uri.secure:
+            # RFC 7064: over TLS a server tells which TCP port it sees, and that is no use for a UDP candidate.
+            self.run(lambda now: self._engine.fail_server(url, "stuns: finds no candidate for UDP", now))
+            return
+        if self._configuration.iceTransportPolicy == "relay" and isinstance(uri, StunUri):
+            return
+        try:
+            targets = await resolve(uri)
+        except IcelaneError as error:
+            reason = str(error)
+            self.run(lambda now: self._engine.fail_server(url, reason, now))
+            return
+        for target in _one_of_each_family(targets):
+            self.run(lambda now, target=target: self._add_server(server, uri, target, now))
+
+    def _add_server(self, server: RTCIceServer, uri: StunUri | TurnUri, target: Target, now: Instant) -> None:
+        if isinstance(uri, StunUri):
+            self._engine.add_stun_server(target.address, str(uri), now)
+            return
+        relay = RelayServer(
+            address=target.address,
+            transport=target.transport,
+            host_name=target.host_name,
+            url=str(uri),
+            username=server.username or "",
+            password=server.credential or "",
+        )
+        self._engine.add_relay_server(relay, now)
+
+    # Datagrams
+
+    def _path(self, base: SocketAddress, source: RawAddress) -> Path:
+        key = (base, source)
+        path = self._paths.get(key)
+        if path is None:
+            if len(self._paths) >= MAX_PATHS:
+                self._paths.clear()
+            path = self._paths[key] = Path(base, address_of(source), Transport.UDP)
+        return path
+
+    def _handle_batch(self) -> None:
+        batch, self._batch = self._batch, []
+        if batch and not self._closed:
+            self.run(lambda now: self._engine.handle_batch(batch, now))
+
+    def _ignore(self, data: bytes, source: RawAddress) -> None:
+        """Before the base is known."""
+
+    def _transmit(self, transmit: Transmit) -> None:
+        path, data = transmit.path, transmit.data
+        if path.transport is Transport.UDP:
+            udp = self._sockets_by_base.get(path.local)
+            if udp is not None:
+                udp.send(data, path.remote)
+            return
+        stream = self._streams_by_path.get(path)
+        if stream is None:
+            return
+        if looks_like_channel_data(data):
+            stream.send(data)
+        else:
+            stream.send_control(data)
+
+    # Effects
+
+    def _carry_out(self, command: IceTransportCommand) -> None:
+        if isinstance(command, OpenStream):
+            self._start(self._open(command))
+        elif isinstance(command, CloseStream):
+            stream = self._streams_by_path.pop(command.path, None)
+            if stream is not None:
+                stream.close()
+        elif isinstance(command, ResolveName):
+            self._start(self._resolve(command.name))
+        else:
+            assert_never(command)
+
+    async def _open(self, command: OpenStream) -> None:
+        server = command.server
+        try:
+            context = client_context(self._configuration.authority) if server.transport is Transport.TLS else None
+            stream = await open_stream(server.address, measure_turn, ssl=context, server_name=server.host_name)
+        except IcelaneError as error:
+            failure = error
+            self.run(lambda now: self._engine.handle_stream_failed(command.number, failure, now))
+            return
+        path = stream.path
+        self._streams_by_path[path] = stream
+        stream.on_frame = lambda frame: self.run(lambda now: self._engine.handle_batch([(frame, path)], now))
+        stream.on_closed = lambda _: self._stream_closed(path)
+        self.run(lambda now: self._engine.handle_stream_opened(command.number, path, now))
+        if stream.closed:
+            self._stream_closed(path)
+
+    def _stream_closed(self, path: Path) -> None:
+        self._streams_by_path.pop(path, None)
+        if not self._closed:
+            self.run(lambda now: self._engine.handle_stream_closed(path, now))
+
+    async def _resolve(self, name: str) -> None:
+        if self._mdns is None:
+            hosts = [base.host for base in self._sockets_by_base if family_of(base.host) is AddressFamily.IPV4]
+            self._mdns = MdnsResolver(hosts)
+        host = await self._mdns.resolve(name)
+        self.run(lambda now: self._engine.handle_name_resolved(name, host, now))
+
+    def _start(self, coroutine: Coroutine[object, object, None]) -> None:
+        task = asyncio.ensure_future(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # Draining
+
+    def _drain(self) -> None:
+        if self._draining or self._closed:
+            return
+        engine = self._engine
+        self._draining = True
+        try:
+            while not self._closed:
+                while (transmit := engine.poll_transmit()) is not None:
+                    self._transmit(transmit)
+                if (command := engine.poll_command()) is not None:
+                    self._carry_out(command)
+                elif (event := engine.poll_event()) is not None:
+                    self._on_event(event)
+                else:
+                    return
+        finally:
+            self._draining = False
+            self._arm()
+
+    def _arm(self) -> None:
+        at = self._engine.next_timeout()
+        if self._closed or at is None:
+            self._disarm()
+        elif self._timer_at is None or at < self._timer_at:
+            self._disarm()
+            self._timer_at = at
+            self._timer = self._loop.call_at(at, self._wake)
+
+    def _disarm(self) -> None:
+        self._timer_at = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _wake(self) -> None:
+        self._timer = self._timer_at = None
+        self.run(self._engine.handle_timeout)
+
+
+def _one_of_each_family(targets: list[Target]) -> list[Target]:
+    """The best place for each family and transport: a server with many addresses is still one server."""
+    best: dict[tuple[AddressFamily, Transport], Target] = {}
+    for target in targets:
+        best.setdefault((target.address.family, target.transport), target)
+    return list(best.values())

@@ -1,0 +1,639 @@
+"""The peer connection engine: descriptions, ICE, DTLS, SCTP and channels, wired together without sockets.
+
+    descriptions -> Negotiation -> commands ---.
+                                               v
+    datagrams    -> SecureTransport (ICE, DTLS) -> records -> DataChannels (SCTP) -> messages
+    bases, servers, names and streams of the machine -> IceTransport
+
+    peer = PeerConnection(certificate, entropy=entropy, options=PeerOptions())
+    channel = peer.create_data_channel(ChannelOptions(label="chat"), now)
+    peer.set_local_description(None, now)           # an offer; gathering begins: see `poll_command`
+    peer.set_remote_description(answer, now)
+    peer.handle_batch([(data, path)], now)
+    peer.send(channel, b"hello", now)
+
+Every verb is one mutation: the driver drains `poll_transmit`, `poll_event` and `poll_command` after it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final, assert_never
+
+from icelane.core.clock import Instant
+from icelane.core.engine import Transmit
+from icelane.core.entropy import Entropy
+from icelane.core.net import Path, SocketAddress
+from icelane.crypto.certificate import Certificate
+from icelane.datachannel.mux import ChannelEvent, DataChannels
+from icelane.dtls.connection import DtlsOptions
+from icelane.errors import IcelaneError, InvalidStateError, MalformedError, OperationError
+from icelane.ice.credentials import Credentials
+from icelane.ice.event import IceState, PairSelected, RoleChanged, StateChanged
+from icelane.ice.options import IceOptions
+from icelane.peer.description import Description
+from icelane.peer.ice_transport import (
+    CandidateFailed,
+    CandidateGathered,
+    GatheringState,
+    GatheringStateChanged,
+    IceTransport,
+    IceTransportCommand,
+)
+from icelane.peer.negotiation import Negotiation
+from icelane.peer.relays import RelayServer
+from icelane.peer.secure_transport import DtlsState, DtlsStateChanged, SecureTransport, SecureTransportEvent
+from icelane.peer.signaling_state import SignalingState
+from icelane.peer.transport_command import (
+    DataChannelsNegotiated,
+    DataChannelsRejected,
+    DtlsRoleDecided,
+    IceParameters,
+    NewDtlsAssociation,
+    RestartIce,
+    RolledBack,
+    SectionPlace,
+    SetRemoteTransport,
+    StartGathering,
+    TransportCommand,
+)
+from icelane.sctp.association import SctpAssociation, SctpOptions
+
+# Transports that are being given back to their servers; a negotiation that makes more of them has gone mad.
+MAX_RETIRED: Final = 8
+# RFC 8122 section 5: with which hash functions our certificate is described.
+FINGERPRINTS: Final = ("sha-256",)
+
+
+class ConnectionState(enum.Enum):
+    """W3C RTCPeerConnectionState."""
+
+    NEW = "new"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    DISCONNECTED = "disconnected"
+    FAILED = "failed"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeerOptions:
+    """What can be set about a peer connection."""
+
+    relay_only: bool = False
+    bundle_policy: str = "balanced"
+    ice: IceOptions = field(default_factory=IceOptions)
+    dtls: DtlsOptions = field(default_factory=DtlsOptions)
+    sctp: SctpOptions = field(default_factory=SctpOptions)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChannelOptions:
+    """What `createDataChannel` takes (W3C RTCDataChannelInit); `max_packet_life_time` is in milliseconds."""
+
+    label: str
+    protocol: str = ""
+    ordered: bool = True
+    max_retransmits: int | None = None
+    max_packet_life_time: int | None = None
+    negotiated: bool = False
+    stream_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SignalingStateChanged:
+    """A description was set."""
+
+    state: SignalingState
+
+
+@dataclass(frozen=True, slots=True)
+class IceConnectionStateChanged:
+    """W3C iceConnectionState."""
+
+    state: IceState
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionStateChanged:
+    """W3C connectionState."""
+
+    state: ConnectionState
+
+
+@dataclass(frozen=True, slots=True)
+class LocalCandidate:
+    """A candidate for the peer, "" at the end of a generation. `ufrag` is the generation that it belongs to."""
+
+    line: str
+    place: SectionPlace
+    ufrag: str
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FindSources:
+    """Bind a socket on every interface and find the servers of the configuration; ends with `sources_done`."""
+
+
+PeerConnectionEvent = (
+    SignalingStateChanged
+    | GatheringStateChanged
+    | IceConnectionStateChanged
+    | ConnectionStateChanged
+    | LocalCandidate
+    | CandidateFailed
+    | DtlsStateChanged
+    | PairSelected
+    | ChannelEvent
+)
+PeerConnectionCommand = IceTransportCommand | FindSources
+
+
+class PeerConnection:
+    """Both planes of one connection: what the application negotiates, and what goes over the wire."""
+
+    def __init__(self, certificate: Certificate, *, entropy: Entropy, options: PeerOptions) -> None:
+        self._certificate = certificate
+        self._entropy = entropy
+        self._options = options
+        self.negotiation = Negotiation(
+            entropy=entropy,
+            fingerprints=[(algorithm, certificate.fingerprint(algorithm)) for algorithm in FINGERPRINTS],
+            bundle_policy=options.bundle_policy,
+            relay_only=options.relay_only,
+        )
+        self.transport: SecureTransport | None = None
+        self.channels: DataChannels | None = None
+        self.connection_state = ConnectionState.NEW
+        self.ice_state = IceState.NEW
+        self.gathering_state = GatheringState.NEW
+        self.stray = 0
+        self._associated = False
+        self._remote_ufrag: str | None = None
+        self._last_remote: SetRemoteTransport | None = None
+        self._closing = False
+        self._events: deque[PeerConnectionEvent] = deque()
+        self._commands: deque[PeerConnectionCommand] = deque()
+        self._retired: list[IceTransport] = []
+
+    # Inputs
+
+    def handle_batch(self, batch: Iterable[tuple[bytes, Path]], now: Instant) -> None:
+        """What one wake of a socket or a stream brought. SCTP answers it with one acknowledgement."""
+        transport = self.transport
+        if transport is None:
+            self.stray += 1
+            return
+        for data, path in batch:
+            transport.handle_datagram(data, path, now)
+        self._settle(now)
+
+    def handle_datagram(self, data: bytes, path: Path, now: Instant) -> None:
+        """A datagram alone."""
+        self.handle_batch(((data, path),), now)
+
+    def handle_timeout(self, now: Instant) -> None:
+        """A deadline passed."""
+        if self.transport is not None:
+            self.transport.handle_timeout(now)
+        for ice in self._retired:
+            ice.handle_timeout(now)
+        if self.channels is not None:
+            self.channels.handle_timeout(now)
+        self._settle(now)
+
+    # Commands: what the machine has. Before there is a transport, and after its end, they mean nothing.
+
+    def add_base(self, base: SocketAddress, preference: int, now: Instant) -> None:
+        """A UDP socket of ours is bound at `base`; see `IceTransport`."""
+        if self.transport is not None:
+            self.transport.ice.add_base(base, preference, now)
+            self._settle(now)
+
+    def remove_base(self, base: SocketAddress, now: Instant) -> None:
+        """The socket is gone."""
+        if self.transport is not None:
+            self.transport.ice.remove_base(base, now)
+            self._settle(now)
+
+    def add_stun_server(self, server: SocketAddress, url: str, now: Instant) -> None:
+        """A STUN server of the configuration is at `server`."""
+        if self.transport is not None:
+            self.transport.ice.add_stun_server(server, url, now)
+            self._settle(now)
+
+    def add_relay_server(self, server: RelayServer, now: Instant) -> None:
+        """A TURN server of the configuration is there."""
+        if self.transport is not None:
+            self.transport.ice.add_relay_server(server, now)
+            self._settle(now)
+
+    def fail_server(self, url: str, reason: str, now: Instant) -> None:
+        """A server of the configuration cannot even be asked."""
+        if self.transport is not None:
+            self.transport.ice.fail_server(url, reason, now)
+            self._settle(now)
+
+    def sources_done(self, now: Instant) -> None:
+        """`FindSources` has found everything."""
+        if self.transport is not None:
+            self.transport.ice.sources_done(now)
+            self._settle(now)
+
+    def handle_stream_opened(self, number: int, path: Path, now: Instant) -> None:
+        """The stream that `OpenStream` asked for is there."""
+        if self.transport is not None:
+            self.transport.ice.handle_stream_opened(number, path, now)
+            self._settle(now)
+
+    def handle_stream_failed(self, number: int, error: IcelaneError, now: Instant) -> None:
+        """The stream that `OpenStream` asked for cannot be had."""
+        if self.transport is not None:
+            self.transport.ice.handle_stream_failed(number, error, now)
+            self._settle(now)
+
+    def handle_stream_closed(self, path: Path, now: Instant) -> None:
+        """A stream is gone."""
+        if self.transport is not None:
+            self.transport.ice.handle_stream_closed(path, now)
+            self._settle(now)
+
+    def handle_name_resolved(self, name: str, host: str | None, now: Instant) -> None:
+        """What `ResolveName` asked for."""
+        if self.transport is not None:
+            self.transport.ice.handle_name_resolved(name, host, now)
+            self._settle(now)
+
+    # Commands: descriptions
+
+    def set_local_description(self, description: Description | None, now: Instant) -> bool:
+        """Set a description of ours, the implied one for None; returns whether a negotiation is needed again.
+
+        Raises what `Negotiation.set_local_description` does, and changes nothing then.
+        """
+        before = self.negotiation.signaling_state
+        applied = self.negotiation.set_local_description(description)
+        self._apply(applied.commands, before, now)
+        return applied.negotiation_is_needed
+
+    def set_remote_description(self, description: Description, now: Instant) -> bool:
+        """Set a description of the peer's; returns whether a negotiation is needed again."""
+        before = self.negotiation.signaling_state
+        applied = self.negotiation.set_remote_description(description)
+        self._apply(applied.commands, before, now)
+        return applied.negotiation_is_needed
+
+    def add_remote_candidate(
+        self, line: str, mid: str | None, index: int | None, ufrag: str | None, now: Instant
+    ) -> None:
+        """A candidate of the peer's, "" at the end of them. Raises what the negotiation does, and OperationError."""
+        added = self.negotiation.add_remote_candidate(line, mid, index, ufrag)
+        if added is None or self.transport is None or not self._has_remote:
+            return  # for a generation that is over; or the description that it belongs to will bring it
+        if line:
+            self._add_remote_line(added, now)
+        else:
+            self.transport.ice.remote_candidates_done(now)
+        self._settle(now)
+
+    # Commands: channels
+
+    def create_data_channel(self, options: ChannelOptions, now: Instant) -> int:
+        """Open a channel, as soon as there is a connection; returns its number, which is no stream id."""
+        self._check_open()
+        channels = self._data_channels()
+        number = channels.open(
+            options.label,
+            now,
+            protocol=options.protocol,
+            ordered=options.ordered,
+            max_retransmits=options.max_retransmits,
+            max_packet_life_time=options.max_packet_life_time,
+            negotiated=options.negotiated,
+            stream_id=options.stream_id,
+        )
+        self.negotiation.request_data_channels()
+        self._settle(now)
+        return number
+
+    def send(self, channel: int, data: bytes | str, now: Instant) -> None:
+        """Queue a message; see `DataChannels.send`."""
+        self._data_channels().send(channel, data, now)
+        self._settle(now)
+
+    def close_channel(self, channel: int, now: Instant) -> None:
+        """Deliver what was sent on it, then close it."""
+        self._data_channels().close_channel(channel, now)
+        self._settle(now)
+
+    def release(self, channel: int, size: int, now: Instant) -> None:
+        """The application has taken a message of `size` bytes: the peer may send more."""
+        self._data_channels().release(channel, size, now)
+        self._settle(now)
+
+    # Commands: the end
+
+    def close(self, now: Instant) -> None:
+        """Deliver what is queued, say goodbye, give everything back: `is_closed`, and later `idle`."""
+        if self._closing:
+            return
+        self._closing = True
+        before = self.negotiation.signaling_state
+        self.negotiation.close()
+        if self.negotiation.signaling_state is not before:
+            self._events.append(SignalingStateChanged(self.negotiation.signaling_state))
+        if self._associated and self.channels is not None and self.ice_state in _ALIVE:
+            self.channels.close(now)
+            self._settle(now)
+        else:
+            self.abort(now)
+
+    def abort(self, now: Instant) -> None:
+        """End now; what is queued is lost."""
+        self._closing = True
+        if self.channels is not None:
+            self.channels.abort(now)
+        self._settle(now)
+        self._end(now)
+
+    # Outputs
+
+    def poll_transmit(self) -> Transmit | None:
+        """The next thing to send, or None."""
+        for ice in self._retired:
+            if (transmit := ice.poll_transmit()) is not None:
+                return transmit
+        return self.transport.poll_transmit() if self.transport is not None else None
+
+    def poll_event(self) -> PeerConnectionEvent | None:
+        """The next thing that happened, or None."""
+        return self._events.popleft() if self._events else None
+
+    def poll_command(self) -> PeerConnectionCommand | None:
+        """The next effect on the machine, or None."""
+        if self._commands:
+            return self._commands.popleft()
+        for ice in self._retired:
+            if (command := ice.poll_command()) is not None:
+                return command
+        return self.transport.poll_command() if self.transport is not None else None
+
+    def next_timeout(self) -> Instant | None:
+        """When `handle_timeout` wants to be called, or None."""
+        deadlines = [ice.next_timeout() for ice in self._retired]
+        if self.transport is not None:
+            deadlines.append(self.transport.next_timeout())
+        if self.channels is not None:
+            deadlines.append(self.channels.next_timeout())
+        return min((at for at in deadlines if at is not None), default=None)
+
+    # Properties and privates
+
+    @property
+    def is_closed(self) -> bool:
+        return self.connection_state is ConnectionState.CLOSED
+
+    @property
+    def idle(self) -> bool:
+        """Whether no server holds anything for us any more."""
+        return (self.transport is None or self.transport.ice.idle) and all(ice.idle for ice in self._retired)
+
+    @property
+    def certificate(self) -> Certificate:
+        return self._certificate
+
+    @property
+    def options(self) -> PeerOptions:
+        return self._options
+
+    def _check_open(self) -> None:
+        if self._closing:
+            raise InvalidStateError("the peer connection is closed")
+
+    def _data_channels(self) -> DataChannels:
+        if self.channels is None:
+            association = SctpAssociation(entropy=self._entropy, options=self._options.sctp)
+            self.channels = DataChannels(association)
+        return self.channels
+
+    # What descriptions decide
+
+    def _apply(self, commands: Iterable[TransportCommand], before: SignalingState, now: Instant) -> None:
+        state = self.negotiation.signaling_state
+        if state is not before:
+            self._events.append(SignalingStateChanged(state))
+        for command in commands:
+            self._carry_out(command, now)
+        self._settle(now)
+
+    def _carry_out(self, command: TransportCommand, now: Instant) -> None:
+        if isinstance(command, StartGathering):
+            self._start_gathering(command, now)
+        elif isinstance(command, RestartIce):
+            self._restart_ice(command.local, now)
+        elif isinstance(command, SetRemoteTransport):
+            self._set_remote(command, now)
+        elif isinstance(command, DtlsRoleDecided):
+            self._secure().set_remote(command.fingerprints, command.role, now)
+        elif isinstance(command, NewDtlsAssociation):
+            self._end_channels(OperationError("the peer began another DTLS association"), now)
+            self._secure().restart()
+            self._secure().set_remote(command.fingerprints, command.role, now)
+        elif isinstance(command, DataChannelsNegotiated):
+            self._data_channels().set_remote(command.remote_port, command.max_message_size)
+        elif isinstance(command, DataChannelsRejected):
+            self._end_channels(OperationError("the peer takes no data channels"), now)
+            self._retire(now)
+        elif isinstance(command, RolledBack):
+            self._roll_back(command, now)
+        else:
+            assert_never(command)
+
+    def _start_gathering(self, command: StartGathering, now: Instant) -> None:
+        ice = IceTransport(
+            role=command.role,
+            credentials=_credentials(command.local),
+            entropy=self._entropy,
+            relay_only=self._options.relay_only,
+            options=self._options.ice,
+        )
+        self.transport = SecureTransport(ice, self._certificate, options=self._options.dtls)
+        ice.start_gathering(now)
+        self._commands.append(FindSources())
+
+    def _restart_ice(self, local: IceParameters, now: Instant) -> None:
+        self._remote_ufrag = None
+        self._secure().ice.restart(_credentials(local), now)
+        self._commands.append(FindSources())
+
+    def _set_remote(self, command: SetRemoteTransport, now: Instant) -> None:
+        ice, remote = self._secure().ice, command.remote
+        ice.agent.set_role(command.role)
+        if remote.ice.ufrag != self._remote_ufrag:
+            self._remote_ufrag = remote.ice.ufrag
+            ice.set_remote_credentials(_credentials(remote.ice), now, lite=remote.is_lite)
+        for line in remote.candidates:
+            self._add_remote_line(line, now)
+        if remote.end_of_candidates or "trickle" not in remote.ice_options:
+            ice.remote_candidates_done(now)
+        self._last_remote = command
+
+    def _add_remote_line(self, line: str, now: Instant) -> None:
+        try:
+            self._secure().ice.add_remote_candidate(line, now)
+        except MalformedError:
+            self.stray += 1  # one of a kind that we do not know, such as a future transport
+
+    def _roll_back(self, command: RolledBack, now: Instant) -> None:
+        if command.restored is None:
+            self._retire(now)
+        elif command.restored != command.discarded:
+            self._restart_ice(command.restored, now)
+            if self._last_remote is not None:
+                self._set_remote(self._last_remote, now)
+
+    def _retire(self, now: Instant) -> None:
+        """Let the transport go. Its relayed addresses are given back in the background."""
+        if self.transport is None:
+            return
+        self.transport.close(now)
+        self._settle_transport(now)
+        self._retired = [ice for ice in self._retired if not ice.idle][-MAX_RETIRED:]
+        self._retired.append(self.transport.ice)
+        self.transport = None
+        self._remote_ufrag = self._last_remote = None
+        self._associated = False
+
+    def _secure(self) -> SecureTransport:
+        if self.transport is None:
+            raise AssertionError("the negotiation makes a transport before it says anything about it")
+        return self.transport
+
+    # What happens below
+
+    def _settle(self, now: Instant) -> None:
+        """Carry records up and packets down until both have nothing to say, then tell what changed."""
+        self._settle_transport(now)
+        self._update_states()
+        if self._closing and self._associated and self.channels is not None and self.channels.is_over:
+            self._end(now)
+
+    def _settle_transport(self, now: Instant) -> None:
+        transport, channels = self.transport, self.channels
+        if transport is None:
+            if channels is not None:
+                self._drain_channels(channels)
+            return
+        transport.settle(now)
+        while (event := transport.poll_event()) is not None:
+            self._handle_transport(event, now)
+        if channels is None:
+            channels = self.channels
+        if channels is None:
+            return
+        records = transport.take_payloads()
+        if records and self._associated:
+            channels.handle_batch(records, now)
+        while (packet := channels.poll_transmit()) is not None:
+            transport.send(packet, now)
+        self._drain_channels(channels)
+
+    def _drain_channels(self, channels: DataChannels) -> None:
+        while (event := channels.poll_event()) is not None:
+            self._events.append(event)
+
+    def _handle_transport(self, event: SecureTransportEvent, now: Instant) -> None:
+        if isinstance(event, CandidateGathered):
+            self._tell_candidate(event)
+        elif isinstance(event, GatheringStateChanged):
+            self._tell_gathering(event)
+        elif isinstance(event, DtlsStateChanged):
+            self._handle_dtls(event, now)
+        elif isinstance(event, StateChanged | RoleChanged):
+            return  # read from the agent by `_update_states`
+        elif isinstance(event, CandidateFailed | PairSelected):
+            self._events.append(event)
+
+    def _tell_candidate(self, event: CandidateGathered) -> None:
+        ufrag = self._secure().ice.agent.credentials.ufrag
+        self.negotiation.add_local_candidate(event.line, ufrag)
+        for place in self.negotiation.candidate_places():
+            self._events.append(LocalCandidate(event.line, place, ufrag, event.url))
+
+    def _tell_gathering(self, event: GatheringStateChanged) -> None:
+        ufrag = self._secure().ice.agent.credentials.ufrag
+        if event.state is GatheringState.COMPLETE:
+            self.negotiation.local_candidates_done(ufrag)
+            for place in self.negotiation.candidate_places():
+                self._events.append(LocalCandidate("", place, ufrag))
+        self.gathering_state = event.state
+        self._events.append(event)
+
+    def _handle_dtls(self, event: DtlsStateChanged, now: Instant) -> None:
+        self._events.append(event)
+        transport = self._secure()
+        if event.state is DtlsState.CONNECTED and transport.role is not None:
+            # SC-1: until here nothing of the peer's has reached SCTP.
+            channels = self._data_channels()
+            channels.set_role(transport.role)
+            channels.connect(now)
+            self._associated = True
+        elif event.state in (DtlsState.CLOSED, DtlsState.FAILED):
+            self._end_channels(None, now)
+
+    def _end_channels(self, error: IcelaneError | None, now: Instant) -> None:
+        """The association is over; channels that are created later belong to the next one."""
+        channels, self.channels = self.channels, None
+        self._associated = False
+        if channels is not None:
+            channels.abort(now, error)
+            self._drain_channels(channels)
+
+    def _end(self, now: Instant) -> None:
+        if self.transport is not None:
+            self.transport.close(now)
+            while (event := self.transport.poll_event()) is not None:
+                self._handle_transport(event, now)
+        self._end_channels(None, now)
+        self._update_states()
+
+    def _update_states(self) -> None:
+        ice = self._ice_state()
+        if ice is not self.ice_state:
+            self.ice_state = ice
+            self._events.append(IceConnectionStateChanged(ice))
+        state = self._connection_state(ice)
+        if state is not self.connection_state:
+            self.connection_state = state
+            self._events.append(ConnectionStateChanged(state))
+
+    def _ice_state(self) -> IceState:
+        if self._closing and (self.transport is None or self.transport.ice.agent.state is IceState.CLOSED):
+            return IceState.CLOSED
+        return self.transport.ice.agent.state if self.transport is not None else IceState.NEW
+
+    def _connection_state(self, ice: IceState) -> ConnectionState:
+        """W3C section 4.4.3.3: the first that applies."""
+        dtls = self.transport.state if self.transport is not None else DtlsState.NEW
+        if ice is IceState.CLOSED:
+            return ConnectionState.CLOSED
+        if ice is IceState.FAILED or dtls is DtlsState.FAILED:
+            return ConnectionState.FAILED
+        if ice is IceState.DISCONNECTED:
+            return ConnectionState.DISCONNECTED
+        if ice is IceState.NEW and dtls in (DtlsState.NEW, DtlsState.CLOSED):
+            return ConnectionState.NEW
+        if ice in _ALIVE and dtls in (DtlsState.CONNECTED, DtlsState.CLOSED):
+            return ConnectionState.CONNECTED
+        return ConnectionState.CONNECTING
+
+
+_ALIVE: Final = (IceState.CONNECTED, IceState.COMPLETED)
+
+
+def _credentials(parameters: IceParameters) -> Credentials:
+    return Credentials(parameters.ufrag, parameters.password)

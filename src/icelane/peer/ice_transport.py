@@ -1,0 +1,431 @@
+"""ICE with what gathers for it: the agent, the probes of STUN servers and the relays, behind one engine.
+
+       bases, servers                                candidates, states
+             |                                              ^
+     +-------v----------------------------------------------+-------+
+     |  ReflexiveProbes      Relays ---- relayed bases ---> IceAgent |
+     +-------^------------------^---------------------------^-------+
+             |                  |                           |
+        STUN answers      from TURN servers       checks; data if `accepts`
+
+    ice = IceTransport(role=IceRole.CONTROLLING, credentials=credentials, entropy=entropy)
+    ice.start_gathering(now)
+    ice.add_base(base, now)                       # a UDP socket is bound there
+    ice.add_relay_server(RelayServer(...), now)
+    ice.sources_done(now)                         # no more bases and servers
+    ice.set_remote_credentials(credentials, now)
+    ice.add_remote_candidate("candidate:...", now)
+
+It is driven like any engine. Two polls more: `poll_command` for streams to open and names to look up, `poll_relayed`
+for datagrams that came to a relayed address, which are told apart above as those of a socket are. With `relay_only`, nothing leaves for anybody but the TURN servers, and no address of ours or of our
+network is in what it tells.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from icelane.core.clock import Instant
+from icelane.core.engine import Transmit
+from icelane.core.entropy import Entropy
+from icelane.core.net import Path, SocketAddress
+from icelane.errors import IcelaneError, MalformedError, StunError
+from icelane.ice.agent import IceAgent
+from icelane.ice.candidate import COMPONENT, Candidate, is_mdns_name, parse_candidate
+from icelane.ice.credentials import Credentials
+from icelane.ice.event import IceEvent, IceRole, IceState, PairSelected
+from icelane.ice.options import IceOptions
+from icelane.peer.local_candidates import LocalCandidates
+from icelane.peer.reflexive import MappedAddressFound, ProbeFailed, ReflexiveEvent, ReflexiveProbes
+from icelane.peer.relays import (
+    CloseStream,
+    OpenStream,
+    RelayedAddressFound,
+    RelayEvent,
+    RelayFailed,
+    RelayLost,
+    Relays,
+    RelayServer,
+)
+from icelane.stun.message import parse_message
+
+# Names that a peer may have us look up on the local network; what is beyond is ignored (IC-7).
+MAX_NAMES: Final = 16
+# W3C section 4.8.1: the code that is no STUN code, for servers that did not answer or were not reached.
+UNREACHABLE: Final = 701
+
+
+class GatheringState(enum.Enum):
+    """W3C RTCIceGatheringState."""
+
+    NEW = "new"
+    GATHERING = "gathering"
+    COMPLETE = "complete"
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateGathered:
+    """A candidate of ours, as a line of SDP without `a=`; `url` is the server that it came from."""
+
+    line: str
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateFailed:
+    """A server gave no candidate; `base` is where it was asked from, None where that is not to be told."""
+
+    base: SocketAddress | None
+    url: str
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GatheringStateChanged:
+    """Gathering has begun, or is complete."""
+
+    state: GatheringState
+
+
+@dataclass(frozen=True, slots=True)
+class ResolveName:
+    """Look a name of the local network up; answered by `handle_name_resolved`."""
+
+    name: str
+
+
+IceTransportEvent = CandidateGathered | CandidateFailed | GatheringStateChanged | IceEvent
+IceTransportCommand = OpenStream | CloseStream | ResolveName
+
+
+@dataclass(frozen=True, slots=True)
+class _Local:
+    """A candidate of ours and the base that its checks leave from."""
+
+    candidate: Candidate
+    base: SocketAddress
+    url: str | None
+
+
+class IceTransport:
+    """One component of ICE, and all that finds paths for it."""
+
+    def __init__(
+        self,
+        *,
+        role: IceRole,
+        credentials: Credentials,
+        entropy: Entropy,
+        relay_only: bool = False,
+        options: IceOptions | None = None,
+    ) -> None:
+        self.agent = IceAgent(role=role, credentials=credentials, entropy=entropy, options=options or IceOptions())
+        self.gathering_state = GatheringState.NEW
+        self._relay_only = relay_only
+        self._make = LocalCandidates(relay_only=relay_only)
+        self._probes = ReflexiveProbes(entropy=entropy)
+        self._relays = Relays(entropy=entropy)
+        self._preferences_by_base: dict[SocketAddress, int] = {}
+        self._locals: list[_Local] = []
+        self._told = 0
+        self._sources_done = False
+        self._names: dict[str, Candidate] = {}
+        self._transmits: deque[Transmit] = deque()
+        self._events: deque[IceTransportEvent] = deque()
+        self._commands: deque[IceTransportCommand] = deque()
+        self.discarded = 0
+
+    # Inputs
+
+    def handle_stun(self, data: bytes, path: Path, now: Instant) -> None:
+        """A datagram came on `path` that is STUN by its first byte, from nobody that `handle_from_server` knows."""
+        try:
+            message = parse_message(data)
+        except MalformedError:
+            self.discarded += 1
+            return
+        if not self._probes.handle_message(message, path, now):
+            if path.local in self._preferences_by_base and self._relay_only:
+                self.discarded += 1  # whoever is there must not learn that we are here
+                return
+            self.agent.handle_datagram(data, path, now)
+        self._settle(now)
+
+    def handle_from_server(self, data: bytes, path: Path, now: Instant) -> bool:
+        """Bytes came on `path`; whether a TURN server of ours is there, and they were its."""
+        if not self._relays.handle_datagram(data, path, now):
+            return False
+        self._settle(now)
+        return True
+
+    def handle_stream_opened(self, number: int, path: Path, now: Instant) -> None:
+        """The stream that `OpenStream` asked for is there."""
+        self._relays.handle_stream_opened(number, path, now)
+        self._settle(now)
+
+    def handle_stream_failed(self, number: int, error: IcelaneError, now: Instant) -> None:
+        """The stream that `OpenStream` asked for cannot be had."""
+        self._relays.handle_stream_failed(number, error, now)
+        self._settle(now)
+
+    def handle_stream_closed(self, path: Path, now: Instant) -> None:
+        """The stream of `path` is gone."""
+        self._relays.handle_stream_closed(path, now)
+        self._settle(now)
+
+    def handle_name_resolved(self, name: str, host: str | None, now: Instant) -> None:
+        """What `ResolveName` asked for; None when nobody on the network knows it."""
+        candidate = self._names.pop(name, None)
+        if candidate is not None and host is not None:
+            self.agent.add_remote_candidate(candidate.resolved_to(host), now)
+            self._settle(now)
+
+    def handle_timeout(self, now: Instant) -> None:
+        """A deadline passed."""
+        self._probes.handle_timeout(now)
+        self._relays.handle_timeout(now)
+        self.agent.handle_timeout(now)
+        self._settle(now)
+
+    # Commands
+
+    def start_gathering(self, now: Instant) -> None:
+        """From now on candidates are told; what is known already is told at once."""
+        if self.gathering_state is GatheringState.NEW:
+            self._change_gathering(GatheringState.GATHERING)
+            self._settle(now)
+
+    def add_base(self, base: SocketAddress, preference: int, now: Instant) -> None:
+        """A UDP socket of ours is bound there. `preference`, 0 to 65535, ranks it among the others."""
+        self._preferences_by_base[base] = preference
+        if not self._relay_only:
+            self._add_local(self._make.host(base, preference), base, None, now)
+            self._probes.add_base(base, now)
+        self._relays.add_base(base, now)
+        self._settle(now)
+
+    def remove_base(self, base: SocketAddress, now: Instant) -> None:
+        """The socket is gone."""
+        if self._preferences_by_base.pop(base, None) is None:
+            return
+        self._probes.remove_base(base)
+        self._relays.remove_base(base, now)
+        self._remove_local(base, now)
+        self._settle(now)
+
+    def add_stun_server(self, server: SocketAddress, url: str, now: Instant) -> None:
+        """Ask there how the outside sees us; with `relay_only`, nobody is asked."""
+        if not self._relay_only:
+            self._probes.add_server(server, url, now)
+            self._settle(now)
+
+    def add_relay_server(self, server: RelayServer, now: Instant) -> None:
+        """Ask there for a relayed address."""
+        self._relays.add_server(server, now)
+        self._settle(now)
+
+    def fail_server(self, url: str, reason: str, now: Instant) -> None:
+        """A server could not even be asked, such as one whose name does not resolve."""
+        self._events.append(CandidateFailed(None, url, UNREACHABLE, reason))
+        self._settle(now)
+
+    def sources_done(self, now: Instant) -> None:
+        """Every base and every server has been named; once the last answer is there gathering is complete."""
+        self._sources_done = True
+        self._settle(now)
+
+    def set_remote_credentials(self, credentials: Credentials, now: Instant, *, lite: bool = False) -> None:
+        """The user name fragment and password of the peer."""
+        self.agent.set_remote_credentials(credentials, now, lite=lite)
+        self._settle(now)
+
+    def add_remote_candidate(self, line: str, now: Instant) -> None:
+        """A candidate of the peer, as a line of SDP; raises MalformedError.
+
+        One for another transport or component is left out. A name is looked up only if it is one of mDNS (IC-7), and
+        with `relay_only` not even then.
+        """
+        candidate = parse_candidate(line)
+        if candidate.component != COMPONENT or candidate.transport != "udp":
+            return
+        if candidate.host_name is None:
+            self.agent.add_remote_candidate(candidate, now)
+        elif is_mdns_name(candidate.host) and not self._relay_only and len(self._names) < MAX_NAMES:
+            self._names[candidate.host] = candidate
+            self._commands.append(ResolveName(candidate.host))
+        self._settle(now)
+
+    def remote_candidates_done(self, now: Instant) -> None:
+        """The peer has no more candidates."""
+        self.agent.remote_candidates_done(now)
+        self._settle(now)
+
+    def restart(self, credentials: Credentials, now: Instant) -> None:
+        """Begin anew with other credentials; data goes on along the selected path until a new one is found."""
+        self.agent.restart(now, credentials)
+        self._told = 0
+        self._sources_done = False  # the machine is looked at once more
+        self._change_gathering(GatheringState.GATHERING)
+        for local in self._locals:
+            self.agent.add_local_candidate(local.candidate, local.base, now)
+        self._settle(now)
+
+    def send(self, data: bytes, now: Instant) -> bool:
+        """Send payload to the peer on the path that is selected, or valid; False when there is none."""
+        path = self.agent.selected
+        if path is None:
+            return False
+        if path.local in self._preferences_by_base:
+            self._transmits.append(Transmit(path, data))
+        else:
+            self._relays.send(data, path, now)
+            self._drain_relay_transmits()
+        return True
+
+    def close(self, now: Instant) -> None:
+        """Stop everything, and give relayed addresses back; `idle` once the servers know."""
+        self.agent.close(now)
+        self._names.clear()
+        self._probes.settle()
+        self._relays.close(now)
+        self._settle(now)
+
+    # Outputs
+
+    def poll_transmit(self) -> Transmit | None:
+        """The next thing to send, or None."""
+        return self._transmits.popleft() if self._transmits else None
+
+    def poll_event(self) -> IceTransportEvent | None:
+        """The next thing that happened, or None."""
+        return self._events.popleft() if self._events else None
+
+    def poll_command(self) -> IceTransportCommand | None:
+        """The next effect that is no datagram, or None."""
+        return self._commands.popleft() if self._commands else None
+
+    def poll_relayed(self) -> tuple[bytes, Path] | None:
+        """The next datagram that came to a relayed address, for whoever tells protocols apart, or None."""
+        relayed = self._relays.poll_data()
+        return (relayed.data, relayed.path) if relayed is not None else None
+
+    def next_timeout(self) -> Instant | None:
+        """When `handle_timeout` wants to be called, or None."""
+        deadlines = (self.agent.next_timeout(), self._probes.next_timeout(), self._relays.next_timeout())
+        return min((at for at in deadlines if at is not None), default=None)
+
+    # Properties and privates
+
+    @property
+    def relay_only(self) -> bool:
+        return self._relay_only
+
+    @property
+    def idle(self) -> bool:
+        """Whether no server holds anything for us."""
+        return self._relays.idle
+
+    @property
+    def has_servers(self) -> bool:
+        """Whether bytes may come from a TURN server."""
+        return not self._relays.idle
+
+    def relay_of(self, base: SocketAddress) -> RelayServer | None:
+        """The server behind a relayed base, None for a socket of ours."""
+        return self._relays.server_of(base)
+
+    def _settle(self, now: Instant) -> None:
+        """Pass on what one part has said to the others, until nobody has anything to say."""
+        while (probe := self._probes.poll_event()) is not None:
+            self._handle_probe(probe, now)
+        while (relay := self._relays.poll_event()) is not None:
+            self._handle_relay(relay, now)
+        while (event := self.agent.poll_event()) is not None:
+            self._handle_ice(event, now)
+        self._drain_transmits(now)
+        while (command := self._relays.poll_command()) is not None:
+            self._commands.append(command)
+        self._tell_candidates()
+        self._check_complete(now)
+
+    def _drain_transmits(self, now: Instant) -> None:
+        while (transmit := self._probes.poll_transmit()) is not None:
+            self._transmits.append(transmit)
+        while (transmit := self.agent.poll_transmit()) is not None:
+            if transmit.path.local in self._preferences_by_base:
+                self._transmits.append(transmit)
+            else:
+                self._relays.send(transmit.data, transmit.path, now)
+        self._drain_relay_transmits()
+
+    def _drain_relay_transmits(self) -> None:
+        while (transmit := self._relays.poll_transmit()) is not None:
+            self._transmits.append(transmit)
+
+    def _handle_probe(self, event: ReflexiveEvent, now: Instant) -> None:
+        if isinstance(event, MappedAddressFound):
+            preference = self._preferences_by_base.get(event.base)
+            if preference is not None and event.mapped != event.base:
+                candidate = self._make.reflexive(event.mapped, event.base, event.server, preference)
+                self._add_local(candidate, event.base, event.url, now)
+        elif isinstance(event, ProbeFailed):
+            self._fail(event.base, event.url, event.error)
+
+    def _handle_relay(self, event: RelayEvent, now: Instant) -> None:
+        if isinstance(event, RelayedAddressFound):
+            server, index = event.path.remote, len(self._locals)
+            candidate = self._make.relayed(event.relayed, event.mapped, server, event.path.transport, index)
+            self._add_local(candidate, event.relayed, event.url, now)
+        elif isinstance(event, RelayFailed):
+            self._fail(event.base, event.url, event.error)
+        elif isinstance(event, RelayLost):
+            self._remove_local(event.relayed, now)
+
+    def _handle_ice(self, event: IceEvent, now: Instant) -> None:
+        self._events.append(event)
+        if isinstance(event, PairSelected):
+            if event.path.local not in self._preferences_by_base:
+                self._relays.bind_channel(event.path, now)
+            if self.agent.state is IceState.COMPLETED:
+                self._probes.settle()
+
+    def _fail(self, base: SocketAddress | None, url: str, error: IcelaneError) -> None:
+        code = error.code if isinstance(error, StunError) else UNREACHABLE
+        reason = (error.reason or str(error)) if isinstance(error, StunError) else str(error)
+        self._events.append(CandidateFailed(None if self._relay_only else base, url, code, reason))
+
+    def _add_local(self, candidate: Candidate, base: SocketAddress, url: str | None, now: Instant) -> None:
+        # RFC 8445 section 5.1.3: one that has the address and the base of another is redundant.
+        if any(known.candidate.address == candidate.address and known.base == base for known in self._locals):
+            return
+        self._locals.append(_Local(candidate, base, url))
+        self.agent.add_local_candidate(candidate, base, now)
+
+    def _remove_local(self, base: SocketAddress, now: Instant) -> None:
+        gone = [local for local in self._locals if local.base == base]
+        self._told -= sum(local in gone for local in self._locals[: self._told])
+        self._locals = [local for local in self._locals if local.base != base]
+        self.agent.remove_base(base, now)
+
+    def _tell_candidates(self) -> None:
+        if self.gathering_state is not GatheringState.GATHERING:
+            return
+        for local in self._locals[self._told :]:
+            line = f"{local.candidate} ufrag {self.agent.credentials.ufrag}"  # RFC 8838 section 17
+            self._events.append(CandidateGathered(line, local.url))
+        self._told = len(self._locals)
+
+    def _check_complete(self, now: Instant) -> None:
+        waiting = self._probes.pending or self._relays.pending
+        if self.gathering_state is GatheringState.GATHERING and self._sources_done and not waiting:
+            self._change_gathering(GatheringState.COMPLETE)
+            self.agent.local_candidates_done(now)
+
+    def _change_gathering(self, state: GatheringState) -> None:
+        if state is not self.gathering_state:
+            self.gathering_state = state
+            self._events.append(GatheringStateChanged(state))

@@ -1,0 +1,451 @@
+"""Relayed gathering, and the traffic through what it found (RFC 8445 section 5.1.1.2, RFC 8656).
+
+    relays = Relays(entropy=entropy)
+    relays.add_base(base, now)                     # servers over UDP are reached from every base of their family
+    relays.add_server(RelayServer(...), now)       # over TCP or TLS: command OpenStream, answered by handle_stream_...
+    ...
+    relays.handle_datagram(data, path, now)        # True when `path` leads to one of the servers
+    relays.send(data, Path(relayed, peer, UDP), now)
+
+To whoever is above, a relayed address is a base like any other: what leaves it is put into TURN's messages here, and
+what arrives at it comes out as RelayedData. A permission is asked for when the first datagram leaves for a host, which
+waits for it, so that a connectivity check is not lost to a relay that does not know the peer yet.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
+
+from icelane.core.clock import Duration, Instant, TimerTable, later
+from icelane.core.engine import Transmit
+from icelane.core.entropy import Entropy
+from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
+from icelane.errors import IcelaneError, LocalProtocolError, TransactionTimeoutError, TransportClosedError, TurnError
+from icelane.turn.client import TurnClient
+from icelane.turn.client_event import (
+    Allocated,
+    AllocationFailed,
+    AllocationLost,
+    AllocationReleased,
+    ChannelFailed,
+    DataReceived,
+    PermissionGranted,
+    PermissionRefused,
+    Redirected,
+    TurnClientEvent,
+)
+from icelane.turn.client_request import AllocateOptions
+
+# What the configuration of a peer connection may name; more is left out.
+MAX_SERVERS: Final = 16
+MAX_BASES: Final = 64
+# Connecting, the TLS handshake, the challenge and the answer, on a slow link.
+ALLOCATE_TIMEOUT: Final[Duration] = 10.0
+# Datagrams that wait for the permission of one host; a peer sends no more checks than that in its round trip, and what
+# is beyond is dropped, as UDP allows.
+MAX_HELD: Final = 16
+# RFC 8656 section 7.4: the server has no address of the family that was asked for.
+_ADDRESS_FAMILY_NOT_SUPPORTED: Final = 440
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RelayServer:
+    """A TURN server at one address. `host_name` is what its certificate must be valid for, over TLS."""
+
+    address: SocketAddress
+    transport: Transport
+    host_name: str
+    url: str
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RelayedAddressFound:
+    """`relayed` is a base from now on; `mapped` is how the server on `path` sees us."""
+
+    relayed: SocketAddress
+    mapped: SocketAddress
+    path: Path
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class RelayFailed:
+    """No relayed address from this server; `base` is where it was asked from, None when it was not reached."""
+
+    base: SocketAddress | None
+    server: SocketAddress
+    url: str
+    error: IcelaneError
+
+
+@dataclass(frozen=True, slots=True)
+class RelayLost:
+    """`relayed` is no base any more."""
+
+    relayed: SocketAddress
+    url: str
+    error: IcelaneError
+
+
+RelayEvent = RelayedAddressFound | RelayFailed | RelayLost
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStream:
+    """Connect to the server by TCP or TLS; answered by `handle_stream_opened` or `handle_stream_failed`."""
+
+    number: int
+    server: RelayServer
+
+
+@dataclass(frozen=True, slots=True)
+class CloseStream:
+    """The stream of this path is not needed any more."""
+
+    path: Path
+
+
+RelayCommand = OpenStream | CloseStream
+
+
+class RelayedData:
+    """A datagram for us came to a relayed address. Made for every packet, so slotted and not frozen."""
+
+    __slots__ = ("data", "path")
+
+    def __init__(self, path: Path, data: bytes) -> None:
+        self.path = path
+        self.data = data
+
+
+class _Relay:
+    """One path to one server."""
+
+    __slots__ = ("client", "held_by_host", "relayed", "second_try", "server")
+
+    def __init__(self, client: TurnClient, server: RelayServer, *, second_try: bool = False) -> None:
+        self.client = client
+        self.server = server
+        self.second_try = second_try
+        self.relayed: tuple[SocketAddress, ...] = ()
+        self.held_by_host: dict[str, deque[tuple[bytes, SocketAddress]]] = {}
+
+
+class Relays:
+    """Every TURN server of one ICE transport, and the way to it."""
+
+    def __init__(self, *, entropy: Entropy) -> None:
+        self._entropy = entropy
+        self._bases: list[SocketAddress] = []
+        self._servers: list[RelayServer] = []
+        self._relays_by_path: dict[Path, _Relay] = {}
+        self._relays_by_relayed: dict[SocketAddress, _Relay] = {}
+        self._opening: dict[int, tuple[RelayServer, tuple[SocketAddress, ...]]] = {}
+        self._stream_count = 0
+        self._allocate_deadlines: TimerTable[Path | int] = TimerTable()
+        self._closing = False
+        self._transmits: deque[Transmit] = deque()
+        self._events: deque[RelayEvent] = deque()
+        self._commands: deque[RelayCommand] = deque()
+        self._data: deque[RelayedData] = deque()
+
+    # Inputs
+
+    def handle_datagram(self, data: bytes, path: Path, now: Instant) -> bool:
+        """A datagram or a framed message came on `path`; whether a server of ours is there."""
+        relay = self._relays_by_path.get(path)
+        if relay is None:
+            return False
+        relay.client.handle_datagram(data, path, now)
+        self._drain(relay, now)
+        return True
+
+    def handle_stream_opened(self, number: int, path: Path, now: Instant) -> None:
+        """The stream that `OpenStream` asked for is there."""
+        opening = self._opening.pop(number, None)
+        self._allocate_deadlines.cancel(number)
+        if opening is None or self._closing:
+            self._commands.append(CloseStream(path))
+            return
+        server, visited = opening
+        self._allocate(path, server, visited, now)
+
+    def handle_stream_failed(self, number: int, error: IcelaneError, now: Instant) -> None:  # noqa: ARG002
+        """The stream that `OpenStream` asked for cannot be had."""
+        opening = self._opening.pop(number, None)
+        self._allocate_deadlines.cancel(number)
+        if opening is not None:
+            server, _ = opening
+            self._events.append(RelayFailed(None, server.address, server.url, error))
+
+    def handle_stream_closed(self, path: Path, now: Instant) -> None:
+        """The stream of `path` is gone."""
+        relay = self._relays_by_path.get(path)
+        if relay is not None:
+            relay.client.handle_closed(path, now)
+            self._drain(relay, now)
+
+    def handle_timeout(self, now: Instant) -> None:
+        """A deadline passed."""
+        while (key := self._allocate_deadlines.pop_due(now)) is not None:
+            self._give_up(key, now)
+        for relay in list(self._relays_by_path.values()):
+            at = relay.client.next_timeout()
+            if at is not None and at <= now:
+                relay.client.handle_timeout(now)
+                self._drain(relay, now)
+
+    # Commands
+
+    def add_base(self, base: SocketAddress, now: Instant) -> None:
+        """Reach the servers over UDP from here, too; beyond MAX_BASES it is left out."""
+        if base in self._bases or len(self._bases) >= MAX_BASES or self._closing:
+            return
+        self._bases.append(base)
+        for server in self._servers:
+            if server.transport is Transport.UDP:
+                self._allocate_from(base, server, now)
+
+    def remove_base(self, base: SocketAddress, now: Instant) -> None:
+        """The socket is gone, and with it what was reached from it."""
+        if base not in self._bases:
+            return
+        self._bases.remove(base)
+        for path, relay in list(self._relays_by_path.items()):
+            if path.local == base:
+                self._end(relay, TransportClosedError("the interface is gone"), now)
+
+    def add_server(self, server: RelayServer, now: Instant) -> None:
+        """Ask there for a relayed address, too; beyond MAX_SERVERS it is left out."""
+        if server in self._servers or len(self._servers) >= MAX_SERVERS or self._closing:
+            return
+        self._servers.append(server)
+        if server.transport is Transport.UDP:
+            for base in self._bases:
+                self._allocate_from(base, server, now)
+        else:
+            self._open_stream(server, (), now)
+
+    def send(self, data: bytes, path: Path, now: Instant) -> None:
+        """Relay a datagram from the relayed address `path.local`; from an unknown one it is dropped."""
+        relay = self._relays_by_relayed.get(path.local)
+        if relay is None:
+            return
+        host = path.remote.host
+        held = relay.held_by_host.get(host)
+        if held is None and relay.client.permits(host):
+            self._transmits.append(Transmit(relay.client.path, relay.client.encapsulate(data, path.remote)))
+            return
+        if held is None:
+            try:
+                relay.client.create_permission([host], now)
+            except LocalProtocolError:
+                return  # the bound of permissions is reached, or the allocation is ending
+            held = relay.held_by_host[host] = deque(maxlen=MAX_HELD)
+            self._drain(relay, now)
+        held.append((data, path.remote))
+
+    def bind_channel(self, path: Path, now: Instant) -> None:
+        """Data between the relayed address and the peer of `path` is to cost four bytes of header from now on."""
+        relay = self._relays_by_relayed.get(path.local)
+        if relay is None:
+            return
+        try:
+            relay.client.bind_channel(path.remote, now)
+        except LocalProtocolError:
+            return
+        self._drain(relay, now)
+
+    def close(self, now: Instant) -> None:
+        """Give every relayed address back; `idle` once the servers know."""
+        self._closing = True
+        self._opening.clear()
+        self._allocate_deadlines.clear()
+        for relay in list(self._relays_by_path.values()):
+            relay.client.close(now)
+            self._drain(relay, now)
+
+    # Outputs
+
+    def poll_transmit(self) -> Transmit | None:
+        """The next message to a server, or None."""
+        return self._transmits.popleft() if self._transmits else None
+
+    def poll_event(self) -> RelayEvent | None:
+        """The next thing that happened, or None."""
+        return self._events.popleft() if self._events else None
+
+    def poll_command(self) -> RelayCommand | None:
+        """The next stream to open or to close, or None."""
+        return self._commands.popleft() if self._commands else None
+
+    def poll_data(self) -> RelayedData | None:
+        """The next datagram that came to a relayed address, or None."""
+        return self._data.popleft() if self._data else None
+
+    def next_timeout(self) -> Instant | None:
+        """When `handle_timeout` wants to be called, or None."""
+        earliest = self._allocate_deadlines.next()
+        for relay in self._relays_by_path.values():
+            at = relay.client.next_timeout()
+            if at is not None and (earliest is None or at < earliest):
+                earliest = at
+        return earliest
+
+    # Properties and privates
+
+    @property
+    def pending(self) -> bool:
+        """Whether a server has not said yet whether it relays for us."""
+        return len(self._allocate_deadlines) > 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is no way to any server."""
+        return not self._relays_by_path and not self._opening
+
+    def server_of(self, relayed: SocketAddress) -> RelayServer | None:
+        """The server that has this relayed address for us."""
+        relay = self._relays_by_relayed.get(relayed)
+        return relay.server if relay is not None else None
+
+    def _allocate_from(self, base: SocketAddress, server: RelayServer, now: Instant) -> None:
+        if base.family is server.address.family:
+            self._allocate(Path(base, server.address, Transport.UDP), server, (), now)
+
+    def _open_stream(self, server: RelayServer, visited: tuple[SocketAddress, ...], now: Instant) -> None:
+        self._stream_count += 1
+        self._opening[self._stream_count] = (server, visited)
+        self._allocate_deadlines.set(self._stream_count, later(now, ALLOCATE_TIMEOUT))
+        self._commands.append(OpenStream(self._stream_count, server))
+
+    def _allocate(
+        self,
+        path: Path,
+        server: RelayServer,
+        visited: tuple[SocketAddress, ...],
+        now: Instant,
+        family: AddressFamily | None = None,
+    ) -> None:
+        if path in self._relays_by_path:
+            return  # two URLs lead to the same place
+        client = TurnClient(
+            path, entropy=self._entropy, username=server.username, password=server.password, visited=visited
+        )
+        relay = _Relay(client, server, second_try=family is not None)
+        self._relays_by_path[path] = relay
+        self._allocate_deadlines.set(path, later(now, ALLOCATE_TIMEOUT))
+        client.allocate(AllocateOptions(family=family, dual=family is None and self._has_ipv6), now)
+        self._drain(relay, now)
+
+    @property
+    def _has_ipv6(self) -> bool:
+        return any(base.family is AddressFamily.IPV6 for base in self._bases)
+
+    def _give_up(self, key: Path | int, now: Instant) -> None:
+        error = TransactionTimeoutError(f"no relayed address within {ALLOCATE_TIMEOUT} s")
+        if isinstance(key, int):
+            self.handle_stream_failed(key, error, now)
+        else:
+            relay = self._relays_by_path[key]
+            self._forget(relay)
+            self._events.append(RelayFailed(key.local, key.remote, relay.server.url, error))
+
+    def _drain(self, relay: _Relay, now: Instant) -> None:
+        client = relay.client
+        while (transmit := client.poll_transmit()) is not None:
+            self._transmits.append(transmit)
+        while (event := client.poll_event()) is not None:
+            if type(event) is DataReceived:
+                for relayed in relay.relayed:
+                    if relayed.family is event.peer.family:
+                        self._data.append(RelayedData(Path(relayed, event.peer, Transport.UDP), event.payload))
+            else:
+                self._handle_event(relay, event, now)
+
+    def _handle_event(self, relay: _Relay, event: TurnClientEvent, now: Instant) -> None:
+        if isinstance(event, Allocated):
+            self._handle_allocated(relay, event)
+        elif isinstance(event, AllocationFailed):
+            self._handle_refused(relay, event.error, now)
+        elif isinstance(event, Redirected):
+            self._follow(relay, event, now)
+        elif isinstance(event, AllocationLost):
+            self._end(relay, event.error, now)
+        elif isinstance(event, AllocationReleased):
+            self._forget(relay)
+        elif isinstance(event, PermissionGranted):
+            self._release_held(relay, event.hosts)
+        elif isinstance(event, PermissionRefused):
+            for host in event.hosts:
+                relay.held_by_host.pop(host, None)
+        elif isinstance(event, ChannelFailed):
+            return  # Send indications go on
+
+    def _handle_allocated(self, relay: _Relay, event: Allocated) -> None:
+        path = relay.client.path
+        self._allocate_deadlines.cancel(path)
+        relay.relayed = event.relayed
+        for relayed in event.relayed:
+            self._relays_by_relayed[relayed] = relay
+            self._events.append(RelayedAddressFound(relayed, event.mapped, path, relay.server.url))
+
+    def _handle_refused(self, relay: _Relay, error: IcelaneError, now: Instant) -> None:
+        path = relay.client.path
+        is_family = isinstance(error, TurnError) and error.code == _ADDRESS_FAMILY_NOT_SUPPORTED
+        if is_family and not relay.second_try and not self._closing:
+            # The server relays for IPv6 alone: ask on the same path, where the refusal left nothing behind.
+            del self._relays_by_path[path]
+            self._allocate(path, relay.server, (), now, AddressFamily.IPV6)
+            return
+        self._forget(relay)
+        self._events.append(RelayFailed(path.local, path.remote, relay.server.url, error))
+
+    def _follow(self, relay: _Relay, event: Redirected, now: Instant) -> None:
+        """300 Try Alternate: the same wishes at another server, which `turn.redirect` did not refuse."""
+        visited, path = relay.client.visited, relay.client.path
+        old = relay.server
+        server = RelayServer(
+            address=event.server,
+            transport=old.transport,
+            host_name=event.domain or old.host_name,
+            url=old.url,
+            username=old.username,
+            password=old.password,
+        )
+        self._forget(relay)
+        if self._closing:
+            return
+        if path.transport is Transport.UDP:
+            self._allocate(Path(path.local, event.server, Transport.UDP), server, visited, now)
+        else:
+            self._open_stream(server, visited, now)
+
+    def _release_held(self, relay: _Relay, hosts: tuple[str, ...]) -> None:
+        for host in hosts:
+            for data, peer in relay.held_by_host.pop(host, ()):
+                self._transmits.append(Transmit(relay.client.path, relay.client.encapsulate(data, peer)))
+
+    def _end(self, relay: _Relay, error: IcelaneError, now: Instant) -> None:  # noqa: ARG002
+        relayed = relay.relayed
+        path = relay.client.path
+        waited = path in self._allocate_deadlines
+        self._forget(relay)
+        if waited:
+            self._events.append(RelayFailed(path.local, path.remote, relay.server.url, error))
+        for address in relayed:
+            self._events.append(RelayLost(address, relay.server.url, error))
+
+    def _forget(self, relay: _Relay) -> None:
+        path = relay.client.path
+        self._relays_by_path.pop(path, None)
+        self._allocate_deadlines.cancel(path)
+        for relayed in relay.relayed:
+            self._relays_by_relayed.pop(relayed, None)
+        relay.relayed = ()
+        if path.transport is not Transport.UDP:
+            self._commands.append(CloseStream(path))

@@ -1,0 +1,267 @@
+"""DTLS over ICE: who may speak to OpenSSL, and when (RFC 5764 section 5.1, RFC 8827 section 6.5).
+
+    datagram -> a TURN server's? -> its client, and what was relayed comes here again
+             -> STUN (0..3)      -> ICE
+             -> DTLS (20..63)    -> from a valid pair, and the fingerprint is known:  DTLS
+                                    from a source that has proved the ICE password:   held, at most MAX_HELD
+                                    from anybody else:                                dropped and counted
+             -> anything else    -> dropped and counted
+
+So an attacker who can send datagrams to us, and who sends a ClientHello before the peer does, reaches nobody (DT-1,
+DT-2); and an honest peer whose ClientHello overtakes our own check does not lose the second that OpenSSL would wait.
+
+    transport = SecureTransport(ice, certificate, options=DtlsOptions())
+    transport.set_remote(fingerprints, DtlsRole.CLIENT, now)      # from the descriptions
+    transport.handle_datagram(data, path, now)
+    for record in transport.take_payloads(): ...                  # what the peer encrypted for us
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from icelane.core.clock import Instant
+from icelane.core.demux import PacketKind, classify
+from icelane.core.engine import Transmit
+from icelane.core.net import Path
+from icelane.crypto.certificate import Certificate
+from icelane.dtls.connection import (
+    Closed,
+    DtlsConnection,
+    DtlsOptions,
+    DtlsRole,
+    HandshakeCompleted,
+    HandshakeFailed,
+    SecurityParameters,
+)
+from icelane.ice.agent import IceState, PairValidated
+from icelane.peer.ice_transport import IceTransport, IceTransportCommand, IceTransportEvent
+
+# DT-2: what an honest peer sends before our check of its pair is answered is one flight.
+MAX_HELD: Final = 8
+MAX_HELD_BYTES: Final = 16 * 1024
+
+
+class DtlsState(enum.Enum):
+    """W3C RTCDtlsTransportState."""
+
+    NEW = "new"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    CLOSED = "closed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class DtlsStateChanged:
+    """DTLS has come further, or to its end; `error` says why it failed."""
+
+    state: DtlsState
+    error: Exception | None = None
+
+
+SecureTransportEvent = IceTransportEvent | DtlsStateChanged
+
+
+class SecureTransport:
+    """An ICE transport and the DTLS connection over it."""
+
+    def __init__(self, ice: IceTransport, certificate: Certificate, *, options: DtlsOptions) -> None:
+        self.ice = ice
+        self.state = DtlsState.NEW
+        self.security: SecurityParameters | None = None
+        self.discarded = 0
+        self._certificate = certificate
+        self._options = options
+        self._dtls: DtlsConnection | None = None
+        self._started = False
+        self._held: deque[tuple[bytes, Path]] = deque()
+        self._held_bytes = 0
+        self._events: deque[SecureTransportEvent] = deque()
+        self._payloads: list[bytes] = []
+
+    # Inputs
+
+    def handle_datagram(self, data: bytes, path: Path, now: Instant) -> None:
+        """A datagram, or a framed message of a stream, came on `path`."""
+        ice = self.ice
+        if ice.has_servers and ice.handle_from_server(data, path, now):
+            while (relayed := ice.poll_relayed()) is not None:
+                self._handle_packet(*relayed, now)
+        else:
+            self._handle_packet(data, path, now)
+
+    def handle_timeout(self, now: Instant) -> None:
+        """A deadline passed."""
+        self.ice.handle_timeout(now)
+        if self._dtls is not None:
+            self._dtls.handle_timeout(now)
+        self.settle(now)
+
+    # Commands
+
+    def set_remote(self, fingerprints: Sequence[tuple[str, bytes]], role: DtlsRole, now: Instant) -> None:
+        """The descriptions have been exchanged: whom to believe, and which end we are."""
+        if self.state in (DtlsState.CLOSED, DtlsState.FAILED):
+            return
+        if self._dtls is None:
+            self._dtls = DtlsConnection(self._certificate, role=role, options=self._options)
+        self._dtls.set_remote_fingerprints(fingerprints, now)
+        self.settle(now)
+
+    def restart(self) -> None:
+        """The peer is somebody else from now on (RFC 8842 section 5.5): the old DTLS connection is forgotten."""
+        self._dtls = None
+        self._started = False
+        self.security = None
+        self.state = DtlsState.NEW
+
+    def send(self, data: bytes, now: Instant) -> None:
+        """Encrypt `data` for the peer; dropped before there is a connection."""
+        if self._dtls is not None and self.state is DtlsState.CONNECTED:
+            self._dtls.send(data, now)
+            self._drain_records(now)
+
+    def close(self, now: Instant) -> None:
+        """Say goodbye to the peer, then stop ICE."""
+        if self._dtls is not None and self.state is DtlsState.CONNECTED:
+            self._dtls.close(now)
+            self._drain_records(now)
+        self._change(DtlsState.CLOSED)
+        self._release_held()
+        self.ice.close(now)
+
+    def settle(self, now: Instant) -> None:
+        """Pass on what ICE and DTLS have said; to be called after any verb of `ice`."""
+        while (event := self.ice.poll_event()) is not None:
+            self._events.append(event)
+            if type(event) is PairValidated:
+                self._start(now)
+                self._hand_over_held(now)
+        if self._dtls is not None:
+            self._start(now)
+            self._drain_dtls(now)
+
+    # Outputs
+
+    def poll_transmit(self) -> Transmit | None:
+        """The next thing to send, or None."""
+        return self.ice.poll_transmit()
+
+    def poll_event(self) -> SecureTransportEvent | None:
+        """The next thing that happened, or None."""
+        return self._events.popleft() if self._events else None
+
+    def take_payloads(self) -> list[bytes]:
+        """All records that the peer encrypted for us since last time."""
+        payloads, self._payloads = self._payloads, []
+        return payloads
+
+    def poll_command(self) -> IceTransportCommand | None:
+        """The next effect that is no datagram, or None."""
+        return self.ice.poll_command()
+
+    def next_timeout(self) -> Instant | None:
+        """When `handle_timeout` wants to be called, or None."""
+        at, other = self.ice.next_timeout(), self._dtls.next_timeout() if self._dtls is not None else None
+        if at is None or other is None:
+            return at if other is None else other
+        return min(at, other)
+
+    # Properties and privates
+
+    @property
+    def role(self) -> DtlsRole | None:
+        """Which end of DTLS we are, None before that is decided."""
+        return self._dtls.role if self._dtls is not None else None
+
+    @property
+    def certificate(self) -> Certificate:
+        return self._certificate
+
+    def _handle_packet(self, data: bytes, path: Path, now: Instant) -> None:
+        kind = classify(data[0]) if data else PacketKind.UNKNOWN
+        if kind is PacketKind.DTLS:
+            self._handle_record(data, path, now)
+        elif kind is PacketKind.STUN:
+            self.ice.handle_stun(data, path, now)
+            self.settle(now)
+        else:
+            self.discarded += 1
+
+    def _handle_record(self, data: bytes, path: Path, now: Instant) -> None:
+        dtls = self._dtls
+        agent = self.ice.agent
+        if not agent.accepts(path):
+            if agent.has_authenticated(path):
+                self._hold(data, path)
+            else:
+                self.discarded += 1
+        elif dtls is None:
+            self._hold(data, path)
+        else:
+            dtls.handle_datagram(data, now)
+            self._drain_dtls(now)
+
+    def _hold(self, data: bytes, path: Path) -> None:
+        if len(self._held) >= MAX_HELD or self._held_bytes + len(data) > MAX_HELD_BYTES:
+            self.discarded += 1
+            return
+        self._held.append((data, path))
+        self._held_bytes += len(data)
+
+    def _release_held(self) -> list[tuple[bytes, Path]]:
+        held = list(self._held)
+        self._held.clear()
+        self._held_bytes = 0
+        return held
+
+    def _hand_over_held(self, now: Instant) -> None:
+        """What was held is looked at once more; what still must wait is held again."""
+        if self._dtls is not None:
+            for data, path in self._release_held():
+                self._handle_record(data, path, now)
+
+    def _start(self, now: Instant) -> None:
+        """DTLS begins with the first valid pair, when it is known who the peer is."""
+        if self._started or self._dtls is None or self.ice.agent.sendable is None:
+            return
+        self._started = True
+        self._change(DtlsState.CONNECTING)
+        self._dtls.start(now)
+        self._drain_dtls(now)
+        self._hand_over_held(now)
+
+    def _drain_dtls(self, now: Instant) -> None:
+        dtls = self._dtls
+        if dtls is None:
+            return
+        while (payload := dtls.poll_data()) is not None:
+            self._payloads.append(payload)
+            self.ice.agent.note_authenticated_data(now)
+        while (event := dtls.poll_event()) is not None:
+            if isinstance(event, HandshakeCompleted):
+                self.security = event.security
+                self._change(DtlsState.CONNECTED)
+            elif isinstance(event, HandshakeFailed):
+                self._change(DtlsState.FAILED, event.error)
+            elif isinstance(event, Closed):
+                self._change(DtlsState.CLOSED)
+        self._drain_records(now)
+
+    def _drain_records(self, now: Instant) -> None:
+        dtls = self._dtls
+        if dtls is None:
+            return
+        ice = self.ice
+        while (record := dtls.poll_transmit()) is not None:
+            ice.send(record, now)
+
+    def _change(self, state: DtlsState, error: Exception | None = None) -> None:
+        if state is not self.state and self.state not in (DtlsState.CLOSED, DtlsState.FAILED):
+            self.state = state
+            self._events.append(DtlsStateChanged(state, error))
