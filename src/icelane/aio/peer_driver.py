@@ -1,7 +1,6 @@
 """Sockets, streams, names and time for one peer connection engine.
 
     driver = PeerDriver(engine, configuration, on_event=react)
-    driver.gather()                       # binds sockets, resolves servers; nothing leaves before
     driver.run(lambda now: engine.send(channel, data, now))
     await driver.close(timeout)
 
@@ -27,8 +26,9 @@ from icelane.core.clock import Duration, Instant
 from icelane.core.engine import Transmit
 from icelane.core.net import AddressFamily, Path, SocketAddress, Transport, family_of
 from icelane.errors import IcelaneError
-from icelane.peer.connection import PeerConnection, PeerConnectionEvent
-from icelane.peer.ice_transport import IceTransportCommand, ResolveName
+from icelane.ice.candidate import HIGHEST_LOCAL_PREFERENCE
+from icelane.peer.connection import FindSources, PeerConnection, PeerConnectionCommand, PeerConnectionEvent
+from icelane.peer.ice_transport import ResolveName
 from icelane.peer.relays import CloseStream, OpenStream, RelayServer
 from icelane.stun.uri import StunUri, TurnUri
 from icelane.turn.channel_data import looks_like_channel_data, measure_turn
@@ -39,8 +39,6 @@ T = TypeVar("T")
 
 # Paths of datagrams that are remembered, so that traffic makes no new object for each; a flood of sources evicts all.
 MAX_PATHS: Final = 1024
-# Restarting engines whose deadline has passed, beyond what one wake may do.
-MAX_DRAINS: Final = 10_000
 
 
 class PeerDriver:
@@ -50,7 +48,7 @@ class PeerDriver:
         self, engine: PeerConnection, configuration: RTCConfiguration, on_event: Callable[[PeerConnectionEvent], object]
     ) -> None:
         self._engine = engine
-        self._configuration = configuration
+        self.configuration = configuration
         self._on_event = on_event
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -72,10 +70,6 @@ class PeerDriver:
             return verb(monotonic())
         finally:
             self._drain()
-
-    def gather(self) -> None:
-        """Bind a socket on every interface, and find the servers of the configuration."""
-        self._start(self._gather())
 
     async def finish(self, timeout: Duration) -> None:
         """Wait until servers have been told that we are gone, `timeout` seconds at most; then let go of everything."""
@@ -108,13 +102,22 @@ class PeerDriver:
 
     async def _gather(self) -> None:
         interfaces = usable_interfaces(
-            names=self._configuration.interfaces, include_loopback=self._configuration.include_loopback
+            names=self.configuration.interfaces, include_loopback=self.configuration.include_loopback
         )
+        self._drop_all_but({interface.host for interface in interfaces})
+        bound = {base.host for base in self._sockets_by_base}
         for position, interface in enumerate(interfaces):
-            self._bind(interface, 65_535 - position)
-        servers = self._configuration.check()
+            if interface.host not in bound:
+                self._bind(interface, HIGHEST_LOCAL_PREFERENCE - position)
+        servers = self.configuration.check()
         await asyncio.gather(*(self._find(server, uri) for server, uri in servers))
         self.run(self._engine.sources_done)
+
+    def _drop_all_but(self, hosts: set[str]) -> None:
+        """Close the sockets of addresses that this machine does not have any more."""
+        for base in [base for base in self._sockets_by_base if base.host not in hosts]:
+            self._sockets_by_base.pop(base).close()
+            self.run(lambda now, base=base: self._engine.remove_base(base, now))
 
     def _bind(self, interface: Interface, preference: int) -> None:
         try:
@@ -139,7 +142,7 @@ class PeerDriver:
             # RFC 7064: over TLS a server tells which TCP port it sees, and that is no use for a UDP candidate.
             self.run(lambda now: self._engine.fail_server(url, "stuns: finds no candidate for UDP", now))
             return
-        if self._configuration.iceTransportPolicy == "relay" and isinstance(uri, StunUri):
+        if self.configuration.iceTransportPolicy == "relay" and isinstance(uri, StunUri):
             return
         try:
             targets = await resolve(uri)
@@ -200,8 +203,10 @@ class PeerDriver:
 
     # Effects
 
-    def _carry_out(self, command: IceTransportCommand) -> None:
-        if isinstance(command, OpenStream):
+    def _carry_out(self, command: PeerConnectionCommand) -> None:
+        if isinstance(command, FindSources):
+            self._start(self._gather())
+        elif isinstance(command, OpenStream):
             self._start(self._open(command))
         elif isinstance(command, CloseStream):
             stream = self._streams_by_path.pop(command.path, None)
@@ -215,7 +220,7 @@ class PeerDriver:
     async def _open(self, command: OpenStream) -> None:
         server = command.server
         try:
-            context = client_context(self._configuration.authority) if server.transport is Transport.TLS else None
+            context = client_context(self.configuration.authority) if server.transport is Transport.TLS else None
             stream = await open_stream(server.address, measure_turn, ssl=context, server_name=server.host_name)
         except IcelaneError as error:
             failure = error

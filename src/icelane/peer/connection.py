@@ -45,6 +45,7 @@ from icelane.peer.ice_transport import (
 )
 from icelane.peer.negotiation import Negotiation
 from icelane.peer.relays import RelayServer
+from icelane.peer.remote_candidate import RemoteCandidate
 from icelane.peer.secure_transport import DtlsState, DtlsStateChanged, SecureTransport, SecureTransportEvent
 from icelane.peer.signaling_state import SignalingState
 from icelane.peer.transport_command import (
@@ -52,7 +53,9 @@ from icelane.peer.transport_command import (
     DataChannelsRejected,
     DtlsRoleDecided,
     IceParameters,
+    LocalApplied,
     NewDtlsAssociation,
+    RemoteApplied,
     RestartIce,
     RolledBack,
     SectionPlace,
@@ -126,12 +129,17 @@ class ConnectionStateChanged:
 
 @dataclass(frozen=True, slots=True)
 class LocalCandidate:
-    """A candidate for the peer, "" at the end of a generation. `ufrag` is the generation that it belongs to."""
+    """A candidate for the peer. `ufrag` is the generation that it belongs to."""
 
     line: str
     place: SectionPlace
     ufrag: str
     url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NegotiationNeeded:
+    """An offer would change something. To be looked at again when nothing else is under way (W3C section 4.7.3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +156,7 @@ PeerConnectionEvent = (
     | CandidateFailed
     | DtlsStateChanged
     | PairSelected
+    | NegotiationNeeded
     | ChannelEvent
 )
 PeerConnectionCommand = IceTransportCommand | FindSources
@@ -270,35 +279,45 @@ class PeerConnection:
 
     # Commands: descriptions
 
-    def set_local_description(self, description: Description | None, now: Instant) -> bool:
-        """Set a description of ours, the implied one for None; returns whether a negotiation is needed again.
+    def create_offer(self, *, ice_restart: bool = False) -> Description:
+        """See `Negotiation.create_offer`."""
+        return self.negotiation.create_offer(ice_restart=ice_restart)
+
+    def create_answer(self) -> Description:
+        """See `Negotiation.create_answer`."""
+        return self.negotiation.create_answer()
+
+    def set_local_description(self, description: Description | None, now: Instant) -> None:
+        """Set a description of ours, the implied one for None.
 
         Raises what `Negotiation.set_local_description` does, and changes nothing then.
         """
         before = self.negotiation.signaling_state
         applied = self.negotiation.set_local_description(description)
-        self._apply(applied.commands, before, now)
-        return applied.negotiation_is_needed
+        self._apply(applied, before, now)
 
-    def set_remote_description(self, description: Description, now: Instant) -> bool:
-        """Set a description of the peer's; returns whether a negotiation is needed again."""
+    def set_remote_description(self, description: Description, now: Instant) -> None:
+        """Set a description of the peer's. Raises what `Negotiation.set_remote_description` does."""
         before = self.negotiation.signaling_state
         applied = self.negotiation.set_remote_description(description)
-        self._apply(applied.commands, before, now)
-        return applied.negotiation_is_needed
+        self._apply(applied, before, now)
 
     def add_remote_candidate(
         self, line: str, mid: str | None, index: int | None, ufrag: str | None, now: Instant
     ) -> None:
-        """A candidate of the peer's, "" at the end of them. Raises what the negotiation does, and OperationError."""
+        """A candidate of the peer's, "" at the end of them. Raises what `Negotiation.add_remote_candidate` does."""
         added = self.negotiation.add_remote_candidate(line, mid, index, ufrag)
-        if added is None or self.transport is None or not self._has_remote:
-            return  # for a generation that is over; or the description that it belongs to will bring it
-        if line:
-            self._add_remote_line(added, now)
+        if added is None or self.transport is None or added.username_fragment != self._remote_ufrag:
+            return
+        if isinstance(added, RemoteCandidate):
+            self._add_remote_line(added.text, now)
         else:
             self.transport.ice.remote_candidates_done(now)
         self._settle(now)
+
+    def restart_ice(self) -> None:
+        """The next offer has new credentials."""
+        self._need(self.negotiation.restart_ice())
 
     # Commands: channels
 
@@ -316,7 +335,7 @@ class PeerConnection:
             negotiated=options.negotiated,
             stream_id=options.stream_id,
         )
-        self.negotiation.request_data_channels()
+        self._need(self.negotiation.request_data_channels())
         self._settle(now)
         return number
 
@@ -422,13 +441,18 @@ class PeerConnection:
 
     # What descriptions decide
 
-    def _apply(self, commands: Iterable[TransportCommand], before: SignalingState, now: Instant) -> None:
+    def _apply(self, applied: LocalApplied | RemoteApplied, before: SignalingState, now: Instant) -> None:
         state = self.negotiation.signaling_state
         if state is not before:
             self._events.append(SignalingStateChanged(state))
-        for command in commands:
+        for command in applied.commands:
             self._carry_out(command, now)
         self._settle(now)
+        self._need(applied.negotiation_is_needed)
+
+    def _need(self, needed: bool) -> None:
+        if needed:
+            self._events.append(NegotiationNeeded())
 
     def _carry_out(self, command: TransportCommand, now: Instant) -> None:
         if isinstance(command, StartGathering):
@@ -560,16 +584,13 @@ class PeerConnection:
 
     def _tell_candidate(self, event: CandidateGathered) -> None:
         ufrag = self._secure().ice.agent.credentials.ufrag
-        self.negotiation.add_local_candidate(event.line, ufrag)
-        for place in self.negotiation.candidate_places():
+        place = self.negotiation.add_local_candidate(event.line, ufrag)
+        if place is not None:
             self._events.append(LocalCandidate(event.line, place, ufrag, event.url))
 
     def _tell_gathering(self, event: GatheringStateChanged) -> None:
-        ufrag = self._secure().ice.agent.credentials.ufrag
         if event.state is GatheringState.COMPLETE:
-            self.negotiation.local_candidates_done(ufrag)
-            for place in self.negotiation.candidate_places():
-                self._events.append(LocalCandidate("", place, ufrag))
+            self.negotiation.local_candidates_done(self._secure().ice.agent.credentials.ufrag)
         self.gathering_state = event.state
         self._events.append(event)
 

@@ -1,0 +1,520 @@
+"""RTCPeerConnection: the peer connection as W3C WebRTC section 4.4 has it, on asyncio.
+
+    pc = RTCPeerConnection(RTCConfiguration(iceServers=[RTCIceServer(urls="stun:stun.example.org")]))
+    channel = pc.createDataChannel("chat")
+
+    @pc.on("icecandidate")
+    def found(candidate):                     # RTCIceCandidate, or None at the end
+        signaling.send(candidate)
+
+    await pc.setLocalDescription()            # an offer; returns when gathering has begun
+    await pc.setRemoteDescription(answer)
+    async with pc: ...
+
+Names in camelCase are the W3C's, those in snake_case are ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from types import TracebackType
+from typing import Final, Self
+
+from icelane.aio.certificate import RTCCertificate
+from icelane.aio.configuration import RTCConfiguration
+from icelane.aio.data_channel import RTCDataChannel
+from icelane.aio.event_target import EventTarget
+from icelane.aio.peer_driver import PeerDriver
+from icelane.aio.session_description import RTCIceCandidate, RTCSessionDescription
+from icelane.aio.system import SystemWallClock, monotonic
+from icelane.aio.transports import RTCSctpTransport
+from icelane.core.clock import Duration
+from icelane.crypto.provider import SystemEntropy
+from icelane.datachannel.event import (
+    BufferedAmountLow,
+    ChannelAnnounced,
+    ChannelClosed,
+    ChannelClosing,
+    ChannelOpened,
+    MessageReceived,
+)
+from icelane.dtls.connection import DtlsOptions
+from icelane.errors import InvalidAccessError, InvalidStateError
+from icelane.peer.connection import (
+    ChannelOptions,
+    ConnectionStateChanged,
+    IceConnectionStateChanged,
+    LocalCandidate,
+    NegotiationNeeded,
+    PeerConnection,
+    PeerConnectionEvent,
+    PeerOptions,
+    SignalingStateChanged,
+)
+from icelane.peer.description import Description
+from icelane.peer.ice_transport import CandidateFailed, GatheringState, GatheringStateChanged
+from icelane.peer.secure_transport import DtlsStateChanged
+from icelane.peer.security_report import SecurityReport
+from icelane.peer.signaling_state import DescriptionType
+from icelane.peer.stats import StatsReport, collect_stats
+
+_log = logging.getLogger(__name__)
+
+# How long the end may take: what is queued is delivered first.
+CLOSE_TIMEOUT: Final[Duration] = 5.0
+# How long TURN servers may take to hear that we give their addresses back; they would find out by themselves.
+RELEASE_TIMEOUT: Final[Duration] = 1.0
+
+
+class RTCPeerConnection(EventTarget):
+    """One connection to one peer. Use it on the event loop that it was made on.
+
+    Events: `negotiationneeded`, `icecandidate` (an RTCIceCandidate, or None at the end), `icecandidateerror` (url, code
+    and text of the server that failed), `datachannel` (the channel), and a change of each state.
+    """
+
+    EVENTS = frozenset({
+        "negotiationneeded", "icecandidate", "icecandidateerror", "datachannel", "track", "signalingstatechange",
+        "icegatheringstatechange", "iceconnectionstatechange", "connectionstatechange",
+    })  # fmt: skip
+
+    def __init__(self, configuration: RTCConfiguration | Mapping[str, object] | None = None) -> None:
+        """Raises SyntaxError_, InvalidAccessError and TypeError for a configuration that cannot be used."""
+        super().__init__()
+        if isinstance(configuration, Mapping):
+            configuration = RTCConfiguration.from_json(configuration)
+        self._configuration = configuration or RTCConfiguration()
+        self._configuration.check()
+        self._loop = asyncio.get_running_loop()
+        self._certificate = _certificate(self._configuration)
+        self._engine = PeerConnection(
+            self._certificate.certificate, entropy=SystemEntropy(), options=_options(self._configuration)
+        )
+        self._driver = PeerDriver(self._engine, self._configuration, self._handle_event)
+        self._channels_by_number: dict[int, RTCDataChannel] = {}
+        self._operations = 0
+        self._operation_lock = asyncio.Lock()
+        self._ask_when_idle = False
+        self._closed = asyncio.Event()
+        self._gathered = asyncio.Event()
+        self._close_task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"RTCPeerConnection({self.signalingState}, {self.connectionState})"
+
+    # Descriptions
+
+    async def createOffer(self, *, iceRestart: bool = False) -> RTCSessionDescription:  # noqa: N802, N803  (W3C names)
+        """An offer of what this connection wants. Raises InvalidStateError when it is closed."""
+        async with self._operation():
+            return _description(self._engine.negotiation.create_offer(ice_restart=iceRestart))
+
+    async def createAnswer(self) -> RTCSessionDescription:  # noqa: N802
+        """An answer to the offer that was set. Raises InvalidStateError when there is none."""
+        async with self._operation():
+            return _description(self._engine.negotiation.create_answer())
+
+    async def setLocalDescription(self, description: RTCSessionDescription | None = None) -> None:  # noqa: N802
+        """Set our description, the one that fits the state without an argument. Gathering has begun when it returns.
+
+        Raises InvalidStateError for a type that does not fit the state, InvalidAccessError for text that was changed.
+        """
+        async with self._operation():
+            wanted = None if description is None else _text(description)
+            self._driver.run(lambda now: self._engine.set_local_description(wanted, now))
+
+    async def setRemoteDescription(self, description: RTCSessionDescription | Mapping[str, object]) -> None:  # noqa: N802
+        """Set the peer's description; our own offer is rolled back for one of the peer's.
+
+        Raises InvalidStateError for a type that does not fit the state, SyntaxError_ for text that does not parse,
+        InvalidAccessError for one that cannot be used. Nothing has changed then.
+        """
+        if isinstance(description, Mapping):
+            description = RTCSessionDescription.from_json(description)
+        wanted = _text(description)
+        async with self._operation():
+            self._driver.run(lambda now: self._engine.set_remote_description(wanted, now))
+
+    async def addIceCandidate(  # noqa: N802
+        self, candidate: RTCIceCandidate | Mapping[str, object] | None = None
+    ) -> None:
+        """A candidate of the peer's; None, or one with empty text, at the end of them.
+
+        Raises InvalidStateError before the remote description is set, TypeError without a section, OperationError for
+        a section or a generation that is not there and for text that does not parse.
+        """
+        if isinstance(candidate, Mapping):
+            candidate = RTCIceCandidate.from_json(candidate)
+        line = candidate.candidate if candidate is not None else ""
+        if candidate is not None and line and candidate.sdpMid is None and candidate.sdpMLineIndex is None:
+            raise TypeError("a candidate needs sdpMid or sdpMLineIndex")
+        async with self._operation():
+            given = candidate or RTCIceCandidate()
+            self._driver.run(
+                lambda now: self._engine.add_remote_candidate(
+                    line, given.sdpMid, given.sdpMLineIndex, given.usernameFragment, now
+                )
+            )
+
+    def restartIce(self) -> None:  # noqa: N802
+        """Look for new paths with the next offer, for which `negotiationneeded` asks."""
+        if not self._engine.is_closed:
+            self._driver.run(lambda _: self._engine.restart_ice())
+
+    # Configuration
+
+    def getConfiguration(self) -> RTCConfiguration:  # noqa: N802
+        """What counts now."""
+        return replace(self._configuration, certificates=[self._certificate])
+
+    def setConfiguration(self, configuration: RTCConfiguration | Mapping[str, object]) -> None:  # noqa: N802
+        """Other servers, from the next gathering on.
+
+        Raises InvalidStateError when closed, InvalidModificationError for what cannot change: certificates and
+        bundlePolicy, and our own settings; otherwise as the constructor.
+        """
+        if self._engine.is_closed:
+            raise InvalidStateError("the peer connection is closed")
+        if isinstance(configuration, Mapping):
+            configuration = replace(
+                self._configuration, iceServers=RTCConfiguration.from_json(configuration).iceServers
+            )
+        configuration.check()
+        _check_unchanged(self._configuration, configuration, self._certificate)
+        self._configuration = configuration
+        self._driver.configuration = configuration
+
+    # Channels
+
+    def createDataChannel(  # noqa: N802
+        self,
+        label: str,
+        *,
+        ordered: bool = True,
+        maxPacketLifeTime: int | None = None,  # noqa: N803
+        maxRetransmits: int | None = None,  # noqa: N803
+        protocol: str = "",
+        negotiated: bool = False,
+        id: int | None = None,  # noqa: A002  (W3C name)
+    ) -> RTCDataChannel:
+        """A channel that opens as soon as the peers are connected.
+
+        Raises InvalidStateError when closed, TypeError for what does not go together, OperationError when no stream is
+        left.
+        """
+        if maxPacketLifeTime is not None and maxRetransmits is not None:
+            raise TypeError("maxPacketLifeTime and maxRetransmits exclude each other")
+        if negotiated and id is None:
+            raise TypeError("a negotiated channel needs an id")
+        options = ChannelOptions(
+            label=label,
+            protocol=protocol,
+            ordered=ordered,
+            max_retransmits=maxRetransmits,
+            max_packet_life_time=maxPacketLifeTime,
+            negotiated=negotiated,
+            stream_id=id if negotiated else None,
+        )
+        number = self._driver.run(lambda now: self._engine.create_data_channel(options, now))
+        return self._add_channel(number, options)
+
+    # The end
+
+    async def close(self, timeout: Duration = CLOSE_TIMEOUT) -> None:
+        """Deliver what was sent, tell the peer, give relayed addresses back. With `timeout` 0, what is queued is lost.
+
+        Again is harmless. A peer that does not answer is waited for as long as `timeout` says.
+        """
+        if self._close_task is None:
+            self._close_task = asyncio.ensure_future(self._close(timeout))
+        await asyncio.shield(self._close_task)
+
+    def close_threadsafe(self, timeout: Duration = CLOSE_TIMEOUT) -> None:
+        """Begin `close` from another thread; returns at once."""
+        self._loop.call_soon_threadsafe(lambda: asyncio.ensure_future(self.close(timeout)))
+
+    async def _close(self, timeout: Duration) -> None:
+        if timeout > 0:
+            self._driver.run(self._engine.close)
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._closed.wait()
+            except TimeoutError:
+                _log.debug("the peer did not confirm the end within %s s", timeout)
+        if not self._engine.is_closed:
+            self._driver.run(self._engine.abort)
+        await self._driver.finish(RELEASE_TIMEOUT if timeout > 0 else 0.0)
+
+    # Extensions
+
+    async def gathering_complete(self) -> None:
+        """Wait until `localDescription` holds every candidate. Returns at once when nothing is being gathered."""
+        if self._engine.gathering_state is GatheringState.GATHERING:
+            await self._gathered.wait()
+
+    async def connected(self, timeout: Duration | None = None) -> None:
+        """Wait until the peers are connected. Raises TransportClosedError when that fails, TimeoutError."""
+        await self._driver.wait_connected(timeout)
+
+    def security_report(self) -> SecurityReport:
+        """How this connection is protected, and along which path it runs; `str()` of it is a table."""
+        return SecurityReport.of(self._engine)
+
+    async def getStats(self) -> StatsReport:  # noqa: N802
+        """The statistics of W3C webrtc-stats, by id."""
+        now = monotonic()
+        return collect_stats(self._engine, SystemWallClock().unix_time(now))
+
+    # States
+
+    @property
+    def localDescription(self) -> RTCSessionDescription | None:  # noqa: N802
+        return self.pendingLocalDescription or self.currentLocalDescription
+
+    @property
+    def remoteDescription(self) -> RTCSessionDescription | None:  # noqa: N802
+        return self.pendingRemoteDescription or self.currentRemoteDescription
+
+    @property
+    def currentLocalDescription(self) -> RTCSessionDescription | None:  # noqa: N802
+        return _maybe(self._engine.negotiation.current_local_description)
+
+    @property
+    def pendingLocalDescription(self) -> RTCSessionDescription | None:  # noqa: N802
+        return _maybe(self._engine.negotiation.pending_local_description)
+
+    @property
+    def currentRemoteDescription(self) -> RTCSessionDescription | None:  # noqa: N802
+        return _maybe(self._engine.negotiation.current_remote_description)
+
+    @property
+    def pendingRemoteDescription(self) -> RTCSessionDescription | None:  # noqa: N802
+        return _maybe(self._engine.negotiation.pending_remote_description)
+
+    @property
+    def signalingState(self) -> str:  # noqa: N802
+        return self._engine.negotiation.signaling_state.value
+
+    @property
+    def iceGatheringState(self) -> str:  # noqa: N802
+        return self._engine.gathering_state.value
+
+    @property
+    def iceConnectionState(self) -> str:  # noqa: N802
+        return self._engine.ice_state.value
+
+    @property
+    def connectionState(self) -> str:  # noqa: N802
+        return self._engine.connection_state.value
+
+    @property
+    def canTrickleIceCandidates(self) -> bool | None:  # noqa: N802
+        """Whether the peer takes candidates one by one; None before it has said."""
+        return self._engine.negotiation.can_trickle
+
+    @property
+    def sctp(self) -> RTCSctpTransport | None:
+        """The transport of the channels, None while none was negotiated."""
+        transport, channels = self._engine.transport, self._engine.channels
+        if transport is None or channels is None:
+            return None
+        return RTCSctpTransport(transport, channels)
+
+    # Events of the engine
+
+    def _handle_event(self, event: PeerConnectionEvent) -> None:
+        if isinstance(event, MessageReceived):
+            channel = self._channels_by_number.get(event.channel)
+            if channel is not None:
+                channel._received(event.data, event.size)
+        elif isinstance(event, LocalCandidate):
+            self._tell_candidate(event)
+        elif isinstance(event, CandidateFailed):
+            self._tell_candidate_error(event)
+        elif isinstance(event, SignalingStateChanged):
+            self._emit("signalingstatechange")
+        elif isinstance(event, GatheringStateChanged):
+            self._handle_gathering(event)
+        elif isinstance(event, IceConnectionStateChanged):
+            self._emit("iceconnectionstatechange")
+        elif isinstance(event, ConnectionStateChanged):
+            if self._engine.is_closed:
+                self._closed.set()
+                self._gathered.set()
+            self._emit("connectionstatechange")
+        elif isinstance(event, NegotiationNeeded):
+            self._loop.call_soon(self._ask_for_negotiation)
+        elif isinstance(event, DtlsStateChanged):
+            if event.error is not None:
+                _log.warning("DTLS failed: %s", event.error)
+        else:
+            self._handle_channel(event)
+
+    def _handle_channel(self, event: PeerConnectionEvent) -> None:
+        if isinstance(event, ChannelAnnounced):
+            self._announce(event)
+            return
+        if not isinstance(event, ChannelOpened | BufferedAmountLow | ChannelClosing | ChannelClosed):
+            return
+        channel = self._channels_by_number.get(event.channel)
+        if channel is None:
+            return
+        if isinstance(event, ChannelOpened):
+            channel._opened()
+        elif isinstance(event, BufferedAmountLow):
+            channel._ran_low()
+        elif isinstance(event, ChannelClosing):
+            channel._closing()
+        else:
+            channel._closed(event.error)
+            del self._channels_by_number[event.channel]
+
+    def _handle_gathering(self, event: GatheringStateChanged) -> None:
+        if event.state is GatheringState.COMPLETE:
+            self._gathered.set()
+        else:
+            self._gathered.clear()
+        self._emit("icegatheringstatechange")
+        if event.state is GatheringState.COMPLETE:
+            self._emit("icecandidate", None, candidate=None)
+
+    def _tell_candidate(self, event: LocalCandidate) -> None:
+        candidate = RTCIceCandidate(
+            candidate=event.line,
+            sdpMid=event.place.mid,
+            sdpMLineIndex=event.place.index,
+            usernameFragment=event.ufrag,
+            url=event.url,
+        )
+        self._emit("icecandidate", candidate, candidate=candidate, url=event.url)
+
+    def _tell_candidate_error(self, event: CandidateFailed) -> None:
+        host, port = event.base if event.base is not None else (None, None)
+        self._emit(
+            "icecandidateerror",
+            event,
+            address=host,
+            port=port,
+            url=event.url,
+            errorCode=event.code,
+            errorText=event.reason,
+        )
+
+    def _announce(self, event: ChannelAnnounced) -> None:
+        options = ChannelOptions(
+            label=event.label,
+            protocol=event.protocol,
+            ordered=event.ordered,
+            max_retransmits=event.max_retransmits,
+            max_packet_life_time=event.max_packet_life_time,
+        )
+        channel = self._add_channel(event.channel, options)
+        channel._opened()  # before anybody can listen: who gets it finds it open, as aiortc's programs expect
+        self._emit("datachannel", channel, channel=channel)
+
+    def _add_channel(self, number: int, options: ChannelOptions) -> RTCDataChannel:
+        channel = RTCDataChannel(
+            _ChannelPort(self._engine, self._driver),
+            number,
+            label=options.label,
+            protocol=options.protocol,
+            ordered=options.ordered,
+            max_packet_life_time=options.max_packet_life_time,
+            max_retransmits=options.max_retransmits,
+            negotiated=options.negotiated,
+        )
+        self._channels_by_number[number] = channel
+        return channel
+
+    # W3C section 4.4.1.2 and 4.7.3: one operation after the other, and asking for a negotiation when none is left
+
+    @asynccontextmanager
+    async def _operation(self) -> AsyncIterator[None]:
+        if self._engine.is_closed:
+            raise InvalidStateError("the peer connection is closed")
+        self._operations += 1
+        try:
+            async with self._operation_lock:
+                if self._engine.is_closed:
+                    raise InvalidStateError("the peer connection is closed")
+                yield
+        finally:
+            self._operations -= 1
+            if self._operations == 0 and self._ask_when_idle:
+                self._ask_when_idle = False
+                self._loop.call_soon(self._ask_for_negotiation)
+
+    def _ask_for_negotiation(self) -> None:
+        if self._operations:
+            self._ask_when_idle = True
+        elif self._engine.negotiation.negotiation_needed and self.signalingState == "stable":
+            self._emit("negotiationneeded")
+
+
+class _ChannelPort:
+    """What channels ask of the engine."""
+
+    __slots__ = ("_driver", "_engine")
+
+    def __init__(self, engine: PeerConnection, driver: PeerDriver) -> None:
+        self._engine = engine
+        self._driver = driver
+
+    def send(self, channel: int, data: bytes | str) -> None:
+        self._driver.run(lambda now: self._engine.send(channel, data, now))
+
+    def close_channel(self, channel: int) -> None:
+        self._driver.run(lambda now: self._engine.close_channel(channel, now))
+
+    def release(self, channel: int, size: int) -> None:
+        self._driver.run(lambda now: self._engine.release(channel, size, now))
+
+    def buffered_amount(self, channel: int) -> int:
+        return self._engine.buffered_amount(channel)
+
+    def set_low_threshold(self, channel: int, amount: int) -> None:
+        self._engine.set_low_threshold(channel, amount)
+
+    def stream_id(self, channel: int) -> int | None:
+        return self._engine.stream_id(channel)
+
+
+def _certificate(configuration: RTCConfiguration) -> RTCCertificate:
+    if not configuration.certificates:
+        return RTCCertificate.generate()
+    certificate = configuration.certificates[0]
+    if certificate.expires <= SystemWallClock().unix_time(monotonic()) * 1000:
+        raise InvalidAccessError("the certificate has expired")
+    return certificate
+
+
+def _options(configuration: RTCConfiguration) -> PeerOptions:
+    return PeerOptions(
+        relay_only=configuration.iceTransportPolicy == "relay",
+        bundle_policy=configuration.bundlePolicy,
+        dtls=DtlsOptions(legacy_peers=configuration.legacy_peers),
+    )
+
+
+def _description(description: Description) -> RTCSessionDescription:
+    return RTCSessionDescription(sdp=description.sdp, type=description.type.value)
+
+
+def _maybe(description: Description | None) -> RTCSessionDescription | None:
+    return None if description is None else _description(description)
+
+
+def _text(description: RTCSessionDescription) -> Description:
+    return Description(DescriptionType(description.type), description.sdp)

@@ -1,0 +1,75 @@
+"""How a connection is protected, for people and programs: `str()` of it is a table.
+
+    protocol              DTLSv1.2
+    cipher suite          ECDHE-ECDSA-AES128-GCM-SHA256
+    SRTP profile          none
+    our fingerprint       sha-256 6B:0C:...
+    peer's fingerprint    sha-256 1F:E2:...
+    path                  relayed by turns:turn.example.org, 192.0.2.1:4321 <-> 198.51.100.7:6000
+
+A lock in a window proves little; two people who compare the fingerprints aloud know that nobody is between them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from icelane.peer.connection import PeerConnection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecurityReport:
+    """None stands for what is not negotiated yet. Fingerprints are as SDP writes them, in upper case."""
+
+    protocol: str | None
+    cipher_suite: str | None
+    srtp_profile: str | None
+    local_fingerprint: str
+    remote_fingerprint: str | None
+    local_candidate_type: str | None
+    remote_candidate_type: str | None
+    selected_pair: str | None
+    relay_url: str | None
+
+    @classmethod
+    def of(cls, connection: PeerConnection) -> SecurityReport:
+        """What holds now."""
+        transport = connection.transport
+        security = transport.security if transport is not None else None
+        selected = transport.ice.selected if transport is not None else None
+        relay = transport.ice.relay_of(selected.path.local) if transport is not None and selected is not None else None
+        return cls(
+            protocol=security.protocol if security else None,
+            cipher_suite=security.cipher_suite if security else None,
+            srtp_profile=security.srtp_profile.name if security and security.srtp_profile is not None else None,
+            local_fingerprint=format_fingerprint("sha-256", connection.certificate.fingerprint("sha-256")),
+            remote_fingerprint=format_fingerprint(*security.remote_fingerprint) if security else None,
+            local_candidate_type=selected.local.type.value if selected else None,
+            remote_candidate_type=selected.remote.type.value if selected else None,
+            selected_pair=f"{selected.path.local} <-> {selected.path.remote}" if selected else None,
+            relay_url=relay.url if relay else None,
+        )
+
+    def __str__(self) -> str:
+        rows = (
+            ("protocol", self.protocol),
+            ("cipher suite", self.cipher_suite),
+            ("SRTP profile", self.srtp_profile or "none"),
+            ("our fingerprint", self.local_fingerprint),
+            ("peer's fingerprint", self.remote_fingerprint),
+            ("path", self._path()),
+        )
+        return "\n".join(f"{name:20}  {value or 'not connected'}" for name, value in rows)
+
+    def _path(self) -> str | None:
+        if self.selected_pair is None:
+            return None
+        how = f"relayed by {self.relay_url}" if self.relay_url else f"{self.local_candidate_type}"
+        return f"{how} to {self.remote_candidate_type}, {self.selected_pair}"
+
+
+def format_fingerprint(algorithm: str, value: bytes) -> str:
+    """As SDP writes it (RFC 8122 section 5)."""
+    return f"{algorithm} {value.hex(':').upper()}"
