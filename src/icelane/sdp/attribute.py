@@ -13,7 +13,8 @@ from icelane.sdp.lines import Line, shown
 _TOKEN: Final = re.compile(r"[!#-'*+\-.0-9A-Z^-~]+")
 # The decimal digits of 2**64 - 1. Nothing in a description is greater, and int() of endless digits is slow.
 _MAX_DIGITS: Final = 20
-_SECRET: Final = {"ice-pwd", "crypto", "key-mgmt"}
+# Keys, and where somebody is: not for logs.
+_SECRET: Final = {"ice-pwd", "crypto", "key-mgmt", "candidate", "remote-candidates"}
 
 
 class Attribute(NamedTuple):
