@@ -16,7 +16,8 @@
                                           | ^                                        | ^
                          setRemote(offer) `-'                     setLocal(pranswer) `-'
 
-A remote offer in have-local-offer rolls the local one back first (W3C section 4.4.1.5): perfect negotiation rests on it.
+A remote offer in have-local-offer rolls the local one back first (W3C section 4.4.1.5): perfect negotiation rests on
+it.
 """
 
 from __future__ import annotations
