@@ -5,6 +5,7 @@ IcelaneError
 ├── LocalProtocolError           our caller broke a rule of the protocol
 │   ├── InvalidStateError        W3C: not in this state
 │   ├── InvalidAccessError       W3C: not with these arguments
+│   ├── InvalidModificationError W3C: a description was changed after it was made
 │   ├── NotSupportedError        W3C: not here, or not yet
 │   ├── SyntaxError_             W3C: text that our caller passed does not parse
 │   └── MessageTooLargeError     W3C (a TypeError there): longer than the peer takes; also a ValueError
@@ -55,6 +56,10 @@ class InvalidStateError(LocalProtocolError):
 
 class InvalidAccessError(LocalProtocolError):
     """W3C `InvalidAccessError`: not with these arguments."""
+
+
+class InvalidModificationError(LocalProtocolError):
+    """W3C `InvalidModificationError`: what we made was changed before it came back to us."""
 
 
 class NotSupportedError(LocalProtocolError):

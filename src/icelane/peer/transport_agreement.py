@@ -1,0 +1,127 @@
+"""What both descriptions together say about the transport, and what has to happen when they say something else.
+
+An ICE restart is a change of both ufrag and password (RFC 8839 section 4.4.1.1). A new DTLS association comes of
+another fingerprint, another tls-id or another role (RFC 8842 section 4), and is only to be had together with an ICE
+restart (RFC 9429 section 5.11): without one, packets of the old and of the new association could not be told apart, and
+a fingerprint that anybody could exchange under a running connection would be worth nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from icelane.errors import InvalidAccessError
+from icelane.peer.media_section import read_remote_transport, read_sctp, role_against
+from icelane.peer.set_description import SetDescription
+from icelane.peer.transport_command import (
+    DataChannelsNegotiated,
+    DtlsRole,
+    DtlsRoleDecided,
+    IceParameters,
+    IceRole,
+    NewDtlsAssociation,
+    RemoteTransport,
+    SetRemoteTransport,
+    TransportCommand,
+)
+from icelane.sdp.transport_attributes import Setup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransportAgreement:
+    """What the transport was told: both ends' parameters and our roles; and the SCTP that runs on it."""
+
+    local: IceParameters
+    remote: RemoteTransport
+    ice_role: IceRole
+    dtls_role: DtlsRole
+    remote_port: int
+    max_message_size: int
+
+
+def is_remote_restart(agreed: TransportAgreement | None, remote: RemoteTransport) -> bool:
+    """Whether the peer has new ICE credentials. Raises InvalidAccessError when only one of the two is new."""
+    if agreed is None or agreed.remote.ice == remote.ice:
+        return False
+    before, now = agreed.remote.ice, remote.ice
+    if before.ufrag == now.ufrag or before.password == now.password:
+        raise InvalidAccessError("an ICE restart changes both the ufrag and the password")
+    return True
+
+
+def decide_dtls_role(agreed: TransportAgreement | None, remote: RemoteTransport, setup: Setup | None) -> DtlsRole:
+    """Our role against the `a=setup` of the peer, as answerer where it says `actpass`, and as offerer.
+
+    Raises InvalidAccessError for a new association without an ICE restart, and for half a restart.
+    """
+    left = role_against(setup)
+    if agreed is None:
+        return left or DtlsRole.CLIENT
+    is_restart = is_remote_restart(agreed, remote)
+    same_peer = is_same_certificate(agreed.remote, remote)
+    role = left or (agreed.dtls_role if same_peer else DtlsRole.CLIENT)
+    if (not same_peer or role is not agreed.dtls_role) and not is_restart:
+        what = "role" if same_peer else "fingerprint or tls-id"
+        raise InvalidAccessError(f"another DTLS {what} needs an ICE restart (RFC 9429 section 5.11)")
+    return role
+
+
+def is_same_certificate(before: RemoteTransport, now: RemoteTransport) -> bool:
+    """Whether nothing asks for another DTLS association. A tls-id that one of the two lacks says nothing."""
+    if None not in (before.tls_id, now.tls_id) and before.tls_id != now.tls_id:
+        return False
+    return set(before.fingerprints) == set(now.fingerprints)
+
+
+def keep_tls_id(agreed: TransportAgreement | None, remote: RemoteTransport) -> RemoteTransport:
+    """`remote`, with the tls-id of before where it names none: an answer to us has none, because we offer none."""
+    if agreed is None or remote.tls_id is not None or not is_same_certificate(agreed.remote, remote):
+        return remote
+    return replace(remote, tls_id=agreed.remote.tls_id)
+
+
+def commands_between(before: TransportAgreement | None, after: TransportAgreement) -> list[TransportCommand]:
+    """What the transport has to be told, in order; our own gathering is not in it."""
+    commands: list[TransportCommand] = []
+    remote, role = after.remote, after.ice_role
+    if before is None or (before.remote, before.local, before.ice_role) != (remote, after.local, role):
+        commands.append(SetRemoteTransport(remote, role, is_remote_restart(before, remote)))
+    if before is None:
+        commands.append(DtlsRoleDecided(after.dtls_role, remote.fingerprints))
+    elif not is_same_certificate(before.remote, remote) or before.dtls_role is not after.dtls_role:
+        commands.append(NewDtlsAssociation(after.dtls_role, remote.fingerprints))
+        before = None  # what ran on the old association ends with it
+    sctp = (after.remote_port, after.max_message_size)
+    if before is None or (before.remote_port, before.max_message_size) != sctp:
+        commands.append(DataChannelsNegotiated(*sctp))
+    return commands
+
+
+def agree(
+    before: TransportAgreement | None, local: SetDescription, remote: SetDescription, *, we_answer: bool
+) -> TransportAgreement | None:
+    """What the two descriptions of an exchange come to; None when no section is left. Raises InvalidAccessError."""
+    answer = local if we_answer else remote
+    ice, index = local.ice, answer.data_section
+    if ice is None or index is None:
+        return None
+    transport = read_remote_transport(remote.session, index)
+    dtls_role = decide_dtls_role(before, transport, remote.session.transports()[index].setup)
+    port, size = read_sctp(remote.session.media[index])
+    return TransportAgreement(
+        local=ice,
+        remote=keep_tls_id(before, transport),
+        ice_role=_ice_role(before, transport, we_answer),
+        dtls_role=dtls_role,
+        remote_port=port,
+        max_message_size=size,
+    )
+
+
+def _ice_role(before: TransportAgreement | None, remote: RemoteTransport, we_answer: bool) -> IceRole:
+    """The offerer controls, for the life of the transport; over a lite peer we do (RFC 8445 section 6.1.1)."""
+    if remote.is_lite:
+        return IceRole.CONTROLLING
+    if before is not None:
+        return before.ice_role
+    return IceRole.CONTROLLED if we_answer else IceRole.CONTROLLING
