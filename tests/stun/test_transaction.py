@@ -8,7 +8,7 @@ from icelane.core.clock import Duration, later
 from icelane.core.net import Path, SocketAddress, Transport
 from icelane.errors import IntegrityError, LocalProtocolError, TransactionTimeoutError, TransportClosedError
 from icelane.stun.message import Message, MessageBuilder, MessageClass, Method, parse_message
-from icelane.stun.transaction import ClientTransactions, TransactionFailed
+from icelane.stun.transaction import ClientTransactions, Schedule, TransactionFailed
 from icelane.testing.clock import VirtualClock
 
 LOCAL = SocketAddress("192.0.2.1", 40000)
@@ -228,3 +228,47 @@ def test_unknown_transactions_may_be_completed_and_rejected() -> None:
     transactions.complete(bytes(12))
     transactions.reject(bytes(12), IntegrityError("late"))
     assert transactions.poll_event() is None
+
+
+# -- schedules of ICE
+
+
+def test_a_request_may_have_a_schedule_of_its_own() -> None:
+    clock = VirtualClock()
+    transactions = ClientTransactions()
+    transactions.start(request(), UDP, clock.now, Schedule(rto=0.1, count=3, last_wait=2.0))
+    transmitted, failed = run_to_the_end(transactions, clock)
+    assert transmitted == pytest.approx([0, 0.1, 0.3])
+    assert failed == pytest.approx([2.3])
+
+
+def test_a_request_that_goes_out_once_waits_only_the_last_wait() -> None:
+    clock = VirtualClock()
+    transactions = ClientTransactions()
+    transactions.start(request(), UDP, clock.now, Schedule(count=1, last_wait=5.0))
+    assert run_to_the_end(transactions, clock) == ([0], [5.0])
+
+
+def test_a_silenced_request_is_not_sent_again_and_may_still_be_answered() -> None:
+    """RFC 8445 section 7.3.1.4."""
+    clock = VirtualClock()
+    transactions = ClientTransactions()
+    transaction_id = transactions.start(request(), UDP, clock.now)
+    clock.advance(0.5)
+    transactions.handle_timeout(clock.now)
+    transactions.silence(transaction_id, clock.now)
+    transactions.silence(b"unknown", clock.now)
+    found = transactions.find(response(), UDP)
+    assert found is not None
+    assert (found.sent, found.started) == (2, clock.now - 0.5)
+    transmitted, failed = run_to_the_end(transactions, clock)
+    assert (len(transmitted), failed) == (2, [8.0])
+
+
+def test_a_transaction_can_be_asked_for_whatever_the_path() -> None:
+    transactions = ClientTransactions()
+    transaction_id = transactions.start(request(), UDP, VirtualClock().now)
+    found = transactions.get(transaction_id)
+    assert found is not None
+    assert found.path == UDP
+    assert transactions.get(b"unknown") is None

@@ -7,8 +7,9 @@
         transactions.complete(transaction.transaction_id)
 
 Over UDP a request is sent seven times, 0, 0.5, 1.5, 3.5, 7.5, 15.5 and 31.5 s after the start, and given up at 39.5 s.
-Over a reliable transport it is sent once and given up after the same time. Whether a response may be believed is not
-known here: the caller verifies what `find` matched, and then calls `complete` or `reject`.
+Over a reliable transport it is sent once and given up after the same time. ICE, which paces its checks, brings a
+`Schedule` of its own for each request. Whether a response may be believed is not known here: the caller verifies what
+`find` matched, and then calls `complete` or `reject`.
 """
 
 from __future__ import annotations
@@ -35,6 +36,18 @@ MAX_TRANSACTIONS: Final = 256
 _CLASS_BITS: Final = 0x0110
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Schedule:
+    """How often a request goes out over UDP: `count` times, `rto` seconds after the start and then twice as long each.
+
+    After the last one a response is waited for `last_wait` seconds.
+    """
+
+    rto: Duration = INITIAL_RTO
+    count: int = REQUEST_COUNT
+    last_wait: Duration = INITIAL_RTO * LAST_WAIT_FACTOR
+
+
 @dataclass(frozen=True, slots=True)
 class TransactionFailed:
     """No response ended the transaction.
@@ -50,15 +63,33 @@ class TransactionFailed:
 class Transaction:
     """A request that waits for its response."""
 
-    __slots__ = ("_interval", "_rejection", "_sent", "path", "request", "transaction_id")
+    __slots__ = (
+        "_interval",
+        "_rejection",
+        "_schedule",
+        "path",
+        "request",
+        "sent",
+        "silent",
+        "started",
+        "transaction_id",
+    )
 
-    def __init__(self, transaction_id: bytes, request: bytes, path: Path, rto: Duration) -> None:
+    def __init__(self, transaction_id: bytes, request: bytes, path: Path, schedule: Schedule, now: Instant) -> None:
         self.transaction_id = transaction_id
         self.request = request
         self.path = path
-        self._interval = rto
-        self._sent = 1
+        self.started = now
+        self.sent = 1
+        self.silent = False
+        self._schedule = schedule
+        self._interval = schedule.rto
         self._rejection: IcelaneError | None = None
+
+    @property
+    def spent(self) -> bool:
+        """Whether the request is not sent again."""
+        return self.silent or self.path.transport.reliable or self.sent == self._schedule.count
 
     def __repr__(self) -> str:
         return f"Transaction({self.transaction_id.hex()}, {self.path})"
@@ -67,11 +98,12 @@ class Transaction:
 class ClientTransactions:
     """All requests of one client that wait for a response, at most `limit`.
 
-    `rto` is the first retransmission interval in seconds, 0.5 unless the round trip to the server is known.
+    `rto` is the first retransmission interval in seconds, 0.5 unless the round trip to the server is known; `start` may
+    be given another schedule.
     """
 
     def __init__(self, *, rto: Duration = INITIAL_RTO, limit: int = MAX_TRANSACTIONS) -> None:
-        self._rto = rto
+        self._schedule = Schedule(rto=rto, last_wait=rto * LAST_WAIT_FACTOR)
         self._limit = limit
         self._pending_by_id: dict[bytes, Transaction] = {}
         self._timers: TimerTable[bytes] = TimerTable()
@@ -85,7 +117,7 @@ class ClientTransactions:
         """Retransmit what is due and give up what was sent often enough."""
         while (transaction_id := self._timers.pop_due(now)) is not None:
             transaction = self._pending_by_id[transaction_id]
-            if transaction.path.transport.reliable or transaction._sent == REQUEST_COUNT:
+            if transaction.spent:
                 self._fail(
                     transaction, transaction._rejection or TransactionTimeoutError("no response from the server")
                 )
@@ -97,7 +129,7 @@ class ClientTransactions:
         for transaction in [waiting for waiting in self._pending_by_id.values() if waiting.path == path]:
             self._fail(transaction, TransportClosedError("the connection was closed before the response came"))
 
-    def start(self, request: bytes, path: Path, now: Instant) -> bytes:
+    def start(self, request: bytes, path: Path, now: Instant, schedule: Schedule | None = None) -> bytes:
         """Send `request`, an encoded message, on `path` and return its transaction id.
 
         Raises LocalProtocolError when it is no request, when its transaction id is in use or at the limit.
@@ -109,11 +141,22 @@ class ClientTransactions:
             raise LocalProtocolError("the transaction id is already in use")
         if len(self._pending_by_id) >= self._limit:
             raise LocalProtocolError(f"{self._limit} requests already wait for a response")
-        transaction = Transaction(transaction_id, request, path, self._rto)
+        transaction = Transaction(transaction_id, request, path, schedule or self._schedule, now)
         self._pending_by_id[transaction_id] = transaction
         self._transmits.append(Transmit(path, request))
-        self._timers.set(transaction_id, later(now, RELIABLE_TIMEOUT if path.transport.reliable else self._rto))
+        self._arm(transaction, now)
         return transaction_id
+
+    def silence(self, transaction_id: bytes, now: Instant) -> None:
+        """Send the request no more, and wait `last_wait` longer for its response (RFC 8445 section 7.3.1.4)."""
+        transaction = self._pending_by_id.get(transaction_id)
+        if transaction is not None and not transaction.silent:
+            transaction.silent = True
+            self._timers.set(transaction_id, later(now, transaction._schedule.last_wait))
+
+    def get(self, transaction_id: bytes) -> Transaction | None:
+        """The transaction of that id, on whatever path: who asks must compare the paths, as `find` does."""
+        return self._pending_by_id.get(transaction_id)
 
     def find(self, message: Message, path: Path) -> Transaction | None:
         """The transaction that `message` answers, None for anything else.
@@ -163,10 +206,19 @@ class ClientTransactions:
 
     def _retransmit(self, transaction: Transaction, now: Instant) -> None:
         self._transmits.append(Transmit(transaction.path, transaction.request))
-        transaction._sent += 1
+        transaction.sent += 1
         transaction._interval *= 2
-        # Section 6.2.1: after the last one the wait is Rm times the first interval, not double the one before.
-        wait = self._rto * LAST_WAIT_FACTOR if transaction._sent == REQUEST_COUNT else transaction._interval
+        self._arm(transaction, now)
+
+    def _arm(self, transaction: Transaction, now: Instant) -> None:
+        schedule = transaction._schedule
+        if transaction.path.transport.reliable:
+            wait = RELIABLE_TIMEOUT
+        elif transaction.sent == schedule.count:
+            # Section 6.2.1: after the last one the wait is Rm times the first interval, not double the one before.
+            wait = schedule.last_wait
+        else:
+            wait = transaction._interval
         self._timers.set(transaction.transaction_id, later(now, wait))
 
     def _fail(self, transaction: Transaction, error: IcelaneError) -> None:
