@@ -40,6 +40,11 @@ def sha256(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
+def digest(data: bytes, name: str) -> bytes:
+    """The hash of `data` by the function that Python's hashlib calls `name`."""
+    return hashlib.new(name, data).digest()
+
+
 def equal(a: bytes, b: bytes) -> bool:
     """Whether both are the same, in a time that does not tell where they differ."""
     return hmac.compare_digest(a, b)
