@@ -43,9 +43,10 @@ from icelane.datachannel.event import (
     MessageReceived,
 )
 from icelane.dtls.connection import DtlsOptions
-from icelane.errors import InvalidAccessError, InvalidStateError
+from icelane.errors import InvalidAccessError, InvalidModificationError, InvalidStateError, TransportClosedError
 from icelane.peer.connection import (
     ChannelOptions,
+    ConnectionState,
     ConnectionStateChanged,
     IceConnectionStateChanged,
     LocalCandidate,
@@ -101,6 +102,7 @@ class RTCPeerConnection(EventTarget):
         self._ask_when_idle = False
         self._closed = asyncio.Event()
         self._gathered = asyncio.Event()
+        self._changed = asyncio.Event()
         self._close_task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -266,7 +268,12 @@ class RTCPeerConnection(EventTarget):
 
     async def connected(self, timeout: Duration | None = None) -> None:
         """Wait until the peers are connected. Raises TransportClosedError when that fails, TimeoutError."""
-        await self._driver.wait_connected(timeout)
+        async with asyncio.timeout(timeout):
+            while self._engine.connection_state is not ConnectionState.CONNECTED:
+                if self._engine.connection_state in (ConnectionState.FAILED, ConnectionState.CLOSED):
+                    raise TransportClosedError(f"the peers are not connected: {self.connectionState}")
+                self._changed.clear()
+                await self._changed.wait()
 
     def security_report(self) -> SecurityReport:
         """How this connection is protected, and along which path it runs; `str()` of it is a table."""
@@ -350,6 +357,7 @@ class RTCPeerConnection(EventTarget):
         elif isinstance(event, IceConnectionStateChanged):
             self._emit("iceconnectionstatechange")
         elif isinstance(event, ConnectionStateChanged):
+            self._changed.set()
             if self._engine.is_closed:
                 self._closed.set()
                 self._gathered.set()
@@ -506,6 +514,15 @@ def _options(configuration: RTCConfiguration) -> PeerOptions:
         bundle_policy=configuration.bundlePolicy,
         dtls=DtlsOptions(legacy_peers=configuration.legacy_peers),
     )
+
+
+def _check_unchanged(old: RTCConfiguration, new: RTCConfiguration, certificate: RTCCertificate) -> None:
+    """W3C section 4.4.1.6: what a connection began with."""
+    if new.certificates and list(new.certificates) != [certificate] and new.certificates != old.certificates:
+        raise InvalidModificationError("the certificates of a connection do not change")
+    for name in ("bundlePolicy", "iceTransportPolicy", "legacy_peers"):
+        if getattr(old, name) != getattr(new, name):
+            raise InvalidModificationError(f"the {name} of a connection does not change")
 
 
 def _description(description: Description) -> RTCSessionDescription:

@@ -10,8 +10,10 @@ A wake of a socket is one mutation, whatever number of datagrams it brings, so t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Final, TypeVar, assert_never
 
 from icelane.aio.client_tls import client_context
@@ -61,6 +63,7 @@ class PeerDriver:
         self._batch: list[tuple[bytes, Path]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._mdns: MdnsResolver | None = None
+        self._idle: asyncio.Event | None = None
 
     # Commands
 
@@ -73,9 +76,11 @@ class PeerDriver:
 
     async def finish(self, timeout: Duration) -> None:
         """Wait until servers have been told that we are gone, `timeout` seconds at most; then let go of everything."""
-        deadline = monotonic() + timeout
-        while not self._engine.idle and monotonic() < deadline:
-            await asyncio.sleep(min(0.01, max(0.0, deadline - monotonic())))
+        if not self._engine.idle and timeout > 0:
+            self._idle = asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._idle.wait()
         self.abandon()
 
     def abandon(self) -> None:
@@ -117,7 +122,7 @@ class PeerDriver:
         """Close the sockets of addresses that this machine does not have any more."""
         for base in [base for base in self._sockets_by_base if base.host not in hosts]:
             self._sockets_by_base.pop(base).close()
-            self.run(lambda now, base=base: self._engine.remove_base(base, now))
+            self.run(partial(self._engine.remove_base, base))
 
     def _bind(self, interface: Interface, preference: int) -> None:
         try:
@@ -133,25 +138,24 @@ class PeerDriver:
 
         udp.on_datagram = received
         udp.on_drained = self._handle_batch
-        self.run(lambda now: self._engine.add_base(base, preference, now))
+        self.run(partial(self._engine.add_base, base, preference))
 
     async def _find(self, server: RTCIceServer, uri: StunUri | TurnUri) -> None:
         """Tell the engine where the server is; one that nobody can reach is told as failed."""
         url = str(uri)
         if isinstance(uri, StunUri) and uri.secure:
             # RFC 7064: over TLS a server tells which TCP port it sees, and that is no use for a UDP candidate.
-            self.run(lambda now: self._engine.fail_server(url, "stuns: finds no candidate for UDP", now))
+            self.run(partial(self._engine.fail_server, url, "stuns: finds no candidate for UDP"))
             return
         if self.configuration.iceTransportPolicy == "relay" and isinstance(uri, StunUri):
             return
         try:
             targets = await resolve(uri)
         except IcelaneError as error:
-            reason = str(error)
-            self.run(lambda now: self._engine.fail_server(url, reason, now))
+            self.run(partial(self._engine.fail_server, url, str(error)))
             return
         for target in _one_of_each_family(targets):
-            self.run(lambda now, target=target: self._add_server(server, uri, target, now))
+            self.run(partial(self._add_server, server, uri, target))
 
     def _add_server(self, server: RTCIceServer, uri: StunUri | TurnUri, target: Target, now: Instant) -> None:
         if isinstance(uri, StunUri):
@@ -181,7 +185,7 @@ class PeerDriver:
     def _handle_batch(self) -> None:
         batch, self._batch = self._batch, []
         if batch and not self._closed:
-            self.run(lambda now: self._engine.handle_batch(batch, now))
+            self.run(partial(self._engine.handle_batch, batch))
 
     def _ignore(self, data: bytes, source: RawAddress) -> None:
         """Before the base is known."""
@@ -223,28 +227,27 @@ class PeerDriver:
             context = client_context(self.configuration.authority) if server.transport is Transport.TLS else None
             stream = await open_stream(server.address, measure_turn, ssl=context, server_name=server.host_name)
         except IcelaneError as error:
-            failure = error
-            self.run(lambda now: self._engine.handle_stream_failed(command.number, failure, now))
+            self.run(partial(self._engine.handle_stream_failed, command.number, error))
             return
         path = stream.path
         self._streams_by_path[path] = stream
-        stream.on_frame = lambda frame: self.run(lambda now: self._engine.handle_batch([(frame, path)], now))
+        stream.on_frame = lambda frame: self.run(partial(self._engine.handle_batch, [(frame, path)]))
         stream.on_closed = lambda _: self._stream_closed(path)
-        self.run(lambda now: self._engine.handle_stream_opened(command.number, path, now))
+        self.run(partial(self._engine.handle_stream_opened, command.number, path))
         if stream.closed:
             self._stream_closed(path)
 
     def _stream_closed(self, path: Path) -> None:
         self._streams_by_path.pop(path, None)
         if not self._closed:
-            self.run(lambda now: self._engine.handle_stream_closed(path, now))
+            self.run(partial(self._engine.handle_stream_closed, path))
 
     async def _resolve(self, name: str) -> None:
         if self._mdns is None:
             hosts = [base.host for base in self._sockets_by_base if family_of(base.host) is AddressFamily.IPV4]
             self._mdns = MdnsResolver(hosts)
         host = await self._mdns.resolve(name)
-        self.run(lambda now: self._engine.handle_name_resolved(name, host, now))
+        self.run(partial(self._engine.handle_name_resolved, name, host))
 
     def _start(self, coroutine: Coroutine[object, object, None]) -> None:
         task = asyncio.ensure_future(coroutine)
@@ -271,6 +274,8 @@ class PeerDriver:
         finally:
             self._draining = False
             self._arm()
+            if self._idle is not None and engine.idle:
+                self._idle.set()
 
     def _arm(self) -> None:
         at = self._engine.next_timeout()

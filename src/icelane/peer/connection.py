@@ -43,7 +43,7 @@ from icelane.peer.ice_transport import (
     IceTransport,
     IceTransportCommand,
 )
-from icelane.peer.negotiation import Negotiation
+from icelane.peer.negotiation import BundlePolicy, Negotiation
 from icelane.peer.relays import RelayServer
 from icelane.peer.remote_candidate import RemoteCandidate
 from icelane.peer.secure_transport import DtlsState, DtlsStateChanged, SecureTransport, SecureTransportEvent
@@ -87,7 +87,7 @@ class PeerOptions:
     """What can be set about a peer connection."""
 
     relay_only: bool = False
-    bundle_policy: str = "balanced"
+    bundle_policy: BundlePolicy = "balanced"
     ice: IceOptions = field(default_factory=IceOptions)
     dtls: DtlsOptions = field(default_factory=DtlsOptions)
     sctp: SctpOptions = field(default_factory=SctpOptions)
@@ -183,7 +183,7 @@ class PeerConnection:
         self.stray = 0
         self._associated = False
         self._remote_ufrag: str | None = None
-        self._last_remote: SetRemoteTransport | None = None
+        self._agreed_ufrag: str | None = None
         self._closing = False
         self._events: deque[PeerConnectionEvent] = deque()
         self._commands: deque[PeerConnectionCommand] = deque()
@@ -354,6 +354,10 @@ class PeerConnection:
         self._data_channels().release(channel, size, now)
         self._settle(now)
 
+    def set_low_threshold(self, channel: int, amount: int) -> None:
+        """Tell when no more than `amount` bytes of the channel are queued."""
+        self._data_channels().set_low_threshold(channel, amount)
+
     # Commands: the end
 
     def close(self, now: Instant) -> None:
@@ -420,6 +424,14 @@ class PeerConnection:
     def idle(self) -> bool:
         """Whether no server holds anything for us any more."""
         return (self.transport is None or self.transport.ice.idle) and all(ice.idle for ice in self._retired)
+
+    def buffered_amount(self, channel: int) -> int:
+        """How many bytes of the channel are queued."""
+        return self.channels.buffered_amount(channel) if self.channels is not None else 0
+
+    def stream_id(self, channel: int) -> int | None:
+        """The SCTP stream of the channel, None before there is one."""
+        return self.channels.stream_id(channel) if self.channels is not None else None
 
     @property
     def certificate(self) -> Certificate:
@@ -496,7 +508,8 @@ class PeerConnection:
 
     def _set_remote(self, command: SetRemoteTransport, now: Instant) -> None:
         ice, remote = self._secure().ice, command.remote
-        ice.agent.set_role(command.role)
+        if ice.agent.state is IceState.NEW:
+            ice.agent.set_role(command.role)
         if remote.ice.ufrag != self._remote_ufrag:
             self._remote_ufrag = remote.ice.ufrag
             ice.set_remote_credentials(_credentials(remote.ice), now, lite=remote.is_lite)
@@ -504,7 +517,7 @@ class PeerConnection:
             self._add_remote_line(line, now)
         if remote.end_of_candidates or "trickle" not in remote.ice_options:
             ice.remote_candidates_done(now)
-        self._last_remote = command
+        self._agreed_ufrag = remote.ice.ufrag
 
     def _add_remote_line(self, line: str, now: Instant) -> None:
         try:
@@ -516,9 +529,8 @@ class PeerConnection:
         if command.restored is None:
             self._retire(now)
         elif command.restored != command.discarded:
-            self._restart_ice(command.restored, now)
-            if self._last_remote is not None:
-                self._set_remote(self._last_remote, now)
+            self._secure().ice.undo_restart(now)
+            self._remote_ufrag = self._agreed_ufrag
 
     def _retire(self, now: Instant) -> None:
         """Let the transport go. Its relayed addresses are given back in the background."""
@@ -529,7 +541,7 @@ class PeerConnection:
         self._retired = [ice for ice in self._retired if not ice.idle][-MAX_RETIRED:]
         self._retired.append(self.transport.ice)
         self.transport = None
-        self._remote_ufrag = self._last_remote = None
+        self._remote_ufrag = self._agreed_ufrag = None
         self._associated = False
 
     def _secure(self) -> SecureTransport:

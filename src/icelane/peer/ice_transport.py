@@ -17,8 +17,8 @@
     ice.add_remote_candidate("candidate:...", now)
 
 It is driven like any engine. Two polls more: `poll_command` for streams to open and names to look up, `poll_relayed`
-for datagrams that came to a relayed address, which are told apart above as those of a socket are. With `relay_only`, nothing leaves for anybody but the TURN servers, and no address of ours or of our
-network is in what it tells.
+for datagrams that came to a relayed address, which are told apart above as those of a socket are. With `relay_only`,
+nothing leaves for anybody but the TURN servers, and no address of ours or of our network is in what it tells.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from icelane.core.clock import Instant
 from icelane.core.engine import Transmit
 from icelane.core.entropy import Entropy
 from icelane.core.net import Path, SocketAddress
-from icelane.errors import IcelaneError, MalformedError, StunError
+from icelane.errors import IcelaneError, LocalProtocolError, MalformedError, StunError
 from icelane.ice.agent import IceAgent
 from icelane.ice.candidate import COMPONENT, Candidate, is_mdns_name, parse_candidate
 from icelane.ice.credentials import Credentials
@@ -133,6 +133,7 @@ class IceTransport:
         self._locals: list[_Local] = []
         self._told = 0
         self._sources_done = False
+        self._selected: PairSelected | None = None
         self._names: dict[str, Candidate] = {}
         self._transmits: deque[Transmit] = deque()
         self._events: deque[IceTransportEvent] = deque()
@@ -274,9 +275,15 @@ class IceTransport:
             self.agent.add_local_candidate(local.candidate, local.base, now)
         self._settle(now)
 
+    def undo_restart(self, now: Instant) -> None:
+        """The description that asked for the restart was taken back: go on as before."""
+        self.agent.undo_restart(now)
+        self._told = len(self._locals)
+        self._settle(now)
+
     def send(self, data: bytes, now: Instant) -> bool:
-        """Send payload to the peer on the path that is selected, or valid; False when there is none."""
-        path = self.agent.selected
+        """Send payload to the peer on the path that is selected, or else valid; False when there is none."""
+        path = self.agent.data_path
         if path is None:
             return False
         if path.local in self._preferences_by_base:
@@ -334,6 +341,16 @@ class IceTransport:
         """Whether bytes may come from a TURN server."""
         return not self._relays.idle
 
+    @property
+    def local_candidates(self) -> list[Candidate]:
+        """Ours, in the order in which they were found; with `relay_only`, nothing but relayed ones."""
+        return [local.candidate for local in self._locals]
+
+    @property
+    def selected(self) -> PairSelected | None:
+        """The path that both sides have agreed on, None before that and after it was lost."""
+        return self._selected if self.agent.selected is not None else None
+
     def relay_of(self, base: SocketAddress) -> RelayServer | None:
         """The server behind a relayed base, None for a socket of ours."""
         return self._relays.server_of(base)
@@ -388,6 +405,7 @@ class IceTransport:
     def _handle_ice(self, event: IceEvent, now: Instant) -> None:
         self._events.append(event)
         if isinstance(event, PairSelected):
+            self._selected = event
             if event.path.local not in self._preferences_by_base:
                 self._relays.bind_channel(event.path, now)
             if self.agent.state is IceState.COMPLETED:
@@ -402,8 +420,11 @@ class IceTransport:
         # RFC 8445 section 5.1.3: one that has the address and the base of another is redundant.
         if any(known.candidate.address == candidate.address and known.base == base for known in self._locals):
             return
+        try:
+            self.agent.add_local_candidate(candidate, base, now)
+        except LocalProtocolError:
+            return  # the agent has as many as it can use
         self._locals.append(_Local(candidate, base, url))
-        self.agent.add_local_candidate(candidate, base, now)
 
     def _remove_local(self, base: SocketAddress, now: Instant) -> None:
         gone = [local for local in self._locals if local.base == base]

@@ -39,7 +39,9 @@ class LocalCandidates:
             foundation=self._foundations.of(CandidateType.HOST, base.host),
         )
 
-    def reflexive(self, mapped: SocketAddress, base: SocketAddress, server: SocketAddress, preference: int) -> Candidate:
+    def reflexive(
+        self, mapped: SocketAddress, base: SocketAddress, server: SocketAddress, preference: int
+    ) -> Candidate:
         """Of a socket of ours, as `server` sees it."""
         return Candidate(
             type=CandidateType.SERVER_REFLEXIVE,

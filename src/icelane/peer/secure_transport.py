@@ -38,7 +38,7 @@ from icelane.dtls.connection import (
     HandshakeFailed,
     SecurityParameters,
 )
-from icelane.ice.agent import IceState, PairValidated
+from icelane.ice.event import PairValidated
 from icelane.peer.ice_transport import IceTransport, IceTransportCommand, IceTransportEvent
 
 # DT-2: what an honest peer sends before our check of its pair is answered is one flight.
@@ -75,6 +75,8 @@ class SecureTransport:
         self.state = DtlsState.NEW
         self.security: SecurityParameters | None = None
         self.discarded = 0
+        self.packets_sent = self.bytes_sent = 0
+        self.packets_received = self.bytes_received = 0
         self._certificate = certificate
         self._options = options
         self._dtls: DtlsConnection | None = None
@@ -89,6 +91,8 @@ class SecureTransport:
     def handle_datagram(self, data: bytes, path: Path, now: Instant) -> None:
         """A datagram, or a framed message of a stream, came on `path`."""
         ice = self.ice
+        self.packets_received += 1
+        self.bytes_received += len(data)
         if ice.has_servers and ice.handle_from_server(data, path, now):
             while (relayed := ice.poll_relayed()) is not None:
                 self._handle_packet(*relayed, now)
@@ -228,7 +232,7 @@ class SecureTransport:
 
     def _start(self, now: Instant) -> None:
         """DTLS begins with the first valid pair, when it is known who the peer is."""
-        if self._started or self._dtls is None or self.ice.agent.sendable is None:
+        if self._started or self._dtls is None or self.ice.agent.data_path is None:
             return
         self._started = True
         self._change(DtlsState.CONNECTING)
@@ -259,7 +263,9 @@ class SecureTransport:
             return
         ice = self.ice
         while (record := dtls.poll_transmit()) is not None:
-            ice.send(record, now)
+            if ice.send(record, now):
+                self.packets_sent += 1
+                self.bytes_sent += len(record)
 
     def _change(self, state: DtlsState, error: Exception | None = None) -> None:
         if state is not self.state and self.state not in (DtlsState.CLOSED, DtlsState.FAILED):

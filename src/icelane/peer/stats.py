@@ -1,0 +1,174 @@
+"""What `getStats` tells (W3C webrtc-stats), for everything but media.
+
+    peer-connection   P                      how many channels were opened and closed
+    transport         T                      states, bytes, DTLS version and suite, the selected pair
+    candidate-pair    CP<n>                  checks, round trips
+    local-candidate   I<n>                   ours; with relay-only nothing but relayed ones
+    remote-candidate  R<n>                   the peer's
+    certificate       C<local|remote>        fingerprints
+    data-channel      D<n>                   messages and bytes
+"""
+
+from __future__ import annotations
+
+from icelane.core.clock import UnixSeconds
+from icelane.core.net import Path
+from icelane.crypto.certificate import fingerprint_of
+from icelane.ice.candidate import Candidate
+from icelane.ice.pair import PairReport
+from icelane.peer.connection import PeerConnection
+from icelane.peer.secure_transport import SecureTransport
+from icelane.peer.security_report import format_fingerprint
+
+Value = str | int | float | bool
+
+
+class Stats(dict[str, Value]):
+    """One record, by the W3C's names; each name is an attribute as well. What is not known is missing."""
+
+    def __getattr__(self, name: str) -> Value:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+class StatsReport(dict[str, Stats]):
+    """All records, by their id."""
+
+    def of_type(self, kind: str) -> list[Stats]:
+        """The records of one type, such as `candidate-pair`."""
+        return [stats for stats in self.values() if stats["type"] == kind]
+
+
+class _Collector:
+    def __init__(self, at: UnixSeconds) -> None:
+        self._timestamp = at * 1000
+        self.report = StatsReport()
+
+    def add(self, kind: str, identifier: str, **values: Value | None) -> str:
+        stats = Stats(type=kind, id=identifier, timestamp=self._timestamp)
+        stats.update({name: value for name, value in values.items() if value is not None})
+        self.report[identifier] = stats
+        return identifier
+
+
+def collect_stats(connection: PeerConnection, at: UnixSeconds) -> StatsReport:
+    """Everything as it is now; `at` stamps the records."""
+    collector = _Collector(at)
+    channels = connection.channels
+    collector.add(
+        "peer-connection",
+        "P",
+        dataChannelsOpened=channels.opened if channels is not None else 0,
+        dataChannelsClosed=channels.closed if channels is not None else 0,
+    )
+    if connection.transport is not None:
+        _add_transport(collector, connection, connection.transport)
+    if channels is not None:
+        for number, report in enumerate(channels.reports()):
+            collector.add(
+                "data-channel",
+                f"D{number}",
+                label=report.label,
+                protocol=report.protocol,
+                dataChannelIdentifier=report.stream_id,
+                state=report.state,
+                messagesSent=report.messages_sent,
+                bytesSent=report.bytes_sent,
+                messagesReceived=report.messages_received,
+                bytesReceived=report.bytes_received,
+            )
+    return collector.report
+
+
+def _add_transport(collector: _Collector, connection: PeerConnection, transport: SecureTransport) -> None:
+    pairs = _add_pairs(collector, transport)
+    selected = next((name for name, pair in pairs if pair.selected), None)
+    security = transport.security
+    local = _add_certificate(collector, "Clocal", connection.certificate.der)
+    remote = _add_certificate(collector, "Cremote", security.remote_certificate) if security is not None else None
+    collector.add(
+        "transport",
+        "T",
+        bytesSent=transport.bytes_sent,
+        bytesReceived=transport.bytes_received,
+        packetsSent=transport.packets_sent,
+        packetsReceived=transport.packets_received,
+        dtlsState=transport.state.value,
+        iceState=transport.ice.agent.state.value,
+        iceRole=transport.ice.agent.role.value,
+        iceLocalUsernameFragment=transport.ice.agent.credentials.ufrag,
+        selectedCandidatePairId=selected,
+        localCertificateId=local,
+        remoteCertificateId=remote,
+        dtlsRole=transport.role.value if transport.role is not None else "unknown",
+        tlsVersion="FEFD" if security is not None else None,  # DTLS 1.2 on the wire (RFC 6347 section 4.1)
+        dtlsCipher=security.cipher_suite if security is not None else None,
+        srtpCipher=security.srtp_profile.name if security is not None and security.srtp_profile is not None else None,
+    )
+
+
+def _add_pairs(collector: _Collector, transport: SecureTransport) -> list[tuple[str, PairReport]]:
+    locals_by_candidate: dict[tuple[Candidate, Path], str] = {}
+    remotes: dict[Candidate, str] = {}
+    pairs = []
+    for number, pair in enumerate(transport.ice.agent.pairs()):
+        key = (pair.local, pair.path._replace(remote=pair.path.local))
+        if key not in locals_by_candidate:
+            name = f"I{len(locals_by_candidate)}"
+            locals_by_candidate[key] = _add_candidate(collector, "local-candidate", name, pair.local, transport, pair)
+        if pair.remote not in remotes:
+            name = f"R{len(remotes)}"
+            remotes[pair.remote] = _add_candidate(collector, "remote-candidate", name, pair.remote, transport, None)
+        identifier = collector.add(
+            "candidate-pair",
+            f"CP{number}",
+            transportId="T",
+            localCandidateId=locals_by_candidate[key],
+            remoteCandidateId=remotes[pair.remote],
+            state=pair.state.value,
+            nominated=pair.nominated,
+            priority=pair.priority,
+            requestsSent=pair.requests_sent,
+            requestsReceived=pair.requests_received,
+            responsesSent=pair.responses_sent,
+            responsesReceived=pair.responses_received,
+            consentRequestsSent=pair.consent_requests_sent,
+            currentRoundTripTime=pair.round_trip,
+            totalRoundTripTime=pair.total_round_trip,
+        )
+        pairs.append((identifier, pair))
+    return pairs
+
+
+def _add_candidate(
+    collector: _Collector,
+    kind: str,
+    name: str,
+    candidate: Candidate,
+    transport: SecureTransport,
+    pair: PairReport | None,
+) -> str:
+    relay = transport.ice.relay_of(pair.path.local) if pair is not None else None
+    return collector.add(
+        kind,
+        name,
+        transportId="T",
+        address=candidate.host,
+        port=candidate.port,
+        protocol=candidate.transport,
+        candidateType=candidate.type.value,
+        priority=candidate.priority,
+        foundation=candidate.foundation,
+        relatedAddress=candidate.related.host if candidate.related is not None else None,
+        relatedPort=candidate.related.port if candidate.related is not None else None,
+        usernameFragment=transport.ice.agent.credentials.ufrag if pair is not None else None,
+        relayProtocol=relay.transport.value if relay is not None else None,
+        url=relay.url if relay is not None else None,
+    )
+
+
+def _add_certificate(collector: _Collector, name: str, der: bytes) -> str:
+    algorithm, value = format_fingerprint("sha-256", fingerprint_of(der, "sha-256")).split(" ")
+    return collector.add("certificate", name, fingerprint=value, fingerprintAlgorithm=algorithm)
