@@ -1,0 +1,426 @@
+"""The ICE agent for one transport: candidates in, checks out, and one selected pair (RFC 8445).
+
+    NEW -> CHECKING -> CONNECTED -> COMPLETED
+                          |  ^          |
+                          v  |          v
+                       DISCONNECTED -> FAILED          CLOSED from everywhere
+
+    agent = IceAgent(role=IceRole.CONTROLLING, entropy=SystemEntropy())
+    agent.add_local_candidate(candidate, socket_address, now)
+    agent.set_remote_credentials(Credentials("ufrag", "password..."), now)
+    agent.add_remote_candidate(parse_candidate(line), now)
+    while (transmit := agent.poll_transmit()) is not None:
+        sockets[transmit.path.local].sendto(transmit.data, transmit.path.remote)
+    while (event := agent.poll_event()) is not None:
+        react(event)
+    timer.reschedule(agent.next_timeout())
+
+Data does not pass through here. The caller asks `accepts` about what came in, and sends to `data_path`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from icelane.core.clock import NEVER, Instant, later
+from icelane.core.engine import Transmit
+from icelane.core.entropy import Entropy
+from icelane.core.net import Path, SocketAddress, Transport
+from icelane.errors import IntegrityError, InvalidStateError, LocalProtocolError, MalformedError
+from icelane.ice.candidate import COMPONENT, Candidate
+from icelane.ice.check import parse_username
+from icelane.ice.checklist import is_reachable
+from icelane.ice.consent import Consent
+from icelane.ice.credentials import Credentials
+from icelane.ice.event import IceEvent, IceRole, IceState, PairSelected, RoleChanged, StateChanged
+from icelane.ice.options import IceOptions
+from icelane.ice.pair import CandidatePair, PairReport
+from icelane.ice.role import RoleArbiter
+from icelane.ice.session import Session
+from icelane.stun.integrity import verify_fingerprint, verify_integrity
+from icelane.stun.message import Message, MessageClass, Method, parse_message
+
+# After a restart the peer may have sent on the old pair before it learned of the new one: data from there is still let
+# in for this long. Nothing is sent there.
+LINGER: Final = 3.0
+
+
+class IceAgent:
+    """Sans-IO ICE agent of one component."""
+
+    def __init__(self, *, role: IceRole, entropy: Entropy, options: IceOptions | None = None) -> None:
+        self._options = options or IceOptions()
+        self._entropy = entropy
+        self._role = RoleArbiter(IceRole.CONTROLLED if self._options.lite else role, entropy, fixed=self._options.lite)
+        self._told_role = self._role.role
+        self._state = IceState.NEW
+        self._events: deque[IceEvent] = deque()
+        self._session = self._new_session()
+        self._previous: Session | None = None  # the session before the restart, until the new one has selected
+        self._selected: CandidatePair | None = None  # as last told
+        self._carrier: tuple[Session, CandidatePair] | None = None  # where data goes
+        self._consent: Consent | None = None
+        self._accepted: frozenset[Path] = frozenset()
+        self._lingering: Path | None = None
+        self._lingers_until = NEVER
+        self._recovered = False
+
+    # Inputs
+
+    def handle_datagram(self, data: bytes, path: Path, now: Instant) -> None:
+        """A STUN message that arrived on `path`, whose local end is a base. What is not for us is dropped."""
+        if self._state is IceState.CLOSED or path.transport is not Transport.UDP:
+            return
+        sessions = [session for session in self._sessions() if session.checklist.has_base(path.local)]
+        if not sessions:
+            return
+        try:
+            message = parse_message(data)
+            if message.fingerprint_offset is not None:
+                verify_fingerprint(message)
+        except (MalformedError, IntegrityError):
+            return
+        # Indications only keep NATs open (RFC 8445 section 11); nobody signs them, so they prove nothing.
+        if message.method != Method.BINDING or message.message_class is MessageClass.INDICATION:
+            return
+        if message.message_class is MessageClass.REQUEST:
+            self._handle_request(message, sessions, path, now)
+        else:
+            for session in sessions:
+                if session.handle_response(message, path, now):
+                    break
+        self._settle(now)
+
+    def handle_timeout(self, now: Instant) -> None:
+        """A deadline passed."""
+        if self._state is IceState.CLOSED:
+            return
+        for session in self._sessions():
+            session.handle_timeout(now)
+        self._settle(now)
+        self._watch_consent(now)
+        if self._lingers_until <= now:
+            self._stop_lingering()
+        self._settle(now)
+
+    def note_authenticated_data(self, now: Instant) -> None:
+        """DTLS or SRTP has authenticated what came on the data path; when that stops, consent is checked early.
+
+        Cheap enough for every packet. `next_timeout` is not earlier for it.
+        """
+        if self._consent is not None:
+            self._consent.handle_data(now)
+
+    # Commands
+
+    def set_role(self, role: IceRole) -> None:
+        """Set the role, before any check. Raises InvalidStateError afterwards. A lite agent stays controlled."""
+        if self._session.has_checked:
+            raise InvalidStateError("checks have begun: the role is settled between the agents")
+        if not self._options.lite:
+            self._role.role = self._told_role = role
+
+    def set_remote_credentials(self, credentials: Credentials, now: Instant, *, lite: bool = False) -> None:
+        """What the peer signs its checks with, and whether it is a lite agent. Checks begin.
+
+        Raises InvalidStateError when it has other credentials already: those are for after a restart.
+        """
+        self._require_open()
+        if lite and not self._options.lite:
+            # RFC 8445 section 6.1.1: beside a lite agent the full one is in control.
+            self._role.role = IceRole.CONTROLLING
+        self._session.set_remote(credentials, now)
+        self._settle(now)
+
+    def add_local_candidate(self, candidate: Candidate, base: SocketAddress, now: Instant) -> None:
+        """One more candidate of ours, of the component and over UDP. Checks leave from `base`.
+
+        That is the address of the socket, or for relayed candidates the relayed address. Raises LocalProtocolError for
+        a candidate that has a name, is not of UDP, or is one too many.
+        """
+        self._require_open()
+        if candidate.host_name is not None or candidate.transport != "udp":
+            raise LocalProtocolError("a local candidate has an address and is of UDP")
+        self._session.add_local(candidate, base, now)
+        self._settle(now)
+
+    def remove_base(self, base: SocketAddress, now: Instant) -> None:
+        """The socket at `base` died: its pairs fail."""
+        for session in self._sessions():
+            session.remove_base(base, now)
+        self._settle(now)
+
+    def local_candidates_done(self, now: Instant) -> None:
+        """Gathering is over."""
+        self._require_open()
+        self._session.finish_local(now)
+        self._settle(now)
+
+    def add_remote_candidate(self, candidate: Candidate, now: Instant) -> None:
+        """One more candidate of the peer. Raises LocalProtocolError for one with a name: resolve it, if it is to be.
+
+        Passed over: other components and transports, addresses that no check can go to, candidates of another session
+        of the peer, and what goes beyond MAX_REMOTE_CANDIDATES.
+        """
+        self._require_open()
+        if candidate.host_name is not None:
+            raise LocalProtocolError("the candidate has a name in place of an address")
+        if candidate.component == COMPONENT and candidate.transport == "udp" and is_reachable(candidate.address):
+            self._session.add_remote(candidate, now)
+            self._settle(now)
+
+    def remote_candidates_done(self, now: Instant) -> None:
+        """The peer has no more candidates."""
+        self._require_open()
+        self._session.finish_remote(now)
+        self._settle(now)
+
+    def restart(self, now: Instant) -> Credentials:
+        """Begin anew, with new credentials and without candidates; returns ours (RFC 8445 section 9).
+
+        The selected pair goes on carrying data, and the old credentials serve for it and for nothing else, until the
+        new session has selected its own.
+        """
+        self._require_open()
+        if self._previous is None:
+            self._session.retire()
+            self._previous = self._session
+        self._session = self._new_session()
+        self._role.forgive()
+        self._recovered = False
+        if self._state in (IceState.DISCONNECTED, IceState.FAILED):
+            self._move(IceState.CHECKING)
+        self._settle(now)
+        return self.credentials
+
+    def undo_restart(self, now: Instant) -> None:
+        """Go back to the session before the restart, which a rollback of the description asks for.
+
+        Raises InvalidStateError when there is none any more.
+        """
+        if self._previous is None:
+            raise InvalidStateError("there is no restart to take back")
+        self._session, self._previous = self._previous, None
+        self._session.resume(now)
+        self._settle(now)
+
+    def close(self, now: Instant) -> None:
+        """Stop. Nothing is sent any more, and nothing is answered."""
+        if self._state is IceState.CLOSED:
+            return
+        for session in self._sessions():
+            session.fail()
+        self._previous = self._selected = self._carrier = self._consent = None
+        self._accepted = frozenset()
+        self._stop_lingering()
+        self._move(IceState.CLOSED)
+
+    # Outputs
+
+    def poll_transmit(self) -> Transmit | None:
+        """The next STUN message to send, or None."""
+        for session in self._sessions():
+            if (transmit := session.poll_transmit()) is not None:
+                return transmit
+        return None
+
+    def poll_event(self) -> IceEvent | None:
+        """The next thing that happened, or None."""
+        return self._events.popleft() if self._events else None
+
+    def next_timeout(self) -> Instant | None:
+        """When `handle_timeout` wants to be called, or None."""
+        if self._state is IceState.CLOSED:
+            return None
+        earliest = self._lingers_until
+        if self._consent is not None:
+            earliest = min(earliest, self._consent.next_timeout())
+        for session in self._sessions():
+            deadline = session.next_timeout()
+            if deadline is not None and deadline < earliest:
+                earliest = deadline
+        return None if earliest == NEVER else earliest
+
+    # Properties and privates
+
+    @property
+    def state(self) -> IceState:
+        return self._state
+
+    @property
+    def role(self) -> IceRole:
+        return self._role.role
+
+    @property
+    def credentials(self) -> Credentials:
+        """Ours, of the session that was begun last."""
+        return self._session.credentials
+
+    @property
+    def selected(self) -> Path | None:
+        """The path of the pair that both sides agreed on; None before that and after its consent has expired."""
+        return None if self._selected is None else self._selected.path
+
+    @property
+    def data_path(self) -> Path | None:
+        """Where data goes: the selected pair, before a nomination the best valid one; None: nothing may be sent."""
+        return None if self._carrier is None else self._carrier[1].path
+
+    def accepts(self, path: Path) -> bool:
+        """Whether data on `path` comes from an address that was checked (IC-3)."""
+        return path in self._accepted
+
+    def has_authenticated(self, path: Path) -> bool:
+        """Whether the peer has proved on `path` that it knows our password, though our check is not answered yet."""
+        return path in self._accepted or self._session.has_authenticated(path)
+
+    def pairs(self) -> tuple[PairReport, ...]:
+        """Every pair as it is now, for statistics."""
+        pairs = list(self._session.checklist)
+        if self._previous is not None and self._previous.selected is not None:
+            pairs.append(self._previous.selected)
+        return tuple(pair.report(self._role.role, pair is self._selected) for pair in pairs)
+
+    def _new_session(self) -> Session:
+        return Session(self._options, self._entropy, self._role, self._events)
+
+    def _sessions(self) -> tuple[Session, ...]:
+        return (self._session,) if self._previous is None else (self._session, self._previous)
+
+    def _require_open(self) -> None:
+        if self._state is IceState.CLOSED:
+            raise InvalidStateError("the agent is closed")
+
+    def _handle_request(self, request: Message, sessions: list[Session], path: Path, now: Instant) -> None:
+        """Verify a request; what cannot be verified is dropped in silence (decision 0023)."""
+        try:
+            receiver, sender = parse_username(request)
+        except MalformedError:
+            return
+        for session in sessions:
+            if receiver != session.credentials.ufrag:
+                continue
+            if session.remote is not None and sender != session.remote.ufrag:
+                return
+            try:
+                verify_integrity(request, session.credentials.password.encode())
+            except IntegrityError:
+                return
+            if self._consent is not None and self.data_path == path:
+                self._consent.handle_request(now)
+            session.handle_request(request, sender, path, now)
+
+    # Consent
+
+    def _watch_consent(self, now: Instant) -> None:
+        if self._consent is None or self._carrier is None:
+            return
+        consent, (session, pair) = self._consent, self._carrier
+        if consent.has_expired(now):
+            self._expire(session, pair, now)
+            return
+        was_lost = consent.lost
+        consent.handle_timeout(now)
+        if consent.lost and not was_lost:
+            session.handle_lost(pair, now)
+        if consent.wants_check(now) and pair.valid:
+            session.check_consent(pair, now)
+            consent.handle_sent(now, pair.counts.round_trip)
+
+    def _expire(self, session: Session, pair: CandidatePair, now: Instant) -> None:
+        """RFC 7675 section 5.1: nothing more is sent there."""
+        if session is self._previous:
+            session.fail()
+        elif pair is session.selected or len(session.checklist.valid()) == 1:
+            session.fail()
+        else:
+            session.fail_pair(pair, now)
+
+    # After each mutation
+
+    def _settle(self, now: Instant) -> None:
+        """Tell what has become of role, selection and state."""
+        if self._state is IceState.CLOSED:
+            return
+        if self._role.role is not self._told_role:
+            self._told_role = self._role.role
+            self._events.append(RoleChanged(self._told_role))
+        self._settle_selection(now)
+        self._settle_consent(now)
+        state = self._derive_state()
+        if self._state is IceState.DISCONNECTED and state in (IceState.CONNECTED, IceState.COMPLETED):
+            # W3C has completed follow connected; one that was lost has been found at the earliest.
+            self._recovered = True
+            state = IceState.CONNECTED
+        self._move(state)
+
+    def _settle_selection(self, now: Instant) -> None:
+        if self._session.selected is not None and self._previous is not None:
+            self._linger(self._previous, now)
+            self._previous.fail()
+            self._previous = None
+        carrying = self._session if self._session.selected is not None or self._previous is None else self._previous
+        selected = carrying.selected
+        if selected is not self._selected:
+            self._selected = selected
+            if selected is not None:
+                self._events.append(
+                    PairSelected(selected.path, selected.valid_local or selected.local, selected.remote)
+                )
+        pair, session = selected, carrying
+        if pair is None:
+            pair, session = self._session.best_valid(), self._session
+        if pair is None:
+            self._carrier = self._consent = None
+        elif self._carrier is None or self._carrier[1] is not pair:
+            self._carrier = (session, pair)
+            self._consent = Consent(self._options, self._entropy, pair.last_response or now, now)
+        self._accepted = self._validated_paths()
+
+    def _settle_consent(self, now: Instant) -> None:
+        if self._consent is None or self._carrier is None:
+            return
+        session, pair = self._carrier
+        answered = pair.last_response
+        if answered is not None and answered > self._consent.last_response:
+            if self._consent.lost:
+                session.handle_found()
+            self._consent.handle_response(answered)
+
+    def _validated_paths(self) -> frozenset[Path]:
+        paths = [pair.path for pair in self._session.checklist.valid()]
+        if self._previous is not None and self._previous.selected is not None:
+            paths.append(self._previous.selected.path)
+        if self._lingering is not None:
+            paths.append(self._lingering)
+        return frozenset(paths)
+
+    def _linger(self, session: Session, now: Instant) -> None:
+        if session.selected is not None:
+            self._lingering = session.selected.path
+            self._lingers_until = later(now, LINGER)
+
+    def _stop_lingering(self) -> None:
+        self._lingering = None
+        self._lingers_until = NEVER
+
+    def _derive_state(self) -> IceState:
+        session = self._session
+        if session.failed:
+            return IceState.FAILED
+        if self._consent is None:
+            if session.had_valid:
+                return IceState.DISCONNECTED
+            started = session.remote is not None and len(session.checklist) > 0
+            return IceState.CHECKING if started or self._state is not IceState.NEW else IceState.NEW
+        if self._consent.lost:
+            return IceState.CHECKING if self._previous is not None else IceState.DISCONNECTED
+        if session.selected is not None and session.local_done and session.remote_done and not self._recovered:
+            return IceState.COMPLETED
+        return IceState.CONNECTED
+
+    def _move(self, state: IceState) -> None:
+        if state is not self._state:
+            self._state = state
+            self._events.append(StateChanged(state))

@@ -1,0 +1,206 @@
+"""The checklist: candidates of both sides, the pairs made of them, and which one is checked next.
+
+RFC 8445 section 6.1.2 for one stream with one component; candidates may come at any time (RFC 8838 section 11). There
+are no frozen pairs (decision 0020).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from icelane.core.net import Path, SocketAddress, Transport
+from icelane.errors import LocalProtocolError
+from icelane.ice.candidate import Candidate, CandidateType
+from icelane.ice.event import IceRole
+from icelane.ice.pair import CandidatePair, PairState
+
+# Ours: one more is LocalProtocolError. Peer-reflexive ones, which the peer makes us learn, are not kept beyond it.
+MAX_LOCAL_CANDIDATES: Final = 128
+# The peer's: what it announces beyond that is passed over, and so what it could make us send is bounded (IC-6).
+MAX_REMOTE_CANDIDATES: Final = 128
+# Those that it did not announce: a check from yet another address is answered, and has no further effect.
+MAX_PEER_REFLEXIVE: Final = 32
+
+
+class Checklist:
+    """All pairs of one ICE session, at most `max_pairs`: beyond, the least promising one gives way or does not begin."""
+
+    def __init__(self, max_pairs: int) -> None:
+        self._max_pairs = max_pairs
+        self._locals_by_address: dict[SocketAddress, Candidate] = {}
+        self._locals_by_base: dict[SocketAddress, Candidate] = {}
+        self._remotes_by_address: dict[SocketAddress, Candidate] = {}
+        self._peer_reflexive = 0
+        self._pairs_by_path: dict[Path, CandidatePair] = {}
+        self._triggered: deque[CandidatePair] = deque()
+
+    def __len__(self) -> int:
+        return len(self._pairs_by_path)
+
+    def __iter__(self) -> Iterator[CandidatePair]:
+        return iter(self._pairs_by_path.values())
+
+    # Candidates
+
+    def add_local(self, candidate: Candidate, base: SocketAddress, role: IceRole) -> list[CandidatePair]:
+        """Add a candidate of ours and return the pairs that it makes."""
+        if len(self._locals_by_address) >= MAX_LOCAL_CANDIDATES:
+            raise LocalProtocolError(f"at most {MAX_LOCAL_CANDIDATES} local candidates")
+        self._locals_by_address.setdefault(candidate.address, candidate)
+        known = self._locals_by_base.get(base)
+        # RFC 8445 section 6.1.2.4: reflexive candidates are checked from their base, with which they are redundant.
+        if known is None or candidate.priority > known.priority:
+            self._locals_by_base[base] = candidate
+            for pair in self:
+                if pair.path.local == base and pair.valid_local is None:
+                    pair.local = candidate
+        if known is not None:
+            return []
+        return self._form_all(((base, remote) for remote in self._remotes_by_address.values()), role)
+
+    def add_remote(self, candidate: Candidate, role: IceRole) -> list[CandidatePair]:
+        """Add an announced candidate of the peer and return the pairs that it makes; none beyond the bounds."""
+        address = candidate.address
+        known = self._remotes_by_address.get(address)
+        if known is not None and known.type is not CandidateType.PEER_REFLEXIVE:
+            return []
+        if len(self._remotes_by_address) - self._peer_reflexive >= MAX_REMOTE_CANDIDATES:
+            return []
+        self._peer_reflexive -= known is not None
+        self._remotes_by_address[address] = candidate
+        for pair in self:
+            if pair.path.remote == address:
+                # What was peer-reflexive has its real type and priority now.
+                pair.remote = candidate
+        return self._form_all(((base, candidate) for base in self._locals_by_base), role)
+
+    def learn_remote(self, candidate: Candidate) -> bool:
+        """Keep an address from which the peer sent a check, for the pair on which it came. False when it is too many."""
+        if self._peer_reflexive >= MAX_PEER_REFLEXIVE:
+            return False
+        self._peer_reflexive += 1
+        self._remotes_by_address[candidate.address] = candidate
+        return True
+
+    def learn_local(self, candidate: Candidate) -> Candidate:
+        """Our candidate at that address, or `candidate`, which is new."""
+        known = self._locals_by_address.get(candidate.address)
+        if known is None and len(self._locals_by_address) < MAX_LOCAL_CANDIDATES:
+            self._locals_by_address[candidate.address] = candidate
+        return known or candidate
+
+    def remove_base(self, base: SocketAddress) -> None:
+        """Nothing leaves from `base` any more: its pairs fail, and stay for the statistics."""
+        self._locals_by_base.pop(base, None)
+        for pair in self:
+            if pair.path.local == base:
+                pair.state = PairState.FAILED
+
+    def has_base(self, base: SocketAddress) -> bool:
+        """Whether checks leave from `base`."""
+        return base in self._locals_by_base
+
+    def remote_at(self, address: SocketAddress) -> Candidate | None:
+        """The peer's candidate at `address`."""
+        return self._remotes_by_address.get(address)
+
+    def drop_remotes(self, unwanted: Callable[[Candidate], bool]) -> None:
+        """Forget the peer's candidates for which `unwanted` is true, and their pairs."""
+        for candidate in [one for one in self._remotes_by_address.values() if unwanted(one)]:
+            del self._remotes_by_address[candidate.address]
+            for pair in [pair for pair in self if pair.remote is candidate]:
+                self._drop(pair)
+
+    @property
+    def has_local(self) -> bool:
+        return bool(self._locals_by_address)
+
+    # Pairs
+
+    def pair_at(self, path: Path) -> CandidatePair | None:
+        """The pair of that path."""
+        return self._pairs_by_path.get(path)
+
+    def form(self, base: SocketAddress, remote: Candidate, role: IceRole) -> CandidatePair | None:
+        """Make the pair of a base and a candidate of the peer; None when they do not go together or it is too many."""
+        local = self._locals_by_base.get(base)
+        if local is None or not _go_together(base.host, remote.host):
+            return None
+        pair = CandidatePair(local, remote, Path(base, remote.address, Transport.UDP))
+        if pair.path in self._pairs_by_path:
+            return None
+        if len(self._pairs_by_path) >= self._max_pairs and not self._make_room(pair, role):
+            return None
+        self._pairs_by_path[pair.path] = pair
+        return pair
+
+    def valid(self) -> list[CandidatePair]:
+        """The pairs whose check succeeded."""
+        return [pair for pair in self if pair.valid]
+
+    def live(self) -> list[CandidatePair]:
+        """The pairs that may still become valid."""
+        return [pair for pair in self if pair.live]
+
+    # Order
+
+    def trigger(self, pair: CandidatePair) -> None:
+        """Check `pair` before all that were not triggered (RFC 8445 section 6.1.4.1)."""
+        if not pair.queued:
+            pair.queued = True
+            self._triggered.append(pair)
+
+    def next_pair(self, role: IceRole, wanted: Callable[[CandidatePair], bool]) -> CandidatePair | None:
+        """Which pair to check now: a triggered one, or the best that waits. Triggered ones leave the queue."""
+        while self._triggered:
+            pair = self._triggered.popleft()
+            pair.queued = False
+            if (pair.state is PairState.WAITING or pair.recheck) and wanted(pair):
+                return pair
+        waiting = (pair for pair in self if pair.state is PairState.WAITING and wanted(pair))
+        return max(waiting, key=lambda pair: pair.priority(role), default=None)
+
+    def has_next(self, wanted: Callable[[CandidatePair], bool]) -> bool:
+        """Whether `next_pair` has one to give."""
+        return any(wanted(pair) for pair in self if pair.state is PairState.WAITING or (pair.queued and pair.recheck))
+
+    def _form_all(self, combinations: Iterable[tuple[SocketAddress, Candidate]], role: IceRole) -> list[CandidatePair]:
+        formed = [self.form(base, remote, role) for base, remote in combinations]
+        return [pair for pair in formed if pair is not None and self._pairs_by_path.get(pair.path) is pair]
+
+    def _make_room(self, pair: CandidatePair, role: IceRole) -> bool:
+        """Drop a pair that failed, or one that waits and is worth less than `pair`."""
+        droppable = [one for one in self if one.state in (PairState.FAILED, PairState.WAITING)]
+        if not droppable:
+            return False
+        victim = min(droppable, key=lambda one: (one.state is PairState.WAITING, one.priority(role)))
+        if victim.state is PairState.WAITING and victim.priority(role) >= pair.priority(role):
+            return False
+        self._drop(victim)
+        return True
+
+    def _drop(self, pair: CandidatePair) -> None:
+        del self._pairs_by_path[pair.path]
+        pair.state = PairState.FAILED  # what is still queued or under way leads nowhere
+
+
+def is_reachable(address: SocketAddress) -> bool:
+    """Whether a check may be sent to that address at all: no multicast, no broadcast, nothing unspecified."""
+    ip = ipaddress.ip_address(address.host)
+    if ip.version == 6 and ip.ipv4_mapped is not None:
+        return False
+    return address.port != 0 and not (ip.is_multicast or ip.is_unspecified or address.host == "255.255.255.255")
+
+
+def _go_together(local: str, remote: str) -> bool:
+    """RFC 8445 section 6.1.2.2: the same family, and link-local addresses of IPv6 only with each other."""
+    if (":" in local) is not (":" in remote):
+        return False
+    return ":" not in local or _is_link_local(local) is _is_link_local(remote)
+
+
+def _is_link_local(host: str) -> bool:
+    return ipaddress.ip_address(host).is_link_local
