@@ -8,9 +8,9 @@ import pytest
 
 from icelane.errors import InvalidAccessError
 from icelane.peer.description import Description
-from icelane.peer.signaling_state import SignalingState
+from icelane.peer.signaling_state import DescriptionType, SignalingState
 from icelane.peer.transport_command import DtlsRole, NewDtlsAssociation, RestartIce, SetRemoteTransport
-from tests.peer.negotiating import CANDIDATE, OTHER_CANDIDATE, Peer, check_agreement, connected, exchange
+from tests.peer.negotiating import CANDIDATE, OTHER_CANDIDATE, Peer, check_agreement, connected, exchange, typed
 
 TLS_ID = "a=tls-id:" + "A" * 20
 OTHER_TLS_ID = "a=tls-id:" + "B" * 20
@@ -118,10 +118,9 @@ def test_half_a_restart_is_refused() -> None:
     before = answerer.transport.remote
     assert before is not None
     offer = restart_offer(offerer)
-    for pattern, value in (("a=ice-ufrag:.*", before.ice.ufrag), ("a=ice-pwd:.*", before.ice.password)):
-        name = pattern.removesuffix(".*")
+    for name, value in (("ice-ufrag", before.ice.ufrag), ("ice-pwd", before.ice.password)):
         with pytest.raises(InvalidAccessError, match="restart"):
-            answerer.set_remote(changed(offer, f"{name}[^\r]*", (name + value).replace("\\", "")))
+            answerer.set_remote(changed(offer, f"a={name}:[^\r]*", f"a={name}:{value}"))
     assert answerer.state is SignalingState.STABLE
 
 
@@ -179,15 +178,16 @@ def test_another_fingerprint_in_the_answer_to_our_restart_makes_a_new_dtls_assoc
 
 def test_another_fingerprint_after_a_provisional_answer_is_refused() -> None:
     """SD-4: a provisional answer has started DTLS; the final one may not name somebody else under the same ICE."""
-    offerer, answerer = connected()
+    offerer, answerer = Peer(1), Peer(2)
     offerer.set_local()
     answerer.set_remote(offerer.local)
     answer = answerer.negotiation.create_answer()
-    offerer.set_remote(answer)
-    assert offerer.state is SignalingState.STABLE
-    with pytest.raises(InvalidAccessError):
-        offerer.set_local()
+    offerer.set_remote(typed(answer, DescriptionType.PRANSWER))
+    with pytest.raises(InvalidAccessError, match="fingerprint"):
         offerer.set_remote(other_fingerprint(answer))
+    assert offerer.state is SignalingState.HAVE_REMOTE_PRANSWER
+    offerer.set_remote(answer)
+    assert offerer.transport.associations == 1
 
 
 def test_an_additional_fingerprint_is_another_set_and_refused() -> None:
@@ -231,7 +231,6 @@ def test_a_tls_id_that_an_answer_leaves_out_is_remembered() -> None:
 def test_another_dtls_role_is_refused_without_a_restart_and_a_new_association_with_one() -> None:
     """SD-4: RFC 8842 section 4: the roles belong to the association."""
     offerer, answerer = connected()
-    assert answerer.transport.dtls_role is DtlsRole.CLIENT
     offerer.set_local()
     with pytest.raises(InvalidAccessError, match="role"):
         answerer.set_remote(changed(offerer.local, "actpass", "active"))
