@@ -14,17 +14,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, cast, get_args
 
 from icelane.aio.certificate import RTCCertificate
 from icelane.errors import InvalidAccessError, MalformedError, SyntaxError_
+from icelane.peer.negotiation import BundlePolicy
 from icelane.stun.uri import StunUri, TurnUri, parse_uri
 
 # Every server costs time and packets, and browsers warn above a handful.
 MAX_URLS: Final = 32
 
 _ICE_POLICIES: Final = ("all", "relay")
-_BUNDLE_POLICIES: Final = ("balanced", "max-compat", "max-bundle")
+_BUNDLE_POLICIES: Final = get_args(BundlePolicy)
 
 
 @dataclass(kw_only=True)
@@ -71,7 +72,7 @@ class RTCConfiguration:
 
     iceServers: Sequence[RTCIceServer] | None = None  # noqa: N815  (W3C names)
     iceTransportPolicy: str = "all"  # noqa: N815
-    bundlePolicy: str = "balanced"  # noqa: N815
+    bundlePolicy: BundlePolicy = "balanced"  # noqa: N815
     rtcpMuxPolicy: str = "require"  # noqa: N815
     certificates: Sequence[RTCCertificate] = ()
     iceCandidatePoolSize: int = 0  # noqa: N815
@@ -93,7 +94,7 @@ class RTCConfiguration:
         return cls(
             iceServers=[_server_of(server) for server in servers],
             iceTransportPolicy=str(policy),
-            bundlePolicy=str(bundle),
+            bundlePolicy=cast(BundlePolicy, str(bundle)),  # looked at by `check`
         )
 
     def check(self) -> list[tuple[RTCIceServer, StunUri | TurnUri]]:

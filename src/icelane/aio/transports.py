@@ -44,8 +44,9 @@ class RTCIceTransport:
         return [RTCIceCandidate(candidate=str(candidate)) for candidate in self._ice.local_candidates]
 
     def getRemoteCandidates(self) -> list[RTCIceCandidate]:  # noqa: N802
-        """The peer's that have been taken."""
-        return [RTCIceCandidate(candidate=str(candidate)) for candidate in self._ice.remote_candidates]
+        """The peer's that checks go to."""
+        remotes = dict.fromkeys(pair.remote for pair in self._ice.agent.pairs())
+        return [RTCIceCandidate(candidate=str(candidate)) for candidate in remotes]
 
     def getSelectedCandidatePair(self) -> RTCIceCandidatePair | None:  # noqa: N802
         """The path that is in use, None before there is one."""

@@ -49,14 +49,22 @@ LINGER: Final = 3.0
 class IceAgent:
     """Sans-IO ICE agent of one component."""
 
-    def __init__(self, *, role: IceRole, entropy: Entropy, options: IceOptions | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        role: IceRole,
+        entropy: Entropy,
+        options: IceOptions | None = None,
+        credentials: Credentials | None = None,
+    ) -> None:
+        """`credentials` are ours, where a description has them already; otherwise they are made."""
         self._options = options or IceOptions()
         self._entropy = entropy
         self._role = RoleArbiter(IceRole.CONTROLLED if self._options.lite else role, entropy, fixed=self._options.lite)
         self._told_role = self._role.role
         self._state = IceState.NEW
         self._events: deque[IceEvent] = deque()
-        self._session = self._new_session()
+        self._session = self._new_session(credentials)
         self._previous: Session | None = None  # the session before the restart, until the new one has selected
         self._selected: CandidatePair | None = None  # as last told
         self._carrier: tuple[Session, CandidatePair] | None = None  # where data goes
@@ -176,7 +184,7 @@ class IceAgent:
         self._session.finish_remote(now)
         self._settle(now)
 
-    def restart(self, now: Instant) -> Credentials:
+    def restart(self, now: Instant, credentials: Credentials | None = None) -> Credentials:
         """Begin anew, with new credentials and without candidates; returns ours (RFC 8445 section 9).
 
         The selected pair goes on carrying data, and the old credentials serve for it and for nothing else, until the
@@ -186,7 +194,7 @@ class IceAgent:
         if self._previous is None:
             self._session.retire()
             self._previous = self._session
-        self._session = self._new_session()
+        self._session = self._new_session(credentials)
         self._role.forgive()
         self._recovered = False
         if self._state in (IceState.DISCONNECTED, IceState.FAILED):
@@ -282,8 +290,8 @@ class IceAgent:
             pairs.append(self._previous.selected)
         return tuple(pair.report(self._role.role, pair is self._selected) for pair in pairs)
 
-    def _new_session(self) -> Session:
-        return Session(self._options, self._entropy, self._role, self._events)
+    def _new_session(self, credentials: Credentials | None) -> Session:
+        return Session(self._options, self._entropy, self._role, self._events, credentials)
 
     def _sessions(self) -> tuple[Session, ...]:
         return (self._session,) if self._previous is None else (self._session, self._previous)
@@ -330,9 +338,7 @@ class IceAgent:
 
     def _expire(self, session: Session, pair: CandidatePair, now: Instant) -> None:
         """RFC 7675 section 5.1: nothing more is sent there."""
-        if session is self._previous:
-            session.fail()
-        elif pair is session.selected or len(session.checklist.valid()) == 1:
+        if session is self._previous or pair is session.selected or len(session.checklist.valid()) == 1:
             session.fail()
         else:
             session.fail_pair(pair, now)

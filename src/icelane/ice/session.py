@@ -76,8 +76,15 @@ class _Remembered(NamedTuple):
 class Session:
     """Checks with one pair of credentials. `events` and `role` are the agent's."""
 
-    def __init__(self, options: IceOptions, entropy: Entropy, role: RoleArbiter, events: deque[IceEvent]) -> None:
-        self.credentials = generate_credentials(entropy)
+    def __init__(
+        self,
+        options: IceOptions,
+        entropy: Entropy,
+        role: RoleArbiter,
+        events: deque[IceEvent],
+        credentials: Credentials | None = None,
+    ) -> None:
+        self.credentials = credentials or generate_credentials(entropy)
         self.selected: CandidatePair | None = None
         self.failed = False
         self.retired = False

@@ -1,12 +1,12 @@
 """What `getStats` tells (W3C webrtc-stats), for everything but media.
 
-    peer-connection   P                      how many channels were opened and closed
-    transport         T                      states, bytes, DTLS version and suite, the selected pair
-    candidate-pair    CP<n>                  checks, round trips
-    local-candidate   I<n>                   ours; with relay-only nothing but relayed ones
-    remote-candidate  R<n>                   the peer's
-    certificate       C<local|remote>        fingerprints
-    data-channel      D<n>                   messages and bytes
+peer-connection   P                      how many channels were opened and closed
+transport         T                      states, bytes, DTLS version and suite, the selected pair
+candidate-pair    CP<n>                  checks, round trips
+local-candidate   I<n>                   ours; with relay-only nothing but relayed ones
+remote-candidate  R<n>                   the peer's
+certificate       C<local|remote>        fingerprints
+data-channel      D<n>                   messages and bytes
 """
 
 from __future__ import annotations

@@ -6,29 +6,16 @@ There is one transport for everything (max-bundle), so no command names one.
 from __future__ import annotations
 
 import base64
-import enum
 from dataclasses import dataclass, field
 from typing import Final
 
 from icelane.core.entropy import Entropy
+from icelane.dtls.options import DtlsRole
+from icelane.ice.event import IceRole
 
 # RFC 8839 section 5.4 asks for 24 bits in the ufrag and 128 in the password; base64 makes 8 and 24 characters of these.
 _UFRAG_BYTES: Final = 6
 _PASSWORD_BYTES: Final = 18
-
-
-class IceRole(enum.Enum):
-    """Who nominates (RFC 8445 section 6.1.1)."""
-
-    CONTROLLING = "controlling"
-    CONTROLLED = "controlled"
-
-
-class DtlsRole(enum.Enum):
-    """Who sends the ClientHello: the value of `a=setup` says `active` for the client (RFC 8842 section 5)."""
-
-    CLIENT = "client"
-    SERVER = "server"
 
 
 @dataclass(frozen=True, slots=True)
