@@ -1,10 +1,13 @@
 """icelane: real-time media and data through any network, securely.
 
-    from icelane import connect_turn
+    from icelane import RTCPeerConnection
 
-    async with await connect_turn("turn:turn.example.org", username="alice", password="wonderland") as relay:
-        await relay.permit(peer)
-        relay.send(b"hello", peer)
+    pc = RTCPeerConnection()
+    channel = pc.createDataChannel("chat")
+    await pc.setLocalDescription()
+    ...                                       # exchange descriptions and candidates with the peer
+    async for message in channel:
+        print(message)
 
 What is exported here is imported when it is first used, so `import icelane` alone costs next to nothing.
 
@@ -21,14 +24,48 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from icelane.aio.certificate import RTCCertificate
+    from icelane.aio.configuration import RTCConfiguration, RTCIceServer
+    from icelane.aio.data_channel import RTCDataChannel
+    from icelane.aio.peer_connection import RTCPeerConnection
+    from icelane.aio.session_description import RTCIceCandidate, RTCSessionDescription
+    from icelane.aio.transports import RTCDtlsTransport, RTCIceTransport, RTCSctpTransport
     from icelane.aio.turn_client import connect_turn
     from icelane.aio.turn_relay import TurnRelay
 
-__all__ = ["TurnRelay", "__compiled__", "__version__", "connect_turn"]
+__all__ = [
+    "RTCPeerConnection",
+    "RTCConfiguration",
+    "RTCIceServer",
+    "RTCSessionDescription",
+    "RTCIceCandidate",
+    "RTCDataChannel",
+    "RTCCertificate",
+    "RTCIceTransport",
+    "RTCDtlsTransport",
+    "RTCSctpTransport",
+    "TurnRelay",
+    "connect_turn",
+    "__compiled__",
+    "__version__",
+]
 
 __version__ = "0.1.0.dev0"
 
-_HOMES = {"connect_turn": "icelane.aio.turn_client", "TurnRelay": "icelane.aio.turn_relay"}
+_HOMES = {
+    "RTCPeerConnection": "icelane.aio.peer_connection",
+    "RTCConfiguration": "icelane.aio.configuration",
+    "RTCIceServer": "icelane.aio.configuration",
+    "RTCSessionDescription": "icelane.aio.session_description",
+    "RTCIceCandidate": "icelane.aio.session_description",
+    "RTCDataChannel": "icelane.aio.data_channel",
+    "RTCCertificate": "icelane.aio.certificate",
+    "RTCIceTransport": "icelane.aio.transports",
+    "RTCDtlsTransport": "icelane.aio.transports",
+    "RTCSctpTransport": "icelane.aio.transports",
+    "connect_turn": "icelane.aio.turn_client",
+    "TurnRelay": "icelane.aio.turn_relay",
+}
 
 if os.environ.get("ICELANE_PURE") == "1":
     from icelane._pure import PureFinder

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Final, TypeVar, assert_never
 
+from icelane.dtls.options import DtlsRole
+
+from icelane.ice.event import IceRole
 from icelane.peer.description import Description
 from icelane.peer.negotiation import Negotiation
 from icelane.peer.signaling_state import DescriptionType, SignalingState
 from icelane.peer.transport_command import (
     DataChannelsNegotiated,
     DataChannelsRejected,
-    DtlsRole,
     DtlsRoleDecided,
     IceParameters,
-    IceRole,
     LocalApplied,
     NewDtlsAssociation,
     RemoteApplied,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 import pytest
+from icelane.dtls.options import DtlsRole
 
 from icelane.errors import (
     InvalidAccessError,
@@ -14,14 +15,13 @@ from icelane.errors import (
     LocalProtocolError,
     OperationError,
 )
+from icelane.ice.event import IceRole
 from icelane.peer.description import Description
 from icelane.peer.negotiation import Negotiation
 from icelane.peer.signaling_state import MOVES, DescriptionType, Side, SignalingState
 from icelane.peer.transport_command import (
     DataChannelsNegotiated,
-    DtlsRole,
     DtlsRoleDecided,
-    IceRole,
     SectionPlace,
     SetRemoteTransport,
     StartGathering,

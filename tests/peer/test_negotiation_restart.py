@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
+from icelane.dtls.options import DtlsRole
 
 from icelane.errors import InvalidAccessError
 from icelane.peer.description import Description
 from icelane.peer.signaling_state import DescriptionType, SignalingState
-from icelane.peer.transport_command import DtlsRole, NewDtlsAssociation, RestartIce, SetRemoteTransport
+from icelane.peer.transport_command import NewDtlsAssociation, RestartIce, SetRemoteTransport
 from tests.peer.negotiating import CANDIDATE, OTHER_CANDIDATE, Peer, check_agreement, connected, exchange, typed
 
 TLS_ID = "a=tls-id:" + "A" * 20

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from icelane.errors import InvalidStateError
+from icelane.ice.event import IceRole
 from icelane.peer.description import Description
 from icelane.peer.signaling_state import DescriptionType, SignalingState
-from icelane.peer.transport_command import IceRole, RolledBack
+from icelane.peer.transport_command import RolledBack
 from tests.peer.negotiating import CANDIDATE, Peer, check_agreement, connected, exchange, pair, rollback
 
 

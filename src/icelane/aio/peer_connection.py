@@ -42,7 +42,7 @@ from icelane.datachannel.event import (
     ChannelOpened,
     MessageReceived,
 )
-from icelane.dtls.connection import DtlsOptions
+from icelane.dtls.options import DtlsOptions
 from icelane.errors import InvalidAccessError, InvalidModificationError, InvalidStateError, TransportClosedError
 from icelane.peer.connection import (
     ChannelOptions,

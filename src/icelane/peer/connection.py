@@ -29,7 +29,8 @@ from icelane.core.entropy import Entropy
 from icelane.core.net import Path, SocketAddress
 from icelane.crypto.certificate import Certificate
 from icelane.datachannel.mux import ChannelEvent, DataChannels
-from icelane.dtls.connection import DtlsOptions
+from icelane.dtls.connection import DtlsState
+from icelane.dtls.options import DtlsOptions
 from icelane.errors import IcelaneError, InvalidStateError, MalformedError, OperationError
 from icelane.ice.credentials import Credentials
 from icelane.ice.event import IceState, PairSelected, RoleChanged, StateChanged
@@ -46,7 +47,7 @@ from icelane.peer.ice_transport import (
 from icelane.peer.negotiation import BundlePolicy, Negotiation
 from icelane.peer.relays import RelayServer
 from icelane.peer.remote_candidate import RemoteCandidate
-from icelane.peer.secure_transport import DtlsState, DtlsStateChanged, SecureTransport, SecureTransportEvent
+from icelane.peer.secure_transport import DtlsStateChanged, SecureTransport, SecureTransportEvent
 from icelane.peer.signaling_state import SignalingState
 from icelane.peer.transport_command import (
     DataChannelsNegotiated,

@@ -342,6 +342,11 @@ class IceTransport:
         return not self._relays.idle
 
     @property
+    def bases(self) -> list[SocketAddress]:
+        """Where sockets of ours are bound."""
+        return list(self._preferences_by_base)
+
+    @property
     def local_candidates(self) -> list[Candidate]:
         """Ours, in the order in which they were found; with `relay_only`, nothing but relayed ones."""
         return [local.candidate for local in self._locals]

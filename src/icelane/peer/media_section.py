@@ -18,8 +18,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from icelane.dtls.options import DtlsRole
 from icelane.errors import InvalidAccessError
-from icelane.peer.transport_command import DtlsRole, IceParameters, RemoteTransport
+from icelane.peer.transport_command import IceParameters, RemoteTransport
 from icelane.sdp.attribute import Attribute
 from icelane.sdp.media import DATA_CHANNEL_FORMAT, MediaDescription
 from icelane.sdp.session import SessionDescription

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from icelane.ice.event import IceRole
 from icelane.peer.local_generation import LocalGenerations
 from icelane.peer.media_section import sections_of_transport
 from icelane.peer.set_description import SetDescription
 from icelane.peer.transport_agreement import TransportAgreement, commands_between
-from icelane.peer.transport_command import (
-    IceParameters,
-    IceRole,
-    RestartIce,
-    RolledBack,
-    StartGathering,
-    TransportCommand,
-)
+from icelane.peer.transport_command import IceParameters, RestartIce, RolledBack, StartGathering, TransportCommand
 
 
 class NegotiatedTransport:

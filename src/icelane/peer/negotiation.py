@@ -28,6 +28,7 @@ from typing import Final, Literal
 
 from icelane.core.entropy import Entropy
 from icelane.errors import InvalidStateError, LocalProtocolError, OperationError
+from icelane.ice.event import IceRole
 from icelane.peer.candidate_text import check_is_relayed, parse_candidate_text
 from icelane.peer.description import Description
 from icelane.peer.media_section import (
@@ -72,7 +73,6 @@ from icelane.peer.transport_agreement import (
 from icelane.peer.transport_command import (
     DataChannelsRejected,
     IceParameters,
-    IceRole,
     LocalApplied,
     RemoteApplied,
     SectionPlace,

@@ -18,26 +18,20 @@ DT-2); and an honest peer whose ClientHello overtakes our own check does not los
 
 from __future__ import annotations
 
-import enum
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from icelane.core.clock import Instant
 from icelane.core.demux import PacketKind, classify
 from icelane.core.engine import Transmit
 from icelane.core.net import Path
 from icelane.crypto.certificate import Certificate
-from icelane.dtls.connection import (
-    Closed,
-    DtlsConnection,
-    DtlsOptions,
-    DtlsRole,
-    HandshakeCompleted,
-    HandshakeFailed,
-    SecurityParameters,
-)
+from icelane.dtls.connection import Closed, DtlsConnection, DtlsState, HandshakeCompleted, HandshakeFailed
+from icelane.dtls.options import DtlsOptions, DtlsRole
+from icelane.dtls.security import SecurityParameters
+from icelane.errors import HandshakeError
 from icelane.ice.event import PairValidated
 from icelane.peer.ice_transport import IceTransport, IceTransportCommand, IceTransportEvent
 
@@ -46,25 +40,15 @@ MAX_HELD: Final = 8
 MAX_HELD_BYTES: Final = 16 * 1024
 
 
-class DtlsState(enum.Enum):
-    """W3C RTCDtlsTransportState."""
-
-    NEW = "new"
-    CONNECTING = "connecting"
-    CONNECTED = "connected"
-    CLOSED = "closed"
-    FAILED = "failed"
-
-
 @dataclass(frozen=True, slots=True)
 class DtlsStateChanged:
     """DTLS has come further, or to its end; `error` says why it failed."""
 
     state: DtlsState
-    error: Exception | None = None
+    error: HandshakeError | None = None
 
 
-SecureTransportEvent = IceTransportEvent | DtlsStateChanged
+SecureTransportEvent: TypeAlias = IceTransportEvent | DtlsStateChanged
 
 
 class SecureTransport:
@@ -267,7 +251,7 @@ class SecureTransport:
                 self.packets_sent += 1
                 self.bytes_sent += len(record)
 
-    def _change(self, state: DtlsState, error: Exception | None = None) -> None:
+    def _change(self, state: DtlsState, error: HandshakeError | None = None) -> None:
         if state is not self.state and self.state not in (DtlsState.CLOSED, DtlsState.FAILED):
             self.state = state
             self._events.append(DtlsStateChanged(state, error))

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from icelane.dtls.options import DtlsRole
 from icelane.errors import InvalidAccessError
+from icelane.ice.event import IceRole
 from icelane.peer.media_section import read_remote_transport, read_sctp, role_against
 from icelane.peer.set_description import SetDescription
 from icelane.peer.transport_command import (
     DataChannelsNegotiated,
-    DtlsRole,
     DtlsRoleDecided,
     IceParameters,
-    IceRole,
     NewDtlsAssociation,
     RemoteTransport,
     SetRemoteTransport,

@@ -1,0 +1,223 @@
+"""A peer connection at a host of a virtual network: the whole stack below the sockets.
+
+    network = VirtualNetwork(VirtualClock(), link=Link(delay=0.02, loss=0.1))
+    alice, bob = PeerHost(network, "192.0.2.1"), PeerHost(network, "198.51.100.1")
+    channel = alice.create_channel("chat")
+    signal(alice, bob)                                # offer, answer and every candidate, at once and without loss
+    network.run_until(lambda: alice.is_connected and bob.is_connected, timeout=10)
+
+It fails a test by the same rules as `EngineHost`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+from icelane.core.clock import Instant, UnixSeconds
+from icelane.core.net import Path, SocketAddress, Transport
+from icelane.crypto.certificate import Certificate
+from icelane.datachannel.event import ChannelAnnounced, ChannelOpened, MessageReceived
+from icelane.errors import TransportClosedError
+from icelane.peer.connection import (
+    ChannelOptions,
+    ConnectionState,
+    FindSources,
+    LocalCandidate,
+    PeerConnection,
+    PeerConnectionCommand,
+    PeerConnectionEvent,
+    PeerOptions,
+)
+from icelane.peer.ice_transport import ResolveName
+from icelane.peer.relays import OpenStream, RelayServer
+from icelane.testing.clock import DEFAULT_EPOCH
+from icelane.testing.entropy import SeededEntropy
+from icelane.testing.network import MAX_DRAIN, VirtualNetwork
+
+T = TypeVar("T")
+
+FIRST_PORT: Final = 50_000
+
+
+class PeerHost:
+    """`engine` with a socket on each of `hosts`. `names` are what mDNS knows, `stun` and `relays` the servers.
+
+    Messages are collected in `messages`, as pairs of the channel's number and the data, and released at once.
+    """
+
+    def __init__(
+        self,
+        network: VirtualNetwork,
+        *hosts: str,
+        seed: int = 1,
+        stun: Sequence[SocketAddress] = (),
+        relays: Sequence[RelayServer] = (),
+        options: PeerOptions | None = None,
+        names: dict[str, str] | None = None,
+        certificate: Certificate | None = None,
+    ) -> None:
+        self.network = network
+        self.hosts = hosts
+        self.events: list[PeerConnectionEvent] = []
+        self.messages: list[tuple[int, bytes | str]] = []
+        self.sent: list[tuple[Path, bytes]] = []
+        self.keeps_sent = False
+        self.engine = PeerConnection(
+            certificate or Certificate.generate(now=UnixSeconds(DEFAULT_EPOCH)),
+            entropy=SeededEntropy(seed),
+            options=options or PeerOptions(),
+        )
+        self._stun = stun
+        self._relays = relays
+        self._names = names or {}
+        self._answers: list[Callable[[Instant], object]] = []
+        self._next_port = FIRST_PORT + 1000 * seed
+        self._draining = False
+        network.add_timed(self)
+
+    # What a test does
+
+    def run(self, verb: Callable[[Instant], T]) -> T:
+        """Mutate the engine once, drain it, and carry out what it asks for."""
+        try:
+            result = verb(self.network.clock.now)
+        finally:
+            self._drain()
+        while self._answers and not self._draining:
+            answer = self._answers.pop(0)
+            self.run(answer)
+        return result
+
+    def create_channel(self, label: str = "chat", **options: object) -> int:
+        """A channel, by its number; `options` are those of ChannelOptions."""
+        made = ChannelOptions(label=label, **options)  # type: ignore[arg-type]  # a test says what it wants
+        return self.run(lambda now: self.engine.create_data_channel(made, now))
+
+    def send(self, channel: int, data: bytes | str) -> None:
+        """Queue a message."""
+        self.run(lambda now: self.engine.send(channel, data, now))
+
+    def take_candidates(self) -> list[LocalCandidate]:
+        """The candidates since last time."""
+        found = [event for event in self.events if isinstance(event, LocalCandidate)]
+        self.events = [event for event in self.events if not isinstance(event, LocalCandidate)]
+        return found
+
+    def move_to(self, *hosts: str) -> None:
+        """Other addresses from now on, as after a change of network; the old sockets are gone at once."""
+        self.hosts = hosts
+        for base in list(self._bases()):
+            if base.host not in hosts:
+                self.network.detach(base)
+                self.run(lambda now, base=base: self.engine.remove_base(base, now))  # type: ignore[misc]
+
+    @property
+    def is_connected(self) -> bool:
+        return self.engine.connection_state is ConnectionState.CONNECTED
+
+    @property
+    def opened(self) -> list[int]:
+        """The numbers of the channels that are open, by order of opening."""
+        return [event.channel for event in self.events if isinstance(event, ChannelOpened | ChannelAnnounced)]
+
+    # What the network calls
+
+    def next_timeout(self) -> Instant | None:
+        """When the engine wants to be called."""
+        return self.engine.next_timeout()
+
+    def handle_timeout(self) -> None:
+        """That time has come."""
+        self.run(self.engine.handle_timeout)
+
+    def _bases(self) -> list[SocketAddress]:
+        return [address for address in self.network.addresses if address in self._attached]
+
+    @property
+    def _attached(self) -> set[SocketAddress]:
+        transport = self.engine.transport
+        return set(transport.ice.bases) if transport is not None else set()
+
+    def _arrived(self, data: bytes, source: SocketAddress, destination: SocketAddress) -> None:
+        path = Path(destination, source, Transport.UDP)
+        self.run(lambda now: self.engine.handle_batch([(data, path)], now))
+
+    def _drain(self) -> None:
+        if self._draining:
+            return
+        self._draining = True
+        try:
+            for _ in range(MAX_DRAIN):
+                if (transmit := self.engine.poll_transmit()) is not None:
+                    if self.keeps_sent:
+                        self.sent.append((transmit.path, transmit.data))
+                    self.network.send(transmit.data, transmit.path.local, transmit.path.remote)
+                elif (command := self.engine.poll_command()) is not None:
+                    self._answers.append(self._answer(command))
+                elif (event := self.engine.poll_event()) is not None:
+                    self._handle_event(event)
+                else:
+                    return
+            raise AssertionError("the engine does not come to an end")
+        finally:
+            self._draining = False
+
+    def _handle_event(self, event: PeerConnectionEvent) -> None:
+        if isinstance(event, MessageReceived):
+            self.messages.append((event.channel, event.data))
+            self._answers.append(lambda now: self.engine.release(event.channel, event.size, now))
+        else:
+            self.events.append(event)
+
+    def _answer(self, command: PeerConnectionCommand) -> Callable[[Instant], object]:
+        if isinstance(command, FindSources):
+            return self._find_sources
+        if isinstance(command, ResolveName):
+            return lambda now: self.engine.handle_name_resolved(command.name, self._names.get(command.name), now)
+        if isinstance(command, OpenStream):
+            error = TransportClosedError("the test network has no TCP")
+            return lambda now: self.engine.handle_stream_failed(command.number, error, now)
+        return lambda now: None
+
+    def _find_sources(self, now: Instant) -> None:
+        bound = {base.host for base in self._attached}
+        for rank, host in enumerate(self.hosts):
+            if host not in bound:
+                base = SocketAddress(host, self._next_port)
+                self._next_port += 1
+                self.network.attach(base, self._arrived)
+                self.engine.add_base(base, 65_535 - rank, now)
+        for server in self._stun:
+            self.engine.add_stun_server(server, f"stun:{server}", now)
+        for relay in self._relays:
+            self.engine.add_relay_server(relay, now)
+        self.engine.sources_done(now)
+
+
+def signal(offerer: PeerHost, answerer: PeerHost, *, trickle: bool = True) -> None:
+    """One exchange of descriptions, and of the candidates that are known by then; `pass_candidates` brings the rest."""
+    offerer.run(lambda now: offerer.engine.set_local_description(None, now))
+    offer = offerer.engine.negotiation.local_description
+    if offer is None:
+        raise AssertionError("there is no offer")
+    answerer.run(lambda now: answerer.engine.set_remote_description(offer, now))
+    answerer.run(lambda now: answerer.engine.set_local_description(None, now))
+    answer = answerer.engine.negotiation.local_description
+    if answer is None:
+        raise AssertionError("there is no answer")
+    offerer.run(lambda now: offerer.engine.set_remote_description(answer, now))
+    if trickle:
+        pass_candidates(offerer, answerer)
+
+
+def pass_candidates(one: PeerHost, other: PeerHost) -> None:
+    """Each gets the candidates of the other that were found since last time."""
+    for sender, receiver in ((one, other), (other, one)):
+        for candidate in sender.take_candidates():
+            place = candidate.place
+            receiver.run(
+                lambda now, receiver=receiver, candidate=candidate, place=place: receiver.engine.add_remote_candidate(  # type: ignore[misc]
+                    candidate.line, place.mid, place.index, candidate.ufrag, now
+                )
+            )
