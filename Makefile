@@ -13,8 +13,8 @@ LONG_FUZZ_SECONDS ?= 300
 FLOOD_SCALE ?= 0.1
 
 # What the compiled form is built from: a compiled module that is older than its source would hide it.
-BUILD_INPUTS := pyproject.toml setup.py build_ext.py $(wildcard src/icelane/*/*.pxd) \
-	$(patsubst %.pxd,%.py,$(wildcard src/icelane/*/*.pxd))
+BUILD_INPUTS := pyproject.toml setup.py build_ext.py $(wildcard src/icelane/*/*.pyx) \
+	$(wildcard src/icelane/*/*.pxd) $(patsubst %.pxd,%.py,$(wildcard src/icelane/*/*.pxd))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-pure-twins test-interop test-offline test-long lint format fuzz bench broken docs-check audit clean

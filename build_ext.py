@@ -1,6 +1,7 @@
 """Compiles the hot modules where a C compiler is there, and leaves the Python source to run where it is not.
 
-A compiled module is its ordinary `.py`, typed by the `.pxd` beside it, and behaves the same in both forms. In the
+A compiled module is its ordinary `.py`, typed by the `.pxd` beside it, and behaves the same in both forms; or, where
+Python cannot say it, a `.pyx` without a Python form, whose importer has something else to fall back to. In the
 environment of a build:
 
     ICELANE_PURE=1               compile nothing
@@ -21,10 +22,12 @@ ROOT = pathlib.Path(__file__).resolve().parent
 
 COMPILED_MODULES = (
     "icelane.core.reader",
+    "icelane.dtls.libssl",
     "icelane.stun.message",
     "icelane.turn.channel_data",
 )
-"""The one list of modules with a compiled form. `benches/codec.py` shows what each gains."""
+"""The one list of modules with a compiled form. `benches/codec.py` shows what each gains, `benches/dtls.py` for the one
+that is a `.pyx`."""
 
 # annotation_typing is off because a parameter annotated `bytes` would refuse a bytearray in the compiled form alone;
 # bounds checks and negative indices stay, because bytes from the network index these buffers.
@@ -38,8 +41,14 @@ DIRECTIVES = {
 
 
 def source_of(module: str) -> pathlib.Path:
-    """The `.py` of a module, relative to the project."""
-    return pathlib.Path("src", *module.split(".")).with_suffix(".py")
+    """The `.py` of a module, or the `.pyx` where it has no Python form, relative to the project."""
+    source = pathlib.Path("src", *module.split(".")).with_suffix(".py")
+    return source if (ROOT / source).exists() else source.with_suffix(".pyx")
+
+
+def has_python_form(module: str) -> bool:
+    """Whether the module runs without having been compiled."""
+    return source_of(module).suffix == ".py"
 
 
 def compiled_forms_of(module: str) -> list[pathlib.Path]:

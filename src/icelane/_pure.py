@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.machinery
 from collections.abc import Sequence
-from importlib.machinery import FileFinder, ModuleSpec, SourceFileLoader
+from importlib.machinery import ExtensionFileLoader, FileFinder, ModuleSpec, SourceFileLoader
 from types import ModuleType
 
 
@@ -14,7 +14,10 @@ class PureFinder:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The source of `name`, or None for what is not a part of icelane."""
+        """The source of `name`, or None for what is not a part of icelane.
+
+        Raises ModuleNotFoundError for a module that has no Python form: it is as if it had not been compiled.
+        """
         if path is None or not name.startswith("icelane."):
             return None
         for folder in path:
@@ -22,4 +25,7 @@ class PureFinder:
             spec = finder.find_spec(name, target)
             if spec is not None:
                 return spec
+            finder = FileFinder(folder, (ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES))
+            if finder.find_spec(name, target) is not None:
+                raise ModuleNotFoundError(f"{name} has no Python form", name=name)
         return None

@@ -33,7 +33,7 @@ def test_the_form_that_was_asked_for_runs() -> None:
         assert is_compiled(running_form(name)) == icelane.__compiled__, name
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", build_ext.COMPILED_MODULES)
 def test_no_compiled_form_is_older_than_its_source(name: str) -> None:
     """A compiled module wins the import, so an old one would hide what is being tested. Run `make` to build again."""
     source = build_ext.ROOT / build_ext.source_of(name)
@@ -42,7 +42,7 @@ def test_no_compiled_form_is_older_than_its_source(name: str) -> None:
         assert compiled.stat().st_mtime >= newest, f"{compiled.name} is older than its source"
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", build_ext.COMPILED_MODULES)
 def test_every_module_of_the_list_has_a_source(name: str) -> None:
     assert (build_ext.ROOT / build_ext.source_of(name)).is_file()
 
@@ -61,6 +61,22 @@ def test_the_environment_chooses_the_form_at_run_time(pure: str) -> None:
     assert output[0] == str(built and pure == "0")
     for path in output[1:]:
         assert (pathlib.Path(path).suffix == ".py") == (pure == "1" or not built)
+
+
+@pytest.mark.parametrize("name", [name for name in build_ext.COMPILED_MODULES if name not in MODULES])
+@pytest.mark.parametrize("pure", ["0", "1"])
+def test_a_module_without_a_python_form_is_there_only_when_compiled_forms_run(name: str, pure: str) -> None:
+    """Whoever imports it must be ready to do without."""
+    finished = subprocess.run(
+        [sys.executable, "-c", f"import {name}"],
+        env={**os.environ, "ICELANE_PURE": pure},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (finished.returncode == 0) == (pure == "0" and bool(build_ext.compiled_forms_of(name)))
+    if finished.returncode:
+        assert finished.stderr.splitlines()[-1].startswith("ModuleNotFoundError")
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import build_ext
 
-MODULES = build_ext.COMPILED_MODULES
+MODULES = tuple(filter(build_ext.has_python_form, build_ext.COMPILED_MODULES))
 
 
 def running_form(name: str) -> ModuleType:
