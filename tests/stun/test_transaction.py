@@ -236,10 +236,10 @@ def test_unknown_transactions_may_be_completed_and_rejected() -> None:
 def test_a_request_may_have_a_schedule_of_its_own() -> None:
     clock = VirtualClock()
     transactions = ClientTransactions()
-    transactions.start(request(), UDP, clock.now, Schedule(rto=0.1, count=3, last_wait=2.0))
+    transactions.start(request(), UDP, clock.now, Schedule(rto=0.1, count=5, last_wait=2.0, max_interval=0.3))
     transmitted, failed = run_to_the_end(transactions, clock)
-    assert transmitted == pytest.approx([0, 0.1, 0.3])
-    assert failed == pytest.approx([2.3])
+    assert transmitted == pytest.approx([0, 0.1, 0.3, 0.6, 0.9])
+    assert failed == pytest.approx([2.9])
 
 
 def test_a_request_that_goes_out_once_waits_only_the_last_wait() -> None:

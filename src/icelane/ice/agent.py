@@ -213,7 +213,7 @@ class IceAgent:
         self._session.resume(now)
         self._settle(now)
 
-    def close(self, now: Instant) -> None:
+    def close(self, now: Instant) -> None:  # noqa: ARG002  (every verb is told the time)
         """Stop. Nothing is sent any more, and nothing is answered."""
         if self._state is IceState.CLOSED:
             return
@@ -353,7 +353,7 @@ class IceAgent:
             self._told_role = self._role.role
             self._events.append(RoleChanged(self._told_role))
         self._settle_selection(now)
-        self._settle_consent(now)
+        self._settle_consent()
         state = self._derive_state()
         if self._state is IceState.DISCONNECTED and state in (IceState.CONNECTED, IceState.COMPLETED):
             # W3C has completed follow connected; one that was lost has been found at the earliest.
@@ -384,7 +384,7 @@ class IceAgent:
             self._consent = Consent(self._options, self._entropy, pair.last_response or now, now)
         self._accepted = self._validated_paths()
 
-    def _settle_consent(self, now: Instant) -> None:
+    def _settle_consent(self) -> None:
         if self._consent is None or self._carrier is None:
             return
         session, pair = self._carrier
@@ -413,9 +413,9 @@ class IceAgent:
 
     def _derive_state(self) -> IceState:
         session = self._session
-        if session.failed:
-            return IceState.FAILED
         if self._consent is None:
+            if session.failed:
+                return IceState.FAILED
             if session.had_valid:
                 return IceState.DISCONNECTED
             started = session.remote is not None and len(session.checklist) > 0

@@ -1,4 +1,4 @@
-"""Candidates: where a peer may be reached, and the line of text that says so (RFC 8445 section 5.1, RFC 8839 section 5.1).
+"""Candidates: where a peer may be reached (RFC 8445 section 5.1), and the line that says so (RFC 8839 section 5.1).
 
 candidate:<foundation> <component> <transport> <priority> <host> <port> typ <type>
           [raddr <host>] [rport <port>] {<extension name> <extension value>}

@@ -26,7 +26,7 @@ MAX_PEER_REFLEXIVE: Final = 32
 
 
 class Checklist:
-    """All pairs of one ICE session, at most `max_pairs`: beyond, the least promising one gives way or does not begin."""
+    """All pairs of one ICE session, at most `max_pairs`: beyond, the least promising one gives way or is not made."""
 
     def __init__(self, max_pairs: int) -> None:
         self._max_pairs = max_pairs
@@ -78,7 +78,7 @@ class Checklist:
         return self._form_all(((base, candidate) for base in self._locals_by_base), role)
 
     def learn_remote(self, candidate: Candidate) -> bool:
-        """Keep an address from which the peer sent a check, for the pair on which it came. False when it is too many."""
+        """Keep an address from which the peer sent a check, for the pair on which it came; False: it is too many."""
         if self._peer_reflexive >= MAX_PEER_REFLEXIVE:
             return False
         self._peer_reflexive += 1

@@ -15,7 +15,7 @@ class NominationMode(enum.Enum):
     REGULAR = "regular"
     """One pair, once it is known to work (RFC 8445 section 8.1.1)."""
     AGGRESSIVE = "aggressive"
-    """Every pair, with every check (RFC 5245 section 8.1.1.2): the best that works is taken. For old peers and tests."""
+    """Every pair, with every check (RFC 5245 section 8.1.1.2): the best that works is taken. For old peers."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -327,7 +327,7 @@ class Session:
         self._reply(encode_error(request, code, self.credentials.password, unknown or ()), path)
 
     def _answer_retired(self, request: Message, path: Path) -> None:
-        """RFC 8445 section 9: until the new pair is selected, the old one is kept; nothing else of the old session is."""
+        """RFC 8445 section 9: the old pair is kept until the new one is selected, and nothing else of the old session."""
         if self.selected is not None and self.selected.path == path:
             self._reply(encode_success(request, path.remote, self.credentials.password), path)
 

@@ -40,12 +40,13 @@ _CLASS_BITS: Final = 0x0110
 class Schedule:
     """How often a request goes out over UDP: `count` times, `rto` seconds after the start and then twice as long each.
 
-    After the last one a response is waited for `last_wait` seconds.
+    No interval is longer than `max_interval`. After the last one a response is waited for `last_wait` seconds.
     """
 
     rto: Duration = INITIAL_RTO
     count: int = REQUEST_COUNT
     last_wait: Duration = INITIAL_RTO * LAST_WAIT_FACTOR
+    max_interval: Duration = RELIABLE_TIMEOUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +208,7 @@ class ClientTransactions:
     def _retransmit(self, transaction: Transaction, now: Instant) -> None:
         self._transmits.append(Transmit(transaction.path, transaction.request))
         transaction.sent += 1
-        transaction._interval *= 2
+        transaction._interval = min(2 * transaction._interval, transaction._schedule.max_interval)
         self._arm(transaction, now)
 
     def _arm(self, transaction: Transaction, now: Instant) -> None:

@@ -70,13 +70,15 @@ PERFECT: Final = Link(delay=0.0)
 
 @dataclass(slots=True)
 class Traffic:
-    """What a network did: datagrams sent, delivered, lost on a link, and delivered twice; and those for nobody."""
+    """What a network did: datagrams sent, delivered, lost on a link, and delivered twice; for nobody, or stopped by a
+    gateway."""
 
     sent: int = 0
     delivered: int = 0
     lost: int = 0
     duplicated: int = 0
     unreachable: int = 0
+    blocked: int = 0
 
 
 class Timed(Protocol):
@@ -91,6 +93,26 @@ class Timed(Protocol):
         ...
 
 
+class Gateway(Protocol):
+    """A NAT or a firewall: what stands between the hosts that it holds and all others (`icelane.testing.nat`)."""
+
+    def holds(self, host: str) -> bool:
+        """Whether `host` is inside."""
+        ...
+
+    def owns(self, host: str) -> bool:
+        """Whether `host` is the gateway's own address, on the outside."""
+        ...
+
+    def outbound(self, source: SocketAddress, destination: SocketAddress, now: Instant) -> SocketAddress | None:
+        """The source as which a datagram from inside goes on; None when it does not."""
+        ...
+
+    def inbound(self, source: SocketAddress, destination: SocketAddress, now: Instant) -> SocketAddress | None:
+        """The destination to which a datagram from outside goes on; None when it does not."""
+        ...
+
+
 class VirtualNetwork:
     """Carries datagrams between the addresses that are attached to it, over seeded links."""
 
@@ -101,6 +123,7 @@ class VirtualNetwork:
         self._links: dict[tuple[str, str], Link] = {}
         self._generator = random.Random(seed)  # noqa: S311  (repeatability is the point)
         self._receivers: dict[SocketAddress, Receiver] = {}
+        self._gateways: list[Gateway] = []
         self._in_flight: list[tuple[Instant, int, bytes, SocketAddress, SocketAddress]] = []
         self._order = 0
         self._timed: list[Timed] = []
@@ -130,6 +153,10 @@ class VirtualNetwork:
         self.set_link(one, other, link)
         self.set_link(other, one, link)
 
+    def add_gateway(self, gateway: Gateway) -> None:
+        """Put a NAT or a firewall in the way."""
+        self._gateways.append(gateway)
+
     @property
     def in_flight(self) -> int:
         """How many datagrams are on their way."""
@@ -143,9 +170,19 @@ class VirtualNetwork:
     # Traffic
 
     def send(self, data: bytes, source: SocketAddress, destination: SocketAddress) -> None:
-        """Put a datagram on its way."""
+        """Put a datagram on its way.
+
+        The link is that of the sender's own address; where it has none, that of the address which a NAT gives it.
+        """
         self.traffic.sent += 1
-        link = self._links.get((source.host, destination.host), self._link)
+        sender = source.host
+        outside = self._outbound(source, destination)
+        if outside is None:
+            self.traffic.blocked += 1
+            return
+        source = outside
+        links = (self._links.get((host, destination.host)) for host in (sender, source.host))
+        link = next((found for found in links if found is not None), self._link)
         arrivals = link.arrivals(len(data), self.clock.now, self._generator)
         self.traffic.lost += not arrivals
         self.traffic.duplicated += len(arrivals) > 1
@@ -191,12 +228,46 @@ class VirtualNetwork:
 
     def _deliver(self) -> None:
         _, _, data, source, destination = heapq.heappop(self._in_flight)
+        inside = self._inbound(source, destination)
+        if inside is None:
+            self.traffic.blocked += 1
+            return
+        destination = inside
         receiver = self._receivers.get(destination)
         if receiver is None:
             self.traffic.unreachable += 1
             return
         self.traffic.delivered += 1
         receiver(data, source, destination)
+
+    def _outbound(self, source: SocketAddress, destination: SocketAddress) -> SocketAddress | None:
+        """Out through every gateway that holds the source and not the destination, from the innermost one on."""
+        passed: list[Gateway] = []
+        while True:
+            crossed = [one for one in self._gateways if one.holds(source.host) and not one.holds(destination.host)]
+            left = [one for one in crossed if one not in passed]
+            if not left:
+                return source
+            passed.append(left[0])
+            translated = left[0].outbound(source, destination, self.clock.now)
+            if translated is None:
+                return None
+            source = translated
+
+    def _inbound(self, source: SocketAddress, destination: SocketAddress) -> SocketAddress | None:
+        """In through every gateway, from the outermost one on."""
+        passed: list[Gateway] = []
+        while True:
+            holding = [one for one in self._gateways if one.holds(destination.host) and not one.holds(source.host)]
+            owning = [one for one in self._gateways if one.owns(destination.host)]
+            left = [one for one in holding + owning if one not in passed]
+            if not left:
+                return destination
+            passed.append(left[0])
+            translated = left[0].inbound(source, destination, self.clock.now)
+            if translated is None:
+                return None
+            destination = translated
 
 
 class EngineHost(Generic[E]):
