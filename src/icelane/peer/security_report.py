@@ -53,7 +53,11 @@ class SecurityReport:
         )
 
     def __str__(self) -> str:
-        rows = (
+        return "\n".join(f"{name:20}  {value}" for name, value in self.rows())
+
+    def rows(self) -> list[tuple[str, str]]:
+        """The table, as pairs of a name and what holds."""
+        known = (
             ("protocol", self.protocol),
             ("cipher suite", self.cipher_suite),
             ("SRTP profile", self.srtp_profile or "none"),
@@ -61,7 +65,21 @@ class SecurityReport:
             ("peer's fingerprint", self.remote_fingerprint),
             ("path", self._path()),
         )
-        return "\n".join(f"{name:20}  {value or 'not connected'}" for name, value in rows)
+        return [(name, value or "not connected") for name, value in known]
+
+    def as_json(self) -> dict[str, str | None]:
+        """For programs, in camelCase."""
+        return {
+            "protocol": self.protocol,
+            "cipherSuite": self.cipher_suite,
+            "srtpProfile": self.srtp_profile,
+            "localFingerprint": self.local_fingerprint,
+            "remoteFingerprint": self.remote_fingerprint,
+            "localCandidateType": self.local_candidate_type,
+            "remoteCandidateType": self.remote_candidate_type,
+            "selectedPair": self.selected_pair,
+            "relayUrl": self.relay_url,
+        }
 
     def _path(self) -> str | None:
         if self.selected_pair is None:
