@@ -77,7 +77,7 @@ class EventTarget:
     def remove_listener(self, event: str, handler: Handler) -> None:
         """Do not call `handler` at `event` any more; one that was never there is harmless."""
         handlers = self._handlers_by_event.get(event, [])
-        self._handlers_by_event[event] = [pair for pair in handlers if pair[0] is not handler]
+        self._handlers_by_event[event] = [pair for pair in handlers if pair[0] != handler]
 
     def has_listener(self, event: str) -> bool:
         """Whether anybody wants to know of `event`."""

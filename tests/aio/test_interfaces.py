@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from icelane.aio.interfaces import MAX_HOSTS, Interface, usable_interfaces
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """The addresses of this machine, by the names of its interfaces; a test changes them."""
+    found: dict[str, list[str]] = {"lo": ["127.0.0.1", "::1"]}
+
+    def adapters() -> list[SimpleNamespace]:
+        return [
+            SimpleNamespace(
+                name=name,
+                nice_name=name,
+                ips=[SimpleNamespace(ip=(host, 0, 0) if ":" in host else host) for host in hosts],
+            )
+            for name, hosts in found.items()
+        ]
+
+    monkeypatch.setattr("icelane.aio.interfaces.ifaddr.get_adapters", adapters)
+    return found
+
+
+def test_loopback_is_used_where_there_is_nothing_else(machine: dict[str, list[str]]) -> None:
+    assert {interface.host for interface in usable_interfaces()} == {"127.0.0.1", "::1"}
+    machine["eth0"] = ["192.0.2.7"]
+    assert usable_interfaces() == [Interface("eth0", "192.0.2.7")]
+    assert "127.0.0.1" in {interface.host for interface in usable_interfaces(include_loopback=True)}
+
+
+def test_addresses_that_no_candidate_can_have_are_left_out(machine: dict[str, list[str]]) -> None:
+    machine["eth0"] = ["192.0.2.7", "169.254.3.4", "fe80::1", "fec0::1", "::ffff:192.0.2.7", "2001:DB8::7", "0.0.0.0"]
+    assert {interface.host for interface in usable_interfaces()} == {"192.0.2.7", "2001:db8::7"}
+
+
+def test_only_the_named_interfaces_are_used(machine: dict[str, list[str]]) -> None:
+    machine |= {"eth0": ["192.0.2.7"], "wlan0": ["192.0.2.8"]}
+    assert usable_interfaces(names=["wlan0"]) == [Interface("wlan0", "192.0.2.8")]
+    assert {interface.name for interface in usable_interfaces(names=["lo"])} == {"lo"}
+    assert usable_interfaces(names=["eth9"]) == []
+
+
+def test_the_families_take_turns_and_there_is_a_bound(machine: dict[str, list[str]]) -> None:
+    machine["eth0"] = [f"192.0.2.{number}" for number in range(1, 40)] + ["2001:db8::1", "2001:db8::2"]
+    hosts = [interface.host for interface in usable_interfaces()]
+    assert hosts[:4] == ["2001:db8::1", "192.0.2.1", "2001:db8::2", "192.0.2.2"]
+    assert len(hosts) == MAX_HOSTS
