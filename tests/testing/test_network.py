@@ -10,7 +10,7 @@ from icelane.core.clock import Instant, later
 from icelane.core.engine import Transmit
 from icelane.core.net import Path, SocketAddress, Transport
 from icelane.testing.clock import VirtualClock
-from icelane.testing.network import EngineHost, Link, VirtualNetwork
+from icelane.testing.network import Bottleneck, EngineHost, Link, VirtualNetwork
 
 HERE = SocketAddress("192.0.2.1", 1000)
 THERE = SocketAddress("192.0.2.2", 2000)
@@ -116,6 +116,24 @@ def test_a_datagram_larger_than_the_link_takes_is_lost() -> None:
     network.send(bytes(101), HERE, THERE)
     network.run_until_quiet()
     assert [len(data) for data, _, _ in sink.arrived] == [100]
+
+
+def test_a_bottleneck_spreads_a_burst_over_time_and_drops_what_its_queue_has_no_room_for() -> None:
+    """A kilobit a second: a datagram of 125 bytes takes a second, and two wait for as long as the queue is."""
+    bottleneck = Bottleneck(rate=1000.0, queue=2.0)
+    clock = VirtualClock()
+    network = VirtualNetwork(clock, link=Link(delay=0.5, bottleneck=bottleneck))
+    start, arrivals = clock.now, list[float]()
+    network.attach(THERE, lambda *_: arrivals.append(clock.now - start))
+    for _ in range(5):
+        network.send(bytes(125), HERE, THERE)
+    network.run_until_quiet()
+    assert arrivals == [1.5, 2.5, 3.5]
+    assert bottleneck.dropped == 2
+    assert bottleneck.waited == 2.0
+    network.send(bytes(125), HERE, THERE)
+    network.run_until_quiet()
+    assert bottleneck.waited == 0.0
 
 
 def test_each_pair_of_hosts_may_have_its_own_link_each_way() -> None:

@@ -37,12 +37,37 @@ MAX_DRAIN: Final = 10_000
 MAX_STANDSTILL: Final = 1_000
 
 
+class Bottleneck:
+    """A place that lets `rate` bits pass in a second, and queues what comes sooner for up to `queue` seconds.
+
+    Links that are given the same one share it. `dropped` counts what found the queue full; `waited` is how long the
+    last datagram stood in it.
+    """
+
+    def __init__(self, rate: float, queue: Duration) -> None:
+        self.dropped = 0
+        self.waited = 0.0
+        self._rate = rate
+        self._queue = queue
+        self._free_at = Instant(0.0)
+
+    def pass_through(self, size: int, now: Instant) -> Duration | None:
+        """How long a datagram of `size` bytes takes that comes now; None when the queue is full."""
+        waiting = max(self._free_at - now, 0.0)
+        if waiting > self._queue:
+            self.dropped += 1
+            return None
+        self.waited = waiting
+        self._free_at = later(now, waiting + size * 8 / self._rate)
+        return self._free_at - now
+
+
 @dataclass(frozen=True, kw_only=True)
 class Link:
     """What happens to a datagram on its way, one direction. Times are in seconds, chances from 0 to 1.
 
     Every datagram takes `delay` and up to `jitter` more; one that is `reordered` takes `reorder_delay` on top, and so
-    arrives behind later ones. One larger than `mtu` payload bytes is lost.
+    arrives behind later ones. One larger than `mtu` payload bytes is lost. What is not lost passes the `bottleneck`.
     """
 
     delay: Duration = 0.01
@@ -52,6 +77,7 @@ class Link:
     reordering: float = 0.0
     reorder_delay: Duration = 0.05
     mtu: int = 65_507
+    bottleneck: Bottleneck | None = None
 
     def arrivals(self, size: int, now: Instant, generator: random.Random) -> list[Instant]:
         """When a datagram of `size` bytes that is sent now arrives: never, once or twice."""
@@ -60,6 +86,11 @@ class Link:
         times = [self.delay + self.jitter * generator.random() for _ in range(2)]
         if lost < self.loss or size > self.mtu:
             return []
+        if self.bottleneck is not None:
+            passing = self.bottleneck.pass_through(size, now)
+            if passing is None:
+                return []
+            times = [by + passing for by in times]
         if late < self.reordering:
             times[0] += self.reorder_delay
         return [later(now, by) for by in (times if doubled < self.duplication else times[:1])]

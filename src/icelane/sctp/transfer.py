@@ -1,0 +1,229 @@
+"""The established association as packets see it: chunks of data in, SACKs and packets out.
+
+What comes in is answered by one SACK for each batch, at once for every second packet and whenever something is missing
+or came twice, otherwise after a short delay or with the next data.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from icelane.core.clock import NEVER, Instant
+from icelane.sctp.checksum import seal
+from icelane.sctp.chunks import (
+    HEADER_SIZE,
+    SACK_SIZE,
+    SackChunk,
+    encode_chunk,
+    encode_header,
+    encode_sack,
+    parse_data,
+    parse_sack,
+)
+from icelane.sctp.control_chunks import encode_forward_tsn, parse_forward_tsn, parse_reconfiguration
+from icelane.sctp.handshake import Agreement
+from icelane.sctp.inbound import Inbound
+from icelane.sctp.options import SctpOptions
+from icelane.sctp.outbound import Outbound
+from icelane.sctp.reset import StreamReset
+
+if TYPE_CHECKING:
+    from icelane.sctp.event import SctpEvent
+
+# RFC 9260 section 6.2: at most 500 ms; half a round trip within these bounds, so that no timeout of the peer is near.
+LEAST_SACK_DELAY: Final = 0.02
+MOST_SACK_DELAY: Final = 0.2
+# The window is announced again when the application has released this share of it.
+WINDOW_UPDATE_SHARE: Final = 4
+
+_NEVER: Final = float(NEVER)
+_DATA: Final = 0
+_SACK: Final = 3
+_FORWARD_TSN: Final = 192
+_RE_CONFIG: Final = 130
+_IMMEDIATE: Final = 0x08
+_HIGHEST_WINDOW: Final = 0xFFFFFFFF
+
+
+class Transfer:
+    """Data both ways. `takes_data` and `sends_data` follow the state of the association."""
+
+    __slots__ = (
+        "_announced_window",
+        "_data_packets",
+        "_had_gaps",
+        "_header",
+        "_options",
+        "_room",
+        "_sack_at",
+        "_sack_now",
+        "_saw_data",
+        "_zero_checksum",
+        "agreement",
+        "inbound",
+        "outbound",
+        "reset",
+        "sends_data",
+        "takes_data",
+    )
+
+    def __init__(
+        self,
+        options: SctpOptions,
+        agreement: Agreement,
+        initial_tsn: int,
+        outbound: Outbound,
+        events: deque[SctpEvent],
+    ) -> None:
+        self.agreement = agreement
+        self.outbound = outbound
+        self.inbound = Inbound(
+            agreement.peer_tsn, options.receive_window, options.max_message_size, agreement.inbound_streams, events
+        )
+        self.reset = StreamReset(initial_tsn, agreement.peer_tsn, outbound, self.inbound, events)
+        self.takes_data = True
+        self.sends_data = True
+        self._options = options
+        self._header = encode_header(options.local_port, options.remote_port, agreement.peer_tag)
+        self._room = options.path_mtu - HEADER_SIZE
+        self._zero_checksum = agreement.zero_checksum
+        self._announced_window = options.receive_window
+        self._sack_now = False
+        self._sack_at = _NEVER
+        self._saw_data = False
+        self._data_packets = 0
+        self._had_gaps = False
+        outbound.peer_window = agreement.peer_window
+        outbound.limit_reliability(agreement.partial_reliability)
+
+    # Input
+
+    def handle_chunk(self, kind: int, data: bytes, start: int, end: int, now: float) -> bool:
+        """Handle a chunk if it is about data; returns whether it is.
+
+        Raises MalformedError, or AssociationError when the association must end.
+        """
+        if kind == _DATA:
+            if self.takes_data:
+                chunk = parse_data(data, start, end)
+                if chunk.flags & _IMMEDIATE:
+                    self._sack_now = True
+                self._saw_data = True
+                self.inbound.accept(chunk, now)
+        elif kind == _SACK:
+            self.outbound.handle_sack(parse_sack(data, start, end), now)
+        elif kind == _FORWARD_TSN:
+            new_cumulative, skipped = parse_forward_tsn(data[start + 4 : end])
+            self._sack_now = True  # RFC 3758 section 3.6
+            self.inbound.forward(new_cumulative, skipped)
+        elif kind == _RE_CONFIG:
+            self.reset.handle(parse_reconfiguration(data[start + 4 : end]), self.agreement.inbound_streams)
+        else:
+            return False
+        return True
+
+    def end_packet(self) -> None:
+        """All chunks of a packet were handled."""
+        if self._saw_data:
+            self._saw_data = False
+            self._data_packets += 1
+
+    def end_batch(self, now: float) -> None:
+        """All packets that had arrived were handled: decide whether a SACK is due."""
+        self.reset.perform_deferred()
+        inbound = self.inbound
+        if not self._data_packets:
+            return
+        gaps = inbound.has_gaps
+        if gaps or self._had_gaps or inbound.has_duplicates or self._data_packets >= 2:
+            self._sack_now = True
+        elif self._sack_at == _NEVER:
+            delay = self.outbound.recovery.smoothed_round_trip / 2
+            self._sack_at = now + min(max(delay, LEAST_SACK_DELAY), MOST_SACK_DELAY)
+        self._had_gaps = gaps
+
+    def release(self, size: int) -> None:
+        """The application is done with `size` bytes; a window that has opened wide is announced."""
+        self.inbound.release(size)
+        if self.inbound.window - self._announced_window >= self._options.receive_window // WINDOW_UPDATE_SHARE:
+            self._sack_now = True
+
+    def acknowledge_through(self, cumulative_tsn: int, now: float) -> None:
+        """SHUTDOWN says how far we were heard (RFC 9260 section 9.2), and is answered with what we heard."""
+        self.outbound.handle_sack(SackChunk(cumulative_tsn, self.outbound.peer_window, [], 0), now)
+
+    def acknowledge_now(self) -> None:
+        """The next packet carries a SACK."""
+        self._sack_now = True
+
+    # Output
+
+    def build_packet(self, control: list[bytes], now: float) -> bytes | None:
+        """The next packet, None when there is nothing to send. What it takes of `control` is removed from it."""
+        parts = [self._header]
+        room = self._room
+        while control and len(control[0]) <= room:
+            room -= len(control[0])
+            parts.append(control.pop(0))
+        while room >= 256 and (chunk := self.reset.poll_chunk(Instant(now))) is not None:
+            parts.append(chunk)
+            room -= len(chunk)
+        if self._sack_now:
+            room -= self._put_sack(parts, room)
+        if self.sends_data:
+            if self.outbound.forward_due():
+                chunk = encode_chunk(_FORWARD_TSN, 0, encode_forward_tsn(*self.outbound.take_forward(room - 4, now)))
+                parts.append(chunk)
+                room -= len(chunk)
+            self._put_data(parts, room, now)
+        if len(parts) == 1:
+            return None
+        packet = b"".join(parts)
+        return packet if self._zero_checksum else seal(packet)
+
+    def _put_data(self, parts: list[bytes], room: int, now: float) -> None:
+        if self._sack_at == _NEVER:
+            self.outbound.fill(parts, room, now)
+            return
+        data: list[bytes] = []
+        if self.outbound.fill(data, room - SACK_SIZE, now):
+            self._put_sack(parts, room)  # a delayed SACK, which has neither gaps nor duplicates, goes with the data
+            parts += data
+
+    def _put_sack(self, parts: list[bytes], room: int) -> int:
+        inbound = self.inbound
+        space = (room - SACK_SIZE) // 4
+        duplicates = inbound.take_duplicates() if inbound.has_duplicates else []
+        del duplicates[max(space, 0) :]
+        gaps = inbound.gaps(max(space - len(duplicates), 0)) if inbound.has_gaps else []
+        window = min(inbound.window, _HIGHEST_WINDOW)
+        sack = encode_sack(inbound.cumulative, window, gaps, duplicates)
+        parts.append(sack)
+        self._announced_window = window
+        self._sack_now = False
+        self._sack_at = _NEVER
+        self._data_packets = 0
+        return len(sack)
+
+    # Time
+
+    def handle_timeout(self, now: float) -> None:
+        """Some deadline has come, or none."""
+        if now >= self._sack_at:
+            self._sack_now = True
+            self._sack_at = _NEVER
+        self.outbound.handle_timeout(now)
+        self.reset.handle_timeout(Instant(now))
+
+    def next_timeout(self) -> float:
+        """The nearest deadline, infinite where there is none."""
+        return min(self._sack_at, self.outbound.next_timeout(), self.reset.next_timeout())
+
+    def clear(self) -> None:
+        """Forget everything: the association is over."""
+        self.outbound.clear()
+        self.inbound.clear()
+        self.reset.clear()
+        self._sack_now = False
+        self._sack_at = _NEVER
