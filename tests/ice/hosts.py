@@ -141,6 +141,11 @@ class IceHost(EngineHost[IceEvent]):
         return self.engine.state in states
 
 
+def assert_state(state: IceState, *hosts: IceHost) -> None:
+    """They are in that state."""
+    assert [host.engine.state for host in hosts] == [state] * len(hosts)
+
+
 def both(verb: Callable[[IceHost, IceHost], object], one: IceHost, other: IceHost) -> None:
     """Do it in both directions."""
     verb(one, other)

@@ -359,6 +359,8 @@ class IceAgent:
             # W3C has completed follow connected; one that was lost has been found at the earliest.
             self._recovered = True
             state = IceState.CONNECTED
+        if state is IceState.COMPLETED:
+            self._move(IceState.CONNECTED, unless=IceState.COMPLETED)
         self._move(state)
 
     def _settle_selection(self, now: Instant) -> None:
@@ -426,7 +428,7 @@ class IceAgent:
             return IceState.COMPLETED
         return IceState.CONNECTED
 
-    def _move(self, state: IceState) -> None:
-        if state is not self._state:
+    def _move(self, state: IceState, *, unless: IceState | None = None) -> None:
+        if self._state not in (state, unless):
             self._state = state
             self._events.append(StateChanged(state))

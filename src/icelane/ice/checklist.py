@@ -21,8 +21,12 @@ from icelane.ice.pair import CandidatePair, PairState
 MAX_LOCAL_CANDIDATES: Final = 128
 # The peer's: what it announces beyond that is passed over, and so what it could make us send is bounded (IC-6).
 MAX_REMOTE_CANDIDATES: Final = 128
-# Those that it did not announce: a check from yet another address is answered, and has no further effect.
+# Those that it did not announce. One more takes the place of one whose checks failed; where there is none, its check is
+# answered and has no further effect, unless it nominates.
 MAX_PEER_REFLEXIVE: Final = 32
+# Triggered checks go first (RFC 8445 section 6.1.4.2), but not for ever: where every check of the peer comes from a new
+# address, nothing else would be checked.
+MAX_TRIGGERED_IN_A_ROW: Final = 2
 
 
 class Checklist:
@@ -36,6 +40,7 @@ class Checklist:
         self._peer_reflexive = 0
         self._pairs_by_path: dict[Path, CandidatePair] = {}
         self._triggered: deque[CandidatePair] = deque()
+        self._triggered_in_a_row = 0
 
     def __len__(self) -> int:
         return len(self._pairs_by_path)
@@ -77,9 +82,9 @@ class Checklist:
                 pair.remote = candidate
         return self._form_all(((base, candidate) for base in self._locals_by_base), role)
 
-    def learn_remote(self, candidate: Candidate) -> bool:
+    def learn_remote(self, candidate: Candidate, *, nominated: bool) -> bool:
         """Keep an address from which the peer sent a check, for the pair on which it came; False: it is too many."""
-        if self._peer_reflexive >= MAX_PEER_REFLEXIVE:
+        if self._peer_reflexive >= MAX_PEER_REFLEXIVE and not self._forget_peer_reflexive(nominated):
             return False
         self._peer_reflexive += 1
         self._remotes_by_address[candidate.address] = candidate
@@ -155,13 +160,23 @@ class Checklist:
 
     def next_pair(self, role: IceRole, wanted: Callable[[CandidatePair], bool]) -> CandidatePair | None:
         """Which pair to check now: a triggered one, or the best that waits. Triggered ones leave the queue."""
+        pair = None
+        if self._triggered_in_a_row < MAX_TRIGGERED_IN_A_ROW:
+            pair = self._next_triggered(wanted)
+        if pair is None:
+            self._triggered_in_a_row = 0
+            waiting = (one for one in self if one.state is PairState.WAITING and not one.queued and wanted(one))
+            pair = max(waiting, key=lambda one: one.priority(role), default=None)
+        return pair or self._next_triggered(wanted)
+
+    def _next_triggered(self, wanted: Callable[[CandidatePair], bool]) -> CandidatePair | None:
         while self._triggered:
             pair = self._triggered.popleft()
             pair.queued = False
             if (pair.state is PairState.WAITING or pair.recheck) and wanted(pair):
+                self._triggered_in_a_row += 1
                 return pair
-        waiting = (pair for pair in self if pair.state is PairState.WAITING and wanted(pair))
-        return max(waiting, key=lambda pair: pair.priority(role), default=None)
+        return None
 
     def has_next(self, wanted: Callable[[CandidatePair], bool]) -> bool:
         """Whether `next_pair` has one to give."""
@@ -180,6 +195,25 @@ class Checklist:
         if victim.state is PairState.WAITING and victim.priority(role) >= pair.priority(role):
             return False
         self._drop(victim)
+        return True
+
+    def _forget_peer_reflexive(self, live_ones: bool) -> bool:
+        """Make room for another one.
+
+        Two NATs that map by address and port but let everybody in make every check come from a new address, and its
+        answer from yet another: dozens of pairs fail within seconds, and one behind them works.
+        """
+        states: dict[SocketAddress, set[PairState]] = {}
+        for pair in self:
+            if pair.remote.type is CandidateType.PEER_REFLEXIVE:
+                states.setdefault(pair.path.remote, set()).add(pair.state)
+        failed = (address for address, found in states.items() if found == {PairState.FAILED})
+        invalid = (address for address, found in states.items() if PairState.SUCCEEDED not in found)
+        victim = next(failed, None) or (next(invalid, None) if live_ones else None)
+        if victim is None:
+            return False
+        self.drop_remotes(lambda candidate: candidate.address == victim)
+        self._peer_reflexive -= 1
         return True
 
     def _drop(self, pair: CandidatePair) -> None:

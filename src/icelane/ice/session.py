@@ -52,6 +52,9 @@ MAX_AUTHENTICATED: Final = 64
 # How often a pair is checked until it has succeeded, however often the peer triggers that (IC-6).
 MAX_CHECKS_PER_PAIR: Final = 64
 
+# The same for all pairs together, a minute and a half at the default pace; beyond it no check begins until a restart.
+MAX_CHECKS: Final = 2000
+
 # A check that is under way is replaced by a triggered one only when it is that old, except for the first one, which a
 # NAT on the other side has often dropped (RFC 8445 section 7.3.1.4).
 _REPLACE_AFTER: Final = 0.25
@@ -103,6 +106,7 @@ class Session:
         self._first_valid_at: Instant | None = None
         self._nominating: CandidatePair | None = None
         self._selected_lost = False
+        self._checks = 0
         self._remembered: dict[Path, _Remembered] = {}
         self._authenticated: set[Path] = set()
 
@@ -327,7 +331,7 @@ class Session:
         self._reply(encode_error(request, code, self.credentials.password, unknown or ()), path)
 
     def _answer_retired(self, request: Message, path: Path) -> None:
-        """RFC 8445 section 9: the old pair is kept until the new one is selected, and nothing else of the old session."""
+        """RFC 8445 section 9: the old pair is kept until a new one is selected, and nothing else of the old session."""
         if self.selected is not None and self.selected.path == path:
             self._reply(encode_success(request, path.remote, self.credentials.password), path)
 
@@ -375,7 +379,7 @@ class Session:
                 priority=check.priority,
                 foundation=self._random_foundation(),
             )
-            if not self.checklist.learn_remote(remote):
+            if not self.checklist.learn_remote(remote, nominated=check.use_candidate):
                 return None
             self._events.append(RemotePeerReflexive(remote))
         pair = self.checklist.form(path.local, remote, self._role.role)
@@ -417,7 +421,7 @@ class Session:
 
     def _pump(self, now: Instant) -> None:
         """Start the check whose turn it is, no more than one every Ta (RFC 8445 section 6.1.4.2)."""
-        if self.remote is None or self._options.lite or self.failed or self.retired:
+        if self.remote is None or self._options.lite or self.failed or self.retired or self._checks >= MAX_CHECKS:
             return
         if not self.checklist.has_next(self._wants):
             return
@@ -432,6 +436,7 @@ class Session:
         self._timers.set(_Timer.PACE, self._next_check_at)
 
     def _start_check(self, pair: CandidatePair, now: Instant, *, nominate: bool = False) -> None:
+        self._checks += 1
         pair.checks += 1
         pair.recheck = False
         if not pair.valid:
