@@ -433,7 +433,8 @@ class Negotiation:
         self, local: SetDescription, remote: SetDescription, agreed: TransportAgreement | None
     ) -> list[TransportCommand]:
         """The exchange is over: what was pending is current."""
-        offered_data = (remote if local.type is DescriptionType.ANSWER else local).data_section is not None
+        offer = remote if local.type is DescriptionType.ANSWER else local
+        had_data = self._transport.agreed is not None or offer.data_section is not None
         self._current_local, self._current_remote = local, remote
         self._pending_local = self._pending_remote = None
         self._created_offer = self._created_answer = None
@@ -442,7 +443,7 @@ class Negotiation:
             self._credentials_to_replace = frozenset()
         if agreed is not None:
             return self._transport.settle(agreed)
-        if not offered_data:
+        if not had_data:
             return []
         # The channels end, so nothing is wanted any more until another is created.
         self._wants_data = False
