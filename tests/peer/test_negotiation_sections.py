@@ -187,6 +187,16 @@ def test_of_two_sections_for_data_the_first_that_is_alive_is_accepted() -> None:
     assert lines(answerer.local) == ["application 0 x", "application 9 0", "application 0 y"]
 
 
+def test_a_section_without_an_association_is_rejected() -> None:
+    """RFC 8841 section 5: `a=sctp-port:0`."""
+    offerer, answerer = Peer(1), Peer(2)
+    offerer.set_local()
+    text = offerer.local.sdp.replace("a=sctp-port:5000", "a=sctp-port:0")
+    answerer.set_remote(Description(DescriptionType.OFFER, text))
+    assert answerer.set_local().commands == ()
+    assert lines(answerer.local) == ["application 0 0"]
+
+
 def test_an_unknown_section_is_rejected_in_its_place() -> None:
     offerer, answerer = Peer(1), Peer(2)
     offerer.set_local()
