@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, TypeVar, assert_never
 
 from icelane.dtls.options import DtlsRole
-
+from icelane.errors import InvalidStateError, OperationError
 from icelane.ice.event import IceRole
 from icelane.peer.description import Description
 from icelane.peer.negotiation import Negotiation
@@ -123,6 +123,83 @@ class Peer:
             self.transport.carry_out(command)
             self.told.append(command)
         return applied
+
+
+class PerfectPeer(Peer):
+    """The handlers of W3C webrtc-pc section 10.7. `sent` is what its signaling carries to the other side."""
+
+    def __init__(self, seed: int, *, polite: bool) -> None:
+        super().__init__(seed, wants_data=False)
+        self._polite = polite
+        self._ignores_offer = False
+        self.sent: list[Description | str] = []
+
+    def want_data(self) -> None:
+        """`createDataChannel`."""
+        if self.negotiation.request_data_channels():
+            self.negotiate()
+
+    def restart(self) -> None:
+        """`restartIce`."""
+        if self.negotiation.restart_ice():
+            self.negotiate()
+
+    def negotiate(self) -> None:
+        """`onnegotiationneeded`."""
+        self.set_local()
+        self.sent.append(self.local)
+        self._trickle()
+
+    def give_up(self) -> None:
+        """Take an offer back that was not sent yet, as a program may; what was wanted is announced again."""
+        assert self.state is SignalingState.HAVE_LOCAL_OFFER
+        self.sent.clear()
+        if self.set_local(rollback()).negotiation_is_needed:
+            self.negotiate()
+
+    def receive(self, message: Description | str) -> None:
+        """`signaler.onmessage`."""
+        if isinstance(message, str):
+            self._receive_candidate(message)
+            return
+        collides = message.type is DescriptionType.OFFER and self.state is not SignalingState.STABLE
+        self._ignores_offer = not self._polite and collides
+        if self._ignores_offer:
+            return
+        needed = self.set_remote(message).negotiation_is_needed
+        if message.type is DescriptionType.OFFER:
+            needed = self.set_local().negotiation_is_needed
+            self.sent.append(self.local)
+            self._trickle()
+        if needed and self.state is SignalingState.STABLE:
+            self.negotiate()
+
+    def _trickle(self) -> None:
+        """`onicecandidate`, once for each description."""
+        if self.transport.local is None:
+            return
+        text = f"{CANDIDATE} ufrag {self.transport.local.ufrag}"
+        self.negotiation.add_local_candidate(text)
+        self.sent.append(text)
+
+    def _receive_candidate(self, text: str) -> None:
+        try:
+            self.negotiation.add_remote_candidate(text, "0")
+        except (InvalidStateError, OperationError):
+            if not self._ignores_offer:
+                raise
+
+
+def deliver_all(one: PerfectPeer, other: PerfectPeer) -> int:
+    """Carry every message to the other side until nobody says anything. Returns how many there were."""
+    count = 0
+    while one.sent or other.sent:
+        for sender, receiver in ((one, other), (other, one)):
+            if sender.sent:
+                receiver.receive(sender.sent.pop(0))
+                count += 1
+        assert count < 100
+    return count
 
 
 def rollback() -> Description:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 
 import pytest
-from icelane.dtls.options import DtlsRole
 
+from icelane.dtls.options import DtlsRole
 from icelane.errors import (
     InvalidAccessError,
     InvalidModificationError,

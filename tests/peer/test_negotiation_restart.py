@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from icelane.dtls.options import DtlsRole
 
+from icelane.dtls.options import DtlsRole
 from icelane.errors import InvalidAccessError
 from icelane.peer.description import Description
 from icelane.peer.signaling_state import DescriptionType, SignalingState
@@ -83,6 +83,25 @@ def test_restart_ice_is_settled_by_answering_a_restart_of_the_peer() -> None:
 
 def test_restart_ice_before_anything_was_negotiated_asks_for_nothing() -> None:
     assert not Peer(1, wants_data=False).negotiation.restart_ice()
+
+
+def test_a_changed_ice_configuration_restarts_with_the_next_offer_and_asks_for_none() -> None:
+    """RFC 9429 section 5.2.2: other servers or another policy are for the next gathering."""
+    offerer, answerer = connected()
+    old = offerer.transport.local
+    stale = offerer.negotiation.create_offer()
+    offerer.negotiation.change_ice_configuration(relay_only=True)
+    assert not offerer.negotiation.update_negotiation_needed()
+    offerer.set_local()
+    assert offerer.local != stale
+    assert offerer.transport.local != old
+    answerer.set_remote(offerer.local)
+    answerer.set_local()
+    offerer.set_remote(answerer.local)
+    new = offerer.transport.local
+    exchange(offerer, answerer)
+    assert offerer.transport.local == new
+    check_agreement(offerer, answerer)
 
 
 def test_restart_ice_during_an_offer_makes_the_next_one_different() -> None:

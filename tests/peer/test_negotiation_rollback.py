@@ -4,72 +4,28 @@ from __future__ import annotations
 
 import pytest
 
-from icelane.errors import InvalidStateError
 from icelane.ice.event import IceRole
 from icelane.peer.description import Description
 from icelane.peer.signaling_state import DescriptionType, SignalingState
 from icelane.peer.transport_command import RolledBack
-from tests.peer.negotiating import CANDIDATE, Peer, check_agreement, connected, exchange, pair, rollback
-
-
-class PerfectPeer(Peer):
-    """The handlers of W3C webrtc-pc section 10.7. `sent` is what its signaling carries to the other side."""
-
-    def __init__(self, seed: int, *, polite: bool) -> None:
-        super().__init__(seed, wants_data=False)
-        self._polite = polite
-        self._ignores_offer = False
-        self.sent: list[Description | str] = []
-
-    def negotiate(self) -> None:
-        """`onnegotiationneeded`."""
-        self.set_local()
-        self.sent.append(self.local)
-        self.negotiation.add_local_candidate(CANDIDATE)
-        self.sent.append(CANDIDATE)
-
-    def receive(self, message: Description | str) -> None:
-        """`signaler.onmessage`."""
-        if isinstance(message, str):
-            self._receive_candidate(message)
-            return
-        collides = message.type is DescriptionType.OFFER and self.state is not SignalingState.STABLE
-        self._ignores_offer = not self._polite and collides
-        if self._ignores_offer:
-            return
-        needed = self.set_remote(message).negotiation_is_needed
-        if message.type is DescriptionType.OFFER:
-            needed = self.set_local().negotiation_is_needed
-            self.sent.append(self.local)
-        if needed and self.state is SignalingState.STABLE:
-            self.negotiate()
-
-    def _receive_candidate(self, text: str) -> None:
-        try:
-            self.negotiation.add_remote_candidate(text, "0", 0)
-        except InvalidStateError:
-            if not self._ignores_offer:
-                raise
-
-
-def deliver_all(one: PerfectPeer, other: PerfectPeer) -> int:
-    """Carry every message to the other side until nobody says anything. Returns how many there were."""
-    count = 0
-    while one.sent or other.sent:
-        for sender, receiver in ((one, other), (other, one)):
-            if sender.sent:
-                receiver.receive(sender.sent.pop(0))
-                count += 1
-        assert count < 100
-    return count
+from tests.peer.negotiating import (
+    CANDIDATE,
+    Peer,
+    PerfectPeer,
+    check_agreement,
+    connected,
+    deliver_all,
+    exchange,
+    pair,
+    rollback,
+)
 
 
 @pytest.mark.parametrize("polite_speaks_first", [True, False])
 def test_perfect_negotiation_survives_glare_of_first_offers(polite_speaks_first: bool) -> None:
     polite, impolite = PerfectPeer(1, polite=True), PerfectPeer(2, polite=False)
     for peer in (polite, impolite) if polite_speaks_first else (impolite, polite):
-        assert peer.negotiation.request_data_channels()
-        peer.negotiate()
+        peer.want_data()
     deliver_all(*((polite, impolite) if polite_speaks_first else (impolite, polite)))
     check_agreement(polite, impolite)
     assert impolite.negotiation.ice_role is IceRole.CONTROLLING
@@ -78,14 +34,12 @@ def test_perfect_negotiation_survives_glare_of_first_offers(polite_speaks_first:
 
 def test_perfect_negotiation_survives_glare_of_restarts() -> None:
     polite, impolite = PerfectPeer(1, polite=True), PerfectPeer(2, polite=False)
-    polite.negotiation.request_data_channels()
-    polite.negotiate()
+    polite.want_data()
     deliver_all(polite, impolite)
     check_agreement(polite, impolite)
     before = (polite.transport.local, impolite.transport.local)
     for peer in (polite, impolite):
-        assert peer.negotiation.restart_ice()
-        peer.negotiate()
+        peer.restart()
     deliver_all(polite, impolite)
     check_agreement(polite, impolite)
     assert polite.transport.local not in before

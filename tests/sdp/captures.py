@@ -1,7 +1,8 @@
 """Descriptions as programs write them.
 
-Those of Chromium, Firefox and aiortc were taken from running ones, between two connections of the same program; Safari's
-and pion's follow what these programs print; `legacy_plan_b` is of 2014, and `gateway` has what no browser writes.
+Those of Chromium, Firefox and aiortc were taken from running ones, between two connections of the same program.
+Safari's and pion's follow what these programs print; `legacy_plan_b` is of 2014, and `gateway` has what no browser
+writes.
 """
 
 from __future__ import annotations

@@ -39,6 +39,7 @@ from icelane.datachannel.event import (
     ChannelAnnounced,
     ChannelClosed,
     ChannelClosing,
+    ChannelId,
     ChannelOpened,
     MessageReceived,
 )
@@ -96,7 +97,7 @@ class RTCPeerConnection(EventTarget):
             self._certificate.certificate, entropy=SystemEntropy(), options=_options(self._configuration)
         )
         self._driver = PeerDriver(self._engine, self._configuration, self._handle_event)
-        self._channels_by_number: dict[int, RTCDataChannel] = {}
+        self._channels_by_number: dict[ChannelId, RTCDataChannel] = {}
         self._operations = 0
         self._operation_lock = asyncio.Lock()
         self._ask_when_idle = False
@@ -345,7 +346,8 @@ class RTCPeerConnection(EventTarget):
         if isinstance(event, MessageReceived):
             channel = self._channels_by_number.get(event.channel)
             if channel is not None:
-                channel._received(event.data, event.size)
+                size = len(event.data)
+                channel._received(event.data.decode("utf-8", "replace") if event.is_text else event.data, size)
         elif isinstance(event, LocalCandidate):
             self._tell_candidate(event)
         elif isinstance(event, CandidateFailed):
@@ -432,7 +434,7 @@ class RTCPeerConnection(EventTarget):
         channel._opened()  # before anybody can listen: who gets it finds it open, as aiortc's programs expect
         self._emit("datachannel", channel, channel=channel)
 
-    def _add_channel(self, number: int, options: ChannelOptions) -> RTCDataChannel:
+    def _add_channel(self, number: ChannelId, options: ChannelOptions) -> RTCDataChannel:
         channel = RTCDataChannel(
             _ChannelPort(self._engine, self._driver),
             number,
@@ -480,22 +482,22 @@ class _ChannelPort:
         self._engine = engine
         self._driver = driver
 
-    def send(self, channel: int, data: bytes | str) -> None:
+    def send(self, channel: ChannelId, data: bytes | str) -> None:
         self._driver.run(lambda now: self._engine.send(channel, data, now))
 
-    def close_channel(self, channel: int) -> None:
+    def close_channel(self, channel: ChannelId) -> None:
         self._driver.run(lambda now: self._engine.close_channel(channel, now))
 
-    def release(self, channel: int, size: int) -> None:
+    def release(self, channel: ChannelId, size: int) -> None:
         self._driver.run(lambda now: self._engine.release(channel, size, now))
 
-    def buffered_amount(self, channel: int) -> int:
+    def buffered_amount(self, channel: ChannelId) -> int:
         return self._engine.buffered_amount(channel)
 
-    def set_low_threshold(self, channel: int, amount: int) -> None:
+    def set_low_threshold(self, channel: ChannelId, amount: int) -> None:
         self._engine.set_low_threshold(channel, amount)
 
-    def stream_id(self, channel: int) -> int | None:
+    def stream_id(self, channel: ChannelId) -> int | None:
         return self._engine.stream_id(channel)
 
 

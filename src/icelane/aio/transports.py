@@ -91,15 +91,17 @@ class RTCSctpTransport:
 
     @property
     def state(self) -> str:
-        return self._channels.state.value
+        """`connecting`, `connected` or `closed`."""
+        if self._channels.is_over:
+            return "closed"
+        return "connected" if self._channels.is_established else "connecting"
 
     @property
     def maxMessageSize(self) -> float:  # noqa: N802
         """How long a message may be, in bytes; infinity where the peer takes any."""
-        limit = self._channels.max_message_size
-        return float("inf") if limit is None else limit
+        return self._channels.association.max_message_size or float("inf")
 
     @property
     def maxChannels(self) -> int | None:  # noqa: N802
         """How many channels there can be, None before the peers are connected."""
-        return self._channels.max_channels
+        return self._channels.association.streams if self._channels.is_established else None

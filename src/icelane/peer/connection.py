@@ -28,9 +28,10 @@ from icelane.core.engine import Transmit
 from icelane.core.entropy import Entropy
 from icelane.core.net import Path, SocketAddress
 from icelane.crypto.certificate import Certificate
-from icelane.datachannel.mux import ChannelEvent, DataChannels
+from icelane.datachannel.event import ChannelEvent, ChannelId
+from icelane.datachannel.mux import DataChannels
 from icelane.dtls.connection import DtlsState
-from icelane.dtls.options import DtlsOptions
+from icelane.dtls.options import DtlsOptions, DtlsRole
 from icelane.errors import IcelaneError, InvalidStateError, MalformedError, OperationError
 from icelane.ice.credentials import Credentials
 from icelane.ice.event import IceState, PairSelected, RoleChanged, StateChanged
@@ -64,7 +65,8 @@ from icelane.peer.transport_command import (
     StartGathering,
     TransportCommand,
 )
-from icelane.sctp.association import SctpAssociation, SctpOptions
+from icelane.sctp.association import SctpAssociation
+from icelane.sctp.options import SctpOptions
 
 # Transports that are being given back to their servers; a negotiation that makes more of them has gone mad.
 MAX_RETIRED: Final = 8
@@ -322,7 +324,7 @@ class PeerConnection:
 
     # Commands: channels
 
-    def create_data_channel(self, options: ChannelOptions, now: Instant) -> int:
+    def create_data_channel(self, options: ChannelOptions, now: Instant) -> ChannelId:
         """Open a channel, as soon as there is a connection; returns its number, which is no stream id."""
         self._check_open()
         channels = self._data_channels()
@@ -340,22 +342,22 @@ class PeerConnection:
         self._settle(now)
         return number
 
-    def send(self, channel: int, data: bytes | str, now: Instant) -> None:
+    def send(self, channel: ChannelId, data: bytes | str, now: Instant) -> None:
         """Queue a message; see `DataChannels.send`."""
         self._data_channels().send(channel, data, now)
         self._settle(now)
 
-    def close_channel(self, channel: int, now: Instant) -> None:
+    def close_channel(self, channel: ChannelId, now: Instant) -> None:
         """Deliver what was sent on it, then close it."""
         self._data_channels().close_channel(channel, now)
         self._settle(now)
 
-    def release(self, channel: int, size: int, now: Instant) -> None:
+    def release(self, channel: ChannelId, size: int, now: Instant) -> None:
         """The application has taken a message of `size` bytes: the peer may send more."""
         self._data_channels().release(channel, size, now)
         self._settle(now)
 
-    def set_low_threshold(self, channel: int, amount: int) -> None:
+    def set_low_threshold(self, channel: ChannelId, amount: int) -> None:
         """Tell when no more than `amount` bytes of the channel are queued."""
         self._data_channels().set_low_threshold(channel, amount)
 
@@ -426,11 +428,11 @@ class PeerConnection:
         """Whether no server holds anything for us any more."""
         return (self.transport is None or self.transport.ice.idle) and all(ice.idle for ice in self._retired)
 
-    def buffered_amount(self, channel: int) -> int:
+    def buffered_amount(self, channel: ChannelId) -> int:
         """How many bytes of the channel are queued."""
         return self.channels.buffered_amount(channel) if self.channels is not None else 0
 
-    def stream_id(self, channel: int) -> int | None:
+    def stream_id(self, channel: ChannelId) -> int | None:
         """The SCTP stream of the channel, None before there is one."""
         return self.channels.stream_id(channel) if self.channels is not None else None
 
@@ -613,7 +615,7 @@ class PeerConnection:
         if event.state is DtlsState.CONNECTED and transport.role is not None:
             # SC-1: until here nothing of the peer's has reached SCTP.
             channels = self._data_channels()
-            channels.set_role(transport.role)
+            channels.set_role(transport.role is DtlsRole.CLIENT, now)
             channels.connect(now)
             self._associated = True
         elif event.state in (DtlsState.CLOSED, DtlsState.FAILED):

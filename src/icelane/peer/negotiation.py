@@ -109,7 +109,7 @@ class Negotiation:
         self.bundle_policy = bundle_policy
         self._entropy = entropy
         self._fingerprints = tuple(fingerprints)
-        self._relay_only = relay_only
+        self.relay_only = relay_only
         self._state = SignalingState.STABLE
         self._session_id = entropy.below(_SESSION_ID_LIMIT)
         self._session_version = 0
@@ -123,8 +123,9 @@ class Negotiation:
         self._wants_data = False
         self._negotiation_needed = False
         self._transport = NegotiatedTransport()
-        # W3C [[LocalIceCredentialsToReplace]].
+        # W3C [[LocalIceCredentialsToReplace]], and those that were made under another configuration.
         self._credentials_to_replace: frozenset[IceParameters] = frozenset()
+        self._credentials_outdated: frozenset[IceParameters] = frozenset()
 
     # -- commands
 
@@ -140,10 +141,14 @@ class Negotiation:
     def restart_ice(self) -> bool:
         """The next offer will have new ICE credentials (W3C `restartIce`). Returns as `request_data_channels`."""
         self._check_open()
-        local = (self._current_local, self._pending_local)
-        found = (one.ice for one in local if one is not None)
-        self._credentials_to_replace = frozenset(ice for ice in found if ice is not None)
+        self._credentials_to_replace = self._local_credentials()
         return self.update_negotiation_needed()
+
+    def change_ice_configuration(self, *, relay_only: bool) -> None:
+        """Servers or policy changed: whenever the next offer is made, it restarts ICE (RFC 9429 section 5.2.2)."""
+        self._check_open()
+        self.relay_only = relay_only
+        self._credentials_outdated = self._local_credentials()
 
     def update_negotiation_needed(self) -> bool:
         """W3C section 4.7.3, without what is asynchronous: whether `negotiationneeded` is to be fired now.
@@ -162,7 +167,7 @@ class Negotiation:
             raise InvalidStateError(f"no offer can be made in {self._state.value}")
         base = self._pending_local.ice if self._pending_local else None
         base = base or (self._transport.agreed.local if self._transport.agreed else None)
-        if ice_restart or base is None or base in self._credentials_to_replace:
+        if ice_restart or base is None or self._must_replace(base):
             base = fresh_ice_parameters(self._entropy)
         self._created_offer = self._build_offer(base)
         return Description(DescriptionType.OFFER, str(self._created_offer))
@@ -222,7 +227,7 @@ class Negotiation:
         LocalProtocolError for one that `relay_only` forbids to show.
         """
         candidate = parse_candidate_text(text)
-        if self._relay_only:
+        if self.relay_only:
             check_is_relayed(candidate)
         generation = self._transport.generations.find(username_fragment)
         if generation is None:
@@ -383,7 +388,7 @@ class Negotiation:
         ice = SetDescription(DescriptionType.OFFER, offer).ice
         if ice is None:
             return not self._wants_data
-        return ice not in self._credentials_to_replace and str(self._build_offer(ice)) == str(offer)
+        return not self._must_replace(ice) and str(self._build_offer(ice)) == str(offer)
 
     def _answer_to_set(self, description: Description | None) -> SessionDescription:
         if description is not None and description.sdp:
@@ -433,7 +438,8 @@ class Negotiation:
         self, local: SetDescription, remote: SetDescription, agreed: TransportAgreement | None
     ) -> list[TransportCommand]:
         """The exchange is over: what was pending is current."""
-        offered_data = (remote if local.type is DescriptionType.ANSWER else local).data_section is not None
+        offer = remote if local.type is DescriptionType.ANSWER else local
+        had_data = self._transport.agreed is not None or offer.data_section is not None
         self._current_local, self._current_remote = local, remote
         self._pending_local = self._pending_remote = None
         self._created_offer = self._created_answer = None
@@ -442,7 +448,7 @@ class Negotiation:
             self._credentials_to_replace = frozenset()
         if agreed is not None:
             return self._transport.settle(agreed)
-        if not offered_data:
+        if not had_data:
             return []
         # The channels end, so nothing is wanted any more until another is created.
         self._wants_data = False
@@ -483,6 +489,13 @@ class Negotiation:
         if trickled.candidate is None:
             return EndOfRemoteCandidates(agreed.remote.ice.ufrag)
         return RemoteCandidate(trickled.candidate.text, agreed.remote.ice.ufrag)
+
+    def _local_credentials(self) -> frozenset[IceParameters]:
+        found = (one.ice for one in (self._current_local, self._pending_local) if one is not None)
+        return frozenset(ice for ice in found if ice is not None)
+
+    def _must_replace(self, ice: IceParameters) -> bool:
+        return ice in self._credentials_to_replace or ice in self._credentials_outdated
 
     def _check_open(self) -> None:
         if self._state is SignalingState.CLOSED:

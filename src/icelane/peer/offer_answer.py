@@ -71,8 +71,11 @@ def build_answer(origin: Origin, offer: SessionDescription, transport: LocalTran
 
 def data_section_index(session: SessionDescription) -> int | None:
     """Where the section is that carries data channels: the first of them that is alive."""
-    found = (i for i, section in enumerate(session.media) if section.is_data_channel and is_alive(section))
-    return next(found, None)
+    for index, section in enumerate(session.media):
+        # RFC 8841 section 5: the port 0 says that there is no association.
+        if section.is_data_channel and is_alive(section) and section.sctp_port != 0:
+            return index
+    return None
 
 
 def check_follows(negotiated: NegotiatedSections | None, offer: SessionDescription) -> None:

@@ -82,6 +82,7 @@ class Inbound:
         "bytes_received",
         "cumulative",
         "held",
+        "invalid_stream",
         "messages_received",
         "unreleased",
     )
@@ -92,6 +93,7 @@ class Inbound:
         self.cumulative = initial_tsn - 1
         self.held = 0
         self.unreleased = 0
+        self.invalid_stream = -1  # the last stream that there is not, of a chunk since this was set to -1
         self.bytes_received = 0
         self.messages_received = 0
         self._window = window
@@ -158,10 +160,11 @@ class Inbound:
             raise AssociationError("a DATA chunk without user data")
         if not self._has_room(ahead, size, now):
             return
-        if chunk.stream_id >= self._streams:
-            raise AssociationError(f"data on stream {chunk.stream_id}, of {self._streams}")
         self.bytes_received += size
-        self._put_together(chunk, tsn, size)
+        if chunk.stream_id < self._streams:
+            self._put_together(chunk, tsn, size)
+        else:
+            self.invalid_stream = chunk.stream_id  # RFC 9260 section 6.5: acknowledged, reported, and not kept
         if ahead == 1:
             self.cumulative = self._ranges.take_adjoining(tsn)
         else:

@@ -11,6 +11,7 @@ from icelane.sdp.lines import Line, shown
 
 # RFC 8866 section 9: token-char.
 _TOKEN: Final = re.compile(r"[!#-'*+\-.0-9A-Z^-~]+")
+_TOKENS: Final = re.compile(r"[ !#-'*+\-.0-9A-Z^-~]*")
 # The decimal digits of 2**64 - 1. Nothing in a description is greater, and int() of endless digits is slow.
 _MAX_DIGITS: Final = 20
 # Keys, and where somebody is: not for logs.
@@ -62,9 +63,11 @@ def parse_token(text: str, what: str) -> str:
 
 def parse_number(text: str, what: str, limit: int, least: int = 0) -> int:
     """The number in decimal digits, from `least` to `limit`. `what` names it in the MalformedError."""
-    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS and least <= int(text) <= limit):
-        raise MalformedError(f"{shown(text)} is no {what}, a number from {least} to {limit}")
-    return int(text)
+    if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS:
+        number = int(text)
+        if least <= number <= limit:
+            return number
+    raise MalformedError(f"{shown(text)} is no {what}, a number from {least} to {limit}")
 
 
 def parse_words(text: str, what: str, counts: Collection[int]) -> list[str]:
@@ -76,3 +79,10 @@ def parse_words(text: str, what: str, counts: Collection[int]) -> list[str]:
     if len(words) not in counts:
         raise MalformedError(f"{shown(text)} is no {what}: it has {len(words)} parts")
     return words
+
+
+def parse_tokens(text: str, what: str, counts: Collection[int]) -> list[str]:
+    """As `parse_words`, when each is a token."""
+    if not _TOKENS.fullmatch(text):
+        raise MalformedError(f"{shown(text)} is no {what}")
+    return parse_words(text, what, counts)

@@ -7,7 +7,7 @@ in the order of RFC 8866, and several spaces between the words of `o=`, `c=` and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
@@ -149,7 +149,7 @@ def _parse_session_section(lines: Sequence[Line]) -> SessionDescription:
     if any(line.type == "c" for line in lines):
         session.connection = parse_connection(_only_value(lines, "c"))
     _only_value(lines, "v")
-    session.fields = [line for line in lines if line.type not in "vosca" and line is not times[0]]
+    session.fields = _in_order(line for line in lines if line.type not in "vosca" and line is not times[0])
     session.attributes = _parse_attributes(lines, 1)
     return session
 
@@ -164,7 +164,7 @@ def _parse_media_section(lines: Sequence[Line], number: int) -> MediaDescription
     first = next((line for line in lines if line.type == "c"), None)
     if first is not None:
         media.connection = parse_connection(first.value)
-    media.fields = [line for line in lines if line.type not in "ma" and line is not first]
+    media.fields = _in_order(line for line in lines if line.type not in "ma" and line is not first)
     media.attributes = _parse_attributes(lines, number)
     return media
 
@@ -209,5 +209,5 @@ def _attribute_lines(owner: AttributeList) -> list[Line]:
     return [attribute.line for attribute in owner.attributes]
 
 
-def _in_order(lines: list[Line]) -> list[Line]:
+def _in_order(lines: Iterable[Line]) -> list[Line]:
     return sorted(lines, key=lambda line: _RANKS.get(line.type, _UNKNOWN_RANK))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final, NamedTuple
 
 from icelane.errors import MalformedError
-from icelane.sdp.attribute import TypedAttribute, parse_number, parse_token, parse_words
+from icelane.sdp.attribute import TypedAttribute, parse_number, parse_token, parse_tokens, parse_words
 from icelane.sdp.lines import shown
 
 # A group of more is MalformedError; no description has more sections than that, see MAX_MEDIA.
@@ -139,7 +139,7 @@ def parse_ice_pwd(text: str) -> str:
 
 def parse_ice_options(text: str) -> tuple[str, ...]:
     """The words of `a=ice-options`."""
-    return tuple(parse_words(text, "list of options", range(1, MAX_ICE_OPTIONS + 1)))
+    return tuple(parse_tokens(text, "list of options", range(1, MAX_ICE_OPTIONS + 1)))
 
 
 def parse_mid(text: str) -> str:
@@ -149,8 +149,8 @@ def parse_mid(text: str) -> str:
 
 def parse_group(text: str) -> Group:
     """The value of `a=group`; it may name no mids at all."""
-    semantics, *mids = parse_words(text, "group", range(1, MAX_GROUP + 2))
-    return Group(parse_token(semantics, "grouping"), tuple(mids))
+    semantics, *mids = parse_tokens(text, "group", range(1, MAX_GROUP + 2))
+    return Group(semantics, tuple(mids))
 
 
 def parse_sctp_port(text: str) -> int:

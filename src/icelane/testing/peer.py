@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 from icelane.core.clock import Instant, UnixSeconds
 from icelane.core.net import Path, SocketAddress, Transport
 from icelane.crypto.certificate import Certificate
-from icelane.datachannel.event import ChannelAnnounced, ChannelOpened, MessageReceived
+from icelane.datachannel.event import ChannelAnnounced, ChannelId, ChannelOpened, MessageReceived
 from icelane.errors import TransportClosedError
 from icelane.peer.connection import (
     ChannelOptions,
@@ -60,7 +60,7 @@ class PeerHost:
         self.network = network
         self.hosts = hosts
         self.events: list[PeerConnectionEvent] = []
-        self.messages: list[tuple[int, bytes | str]] = []
+        self.messages: list[tuple[ChannelId, bytes | str]] = []
         self.sent: list[tuple[Path, bytes]] = []
         self.keeps_sent = False
         self.engine = PeerConnection(
@@ -89,12 +89,12 @@ class PeerHost:
             self.run(answer)
         return result
 
-    def create_channel(self, label: str = "chat", **options: object) -> int:
+    def create_channel(self, label: str = "chat", **options: object) -> ChannelId:
         """A channel, by its number; `options` are those of ChannelOptions."""
         made = ChannelOptions(label=label, **options)  # type: ignore[arg-type]  # a test says what it wants
         return self.run(lambda now: self.engine.create_data_channel(made, now))
 
-    def send(self, channel: int, data: bytes | str) -> None:
+    def send(self, channel: ChannelId, data: bytes | str) -> None:
         """Queue a message."""
         self.run(lambda now: self.engine.send(channel, data, now))
 
@@ -117,7 +117,7 @@ class PeerHost:
         return self.engine.connection_state is ConnectionState.CONNECTED
 
     @property
-    def opened(self) -> list[int]:
+    def opened(self) -> list[ChannelId]:
         """The numbers of the channels that are open, by order of opening."""
         return [event.channel for event in self.events if isinstance(event, ChannelOpened | ChannelAnnounced)]
 
@@ -165,8 +165,8 @@ class PeerHost:
 
     def _handle_event(self, event: PeerConnectionEvent) -> None:
         if isinstance(event, MessageReceived):
-            self.messages.append((event.channel, event.data))
-            self._answers.append(lambda now: self.engine.release(event.channel, event.size, now))
+            self.messages.append((event.channel, event.data.decode() if event.is_text else event.data))
+            self._answers.append(lambda now: self.engine.release(event.channel, len(event.data), now))
         else:
             self.events.append(event)
 
@@ -178,7 +178,7 @@ class PeerHost:
         if isinstance(command, OpenStream):
             error = TransportClosedError("the test network has no TCP")
             return lambda now: self.engine.handle_stream_failed(command.number, error, now)
-        return lambda now: None
+        return _nothing
 
     def _find_sources(self, now: Instant) -> None:
         bound = {base.host for base in self._attached}
@@ -193,6 +193,10 @@ class PeerHost:
         for relay in self._relays:
             self.engine.add_relay_server(relay, now)
         self.engine.sources_done(now)
+
+
+def _nothing(now: Instant) -> None:  # noqa: ARG001  (there is no stream to close)
+    """Carry nothing out."""
 
 
 def signal(offerer: PeerHost, answerer: PeerHost, *, trickle: bool = True) -> None:
