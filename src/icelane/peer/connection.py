@@ -28,7 +28,7 @@ from icelane.core.engine import Transmit
 from icelane.core.entropy import Entropy
 from icelane.core.net import Path, SocketAddress
 from icelane.crypto.certificate import Certificate
-from icelane.datachannel.event import ChannelEvent, ChannelId
+from icelane.datachannel.event import ChannelEvent, ChannelId, MessageReceived
 from icelane.datachannel.mux import DataChannels
 from icelane.dtls.connection import DtlsState
 from icelane.dtls.options import DtlsOptions, DtlsRole
@@ -36,6 +36,7 @@ from icelane.errors import IcelaneError, InvalidStateError, MalformedError, Oper
 from icelane.ice.credentials import Credentials
 from icelane.ice.event import IceState, PairSelected, RoleChanged, StateChanged
 from icelane.ice.options import IceOptions
+from icelane.peer.channel_counts import ChannelCounts
 from icelane.peer.description import Description
 from icelane.peer.ice_transport import (
     CandidateFailed,
@@ -183,6 +184,7 @@ class PeerConnection:
         self.connection_state = ConnectionState.NEW
         self.ice_state = IceState.NEW
         self.gathering_state = GatheringState.NEW
+        self.counts = ChannelCounts()
         self.stray = 0
         self._associated = False
         self._remote_ufrag: str | None = None
@@ -338,6 +340,7 @@ class PeerConnection:
             negotiated=options.negotiated,
             stream_id=options.stream_id,
         )
+        self.counts.add(number, options.label, options.protocol)
         self._need(self.negotiation.request_data_channels())
         self._settle(now)
         return number
@@ -345,6 +348,7 @@ class PeerConnection:
     def send(self, channel: ChannelId, data: bytes | str, now: Instant) -> None:
         """Queue a message; see `DataChannels.send`."""
         self._data_channels().send(channel, data, now)
+        self.counts.note_sent(channel, len(data) if isinstance(data, bytes) else len(data.encode()))
         self._settle(now)
 
     def close_channel(self, channel: ChannelId, now: Instant) -> None:
@@ -582,7 +586,12 @@ class PeerConnection:
         self._drain_channels(channels)
 
     def _drain_channels(self, channels: DataChannels) -> None:
+        counts = self.counts
         while (event := channels.poll_event()) is not None:
+            if type(event) is MessageReceived:
+                counts.note_received(event.channel, len(event.data))
+            else:
+                counts.note(event)
             self._events.append(event)
 
     def _handle_transport(self, event: SecureTransportEvent, now: Instant) -> None:

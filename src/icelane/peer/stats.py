@@ -56,29 +56,23 @@ class _Collector:
 def collect_stats(connection: PeerConnection, at: UnixSeconds) -> StatsReport:
     """Everything as it is now; `at` stamps the records."""
     collector = _Collector(at)
-    channels = connection.channels
-    collector.add(
-        "peer-connection",
-        "P",
-        dataChannelsOpened=channels.opened if channels is not None else 0,
-        dataChannelsClosed=channels.closed if channels is not None else 0,
-    )
+    counts = connection.counts
+    collector.add("peer-connection", "P", dataChannelsOpened=counts.opened, dataChannelsClosed=counts.closed)
     if connection.transport is not None:
         _add_transport(collector, connection, connection.transport)
-    if channels is not None:
-        for number, report in enumerate(channels.reports()):
-            collector.add(
-                "data-channel",
-                f"D{number}",
-                label=report.label,
-                protocol=report.protocol,
-                dataChannelIdentifier=report.stream_id,
-                state=report.state,
-                messagesSent=report.messages_sent,
-                bytesSent=report.bytes_sent,
-                messagesReceived=report.messages_received,
-                bytesReceived=report.bytes_received,
-            )
+    for channel, count in counts.by_channel.items():
+        collector.add(
+            "data-channel",
+            f"D{channel}",
+            label=count.label,
+            protocol=count.protocol,
+            dataChannelIdentifier=connection.stream_id(channel),
+            state=count.state,
+            messagesSent=count.messages_sent,
+            bytesSent=count.bytes_sent,
+            messagesReceived=count.messages_received,
+            bytesReceived=count.bytes_received,
+        )
     return collector.report
 
 

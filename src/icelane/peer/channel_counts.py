@@ -1,0 +1,57 @@
+"""What went over each channel, for statistics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from icelane.datachannel.event import ChannelAnnounced, ChannelClosed, ChannelEvent, ChannelId, ChannelOpened
+
+
+@dataclass(slots=True)
+class ChannelCount:
+    """One channel that there is. Bytes are those of messages, without any header."""
+
+    label: str
+    protocol: str
+    state: str = "connecting"
+    messages_sent: int = 0
+    bytes_sent: int = 0
+    messages_received: int = 0
+    bytes_received: int = 0
+
+
+@dataclass(slots=True)
+class ChannelCounts:
+    """All channels of a connection; those that are closed are in `closed` alone."""
+
+    opened: int = 0
+    closed: int = 0
+    by_channel: dict[ChannelId, ChannelCount] = field(default_factory=dict)
+
+    def add(self, channel: ChannelId, label: str, protocol: str) -> None:
+        """A channel was created here."""
+        self.by_channel[channel] = ChannelCount(label, protocol)
+
+    def note(self, event: ChannelEvent) -> None:
+        """A channel has come further."""
+        if isinstance(event, ChannelAnnounced):
+            self.add(event.channel, event.label, event.protocol)
+        if isinstance(event, ChannelAnnounced | ChannelOpened):
+            self.opened += 1
+            self.by_channel[event.channel].state = "open"
+        elif isinstance(event, ChannelClosed):
+            self.closed += self.by_channel.pop(event.channel).state == "open"
+
+    def note_sent(self, channel: ChannelId, size: int) -> None:
+        """A message was queued."""
+        count = self.by_channel.get(channel)
+        if count is not None:
+            count.messages_sent += 1
+            count.bytes_sent += size
+
+    def note_received(self, channel: ChannelId, size: int) -> None:
+        """A message came."""
+        count = self.by_channel.get(channel)
+        if count is not None:
+            count.messages_received += 1
+            count.bytes_received += size
