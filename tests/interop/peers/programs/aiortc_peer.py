@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCConfiguration, RTCIceServer, RTCIceTransportPolicy, RTCPeerConnection, RTCSessionDescription
 from aiortc.sdp import candidate_from_sdp
 
 from tests.interop.peers.programs.service import serve
@@ -14,8 +14,12 @@ from tests.interop.peers.programs.w3c import Json, Peer
 
 class AiortcPeer(Peer):
     def _connect(self, servers: list[Json], policy: str) -> Any:
-        self._relay_only = policy == "relay"
-        return RTCPeerConnection(RTCConfiguration(iceServers=[RTCIceServer(**server) for server in servers]))
+        return RTCPeerConnection(
+            RTCConfiguration(
+                iceServers=[RTCIceServer(**server) for server in servers],
+                iceTransportPolicy=RTCIceTransportPolicy(policy),
+            )
+        )
 
     def _description(self, description: Json) -> Any:
         return RTCSessionDescription(**description)
