@@ -42,7 +42,8 @@ class Session:
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
         try:
             await self._connection.send(json.dumps({"id": number, "method": method, "params": parameters}))
-            return await answer
+            result: dict[str, Any] = await answer
+            return result
         except ConnectionClosed as error:
             raise PeerError(f"the browser is gone: {error}") from None
         finally:

@@ -56,26 +56,21 @@ async def carried_signals(polite: RemotePeer, impolite: RemotePeer) -> AsyncIter
     """
     await polite.negotiate_by_itself(polite=True)
     await impolite.negotiate_by_itself(polite=False)
-    offered = {peer.name: asyncio.Event() for peer in (polite, impolite)}
+    offers_made = asyncio.Barrier(2)
 
     async def carry(source: RemotePeer, target: RemotePeer) -> None:
         first = await source.next_signal()
         assert first["description"]["type"] == "offer"
-        offered[source.name].set()
-        await offered[target.name].wait()
+        await offers_made.wait()
         await target.deliver(first)
         while True:
             await target.deliver(await source.next_signal())
 
-    tasks = [asyncio.create_task(carry(*pair)) for pair in ((polite, impolite), (impolite, polite))]
-    try:
+    async with asyncio.TaskGroup() as carrying:
+        tasks = [carrying.create_task(carry(*pair)) for pair in ((polite, impolite), (impolite, polite))]
         yield
         for task in tasks:
-            assert not task.done() or task.exception() is None, task.exception()
-    finally:
-        for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _carry_candidates(source: RemotePeer, target: RemotePeer) -> None:

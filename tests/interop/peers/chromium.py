@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -79,7 +78,7 @@ async def chromium(
             executable_path=starter,
             headless=True,
             args=[*_ARGUMENTS, *([] if hides_addresses else [_PLAIN_ADDRESSES])],
-            env=dict(environment_that_trusts(authority, home)) | {"XDG_CONFIG_HOME": os.fspath(home)},
+            env={**environment_that_trusts(authority, home), "XDG_CONFIG_HOME": str(home)},
         )
         try:
             yield Chromium(browser)

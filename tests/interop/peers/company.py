@@ -7,7 +7,7 @@ import itertools
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from tests.interop.peers.chromium import PACKAGE as CHROMIUM_PACKAGE
 from tests.interop.peers.chromium import Chromium, chromium
@@ -19,8 +19,13 @@ from tests.interop.peers.remote import Abilities, RemotePeer
 
 PEERS_PYTHON: Final = ROOT / ".venv-peers" / "bin" / "python"
 MAKE_PEERS: Final = "make .venv-peers/.installed"
+"""The command that makes the environment of that interpreter."""
 
-BROWSERS: Final = {"chromium": CHROMIUM_PACKAGE, "firefox": FIREFOX_PACKAGE}
+BROWSERS: Final = {
+    "chromium": CHROMIUM_PACKAGE,
+    "chromium that hides its addresses": CHROMIUM_PACKAGE,
+    "firefox": FIREFOX_PACKAGE,
+}
 """The Debian package of each; the program is named like the package."""
 
 PROGRAMS: Final = {
@@ -35,16 +40,17 @@ PROGRAMS: Final = {
     "icelane": Abilities(),
 }
 
-REAL: Final = ("chromium", "firefox", "aiortc", "wrtc")
-
-NeedProgram = Callable[[str, str], str]
+NeedProgram: TypeAlias = Callable[[str, str], str]
 
 
 class Company:
     """Peers of a run. What was started for them ends with `close`."""
 
     def __init__(self, need_program: NeedProgram, authority: Path, folder: Path) -> None:
-        """`need_program` gives a program's path by its name and its Debian package, or skips the test."""
+        """`need_program` gives a program's path by its name and what brings it, or skips the test.
+
+        The peers trust the PEM file `authority`, those that can; `folder` takes their profiles and logs.
+        """
         self._need_program = need_program
         self._authority = authority
         self._folder = folder
@@ -59,7 +65,7 @@ class Company:
             if browser is None:
                 browser = self._browsers[kind, machine.name] = await self._start_browser(kind, machine)
             return await browser.open_peer()
-        python = sys.executable if kind == "icelane" else str(PEERS_PYTHON)
+        python = sys.executable if kind == "icelane" else self._need_program(str(PEERS_PYTHON), MAKE_PEERS)
         command = machine.command(python, "-m", f"tests.interop.peers.programs.{kind}_peer")
         log = self._folder / f"{kind}-{next(self._numbers)}.log"
         program = await Program.run(command, log, {"SSL_CERT_FILE": str(self._authority)})
@@ -71,7 +77,11 @@ class Company:
     async def _start_browser(self, kind: str, machine: Machine) -> Chromium | Firefox:
         package = BROWSERS[kind]
         executable = self._need_program(package, package)
-        folder = self._folder / f"{kind}-{machine.name}"
+        folder = self._folder / f"{kind}-{machine.name}".replace(" ", "-")
         folder.mkdir()
-        start = {"chromium": chromium, "firefox": firefox}[kind]
-        return await self._stack.enter_async_context(start(executable, machine, self._authority, folder))
+        if kind == "firefox":
+            return await self._stack.enter_async_context(firefox(executable, machine, self._authority, folder))
+        hides_addresses = kind != "chromium"
+        return await self._stack.enter_async_context(
+            chromium(executable, machine, self._authority, folder, hides_addresses=hides_addresses)
+        )

@@ -130,7 +130,11 @@ async def _announced(process: asyncio.subprocess.Process, log: Path) -> tuple[st
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(START_TIMEOUT):
             while process.returncode is None:
-                if found := _ANNOUNCEMENT.search(log.read_text(errors="replace")):
+                if found := _ANNOUNCEMENT.search(_said(log)):
                     return found[1], int(found[2])
                 await asyncio.sleep(0.05)
-    raise AssertionError(f"Firefox did not start:\n{log.read_text(errors='replace')}")
+    raise AssertionError(f"Firefox did not start:\n{_said(log)}")
+
+
+def _said(log: Path) -> str:
+    return log.read_text(errors="replace")

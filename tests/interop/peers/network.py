@@ -1,8 +1,8 @@
 """A network of our own for the peers: two machines and a relay's on one switch, and no way out.
 
-    caller  198.18.0.2   2001:2::2  --+
+    left    198.18.0.2   2001:2::2  --+
     relay   198.18.0.1   2001:2::1  --+-- switch, in the relay's namespace
-    callee  198.18.0.3   2001:2::3  --+
+    right   198.18.0.3   2001:2::3  --+
 
 The addresses are of the ranges for benchmarks (RFC 2544, RFC 5180). The relay is the default route of the others, since
 Chromium gathers nothing without one; it forwards nothing. The multicast of browsers stays on the switch.
@@ -52,8 +52,8 @@ class Network:
     """Three machines that reach each other and nobody else."""
 
     relay: Machine
-    caller: Machine
-    callee: Machine
+    left: Machine
+    right: Machine
 
 
 @contextlib.contextmanager
@@ -62,22 +62,22 @@ def network(folder: Path) -> Iterator[Network]:
     (folder / "hosts").write_text(f"127.0.0.1 localhost\n::1 localhost\n198.18.0.1 {certificates.NAME}\n")
     (folder / "resolv.conf").write_text("nameserver 127.0.0.1\n")  # where nobody answers, and that at once
     with contextlib.ExitStack() as stack:
-        relay, caller, callee = (
+        relay, left, right = (
             Machine(
                 name=name,
                 host=f"198.18.0.{number}",
                 namespace=stack.enter_context(links.new_namespace()),
                 folder=folder,
             )
-            for number, name in enumerate(("relay", "caller", "callee"), 1)
+            for number, name in enumerate(("relay", "left", "right"), 1)
         )
         with relay.inside():
             _ip("link", "set", "lo", "up")
             _ip("link", "add", "switch", "type", "bridge")
             _give_addresses("switch", 1)
-        for number, machine in enumerate((caller, callee), 2):
+        for number, machine in enumerate((left, right), 2):
             _plug_in(machine, number, relay)
-        yield Network(relay=relay, caller=caller, callee=callee)
+        yield Network(relay=relay, left=left, right=right)
 
 
 def _plug_in(machine: Machine, number: int, relay: Machine) -> None:

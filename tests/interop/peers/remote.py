@@ -1,7 +1,7 @@
 """What the tests can ask of a peer, whichever program it is and wherever that runs.
 
 A peer is a program that knows the methods below under the names in camel case, each of which takes and returns JSON:
-`page.js` in a browser, `program/` in Python. `RemotePeer` is the near end of one of them; `Control` is how it gets there.
+`page.js` in a browser, `programs/` in Python. `RemotePeer` is the near end of one; `Control` is how it gets there.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ IceServer: TypeAlias = Mapping[str, str | Sequence[str]]
 LABEL = "data"
 CHUNK = 16384  # bytes in a message: what everybody takes
 TIMEOUT = 30.0  # seconds for one call; the slowest is 10 MB from a program in pure Python
+CLOSE_TIMEOUT = 5.0
 
 
 class PeerError(Exception):
@@ -216,8 +217,9 @@ class RemotePeer:
 
     async def close(self) -> None:
         """Close the connection and end what only it needs."""
-        with contextlib.suppress(PeerError, TimeoutError):  # the end of a test that failed already says why
-            await self._call("close")
+        with contextlib.suppress(PeerError, TimeoutError):  # of a peer that is lost, the test has said so
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self.control.call("close", {})
         await self.control.close()
 
     async def _call(self, method: str, **given: object) -> Any:

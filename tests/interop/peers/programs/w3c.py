@@ -2,7 +2,7 @@
 
 The methods of `Peer` without an underscore are what `remote.py` calls, by the names that it calls them.
 """
-# ruff: noqa: N802, N803, N815
+# ruff: noqa: N802, N803
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Peer:
             await end.low.wait()
 
     async def selectedPair(self) -> Json | None:
-        report = {key: entry for key, entry in (await self.connection.getStats()).items()}
+        report = dict((await self.connection.getStats()).items())
         transport = next((entry for entry in report.values() if _of_type(entry, "transport")), None)
         pair = report.get(_member(transport, "selectedCandidatePairId") or "")
         if pair is None:
@@ -261,7 +261,7 @@ class Peer:
 
 
 def _of_type(entry: Any, name: str) -> bool:
-    return _text(_member(entry, "type")) == name
+    return bool(_text(_member(entry, "type")) == name)
 
 
 def _member(entry: Any, name: str) -> Any:

@@ -34,7 +34,7 @@ class WrtcPeer(Peer):
 
     async def _gathered(self) -> None:
         changed = asyncio.Event()
-        self.connection.on("icegatheringstatechange")(lambda event: changed.set())
+        self.connection.on("icegatheringstatechange")(lambda _: changed.set())
         while self.connection.iceGatheringState != "complete":
             changed.clear()
             await changed.wait()
