@@ -5,6 +5,8 @@ PYTHON3 ?= python3
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+PEERS := .venv-peers
+PEERS_STAMP := $(PEERS)/.installed
 PYTEST := $(PYTHON) -m pytest --durations=20
 
 # How long each fuzz target runs in `make test` and `make test-long`, and how much of a flood `make test` sends.
@@ -22,7 +24,7 @@ BUILD_INPUTS := pyproject.toml setup.py build_ext.py $(wildcard src/icelane/*/*.
 help:
 	@echo "make demo          start the server and relay real traffic through every path"
 	@echo "make test          lint, the suite, the pure twins, 5 s per fuzz target: 15 minutes at most"
-	@echo "make test-interop  against real programs: coturn's tools and server, Chromium"
+	@echo "make test-interop  against real programs: coturn's tools and server, Chromium, Firefox, Python peers"
 	@echo "make test-offline  the suite in a network namespace without a route out (Debian package iproute2)"
 	@echo "make test-long     full floods, long fuzzing, the suite as pure Python and under -O, make broken"
 	@echo "make lint          ruff, mypy --strict, the layers"
@@ -39,6 +41,12 @@ $(STAMP): $(BUILD_INPUTS)
 	test -x $(PYTHON) || $(PYTHON3) -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet --upgrade "pip>=25.1"
 	env -u ICELANE_PURE $(PYTHON) -m pip install --quiet --editable ".[server]" --group test --group lint
+	touch $@
+
+# Other people's peers, apart from what we install: their pins are not ours.
+$(PEERS_STAMP): tests/interop/peers/requirements.txt
+	test -x $(PEERS)/bin/python || $(PYTHON3) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
 demo: $(STAMP)
@@ -62,7 +70,7 @@ test: lint
 test-pure-twins: $(STAMP)
 	ICELANE_PURE=1 $(PYTHON) -m pytest -m "twin and not interop and not long"
 
-test-interop: $(STAMP)
+test-interop: $(STAMP) $(PEERS_STAMP)
 	env -u ICELANE_PURE $(PYTEST) -m interop
 	ICELANE_PURE=1 $(PYTEST) -m interop
 
@@ -100,5 +108,5 @@ audit: $(STAMP)
 	$(PYTHON) -m tests.audit.vulnerabilities
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src -name '*.so' -delete

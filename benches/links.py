@@ -47,13 +47,13 @@ class Link:
     @contextlib.contextmanager
     def client_side(self) -> Iterator[None]:
         """In this block, sockets and processes belong to the side of the load."""
-        with _inside(self.client_namespace):
+        with inside(self.client_namespace):
             yield
 
     @contextlib.contextmanager
     def server_side(self) -> Iterator[None]:
         """In this block, sockets and processes belong to the side of the server."""
-        with _inside(self.server_namespace):
+        with inside(self.server_namespace):
             yield
 
     def free_port(self) -> int:
@@ -85,15 +85,15 @@ def may_make_namespaces() -> bool:
 def veth() -> Iterator[Link]:
     """Two fresh namespaces with a veth pair between them, kernel defaults for both ends."""
     with contextlib.ExitStack() as stack:
-        client = stack.enter_context(_new_namespace())
-        server = stack.enter_context(_new_namespace())
-        with _inside(client):
+        client = stack.enter_context(new_namespace())
+        server = stack.enter_context(new_namespace())
+        with inside(client):
             _ip("link", "set", "lo", "up")
             _ip("link", "add", "client", "type", "veth", "peer", "name", "server")
             _ip("link", "set", "server", "netns", f"/proc/{os.getpid()}/fd/{server}")
             _ip("address", "add", f"{CLIENT_HOST}/30", "dev", "client")
             _ip("link", "set", "client", "up")
-        with _inside(server):
+        with inside(server):
             _ip("link", "set", "lo", "up")
             _ip("address", "add", f"{SERVER_HOST}/30", "dev", "server")
             _ip("link", "set", "server", "up")
@@ -112,7 +112,8 @@ def _addresses(hosts: Iterable[str], ports: range) -> Iterator[Address]:
 
 
 @contextlib.contextmanager
-def _new_namespace() -> Iterator[int]:
+def new_namespace() -> Iterator[int]:
+    """A fresh network namespace, as a descriptor, for as long as the block lasts and somebody runs in it."""
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     try:
         _check(_libc.unshare(CLONE_NEWNET))
@@ -127,7 +128,8 @@ def _new_namespace() -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def _inside(namespace: int | None) -> Iterator[None]:
+def inside(namespace: int | None) -> Iterator[None]:
+    """In this block, sockets and processes that this thread makes belong to `namespace`; None changes nothing."""
     if namespace is None:
         yield
         return

@@ -22,13 +22,18 @@ def environment_that_trusts(authority: Path, home: Path) -> dict[str, str]:
 
     Chromium reads its user's NSS database; system-wide authorities and other users stay as they are.
     """
-    certutil = installed_certutil()
-    assert certutil is not None, f"certutil is not installed (Debian package {PACKAGE})"
     database = home / ".pki" / "nssdb"
     database.mkdir(parents=True)
+    make_trusting_database(authority, database)
+    return os.environ | {"HOME": str(home)}
+
+
+def make_trusting_database(authority: Path, database: Path) -> None:
+    """Put a new NSS database that trusts the PEM file `authority` into the directory `database`."""
+    certutil = installed_certutil()
+    assert certutil is not None, f"certutil is not installed (Debian package {PACKAGE})"
     for arguments in (
         ["-N", "--empty-password"],
         ["-A", "-n", _NICKNAME, "-t", "C,,", "-i", str(authority)],
     ):
         subprocess.run([certutil, "-d", f"sql:{database}", *arguments], check=True, capture_output=True, timeout=60)
-    return os.environ | {"HOME": str(home)}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,31 +33,40 @@ class RelayServer:
 
 
 @contextmanager
-def icelane_serve(directory: Path, pair: certificates.Pair | None = None) -> Iterator[RelayServer]:
-    """`icelane serve` with one static user and one shared secret at once, and with `pair` as its certificate."""
-    port, tls_port = free_port(HOST), free_port(HOST)
+def icelane_serve(
+    directory: Path, pair: certificates.Pair | None = None, *, host: str = HOST, peers: Sequence[str] = ()
+) -> Iterator[RelayServer]:
+    """`icelane serve` with one static user and one shared secret at once, and with `pair` as its certificate.
+
+    On loopback it relays to loopback peers; on another `host` to `peers`, which are address ranges, and to its own
+    relayed addresses.
+    """
+    port, tls_port = free_port(host), free_port(host)
+    relays = ["127.0.0.1", "::1"] if host == HOST else [host]
     pair = pair or certificates.good(directory, certificates.NAME, "localhost")
     configuration = directory / "icelane.toml"
     configuration.write_text(f"""\
 [turn]
 realm = "{REALM}"
-hostname = "{HOST}"
-listen = ["udp://{HOST}:{port}", "tcp://{HOST}:{port}", "tls://{HOST}:{tls_port}"]
-relay_addresses = ["127.0.0.1", "::1"]
-dangerously_allow_loopback_peers = true
+hostname = "{host}"
+listen = ["udp://{host}:{port}", "tcp://{host}:{port}", "tls://{host}:{tls_port}"]
+relay_addresses = {json.dumps(relays)}
+dangerously_allow_loopback_peers = {json.dumps(host == HOST)}
 tcp_allocations = true
 users = {{ {USER} = "{PASSWORD}" }}
 [[turn.secrets]]
 kid = "k1"
 secret = "{SECRET}"
+[turn.peers]
+allow = {json.dumps(list(peers))}
 [turn.quota]
 # Many runs as one user, some of which leave their allocations to expire.
 allocations_per_user = 1000
 {pair.toml()}""")
     command = [*ICELANE, "serve", "-c", str(configuration)]
-    with running(command, ready=lambda: answers_binding(HOST, port), directory=directory) as program:
+    with running(command, ready=lambda: answers_binding(host, port), directory=directory) as program:
         yield RelayServer(
-            host=HOST, port=port, tls_port=tls_port, authority=certificates.authority_file(directory), program=program
+            host=host, port=port, tls_port=tls_port, authority=certificates.authority_file(directory), program=program
         )
 
 

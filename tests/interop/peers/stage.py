@@ -1,0 +1,90 @@
+"""Where the peers of a test module meet: the network, the relay in it, the peers, and the loop that drives them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import pytest
+
+from benches import links
+from tests import certificates
+from tests.interop.conftest import need_program
+from tests.interop.peers.company import MAKE_PEERS, Company
+from tests.interop.peers.network import Network, network
+from tests.interop.peers.remote import IceServer, RemotePeer
+from tests.interop.relay_server import PASSWORD, USER, RelayServer, icelane_serve
+
+T = TypeVar("T")
+
+TRANSPORTS = ("udp", "tcp", "tls")
+"""How a client reaches the relay."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """Everything that a test needs. Browsers stay from one test to the next; peers do not."""
+
+    network: Network
+    relay: RelayServer
+    _company: Company
+    _runner: asyncio.Runner
+
+    def run(self, scene: Coroutine[Any, Any, T]) -> T:
+        """Run a test's coroutine in the loop in which the browsers are driven."""
+        return self._runner.run(scene)
+
+    @contextlib.asynccontextmanager
+    async def peers(self, left: str, right: str) -> AsyncIterator[tuple[RemotePeer, RemotePeer]]:
+        """A new peer of the kind `left` on one machine and one of the kind `right` on the other."""
+        async with contextlib.AsyncExitStack() as stack:
+            one = await self._company.open(left, self.network.left)
+            stack.push_async_callback(one.close)
+            other = await self._company.open(right, self.network.right)
+            stack.push_async_callback(other.close)
+            yield one, other
+
+    def relay_by(self, transport: str) -> IceServer:
+        """The entry of `iceServers` that reaches our relay by one of TRANSPORTS."""
+        if transport == "tls":
+            url = f"turns:{certificates.NAME}:{self.relay.tls_port}?transport=tcp"
+        else:
+            url = f"turn:{self.relay.host}:{self.relay.port}?transport={transport}"
+        return {"urls": [url], "username": USER, "credential": PASSWORD}
+
+
+@contextlib.contextmanager
+def stage(folder: Path) -> Iterator[Stage]:
+    """Set it up, in an empty folder; skips what misses a program or root's rights, naming it."""
+    for name, package in (("ip", "iproute2"), ("nsenter", "util-linux"), ("certutil", "libnss3-tools")):
+        need_program(name, package)
+    if not links.may_make_namespaces():
+        _miss("peers need network namespaces of their own, which root can make")
+    with contextlib.ExitStack() as stack:
+        net = stack.enter_context(network(folder))
+        relay_folder = folder / "relay"
+        relay_folder.mkdir()
+        with net.relay.inside():
+            relay = stack.enter_context(icelane_serve(relay_folder, host=net.relay.host, peers=["198.18.0.0/24"]))
+        runner = stack.enter_context(asyncio.Runner())
+        company = Company(_need, certificates.authority_file(folder), folder)
+        stack.callback(lambda: runner.run(company.close()))
+        yield Stage(network=net, relay=relay, _company=company, _runner=runner)
+
+
+def _need(name: str, brought_by: str) -> str:
+    if brought_by != MAKE_PEERS:
+        return need_program(name, brought_by)
+    return shutil.which(name) or _miss(f"the environment of other people's peers is not there: {MAKE_PEERS}")
+
+
+def _miss(what: str) -> NoReturn:
+    if os.environ.get("ICELANE_REQUIRE_INTEROP") == "1":
+        pytest.fail(what)
+    pytest.skip(what)
