@@ -50,7 +50,7 @@ from icelane.peer.relays import (
     Relays,
     RelayServer,
 )
-from icelane.stun.message import parse_message
+from icelane.stun.message import looks_like_stun, parse_message
 
 # Names that a peer may have us look up on the local network; what is beyond is ignored (IC-7).
 MAX_NAMES: Final = 16
@@ -125,7 +125,9 @@ class IceTransport:
     ) -> None:
         self.agent = IceAgent(role=role, credentials=credentials, entropy=entropy, options=options or IceOptions())
         self.gathering_state = GatheringState.NEW
+        self._entropy = entropy
         self._relay_only = relay_only
+        self._closed = False
         self._make = LocalCandidates(relay_only=relay_only)
         self._probes = ReflexiveProbes(entropy=entropy)
         self._relays = Relays(entropy=entropy)
@@ -158,7 +160,9 @@ class IceTransport:
 
     def handle_from_server(self, data: bytes, path: Path, now: Instant) -> bool:
         """Bytes came on `path`; whether a TURN server of ours is there, and they were its."""
-        if not self._relays.handle_datagram(data, path, now):
+        # Most TURN servers are STUN servers at the same address, and the two are asked from the same socket.
+        is_probed = self._probes.pending and looks_like_stun(data) and self._handle_probed(data, path, now)
+        if not is_probed and not self._relays.handle_datagram(data, path, now):
             return False
         self._settle(now)
         return True
@@ -295,9 +299,14 @@ class IceTransport:
 
     def close(self, now: Instant) -> None:
         """Stop everything, and give relayed addresses back; `idle` once the servers know."""
+        if self._closed:
+            return
+        self._closed = True
         self.agent.close(now)
+        while (event := self.agent.poll_event()) is not None:
+            self._events.append(event)
         self._names.clear()
-        self._probes.settle()
+        self._probes = ReflexiveProbes(entropy=self._entropy)  # what still waited for an answer waits no more
         self._relays.close(now)
         self._settle(now)
 
@@ -360,8 +369,17 @@ class IceTransport:
         """The server behind a relayed base, None for a socket of ours."""
         return self._relays.server_of(base)
 
+    def _handle_probed(self, data: bytes, path: Path, now: Instant) -> bool:
+        try:
+            return self._probes.handle_message(parse_message(data), path, now)
+        except MalformedError:
+            return False
+
     def _settle(self, now: Instant) -> None:
         """Pass on what one part has said to the others, until nobody has anything to say."""
+        if self._closed:
+            self._settle_the_end()
+            return
         while (probe := self._probes.poll_event()) is not None:
             self._handle_probe(probe, now)
         while (relay := self._relays.poll_event()) is not None:
@@ -373,6 +391,14 @@ class IceTransport:
             self._commands.append(command)
         self._tell_candidates()
         self._check_complete(now)
+
+    def _settle_the_end(self) -> None:
+        """Only the servers still hear of us: that we give our addresses back."""
+        while self._relays.poll_event() is not None:
+            continue
+        self._drain_relay_transmits()
+        while (command := self._relays.poll_command()) is not None:
+            self._commands.append(command)
 
     def _drain_transmits(self, now: Instant) -> None:
         while (transmit := self._probes.poll_transmit()) is not None:

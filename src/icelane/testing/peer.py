@@ -37,7 +37,7 @@ from icelane.testing.network import MAX_DRAIN, VirtualNetwork
 
 T = TypeVar("T")
 
-FIRST_PORT: Final = 50_000
+FIRST_PORT: Final = 40_000
 
 
 class PeerHost:
@@ -72,7 +72,7 @@ class PeerHost:
         self._relays = relays
         self._names = names or {}
         self._answers: list[Callable[[Instant], object]] = []
-        self._next_port = FIRST_PORT + 1000 * seed
+        self._next_port = FIRST_PORT + seed % 100 * 100
         self._draining = False
         network.add_timed(self)
 
