@@ -6,7 +6,7 @@ import pytest
 
 from icelane.errors import MalformedError
 from icelane.sdp.attribute import Attribute
-from icelane.sdp.media import MAX_FORMATS, MediaDescription, parse_media_line
+from icelane.sdp.media import MediaDescription, parse_media_line
 from icelane.sdp.rtp_attributes import (
     Direction,
     FormatParameters,
@@ -63,7 +63,7 @@ def test_a_media_line_prints_as_it_was(text: str) -> None:
         "audio 9 RTP//AVP 0",
         "audio 9 /RTP 0",
         "audio 9 RTP/AVP 0\t1",
-        "audio 9 RTP/AVP" + " 0" * (MAX_FORMATS + 1),
+        "audio 9 RTP/AVP" + " 0" * (257),
     ],
 )
 def test_a_wrong_media_line_is_malformed(text: str) -> None:
@@ -115,6 +115,8 @@ def test_the_sctp_port_of_the_drafts() -> None:
     assert (media.sctp_port, media.max_message_size) == (5000, None)
     assert section("application", "DTLS/SCTP", "5001").sctp_port == 5001
     assert section("application", "UDP/DTLS/SCTP", "webrtc-datachannel").sctp_port is None
+    assert section("application", "DTLS/SCTP", "65536").sctp_port is None
+    assert section("application", "DTLS/SCTP", "9" * 5000).sctp_port is None
     assert section("audio", "RTP/AVP", "0").sctp_port is None
 
 

@@ -11,16 +11,22 @@ from hypothesis import strategies as st
 from icelane.errors import LocalProtocolError, MalformedError
 from icelane.sdp.attribute import Attribute
 from icelane.sdp.fields import Origin
-from icelane.sdp.lines import MAX_LINE, MAX_LINES, MAX_SIZE, decode_text
+from icelane.sdp.lines import decode_text
 from icelane.sdp.media import MediaDescription
 from icelane.sdp.rtp_attributes import Direction
-from icelane.sdp.session import MAX_MEDIA, SessionDescription, parse_session
+from icelane.sdp.session import SessionDescription, parse_session
 from icelane.sdp.transport_attributes import Fingerprint, Group, IceCredentials, Setup
 from icelane.sdp.validation import check_answer, check_description
 from tests.sdp.captures import CAPTURES
 
 HEAD = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
 DATA = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\n"
+
+# The bounds, written out: a product whose bounds are broken on purpose must not make these texts endless.
+MAX_SIZE = 262144
+MAX_LINES = 8192
+MAX_LINE = 16384
+MAX_MEDIA = 256
 
 # SD-1, in seconds of processor time.
 PARSING_LIMIT = 0.050
@@ -32,6 +38,7 @@ HOSTILE = {
     "100,000 empty lines": HEAD + "\r\n" * 10**5 + "a=x",
     "10,000 sections": HEAD + "m=audio 9 RTP/AVP 0\r\n" * 10**4,
     "10,000 sections in few bytes": HEAD + "m=a 9 b c\n" * 10**4,
+    "one section too many": HEAD + "m=a 9 b c\n" * (MAX_MEDIA + 1),
     "a group of 100,000": HEAD + "a=group:BUNDLE" + " 0" * 10**5,
     "nested groups": HEAD + "a=group:BUNDLE " + "(" * 10**4,
     "as many groups as fit": HEAD + ("a=group:BUNDLE" + " 1" * 257 + "\n") * (MAX_SIZE // 600),

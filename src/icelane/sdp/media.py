@@ -171,8 +171,9 @@ class MediaDescription(AttributeList):
             return parse_sctp_port(value)
         if (legacy := self.sctp_map) is not None:
             return legacy.port
+        # Before there was a sctpmap, the format was the port. As a format, any token parses.
         first = self.formats[0] if self.protocol in DATA_PROTOCOLS and self.formats else ""
-        return parse_number(first, "SCTP port", MAX_SCTP_PORT) if first.isdigit() else None
+        return int(first) if first.isdigit() and len(first) <= 5 and int(first) <= MAX_SCTP_PORT else None
 
     @property
     def max_message_size(self) -> int | None:
