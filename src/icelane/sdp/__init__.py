@@ -1,6 +1,6 @@
 """Session descriptions: RFC 8866, 9429, 9143, 8839, 8841, 8842, 8122.
 
-Left out: SDES keys, grouping other than BUNDLE, and the fragments of trickling over HTTP (RFC 8840 section 9).
+Left out: SDES keys, grouping other than BUNDLE, and the fragments of trickling (RFC 8840).
 
     offer = parse_session(text)                     # MalformedError, with the number of the line
     check_description(offer, is_offer=True)         # MalformedError, with the section that WebRTC forbids

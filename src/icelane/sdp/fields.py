@@ -33,7 +33,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """The line `c=`. With ICE it says nothing, so ours names no machine (RFC 8839 section 4.3.1)."""
+    """The line `c=`. With ICE it says nothing, so ours names no machine (RFC 9429 section 5.2.1)."""
 
     network: str = "IN"
     family: str = "IP4"

@@ -152,7 +152,7 @@ class MediaDescription(AttributeList):
 
     @property
     def end_of_candidates(self) -> bool:
-        """Whether no more candidates will come (RFC 8840 section 4.3)."""
+        """Whether no more candidates will come (RFC 8838, RFC 8840)."""
         return self.has("end-of-candidates")
 
     # -- data channels

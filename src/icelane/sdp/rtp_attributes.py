@@ -20,7 +20,7 @@ _MAX_PAYLOAD_TYPE: Final = 127
 _MAX_SSRC: Final = 2**32 - 1
 _MAX_CLOCK_RATE: Final = 2**32 - 1
 _MAX_CHANNELS: Final = 255
-# RFC 8285 section 4.3: one byte names an extension; those from 4096 on only stand for one in an offer.
+# RFC 8285: one byte names an extension; those from 4096 on only stand for one in an offer.
 _MAX_EXTENSION: Final = 4351
 _MAX_PORT: Final = 65535
 

@@ -110,7 +110,7 @@ def _check_setup(transport: SectionTransport, is_offer: bool) -> None:
     if setup is None:
         raise MalformedError("no a=setup")
     if setup is Setup.HOLDCONN:
-        raise MalformedError("a=setup:holdconn, which DTLS does not know")  # RFC 8842 section 5.1
+        raise MalformedError("a=setup:holdconn, which DTLS does not know")  # RFC 5763 section 5
     if setup is Setup.ACTPASS and not is_offer:
         raise MalformedError("a=setup:actpass in an answer, which has to choose")
 
@@ -134,7 +134,7 @@ def _check_bundled(transport: SectionTransport, is_offer: bool) -> None:
     """A section that shares a transport says nothing else about it than the section that speaks for it.
 
     In an offer this holds only for those that go bundled or not at all: to a peer that does not bundle, the others are
-    transports of their own (RFC 9143 section 7.2.1).
+    transports of their own (RFC 9143 section 7.1.3).
     """
     if not transport.is_bundled or (is_offer and not transport.media.bundle_only):
         return
