@@ -114,6 +114,7 @@ def test_a_password_is_neither_in_an_error_nor_in_a_repr() -> None:
 
 def test_options_are_words() -> None:
     assert parse_ice_options("trickle ice2") == ("trickle", "ice2")
+    assert parse_ice_options("ice2,trickle") == ("ice2", "trickle")
     for text in ("", " ", "x " * 33):
         with pytest.raises(MalformedError):
             parse_ice_options(text)

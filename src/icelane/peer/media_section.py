@@ -105,17 +105,11 @@ def read_remote_transport(session: SessionDescription, index: int) -> RemoteTran
         ice=IceParameters(ice.ufrag, ice.password),
         fingerprints=fingerprints,
         is_lite=session.is_ice_lite,
-        ice_options=read_ice_options(session),
+        ice_options=frozenset(session.ice_options),
         tls_id=transports[index].tls_id,
         candidates=tuple(candidates)[:MAX_REMOTE_CANDIDATES],
         end_of_candidates=session.has("end-of-candidates") or any(section.end_of_candidates for section in shared),
     )
-
-
-def read_ice_options(session: SessionDescription) -> frozenset[str]:
-    """The words of `a=ice-options`, wherever they stand."""
-    # libdatachannel puts commas between them, where RFC 8839 section 5.6 has spaces.
-    return frozenset(word for option in session.ice_options for word in option.split(","))
 
 
 def sections_of_transport(session: SessionDescription, index: int) -> list[int]:

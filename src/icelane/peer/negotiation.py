@@ -33,7 +33,6 @@ from icelane.peer.candidate_text import check_is_relayed, parse_candidate_text
 from icelane.peer.description import Description
 from icelane.peer.media_section import (
     LocalTransport,
-    read_ice_options,
     read_remote_transport,
     setup_for,
 )
@@ -312,7 +311,7 @@ class Negotiation:
     def can_trickle(self) -> bool | None:
         """W3C `canTrickleIceCandidates`: None before the peer has said anything."""
         newest = self._pending_remote or self._current_remote
-        return None if newest is None else "trickle" in read_ice_options(newest.session)
+        return None if newest is None else "trickle" in newest.session.ice_options
 
     @property
     def ice_role(self) -> IceRole | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from icelane.crypto.provider import equal
 from icelane.dtls.options import DtlsRole
 from icelane.errors import InvalidAccessError
 from icelane.ice.event import IceRole
@@ -44,7 +45,7 @@ def is_remote_restart(agreed: TransportAgreement | None, remote: RemoteTransport
     if agreed is None or agreed.remote.ice == remote.ice:
         return False
     before, now = agreed.remote.ice, remote.ice
-    if before.ufrag == now.ufrag or before.password == now.password:
+    if before.ufrag == now.ufrag or equal(before.password.encode(), now.password.encode()):
         raise InvalidAccessError("an ICE restart changes both the ufrag and the password")
     return True
 

@@ -138,8 +138,8 @@ def parse_ice_pwd(text: str) -> str:
 
 
 def parse_ice_options(text: str) -> tuple[str, ...]:
-    """The words of `a=ice-options`."""
-    return tuple(parse_tokens(text, "list of options", range(1, MAX_ICE_OPTIONS + 1)))
+    """The words of `a=ice-options`. Between them may be commas too: libdatachannel writes `ice2,trickle`."""
+    return tuple(parse_tokens(text.replace(",", " "), "list of options", range(1, MAX_ICE_OPTIONS + 1)))
 
 
 def parse_mid(text: str) -> str:
