@@ -453,7 +453,7 @@ def test_a_socket_that_dies_takes_its_pairs_along() -> None:
     assert alice.engine.selected.local.host == "2001:db8::11"
     alice.run(lambda now: alice.engine.remove_base(SocketAddress("2001:db8::11", 7000), now))
     assert_state(IceState.DISCONNECTED, alice)
-    assert alice.engine.selected is alice.engine.data_path is None
+    assert alice.has_nowhere_to_send()
     alice.network.run_for(40.0)
     assert_state(IceState.FAILED, alice)
 
@@ -616,7 +616,7 @@ def test_a_closed_agent_is_silent_for_good() -> None:
     alice.network.run_for(60.0)
     assert len(alice.sent) == seen
     assert alice.engine.next_timeout() is None
-    assert alice.engine.selected is alice.engine.data_path is None
+    assert alice.has_nowhere_to_send()
     assert not alice.engine.accepts(THERE)
     assert_state(IceState.FAILED, bob)
     now = alice.network.clock.now
