@@ -25,7 +25,7 @@ class Host:
         self.network = network
         self.address = address
         self.heard: list[SocketAddress] = []
-        network.attach(address, lambda data, source, destination: self.heard.append(source))
+        network.attach(address, lambda _data, source, _destination: self.heard.append(source))
 
     def send(self, destination: SocketAddress) -> None:
         self.network.send(b"data", self.address, destination)
@@ -66,8 +66,9 @@ def test_a_mapping_depends_on_what_it_was_told(mapping: Behaviour, distinct: int
 
 
 @pytest.mark.parametrize(
-    ("filtering", "let_in"), [(INDEPENDENT, [SERVER, SAME_HOST, OTHER]), (BY_ADDRESS, [SERVER, SAME_HOST]), (BY_PORT, [SERVER])]
-)  # fmt: skip
+    ("filtering", "let_in"),
+    [(INDEPENDENT, [SERVER, SAME_HOST, OTHER]), (BY_ADDRESS, [SERVER, SAME_HOST]), (BY_PORT, [SERVER])],
+)
 def test_a_filter_depends_on_what_it_was_told(filtering: Behaviour, let_in: list[SocketAddress]) -> None:
     """RFC 4787 section 5."""
     world = World(filtering=filtering)
