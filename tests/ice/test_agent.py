@@ -458,6 +458,17 @@ def test_a_socket_that_dies_takes_its_pairs_along() -> None:
     assert_state(IceState.FAILED, alice)
 
 
+def test_a_socket_that_is_opened_again_is_checked_again() -> None:
+    alice, _ = connected_pair()
+    alice.run(lambda now: alice.engine.remove_base(ALICE, now))
+    assert_state(IceState.DISCONNECTED, alice)
+    alice.add()
+    alice.network.run_for(1.0)
+    assert alice.engine.selected == THERE
+    assert_state(IceState.CONNECTED, alice)
+    assert len(alice.selections) == 2
+
+
 # -- never getting one
 
 
@@ -575,6 +586,20 @@ def test_a_restart_brings_a_failed_agent_back() -> None:
     both(lambda host, _: host.finish(), alice, bob)
     alice.network.run_for(0.5)
     assert_state(IceState.COMPLETED, alice, bob)
+
+
+def test_a_restart_before_the_nomination_keeps_the_pair_that_carries_data() -> None:
+    alice, bob = dual(GONE, (IceOptions(nomination_wait=50.0), None))
+    introduce(alice, bob)
+    alice.network.run_for(1.0)
+    path = alice.engine.data_path
+    assert path is not None
+    restart(alice)
+    assert alice.engine.data_path == path
+    assert alice.engine.accepts(path)
+    alice.network.run_for(45.0)
+    assert alice.engine.data_path == path
+    assert_state(IceState.CONNECTED, alice, bob)
 
 
 def test_a_restart_can_be_taken_back() -> None:

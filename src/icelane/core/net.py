@@ -28,7 +28,7 @@ class Transport(enum.Enum):
     TCP = "tcp"
     TLS = "tls"
 
-    # Enum hashes the name, in Python; a path is looked up for every packet, and members are compared by identity anyway.
+    # Enum hashes the name, in Python. A path is looked up for every packet, and members are equal by identity anyway.
     __hash__ = object.__hash__
 
     @property
