@@ -137,6 +137,10 @@ class IceHost(EngineHost[IceEvent]):
         """When and where Binding requests left."""
         return [(at, path) for at, data, path in self.sent if parse_message(data).message_class is MessageClass.REQUEST]
 
+    def has_nowhere_to_send(self) -> bool:
+        """Whether no pair is selected and none carries data."""
+        return self.engine.selected is None and self.engine.data_path is None
+
     def state_is(self, *states: IceState) -> bool:
         return self.engine.state in states
 

@@ -453,9 +453,20 @@ def test_a_socket_that_dies_takes_its_pairs_along() -> None:
     assert alice.engine.selected.local.host == "2001:db8::11"
     alice.run(lambda now: alice.engine.remove_base(SocketAddress("2001:db8::11", 7000), now))
     assert_state(IceState.DISCONNECTED, alice)
-    assert alice.engine.selected is alice.engine.data_path is None
+    assert alice.has_nowhere_to_send()
     alice.network.run_for(40.0)
     assert_state(IceState.FAILED, alice)
+
+
+def test_a_socket_that_is_opened_again_is_checked_again() -> None:
+    alice, _ = connected_pair()
+    alice.run(lambda now: alice.engine.remove_base(ALICE, now))
+    assert_state(IceState.DISCONNECTED, alice)
+    alice.add()
+    alice.network.run_for(1.0)
+    assert alice.engine.selected == THERE
+    assert_state(IceState.CONNECTED, alice)
+    assert len(alice.selections) == 2
 
 
 # -- never getting one
@@ -577,6 +588,20 @@ def test_a_restart_brings_a_failed_agent_back() -> None:
     assert_state(IceState.COMPLETED, alice, bob)
 
 
+def test_a_restart_before_the_nomination_keeps_the_pair_that_carries_data() -> None:
+    alice, bob = dual(GONE, (IceOptions(nomination_wait=50.0), None))
+    introduce(alice, bob)
+    alice.network.run_for(1.0)
+    path = alice.engine.data_path
+    assert path is not None
+    restart(alice)
+    assert alice.engine.data_path == path
+    assert alice.engine.accepts(path)
+    alice.network.run_for(45.0)
+    assert alice.engine.data_path == path
+    assert_state(IceState.CONNECTED, alice, bob)
+
+
 def test_a_restart_can_be_taken_back() -> None:
     alice, bob = connected_pair()
     old = alice.engine.credentials
@@ -616,7 +641,7 @@ def test_a_closed_agent_is_silent_for_good() -> None:
     alice.network.run_for(60.0)
     assert len(alice.sent) == seen
     assert alice.engine.next_timeout() is None
-    assert alice.engine.selected is alice.engine.data_path is None
+    assert alice.has_nowhere_to_send()
     assert not alice.engine.accepts(THERE)
     assert_state(IceState.FAILED, bob)
     now = alice.network.clock.now

@@ -77,6 +77,16 @@ def test_a_name_in_place_of_an_address_is_kept_and_may_be_resolved() -> None:
         candidate.resolved_to("elsewhere.example")
 
 
+def test_a_field_that_comes_twice_or_without_the_other_half_is_not_passed_on() -> None:
+    candidate = parse_candidate(
+        "1 1 udp 1 192.0.2.1 9 typ srflx rport 7 x y raddr 10.0.0.1 rport 8 tcptype so tcptype a"
+    )
+    assert candidate.related == ("10.0.0.1", 7)
+    assert (candidate.tcp_type, candidate.extensions) == ("so", (("x", "y"),))
+    alone = parse_candidate("1 1 udp 1 192.0.2.1 9 typ srflx rport 7")
+    assert (alone.related, alone.extensions) == (None, ())
+
+
 def test_addresses_of_ipv6_come_out_in_canonical_form() -> None:
     assert parse_candidate("1 1 udp 1 2001:0DB8:0:0::1 9 typ host").host == "2001:db8::1"
     assert parse_candidate("1 1 udp 1 fe80::1%eth0 9 typ host").host == "fe80::1"

@@ -28,6 +28,9 @@ class Transport(enum.Enum):
     TCP = "tcp"
     TLS = "tls"
 
+    # Enum hashes the name, in Python. A path is looked up for every packet, and members are equal by identity anyway.
+    __hash__ = object.__hash__
+
     @property
     def reliable(self) -> bool:
         """Whether bytes arrive in order or not at all, so that nothing is retransmitted by us."""

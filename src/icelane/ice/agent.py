@@ -187,8 +187,8 @@ class IceAgent:
     def restart(self, now: Instant, credentials: Credentials | None = None) -> Credentials:
         """Begin anew, with new credentials and without candidates; returns ours (RFC 8445 section 9).
 
-        The selected pair goes on carrying data, and the old credentials serve for it and for nothing else, until the
-        new session has selected its own.
+        The pair that carries data goes on doing it, and the old credentials serve for it and for nothing else, until
+        the new session has selected its own.
         """
         self._require_open()
         if self._previous is None:
@@ -286,8 +286,8 @@ class IceAgent:
     def pairs(self) -> tuple[PairReport, ...]:
         """Every pair as it is now, for statistics."""
         pairs = list(self._session.checklist)
-        if self._previous is not None and self._previous.selected is not None:
-            pairs.append(self._previous.selected)
+        if self._previous is not None and (kept := self._previous.carrier()) is not None:
+            pairs.append(kept)
         return tuple(pair.report(self._role.role, pair is self._selected) for pair in pairs)
 
     def _new_session(self, credentials: Credentials | None) -> Session:
@@ -368,17 +368,16 @@ class IceAgent:
             self._linger(self._previous, now)
             self._previous.fail()
             self._previous = None
-        carrying = self._session if self._session.selected is not None or self._previous is None else self._previous
-        selected = carrying.selected
+        session, pair = self._session, self._session.carrier()
+        if self._previous is not None and (kept := self._previous.carrier()) is not None:
+            session, pair = self._previous, kept
+        selected = session.selected
         if selected is not self._selected:
             self._selected = selected
             if selected is not None:
                 self._events.append(
                     PairSelected(selected.path, selected.valid_local or selected.local, selected.remote)
                 )
-        pair, session = selected, carrying
-        if pair is None:
-            pair, session = self._session.best_valid(), self._session
         if pair is None:
             self._carrier = self._consent = None
         elif self._carrier is None or self._carrier[1] is not pair:
@@ -398,15 +397,16 @@ class IceAgent:
 
     def _validated_paths(self) -> frozenset[Path]:
         paths = [pair.path for pair in self._session.checklist.valid()]
-        if self._previous is not None and self._previous.selected is not None:
-            paths.append(self._previous.selected.path)
+        if self._previous is not None and (kept := self._previous.carrier()) is not None:
+            paths.append(kept.path)
         if self._lingering is not None:
             paths.append(self._lingering)
         return frozenset(paths)
 
     def _linger(self, session: Session, now: Instant) -> None:
-        if session.selected is not None:
-            self._lingering = session.selected.path
+        kept = session.carrier()
+        if kept is not None:
+            self._lingering = kept.path
             self._lingers_until = later(now, LINGER)
 
     def _stop_lingering(self) -> None:

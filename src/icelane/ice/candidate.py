@@ -28,6 +28,7 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9.!%*_+`'~-]{1,64}")
 _HOST_NAME: Final = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
 _DIGITS: Final = re.compile(r"[0-9]{1,10}")
 _PRINTABLE: Final = re.compile(r"[!-~]*")
+_FIELDS: Final = frozenset({"raddr", "rport", "tcptype"})
 _MDNS_NAME: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\.local", re.IGNORECASE)
 
 
@@ -174,7 +175,8 @@ def parse_candidate(text: str) -> Candidate:
         type=_parse_type(type_name),
         related=related,
         tcp_type=_take(attributes, "tcptype"),
-        extensions=tuple(attributes),
+        # Of a name that has a field the first counts, and no second one is passed on.
+        extensions=tuple(pair for pair in attributes if pair[0] not in _FIELDS),
     )
 
 

@@ -130,13 +130,19 @@ class Checklist:
         return self._pairs_by_path.get(path)
 
     def form(self, base: SocketAddress, remote: Candidate, role: IceRole) -> CandidatePair | None:
-        """Make the pair of a base and a candidate of the peer; None when they do not go together or it is too many."""
+        """Make the pair of a base and a candidate of the peer, anew where it failed.
+
+        None when they do not go together, when it is there already and when it is one too many.
+        """
         local = self._locals_by_base.get(base)
         if local is None or not _go_together(base.host, remote.host):
             return None
         pair = CandidatePair(local, remote, Path(base, remote.address, Transport.UDP))
-        if pair.path in self._pairs_by_path:
-            return None
+        before = self._pairs_by_path.get(pair.path)
+        if before is not None:
+            if before.state is not PairState.FAILED:
+                return None
+            self._drop(before)
         if len(self._pairs_by_path) >= self._max_pairs and not self._make_room(pair, role):
             return None
         self._pairs_by_path[pair.path] = pair

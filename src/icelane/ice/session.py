@@ -7,8 +7,8 @@
     5. controlling -> controlled    the request again, with USE-CANDIDATE
     6. us <- peer    success: nominated; the best nominated pair is selected
 
-A restart begins another session (RFC 8445 section 9). The one before retires: of it, the selected pair lives on, is
-answered and asked for consent, until the new one has selected its own.
+A restart begins another session (RFC 8445 section 9). The one before retires: of it, the pair that carries data lives
+on, is answered and asked for consent, until the new one has selected its own.
 """
 
 from __future__ import annotations
@@ -196,6 +196,8 @@ class Session:
 
     def add_local(self, candidate: Candidate, base: SocketAddress, now: Instant) -> None:
         """We have one more candidate."""
+        if self.failed:
+            return
         if self.checklist.add_local(candidate, base, self._role.role):
             self._arm_patience(now)
             self._pump(now)
@@ -269,7 +271,7 @@ class Session:
             pair.state = PairState.FAILED
 
     def retire(self) -> None:
-        """A restart has begun: only the selected pair lives on."""
+        """A restart has begun: only the pair that carries data lives on."""
         self.retired = True
         self._timers.clear()
         self._clear_traffic()
@@ -310,9 +312,9 @@ class Session:
         """Whether a check of ours has begun."""
         return self._next_check_at is not None
 
-    def best_valid(self) -> CandidatePair | None:
-        """The best pair that works, whether nominated or not."""
-        return best_of(self.checklist.valid(), self._role.role)
+    def carrier(self) -> CandidatePair | None:
+        """Which pair data goes on: the selected one, before that the best that works."""
+        return self.selected or best_of(self.checklist.valid(), self._role.role)
 
     def has_authenticated(self, path: Path) -> bool:
         """Whether a verified request came on `path`."""
@@ -332,7 +334,8 @@ class Session:
 
     def _answer_retired(self, request: Message, path: Path) -> None:
         """RFC 8445 section 9: the old pair is kept until a new one is selected, and nothing else of the old session."""
-        if self.selected is not None and self.selected.path == path:
+        kept = self.carrier()
+        if kept is not None and kept.path == path:
             self._reply(encode_success(request, path.remote, self.credentials.password), path)
 
     def _remember(self, sender: str, check: Check, path: Path) -> None:
