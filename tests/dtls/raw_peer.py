@@ -73,6 +73,7 @@ class RawPeer:
         self.received: list[tuple[int, bytes]] = []
         self.records: list[tuple[int, int, bytes]] = []
         self.transcript = bytearray()
+        self.last_message = b""
         self.next_sequence = 0
         self.record_number = [0, 0]
         self.epoch = 0
@@ -104,7 +105,12 @@ class RawPeer:
             bytes((kind,)) + len(body).to_bytes(3, "big") + number + bytes(3) + len(body).to_bytes(3, "big") + body
         )
         self.transcript += message
+        self.last_message = message
         return self.record(ContentType.HANDSHAKE, message, epoch=epoch)
+
+    def repeat(self) -> bytes:
+        """The last message again, in a record with a number of its own."""
+        return self.record(ContentType.HANDSHAKE, self.last_message)
 
     def take(self, datagrams: Sequence[bytes]) -> None:
         """Read what the other end sent: whole messages, as an endpoint with a large MTU sends them."""
