@@ -236,12 +236,14 @@ def test_a_server_that_chooses_another_suite_is_refused(client: Facing, suite: i
 
 
 def test_nothing_below_dtls_1_2_is_spoken(backend: Backend) -> None:
-    """DT-5: DTLS 1.0, whatever else is right."""
-    server = Facing(backend, DtlsRole.SERVER)
-    server.say(server.raw.client_hello(version=b"\xfe\xff"))
+    """DT-5: DTLS 1.0, whatever else is right: with a suite that it has, and a setting for old peers."""
+    options = DtlsOptions(legacy_peers=True, mtu=16_000)
+    server = Facing(backend, DtlsRole.SERVER, options)
+    server.say(server.raw.client_hello(version=b"\xfe\xff", suites=(0xC009, SUITE)))
+    assert not server.raw.received
     assert failed(server)
-    client = Facing(backend, DtlsRole.CLIENT)
-    client.say(client.raw.server_hello(version=b"\xfe\xff"))
+    client = Facing(backend, DtlsRole.CLIENT, options)
+    client.say(client.raw.server_hello(version=b"\xfe\xff", suite=0xC009))
     assert failed(client)
 
 
