@@ -81,7 +81,7 @@ class Certificate:
         if _public_der(private_key) != _certified_key_der(chain[0]):
             raise InvalidAccessError("the private key does not belong to the certificate")
         self._chain = tuple(certificate.public_bytes(Encoding.DER) for certificate in chain)
-        self._private_key = private_key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+        self._private_key = private_key.private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption())
         self._expires = UnixSeconds(chain[0].not_valid_after_utc.timestamp())
         self._fingerprints: dict[str, bytes] = {}
 
@@ -144,7 +144,7 @@ class Certificate:
         return found
 
     def private_key_der(self) -> bytes:
-        """The private key in PKCS #8, unencrypted. For a TLS library, and nobody else."""
+        """The private key as SEC 1 or PKCS #1 has it, unencrypted. For a TLS library, and nobody else."""
         return self._private_key
 
     @property

@@ -32,6 +32,8 @@ DTLS_1_2: Final = 0xFEFD
 MAX_RECORD: Final = 2**14 + 2048
 # Records in one datagram; a datagram with more is dropped. A flight in fragments of one byte has 46 in 1200 bytes.
 MAX_RECORDS: Final = 128
+# What every cipher adds to what it protects, at the least: a shorter record was not protected.
+MIN_EXPANSION: Final = 16
 # What a handshake message may claim to be long; a fragment of a longer one is dropped. A chain of eight certificates
 # with RSA-8192 keys has 20 kB.
 MAX_HANDSHAKE_MESSAGE: Final = 65_535
@@ -243,7 +245,9 @@ class RecordFilter:
                 return False
 
     def _passes_protected(self, record: Record) -> bool:
-        if record.content_type not in _PROTECTED or record.version != DTLS_1_2 or record.end == record.body:
+        if record.content_type not in _PROTECTED or record.version != DTLS_1_2:
+            return False
+        if record.end - record.body <= MIN_EXPANSION:
             return False
         if self.connected:
             return True
@@ -257,5 +261,6 @@ class RecordFilter:
             return False
         if any(fragment.message_type not in self._expected for fragment in fragments):
             return False
-        self._fragments += sum(fragment.size < fragment.length for fragment in fragments)
-        return self._fragments <= MAX_FRAGMENTS
+        incomplete = sum(fragment.size < fragment.length for fragment in fragments)
+        self._fragments += incomplete
+        return not incomplete or self._fragments <= MAX_FRAGMENTS
