@@ -25,6 +25,11 @@ START_TIMEOUT = 60.0  # seconds; a first start on a busy machine
 _ANNOUNCEMENT = re.compile(r"WebDriver BiDi listening on (ws://127\.0\.0\.1:(\d+))")
 _CALL = "async (method, given) => JSON.stringify(await call(method, JSON.parse(given)))"
 
+_ENVIRONMENT = (
+    "MOZ_CRASHREPORTER_DISABLE=1",
+    "MOZ_REMOTE_SETTINGS_DEVTOOLS=1",  # without it the preference for the settings' server is not heeded
+)
+
 _PREFERENCES: Mapping[str, bool | int | str] = {
     # Media and candidates without asking anybody, and addresses as they are.
     "media.navigator.streams.fake": True,
@@ -105,7 +110,7 @@ async def firefox(executable: str, machine: Machine, authority: Path, folder: Pa
     log = folder / "firefox.log"
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            *machine.command("env", f"HOME={folder}", "MOZ_CRASHREPORTER_DISABLE=1", *command),
+            *machine.command("env", f"HOME={folder}", *_ENVIRONMENT, *command),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,

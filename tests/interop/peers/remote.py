@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, TypeAlias
 
@@ -227,16 +227,14 @@ class RemotePeer:
             async with asyncio.timeout(TIMEOUT):
                 return await self.control.call(method, given)
         except TimeoutError:
-            raise TimeoutError(f"{self.name}: {method} is not done after {TIMEOUT:g} s") from None
+            raise TimeoutError(f"{self.name}: {method} is not done after {TIMEOUT:g} s, {await self._told()}") from None
         except PeerError as error:
             raise PeerError(f"{self.name}: {method}: {error}") from None
 
-
-@contextlib.asynccontextmanager
-async def closing(*peers: RemotePeer) -> AsyncIterator[None]:
-    """Close all of them in the end."""
-    try:
-        yield
-    finally:
-        for peer in peers:
-            await peer.close()
+    async def _told(self) -> str:
+        """What it says of itself when something took too long."""
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                return f"its states are {await self.control.call('states', {})}"
+        except (PeerError, TimeoutError) as error:
+            return f"and it does not tell its states: {error!r}"
