@@ -154,6 +154,10 @@ class SctpAssociation:
         """What the peer takes, as its session description says; 0 is no limit (RFC 8841 section 6.1)."""
         self._max_message_size = size
 
+    def set_remote_port(self, port: int) -> None:
+        """The peer's SCTP port, as its session description says."""
+        self._life.remote_port = port
+
     def set_low_threshold(self, stream_id: int, amount: int) -> None:
         """Tell by BufferedAmountLow when no more than `amount` bytes wait on that stream any longer."""
         self._queue.stream(stream_id).low_threshold = amount
@@ -266,7 +270,7 @@ class SctpAssociation:
             minimum_round_trip=recovery.minimum_round_trip,
             retransmission_timeout=recovery.timeout,
             peer_window=outbound.peer_window,
-            receive_window=inbound.window if inbound else self._options.receive_window,
+            receive_window=inbound.room() if inbound else self._options.receive_window,
             buffered_amount=self._queue.buffered,
         )
 
@@ -275,7 +279,7 @@ class SctpAssociation:
     def _check_packet(self, data: bytes, spans: list[int]) -> None:
         """RFC 9260 section 8.5: ports, verification tag and checksum. Raises MalformedError."""
         options, life = self._options, self._life
-        if data[0] << 8 | data[1] != options.remote_port or data[2] << 8 | data[3] != options.local_port:
+        if data[0] << 8 | data[1] != life.remote_port or data[2] << 8 | data[3] != options.local_port:
             raise MalformedError("a packet for other ports")
         kind = data[spans[0]]
         tag = uint32(data, 4)

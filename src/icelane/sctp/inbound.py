@@ -82,6 +82,7 @@ class Inbound:
         "bytes_received",
         "cumulative",
         "held",
+        "invalid_stream",
         "messages_received",
         "unreleased",
     )
@@ -92,6 +93,7 @@ class Inbound:
         self.cumulative = initial_tsn - 1
         self.held = 0
         self.unreleased = 0
+        self.invalid_stream = -1  # the last stream that there is not, of a chunk since this was set to -1
         self.bytes_received = 0
         self.messages_received = 0
         self._window = window
@@ -109,9 +111,8 @@ class Inbound:
         self._overrun = 0.0
         self._overrun_at = 0.0
 
-    @property
-    def window(self) -> int:
-        """What may still be sent to us."""
+    def room(self) -> int:
+        """The receive window: what may still be sent to us."""
         return max(self._window - self.held - self.unreleased, 0)
 
     @property
@@ -158,10 +159,11 @@ class Inbound:
             raise AssociationError("a DATA chunk without user data")
         if not self._has_room(ahead, size, now):
             return
-        if chunk.stream_id >= self._streams:
-            raise AssociationError(f"data on stream {chunk.stream_id}, of {self._streams}")
         self.bytes_received += size
-        self._put_together(chunk, tsn, size)
+        if chunk.stream_id < self._streams:
+            self._put_together(chunk, tsn, size)
+        else:
+            self.invalid_stream = chunk.stream_id  # RFC 9260 section 6.5: acknowledged, reported, and not kept
         if ahead == 1:
             self.cumulative = self._ranges.take_adjoining(tsn)
         else:
@@ -244,11 +246,11 @@ class Inbound:
             raise AssociationError(f"a message is longer than {self._max_message_size} bytes")
         message = MessageReceived(stream_id, ppid, data)
         if unordered:
-            self._deliver(message)
+            self._deliver(message, len(data))
             return
         next_ssn: int = self._next_ssns.get(stream_id, 0)
         if ssn == next_ssn:
-            self._deliver(message)
+            self._deliver(message, len(data))
             self._next_ssns[stream_id] = (ssn + 1) & 0xFFFF
             if self._waiting:
                 self._deliver_waiting(stream_id)
@@ -260,8 +262,8 @@ class Inbound:
         self.held += len(data)
         self._held_count += 1
 
-    def _deliver(self, message: MessageReceived) -> None:
-        self.unreleased += len(message.data)
+    def _deliver(self, message: MessageReceived, size: int) -> None:
+        self.unreleased += size
         self.messages_received += 1
         self._events.append(message)
 
@@ -272,7 +274,7 @@ class Inbound:
         ssn: int = self._next_ssns[stream_id]
         while (message := waiting.pop(ssn, None)) is not None:
             self._take_from_waiting(message)
-            self._deliver(message)
+            self._deliver(message, len(message.data))
             ssn = (ssn + 1) & 0xFFFF
         self._next_ssns[stream_id] = ssn
         if not waiting:
@@ -317,7 +319,7 @@ class Inbound:
                 break
             message = waiting.pop((next_ssn + offset) & 0xFFFF)
             self._take_from_waiting(message)
-            self._deliver(message)
+            self._deliver(message, len(message.data))
         self._next_ssns[stream_id] = (ssn + 1) & 0xFFFF
         self._deliver_waiting(stream_id)
 

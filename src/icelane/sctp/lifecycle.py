@@ -59,6 +59,7 @@ class Lifecycle:
         self.control: list[bytes] = []
         self.closing = False
         self.peer_tag = 0
+        self.remote_port = options.remote_port
         self._options = options
         self._events = events
         self._agreed: Agreement | None = None
@@ -238,7 +239,8 @@ class Lifecycle:
         self._agreed = agreed
         self.peer_tag = agreed.peer_tag
         self.state = _State.ESTABLISHED
-        self.transfer = Transfer(self._options, agreed, self.handshake.initial_tsn, self.outbound, self._events)
+        header = encode_header(self._options.local_port, self.remote_port, agreed.peer_tag)
+        self.transfer = Transfer(self._options, agreed, header, self.handshake.initial_tsn, self.outbound, self._events)
         self.heartbeat.on_activity(now)
         self._events.append(Established(agreed.outbound_streams, agreed.inbound_streams))
         if self.closing:
@@ -315,5 +317,5 @@ class Lifecycle:
     def _send_alone(self, chunks: bytes, tag: int) -> None:
         """A packet that always has a checksum: who gets it may not have agreed to anything yet."""
         if len(self.packets) < MAX_PACKETS:
-            header = encode_header(self._options.local_port, self._options.remote_port, tag)
+            header = encode_header(self._options.local_port, self.remote_port, tag)
             self.packets.append(seal(header + chunks))

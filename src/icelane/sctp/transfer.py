@@ -7,6 +7,7 @@ or came twice, otherwise after a short delay or with the next data.
 from __future__ import annotations
 
 from collections import deque
+from struct import pack
 from typing import TYPE_CHECKING, Final
 
 from icelane.core.clock import NEVER, Instant
@@ -16,7 +17,6 @@ from icelane.sctp.chunks import (
     SACK_SIZE,
     SackChunk,
     encode_chunk,
-    encode_header,
     encode_sack,
     parse_data,
     parse_sack,
@@ -36,12 +36,15 @@ LEAST_SACK_DELAY: Final = 0.02
 MOST_SACK_DELAY: Final = 0.2
 # The window is announced again when the application has released this share of it.
 WINDOW_UPDATE_SHARE: Final = 4
+# A RE-CONFIG that names as many streams as one may has this size, and its answer less.
+LEAST_ROOM_FOR_RESET: Final = 220
 
 _NEVER: Final = float(NEVER)
 _DATA: Final = 0
 _SACK: Final = 3
 _FORWARD_TSN: Final = 192
 _RE_CONFIG: Final = 130
+_ERROR: Final = 9
 _IMMEDIATE: Final = 0x08
 _HIGHEST_WINDOW: Final = 0xFFFFFFFF
 
@@ -59,6 +62,7 @@ class Transfer:
         "_sack_at",
         "_sack_now",
         "_saw_data",
+        "_update_step",
         "_zero_checksum",
         "agreement",
         "inbound",
@@ -72,6 +76,7 @@ class Transfer:
         self,
         options: SctpOptions,
         agreement: Agreement,
+        header: bytes,
         initial_tsn: int,
         outbound: Outbound,
         events: deque[SctpEvent],
@@ -85,10 +90,11 @@ class Transfer:
         self.takes_data = True
         self.sends_data = True
         self._options = options
-        self._header = encode_header(options.local_port, options.remote_port, agreement.peer_tag)
+        self._header = header
         self._room = options.path_mtu - HEADER_SIZE
         self._zero_checksum = agreement.zero_checksum
         self._announced_window = options.receive_window
+        self._update_step = options.receive_window // WINDOW_UPDATE_SHARE
         self._sack_now = False
         self._sack_at = _NEVER
         self._saw_data = False
@@ -146,7 +152,7 @@ class Transfer:
     def release(self, size: int) -> None:
         """The application is done with `size` bytes; a window that has opened wide is announced."""
         self.inbound.release(size)
-        if self.inbound.window - self._announced_window >= self._options.receive_window // WINDOW_UPDATE_SHARE:
+        if self.inbound.room() - self._announced_window >= self._update_step:
             self._sack_now = True
 
     def acknowledge_through(self, cumulative_tsn: int, now: float) -> None:
@@ -166,7 +172,11 @@ class Transfer:
         while control and len(control[0]) <= room:
             room -= len(control[0])
             parts.append(control.pop(0))
-        while room >= 256 and (chunk := self.reset.poll_chunk(Instant(now))) is not None:
+        if self.inbound.invalid_stream >= 0 and room >= 12:
+            parts.append(encode_chunk(_ERROR, 0, pack(">HHHH", 1, 8, self.inbound.invalid_stream, 0)))
+            room -= 12
+            self.inbound.invalid_stream = -1
+        while room >= LEAST_ROOM_FOR_RESET and (chunk := self.reset.poll_chunk(Instant(now))) is not None:
             parts.append(chunk)
             room -= len(chunk)
         if self._sack_now:
@@ -197,7 +207,7 @@ class Transfer:
         duplicates = inbound.take_duplicates() if inbound.has_duplicates else []
         del duplicates[max(space, 0) :]
         gaps = inbound.gaps(max(space - len(duplicates), 0)) if inbound.has_gaps else []
-        window = min(inbound.window, _HIGHEST_WINDOW)
+        window = min(inbound.room(), _HIGHEST_WINDOW)
         sack = encode_sack(inbound.cumulative, window, gaps, duplicates)
         parts.append(sack)
         self._announced_window = window
