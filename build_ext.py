@@ -23,6 +23,15 @@ ROOT = pathlib.Path(__file__).resolve().parent
 COMPILED_MODULES = (
     "icelane.core.reader",
     "icelane.dtls.libssl",
+    "icelane.sctp.checksum",
+    "icelane.sctp.chunks",
+    "icelane.sctp.inbound",
+    "icelane.sctp.outbound",
+    "icelane.sctp.pacer",
+    "icelane.sctp.recovery",
+    "icelane.sctp.send_queue",
+    "icelane.sctp.transfer",
+    "icelane.sctp.tsn_ranges",
     "icelane.stun.message",
     "icelane.turn.channel_data",
 )

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final, assert_never
 
 from icelane.core.clock import Instant
@@ -73,6 +74,7 @@ class DataChannels:
         self._channels_by_stream: dict[int, Channel] = {}
         self._announced = 0
         self._last_number = 0
+        self._next_stream = 0
 
     # Inputs
 
@@ -144,8 +146,8 @@ class DataChannels:
         self._channels[channel.number] = channel
         try:
             self._settle_channel(channel, now)
-        except OperationError:
-            del self._channels[channel.number]
+        except (OperationError, LocalProtocolError):
+            self._forget(channel)
             raise
         return channel.number
 
@@ -284,11 +286,14 @@ class DataChannels:
         self._association.set_low_threshold(stream_id, channel.low_threshold)
 
     def _free_stream(self, even: bool) -> int:
-        streams = range(0 if even else 1, min(self._association.streams, HIGHEST_STREAM_ID + 1), 2)
-        free = next((one for one in streams if one not in self._channels_by_stream), None)
-        if free is None:
-            raise OperationError("no stream is left for another channel")
-        return free
+        """The next one behind the last, not the lowest: the peer may not yet know that a stream is free again."""
+        ours = range(0 if even else 1, min(self._association.streams, HIGHEST_STREAM_ID + 1), 2)
+        for i in range(len(ours)):
+            stream_id = ours[(self._next_stream + i) % len(ours)]
+            if stream_id not in self._channels_by_stream:
+                self._next_stream += i + 1
+                return stream_id
+        raise OperationError("no stream is left for another channel")
 
     def _open_all(self, now: Instant) -> None:
         for channel in list(self._channels.values()):
@@ -332,10 +337,10 @@ class DataChannels:
         elif channel is None:
             # Of a channel that is agreed on and not created here yet, or already closed: nobody can read it.
             self._association.release(len(message.data), now)
-        elif ppid == _BINARY or ppid == _STRING:
+        elif ppid in (_BINARY, _STRING):
             channel.heard = True
             self._events.append(MessageReceived(channel.number, message.data, ppid == _STRING))
-        elif ppid == _STRING_EMPTY or ppid == _BINARY_EMPTY:
+        elif ppid in (_STRING_EMPTY, _BINARY_EMPTY):
             channel.heard = True
             self._association.release(len(message.data) - 1, now)  # the last byte goes with the empty message
             self._events.append(MessageReceived(channel.number, b"", ppid == _STRING_EMPTY))
@@ -415,10 +420,8 @@ class DataChannels:
         self._reset(channel.stream_id, now)
 
     def _reset(self, stream_id: int, now: Instant) -> None:
-        try:
+        with suppress(InvalidStateError):  # the association is closing, and all its channels with it
             self._association.reset_streams([stream_id], now)
-        except InvalidStateError:
-            pass  # the association is closing, and all its channels with it
 
     def _handle_reset(self, stream_ids: Iterable[int], now: Instant) -> None:
         """The peer reset its side."""
@@ -450,11 +453,14 @@ class DataChannels:
                 self._finish(channel, channel.error or OperationError("the peer did not reset the stream"))
 
     def _finish(self, channel: Channel, error: IcelaneError | None) -> None:
+        self._forget(channel)
+        self._events.append(ChannelClosed(channel.number, error))
+
+    def _forget(self, channel: Channel) -> None:
         del self._channels[channel.number]
         if channel.stream_id is not None:
             del self._channels_by_stream[channel.stream_id]
         self._announced -= channel.announced
-        self._events.append(ChannelClosed(channel.number, error))
 
     def _finish_all(self, error: IcelaneError | None) -> None:
         self._over = True

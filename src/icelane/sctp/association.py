@@ -270,7 +270,7 @@ class SctpAssociation:
             minimum_round_trip=recovery.minimum_round_trip,
             retransmission_timeout=recovery.timeout,
             peer_window=outbound.peer_window,
-            receive_window=inbound.window if inbound else self._options.receive_window,
+            receive_window=inbound.room() if inbound else self._options.receive_window,
             buffered_amount=self._queue.buffered,
         )
 

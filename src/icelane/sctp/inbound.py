@@ -111,9 +111,8 @@ class Inbound:
         self._overrun = 0.0
         self._overrun_at = 0.0
 
-    @property
-    def window(self) -> int:
-        """What may still be sent to us."""
+    def room(self) -> int:
+        """The receive window: what may still be sent to us."""
         return max(self._window - self.held - self.unreleased, 0)
 
     @property
@@ -247,11 +246,11 @@ class Inbound:
             raise AssociationError(f"a message is longer than {self._max_message_size} bytes")
         message = MessageReceived(stream_id, ppid, data)
         if unordered:
-            self._deliver(message)
+            self._deliver(message, len(data))
             return
         next_ssn: int = self._next_ssns.get(stream_id, 0)
         if ssn == next_ssn:
-            self._deliver(message)
+            self._deliver(message, len(data))
             self._next_ssns[stream_id] = (ssn + 1) & 0xFFFF
             if self._waiting:
                 self._deliver_waiting(stream_id)
@@ -263,8 +262,8 @@ class Inbound:
         self.held += len(data)
         self._held_count += 1
 
-    def _deliver(self, message: MessageReceived) -> None:
-        self.unreleased += len(message.data)
+    def _deliver(self, message: MessageReceived, size: int) -> None:
+        self.unreleased += size
         self.messages_received += 1
         self._events.append(message)
 
@@ -275,7 +274,7 @@ class Inbound:
         ssn: int = self._next_ssns[stream_id]
         while (message := waiting.pop(ssn, None)) is not None:
             self._take_from_waiting(message)
-            self._deliver(message)
+            self._deliver(message, len(message.data))
             ssn = (ssn + 1) & 0xFFFF
         self._next_ssns[stream_id] = ssn
         if not waiting:
@@ -320,7 +319,7 @@ class Inbound:
                 break
             message = waiting.pop((next_ssn + offset) & 0xFFFF)
             self._take_from_waiting(message)
-            self._deliver(message)
+            self._deliver(message, len(message.data))
         self._next_ssns[stream_id] = (ssn + 1) & 0xFFFF
         self._deliver_waiting(stream_id)
 

@@ -63,9 +63,17 @@ class Outbound:
         "_probing",
         "_recovery_ends_at",
         "_sample",
+        "_sample_acked",
+        "_sample_advanced",
+        "_sample_app_limited",
         "_sample_first_sent",
+        "_sample_lost",
         "_sample_prior_at",
+        "_sample_prior_delivered",
+        "_sample_round_trip",
         "_sample_sent_at",
+        "_sample_window_limited",
+        "_window",
         "_window_probe_at",
         "bytes_sent",
         "cumulative",
@@ -118,9 +126,17 @@ class Outbound:
         self._first_sent_at = 0.0
         self._app_limited_until = 0
         self._sample = Acknowledgement()
+        self._sample_acked = 0
+        self._sample_lost = 0
+        self._sample_prior_delivered = -1
+        self._sample_round_trip = 0.0
+        self._sample_app_limited = False
+        self._sample_advanced = False
+        self._sample_window_limited = False
         self._sample_prior_at = 0.0
         self._sample_sent_at = 0.0
         self._sample_first_sent = 0.0
+        self._window = congestion.window
 
     @property
     def outstanding(self) -> int:
@@ -157,17 +173,16 @@ class Outbound:
         self._pacer.next_at = _NEVER
         if self._lost:
             used = self._fill_again(parts, room, now)
-        while self.queue.buffered:
-            piece = self._next_piece(room - used, now)
+        while (message := self.queue.current(now)) is not None:
+            if message.expires_at <= now:
+                self._abandon(message, now)
+                continue
+            piece = self._next_piece(message, room - used, now)
             if piece == 0:
-                break
-            message = self.queue.current(now)
-            if message is None:
-                break
+                return used
             used += self._send_new(message, piece, parts, now)
-        else:
-            if self.flight < self._congestion.window and not self._lost:
-                self._app_limited_until = self._delivered + self.flight or 1
+        if self.flight < self._window and not self._lost:
+            self._app_limited_until = self._delivered + self.flight or 1
         return used
 
     def _fill_again(self, parts: list[bytes], room: int, now: float) -> int:
@@ -184,7 +199,7 @@ class Outbound:
             if DATA_HEADER_SIZE + chunk.size > room - used:
                 break
             # RFC 9260 section 7.2.4 rule 3: the first retransmission does not ask the window.
-            if not self._may_exceed_window and (self.flight >= self._congestion.window or not self._pacer.allows(now)):
+            if not self._may_exceed_window and (self.flight >= self._window or not self._pacer.allows(now)):
                 break
             self._may_exceed_window = False
             lost.popleft()
@@ -193,17 +208,11 @@ class Outbound:
             used += self._put(chunk, parts, now)
         return used
 
-    def _next_piece(self, room: int, now: float) -> int:
+    def _next_piece(self, message: OutgoingMessage, room: int, now: float) -> int:
         """How many bytes of the current message go into what is left of the packet; 0 for none now."""
-        if self._lost or room <= DATA_HEADER_SIZE:
+        if self._lost or room <= DATA_HEADER_SIZE or self.outstanding >= MAX_OUTSTANDING:
             return 0
-        message = self.queue.current(now)
-        if message is None or self.outstanding >= MAX_OUTSTANDING:
-            return 0
-        if message.expires_at <= now:
-            self._abandon(message, now)
-            return self._next_piece(room, now)
-        if self.flight >= self._congestion.window or not self._pacer.allows(now):
+        if self.flight >= self._window or not self._pacer.allows(now):
             return 0
         rest = message.size - message.offset
         space = room - DATA_HEADER_SIZE
@@ -272,7 +281,6 @@ class Outbound:
         self.flight += size
         self.bytes_sent += size
         self.recovery.on_sent(chunk, now)
-        self._congestion.on_sent(size, self.flight, Instant(now))
         self._pacer.on_sent(size + DATA_HEADER_SIZE)
         return DATA_HEADER_SIZE + size + padding
 
@@ -296,19 +304,18 @@ class Outbound:
         if sack.window:
             self._window_probe_at = _NEVER
         self.errors = 0
-        if self._sample.acked or self._sample.cumulative_advanced:
+        if self._sample_acked or self._sample_advanced:
             self.recovery.on_progress(now, self.unacked > 0)
         self._advance_forward(now)
         self._find_lost(now)
         self._end_sample(now)
 
     def _begin_sample(self) -> None:
-        sample = self._sample
-        sample.acked = sample.lost = 0
-        sample.prior_delivered = -1
-        sample.round_trip = sample.rate = 0.0
-        sample.cumulative_advanced = False
-        sample.window_limited = self.flight + self.max_fragment >= self._congestion.window
+        self._sample_acked = self._sample_lost = 0
+        self._sample_prior_delivered = -1
+        self._sample_round_trip = 0.0
+        self._sample_advanced = False
+        self._sample_window_limited = self.flight + self.max_fragment >= self._window
 
     def _acknowledge_through(self, through: int, now: float) -> None:
         chunks = self._chunks
@@ -330,7 +337,7 @@ class Outbound:
             head = 0
         self._head = head
         self.cumulative = through
-        self._sample.cumulative_advanced = True
+        self._sample_advanced = True
         self._acked_ranges.drop_through(through)
         if through >= self._recovery_ends_at:
             self._recovery_ends_at = -1
@@ -344,8 +351,11 @@ class Outbound:
                 raise AssociationError("the peer acknowledged a range that was never sent")
             new = self._acked_ranges.add_range(first, last)
             for j in range(0, len(new), 2):
-                for tsn in range(new[j], new[j + 1] + 1):
+                tsn = int(new[j])
+                end = int(new[j + 1])
+                while tsn <= end:
                     chunk: OutgoingChunk = self._chunks[self._head + tsn - base - 1]
+                    tsn += 1
                     if not chunk.acked:
                         self._acknowledge(chunk, now)
                         self._gap_acked += 1
@@ -362,35 +372,44 @@ class Outbound:
         self._delivered += size
         self._delivered_at = now
         round_trip = self.recovery.on_acked(chunk, now)
-        sample = self._sample
-        sample.acked += size
-        if round_trip > 0.0 and (sample.round_trip == 0.0 or round_trip < sample.round_trip):
-            sample.round_trip = round_trip
-        if chunk.delivered > sample.prior_delivered or (
-            chunk.delivered == sample.prior_delivered and chunk.sent_at > self._sample_sent_at
+        self._sample_acked += size
+        if round_trip > 0.0 and (self._sample_round_trip == 0.0 or round_trip < self._sample_round_trip):
+            self._sample_round_trip = round_trip
+        if chunk.delivered > self._sample_prior_delivered or (
+            chunk.delivered == self._sample_prior_delivered and chunk.sent_at > self._sample_sent_at
         ):
-            sample.prior_delivered = chunk.delivered
-            sample.app_limited = chunk.app_limited
+            self._sample_prior_delivered = chunk.delivered
+            self._sample_app_limited = chunk.app_limited
             self._sample_prior_at = chunk.delivered_at
             self._sample_first_sent = chunk.first_sent_at
             self._sample_sent_at = chunk.sent_at
 
     def _end_sample(self, now: float) -> None:
-        sample = self._sample
-        if not sample.acked and not sample.lost:
+        if not self._sample_acked and not self._sample_lost:
             return
-        if sample.acked:
+        rate = 0.0
+        if self._sample_acked:
             self._first_sent_at = self._sample_sent_at
+            if self._sample_round_trip > 0.0:
+                self.recovery.learn_round_trip(self._sample_round_trip)
             # The slower of sending and acknowledging: a burst of SACKs does not make a fast path.
             interval = max(self._sample_sent_at - self._sample_first_sent, now - self._sample_prior_at)
-            if sample.round_trip > 0.0:
-                self.recovery.learn_round_trip(sample.round_trip)
             if interval >= self.recovery.minimum_round_trip and interval > 0.0:
-                sample.rate = (self._delivered - sample.prior_delivered) / interval
+                rate = (self._delivered - self._sample_prior_delivered) / interval
+        sample = self._sample
+        sample.acked = self._sample_acked
+        sample.lost = self._sample_lost
         sample.flight = self.flight
         sample.delivered = self._delivered
+        sample.prior_delivered = self._sample_prior_delivered
+        sample.rate = rate
+        sample.round_trip = self._sample_round_trip
+        sample.app_limited = self._sample_app_limited
+        sample.window_limited = self._sample_window_limited
+        sample.cumulative_advanced = self._sample_advanced
         sample.in_recovery = self._recovery_ends_at >= 0
         self._congestion.on_acknowledged(sample, Instant(now))
+        self._window = self._congestion.window
         self._pacer.rate = self._congestion.pacing_rate
 
     # Losses
@@ -422,11 +441,12 @@ class Outbound:
         found = self.recovery.find_lost(now, eager)
         if found:
             self._lose(found)
-            self._sample.lost = sum([chunk.size for chunk in found])
+            self._sample_lost = sum([chunk.size for chunk in found])
             if self._recovery_ends_at < 0:
                 self._recovery_ends_at = self.next_tsn - 1
                 self._may_exceed_window = True
                 self._congestion.on_recovery_entered(self.flight, Instant(now))
+                self._window = self._congestion.window
 
     def _lose(self, found: list[OutgoingChunk]) -> None:
         for chunk in found:
@@ -447,6 +467,7 @@ class Outbound:
         self._may_exceed_window = True
         if self.peer_window > 0:  # a probe into a closed window may well be dropped
             self._congestion.on_timeout(Instant(now))
+            self._window = self._congestion.window
         if self._forward_to > self.cumulative:
             self._forward_sent = self.cumulative
         if self.unacked or self._forward_to > self.cumulative:
@@ -515,7 +536,7 @@ class Outbound:
             self._forward_to += 1
             i += 1
         if self._forward_to > self.cumulative:
-            # RFC 3758 section 3.5 rule C3 repeats it with each SACK that does not know it; once a round trip will do.
+            # RFC 3758 section 3.5 rule C3 repeats it with each SACK that does not know it; once a round trip does.
             if now >= self._forward_at:
                 self._forward_sent = self.cumulative
             self.recovery.arm_timeout(now)

@@ -62,6 +62,7 @@ class Transfer:
         "_sack_at",
         "_sack_now",
         "_saw_data",
+        "_update_step",
         "_zero_checksum",
         "agreement",
         "inbound",
@@ -93,6 +94,7 @@ class Transfer:
         self._room = options.path_mtu - HEADER_SIZE
         self._zero_checksum = agreement.zero_checksum
         self._announced_window = options.receive_window
+        self._update_step = options.receive_window // WINDOW_UPDATE_SHARE
         self._sack_now = False
         self._sack_at = _NEVER
         self._saw_data = False
@@ -150,7 +152,7 @@ class Transfer:
     def release(self, size: int) -> None:
         """The application is done with `size` bytes; a window that has opened wide is announced."""
         self.inbound.release(size)
-        if self.inbound.window - self._announced_window >= self._options.receive_window // WINDOW_UPDATE_SHARE:
+        if self.inbound.room() - self._announced_window >= self._update_step:
             self._sack_now = True
 
     def acknowledge_through(self, cumulative_tsn: int, now: float) -> None:
@@ -205,7 +207,7 @@ class Transfer:
         duplicates = inbound.take_duplicates() if inbound.has_duplicates else []
         del duplicates[max(space, 0) :]
         gaps = inbound.gaps(max(space - len(duplicates), 0)) if inbound.has_gaps else []
-        window = min(inbound.window, _HIGHEST_WINDOW)
+        window = min(inbound.room(), _HIGHEST_WINDOW)
         sack = encode_sack(inbound.cumulative, window, gaps, duplicates)
         parts.append(sack)
         self._announced_window = window

@@ -56,10 +56,6 @@ class CongestionController(Protocol):
     window: int
     pacing_rate: float
 
-    def on_sent(self, size: int, flight: int, now: Instant) -> None:
-        """`size` bytes left; with them, `flight` are on their way."""
-        ...
-
     def on_acknowledged(self, ack: Acknowledgement, now: Instant) -> None:
         """Something was acknowledged or found to be lost."""
         ...

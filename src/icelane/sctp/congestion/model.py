@@ -83,9 +83,6 @@ class ModelController:
         """The delivery rate in bytes per second, 0 before the first sample."""
         return self._rates[0][1] if self._rates else 0.0
 
-    def on_sent(self, size: int, flight: int, now: Instant) -> None:
-        """Nothing changes by sending."""
-
     def on_acknowledged(self, ack: Acknowledgement, now: Instant) -> None:
         """Learn from what came back, and set window and rate."""
         if self._window_before_timeout and ack.acked:  # the path is alive: go on where we were

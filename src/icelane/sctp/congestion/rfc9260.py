@@ -18,9 +18,6 @@ class Rfc9260Controller:
         self._threshold = 1 << 30
         self._partial_bytes_acked = 0
 
-    def on_sent(self, size: int, flight: int, now: Instant) -> None:
-        """Nothing changes by sending."""
-
     def on_acknowledged(self, ack: Acknowledgement, now: Instant) -> None:
         """Grow: by what was acknowledged in slow start, by a packet for each window afterwards."""
         if ack.in_recovery or not ack.cumulative_advanced:
