@@ -198,7 +198,7 @@ class ModelController:
         return max(int(gain * self.rate * self.minimum_round_trip), _LEAST_PACKETS * self._mtu)
 
     def _set(self, ack: Acknowledgement) -> None:
-        if self._rates:
+        if self._rates and self.minimum_round_trip:  # no sample yet where everything had to be repeated
             self.pacing_rate = self._gain() * max(self.rate, _LEAST_PACKETS * self._mtu / self.minimum_round_trip)
         if self._window_before_timeout:
             return
