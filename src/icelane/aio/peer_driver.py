@@ -110,10 +110,10 @@ class PeerDriver:
             names=self.configuration.interfaces, include_loopback=self.configuration.include_loopback
         )
         self._drop_all_but({interface.host for interface in interfaces})
-        bound = {base.host for base in self._sockets_by_base}
         for position, interface in enumerate(interfaces):
-            if interface.host not in bound:
-                self._bind(interface, HIGHEST_LOCAL_PREFERENCE - position)
+            base = self._bound(interface)
+            if base is not None:
+                self.run(partial(self._engine.add_base, base, HIGHEST_LOCAL_PREFERENCE - position))
         servers = self.configuration.check()
         await asyncio.gather(*(self._find(server, uri) for server, uri in servers))
         self.run(self._engine.sources_done)
@@ -124,12 +124,16 @@ class PeerDriver:
             self._sockets_by_base.pop(base).close()
             self.run(partial(self._engine.remove_base, base))
 
-    def _bind(self, interface: Interface, preference: int) -> None:
+    def _bound(self, interface: Interface) -> SocketAddress | None:
+        """Where our socket on that address is, a new one if need be; None when it cannot be had."""
+        for base in self._sockets_by_base:
+            if base.host == interface.host:
+                return base
         try:
             udp = UdpSocket.bind(SocketAddress(interface.host, 0), self._ignore)
         except OSError as error:
             _log.debug("no socket on %s: %s", interface.name, error)
-            return
+            return None
         base = udp.local
         self._sockets_by_base[base] = udp
 
@@ -138,7 +142,7 @@ class PeerDriver:
 
         udp.on_datagram = received
         udp.on_drained = self._handle_batch
-        self.run(partial(self._engine.add_base, base, preference))
+        return base
 
     async def _find(self, server: RTCIceServer, uri: StunUri | TurnUri) -> None:
         """Tell the engine where the server is; one that nobody can reach is told as failed."""

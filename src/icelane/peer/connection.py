@@ -497,6 +497,12 @@ class PeerConnection:
             assert_never(command)
 
     def _start_gathering(self, command: StartGathering, now: Instant) -> None:
+        if self.transport is not None:
+            # What an offer that was taken back has gathered serves once more, under new credentials: another
+            # allocation from the same port would be refused (RFC 8656 section 7.2).
+            self.transport.ice.agent.set_role(command.role)
+            self._restart_ice(command.local, now)
+            return
         ice = IceTransport(
             role=command.role,
             credentials=_credentials(command.local),
@@ -534,8 +540,8 @@ class PeerConnection:
 
     def _roll_back(self, command: RolledBack, now: Instant) -> None:
         if command.restored is None:
-            self._retire(now)
-        elif command.restored != command.discarded:
+            return  # the transport waits for the next description
+        if command.restored != command.discarded:
             self._secure().ice.undo_restart(now)
             self._remote_ufrag = self._agreed_ufrag
 

@@ -205,7 +205,9 @@ class IceTransport:
             self._settle(now)
 
     def add_base(self, base: SocketAddress, preference: int, now: Instant) -> None:
-        """A UDP socket of ours is bound there. `preference`, 0 to 65535, ranks it among the others."""
+        """A UDP socket of ours is bound there; again is harmless. `preference`, 0 to 65535, ranks it among the others."""
+        if base in self._preferences_by_base or self._closed:
+            return
         self._preferences_by_base[base] = preference
         if not self._relay_only:
             self._add_local(self._make.host(base, preference), base, None, now)

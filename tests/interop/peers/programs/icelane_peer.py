@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import os
 from typing import Any
 
 from tests.interop.peers.programs.service import serve
@@ -19,7 +20,9 @@ class IcelanePeer(Peer):
     def _connect(self, servers: list[Json], policy: str) -> Any:
         return self._icelane.RTCPeerConnection(
             self._icelane.RTCConfiguration(
-                iceServers=[self._icelane.RTCIceServer(**server) for server in servers], iceTransportPolicy=policy
+                iceServers=[self._icelane.RTCIceServer(**server) for server in servers],
+                iceTransportPolicy=policy,
+                authority=os.environ.get("SSL_CERT_FILE"),  # the others read it by themselves
             )
         )
 
