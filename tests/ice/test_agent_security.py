@@ -19,7 +19,8 @@ from icelane.ice.event import IceRole, IceState, PairValidated, RemotePeerReflex
 from icelane.ice.options import IceOptions
 from icelane.ice.pair import PairState
 from icelane.ice.role import MAX_ROLE_CHANGES
-from icelane.ice.session import MAX_AUTHENTICATED, MAX_CHECKS_PER_PAIR, MAX_REMEMBERED
+from icelane.ice.session import MAX_CHECKS_PER_PAIR
+from icelane.ice.sources import MAX_AUTHENTICATED, MAX_REMEMBERED
 from icelane.stun.attributes import AttributeType, encode_error_code, encode_uint32
 from icelane.stun.message import Message, MessageBuilder, MessageClass, Method, parse_message
 from icelane.testing.network import Link, VirtualNetwork

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from typing import Final, NamedTuple, assert_never
+from typing import Final, assert_never
 
 from icelane.core.clock import Duration, Instant, TimerTable, later
 from icelane.core.engine import Transmit
@@ -43,12 +43,9 @@ from icelane.ice.nomination import best_of, choose_nominee
 from icelane.ice.options import IceOptions, NominationMode
 from icelane.ice.pair import CandidatePair, PairState
 from icelane.ice.role import RoleArbiter
+from icelane.ice.sources import Sources
 from icelane.stun.message import Message, MessageClass
 
-# Checks that came before the peer's credentials; one from yet another address is answered, and not remembered.
-MAX_REMEMBERED: Final = 32
-# Sources of verified requests; beyond it the agent says of no further one that it has authenticated.
-MAX_AUTHENTICATED: Final = 64
 # How often a pair is checked until it has succeeded, however often the peer triggers that (IC-6).
 MAX_CHECKS_PER_PAIR: Final = 64
 
@@ -69,11 +66,6 @@ class _Timer(enum.Enum):
     PACE = "pace"
     NOMINATE = "nominate"
     PATIENCE = "patience"
-
-
-class _Remembered(NamedTuple):
-    sender: str
-    check: Check
 
 
 class Session:
@@ -107,8 +99,7 @@ class Session:
         self._nominating: CandidatePair | None = None
         self._selected_lost = False
         self._checks = 0
-        self._remembered: dict[Path, _Remembered] = {}
-        self._authenticated: set[Path] = set()
+        self._sources = Sources()
 
     # Inputs
 
@@ -131,10 +122,9 @@ class Session:
             self._refuse(request, ROLE_CONFLICT, path)
             return
         self._reply(encode_success(request, path.remote, self.credentials.password), path)
-        if len(self._authenticated) < MAX_AUTHENTICATED:
-            self._authenticated.add(path)
+        self._sources.authenticate(path)
         if self.remote is None:
-            self._remember(sender, check, path)
+            self._sources.remember(sender, check, path)
         else:
             self._react(check, path, now)
             self._plan_nomination(now)  # the role may be another now
@@ -185,12 +175,8 @@ class Session:
         self._exchange.remote = remote
         self.checklist.drop_remotes(lambda candidate: candidate.ufrag not in (None, remote.ufrag))
         self._arm_patience(now)
-        remembered, self._remembered = self._remembered, {}
-        for path, (sender, check) in remembered.items():
-            if sender == remote.ufrag:
-                self._react(check, path, now)
-            else:
-                self._authenticated.discard(path)
+        for path, check in self._sources.take_remembered(remote.ufrag):
+            self._react(check, path, now)
         self._give_up_without_candidates()
         self._pump(now)
 
@@ -228,9 +214,7 @@ class Session:
         self.checklist.remove_base(base)
         for pair in gone:
             self._abandon(pair)
-        for path in [path for path in self._authenticated if path.local == base]:
-            self._authenticated.discard(path)
-            self._remembered.pop(path, None)
+        self._sources.remove_base(base)
         self._after_failure(now)
 
     def check_consent(self, pair: CandidatePair, now: Instant) -> None:
@@ -265,8 +249,7 @@ class Session:
         self._nominating = None
         self._timers.clear()
         self._clear_traffic()
-        self._remembered.clear()
-        self._authenticated.clear()
+        self._sources.clear()
         for pair in self.checklist:
             pair.state = PairState.FAILED
 
@@ -275,8 +258,7 @@ class Session:
         self.retired = True
         self._timers.clear()
         self._clear_traffic()
-        self._authenticated.clear()
-        self._remembered.clear()
+        self._sources.clear()
         for pair in self.checklist:
             if pair.state is PairState.IN_PROGRESS:
                 pair.state = PairState.WAITING
@@ -318,7 +300,7 @@ class Session:
 
     def has_authenticated(self, path: Path) -> bool:
         """Whether a verified request came on `path`."""
-        return path in self._authenticated
+        return path in self._sources
 
     # Requests of the peer
 
@@ -337,13 +319,6 @@ class Session:
         kept = self.carrier()
         if kept is not None and kept.path == path:
             self._reply(encode_success(request, path.remote, self.credentials.password), path)
-
-    def _remember(self, sender: str, check: Check, path: Path) -> None:
-        before = self._remembered.get(path)
-        if before is not None and before.check.use_candidate:
-            return
-        if before is not None or len(self._remembered) < MAX_REMEMBERED:
-            self._remembered[path] = _Remembered(sender, check)
 
     def _react(self, check: Check, path: Path, now: Instant) -> None:
         """RFC 8445 sections 7.3.1.3 to 7.3.1.5: learn the source, check back, take the nomination."""
