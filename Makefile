@@ -94,6 +94,7 @@ fuzz: $(STAMP)
 
 bench: $(STAMP)
 	$(PYTHON) -m benches.codec
+	$(PYTHON) -m benches.dtls
 	$(PYTHON) -m benches.allocate
 	$(PYTHON) -m benches.relay
 

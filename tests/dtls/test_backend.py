@@ -5,6 +5,9 @@ from __future__ import annotations
 import ctypes
 import gc
 import importlib.metadata
+import os
+import subprocess
+import sys
 import weakref
 from collections.abc import Callable
 
@@ -179,6 +182,31 @@ def test_sessions_and_their_callbacks_are_let_go(backend: Backend) -> None:
     if not backend.told_time:
         gc.collect()
     assert gone() is None
+
+
+WHICH = """
+import sys
+if len(sys.argv) > 1:
+    from icelane.dtls import libssl
+    libssl.LIBRARY = sys.argv[1]
+from icelane.dtls.backend import default_backend
+print(default_backend().name)
+"""
+
+
+@pytest.mark.parametrize("library", ["libssl.so.nowhere", "libc.so.6"])
+def test_without_a_library_that_can_be_used_the_other_backend_takes_over(native: Backend, library: str) -> None:
+    """Nothing is linked: neither a missing library nor another one keeps icelane from running."""
+    finished = subprocess.run([sys.executable, "-c", WHICH, library], check=True, capture_output=True, text=True)
+    assert finished.stdout.split() == ["pyopenssl"]
+
+
+def test_without_the_compiled_module_the_other_backend_takes_over() -> None:
+    environment = {**os.environ, "ICELANE_PURE": "1"}
+    finished = subprocess.run(
+        [sys.executable, "-c", WHICH], check=True, capture_output=True, text=True, env=environment
+    )
+    assert finished.stdout.split() == ["pyopenssl"]
 
 
 def test_errors_that_others_left_on_the_thread_are_not_ours(native: Backend) -> None:

@@ -6,7 +6,10 @@ from collections.abc import Callable
 from typing import Final
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_der_private_key
 
+from icelane.crypto.certificate import Certificate
 from icelane.dtls.backend import Backend
 from icelane.dtls.connection import DtlsConnection, DtlsState, HandshakeCompleted, HandshakeFailed
 from icelane.dtls.options import DtlsOptions, DtlsRole, SrtpProfile
@@ -20,10 +23,12 @@ OURS, THEIRS = certificate("ours"), certificate("theirs")
 class Facing:
     """A connection of ours, and the raw peer that it talks to."""
 
-    def __init__(self, backend: Backend, role: DtlsRole, options: DtlsOptions | None = None) -> None:
+    def __init__(
+        self, backend: Backend, role: DtlsRole, options: DtlsOptions | None = None, own: Certificate | None = None
+    ) -> None:
         self.raw = RawPeer(THEIRS, client=role is DtlsRole.SERVER)
         options = options or DtlsOptions(mtu=16_000)
-        self.connection = DtlsConnection(OURS, role=role, options=options, backend=backend)
+        self.connection = DtlsConnection(own or OURS, role=role, options=options, backend=backend)
         self.connection.set_remote_fingerprints([("sha-256", THEIRS.fingerprint())], NOW)
         self.connection.start(NOW)
         self.answers()
@@ -139,6 +144,16 @@ def test_a_client_that_lost_the_last_flight_gets_it_again(server: Facing) -> Non
         assert raw.records[1][1] == 1
     assert server.connection.discarded == 3
     assert server.state() is DtlsState.CONNECTED
+
+
+def test_the_whole_chain_is_shown(backend: Backend) -> None:
+    above = x509.load_der_x509_certificate(certificate("above").der)
+    key = load_der_private_key(OURS.private_key_der(), None)
+    chained = Certificate.from_objects(x509.load_der_x509_certificate(OURS.der), key, [above])
+    server = Facing(backend, DtlsRole.SERVER, own=chained)
+    server.say(server.raw.client_hello())
+    [shown] = server.raw.messages(HandshakeType.CERTIFICATE)
+    assert shown == vector(3, vector(3, OURS.der) + vector(3, certificate("above").der))
 
 
 # DT-4
