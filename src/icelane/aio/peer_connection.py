@@ -34,6 +34,7 @@ from icelane.aio.system import SystemWallClock, monotonic
 from icelane.aio.transports import RTCSctpTransport
 from icelane.core.clock import Duration
 from icelane.crypto.provider import SystemEntropy
+from icelane.datachannel.dcep import MAX_TEXT
 from icelane.datachannel.event import (
     BufferedAmountLow,
     ChannelAnnounced,
@@ -70,6 +71,8 @@ _log = logging.getLogger(__name__)
 CLOSE_TIMEOUT: Final[Duration] = 5.0
 # How long TURN servers may take to hear that we give their addresses back; they would find out by themselves.
 RELEASE_TIMEOUT: Final[Duration] = 1.0
+# W3C RTCDataChannelInit: what `[EnforceRange] unsigned short` holds.
+_MAX_UNSIGNED_SHORT: Final = 65_535
 
 
 class RTCPeerConnection(EventTarget):
@@ -183,21 +186,23 @@ class RTCPeerConnection(EventTarget):
         return replace(self._configuration, certificates=[self._certificate])
 
     def setConfiguration(self, configuration: RTCConfiguration | Mapping[str, object]) -> None:  # noqa: N802
-        """Other servers, from the next gathering on.
+        """Other servers or another iceTransportPolicy, from the next gathering on; `restartIce` makes that soon.
 
-        Raises InvalidStateError when closed, InvalidModificationError for what cannot change: certificates and
-        bundlePolicy, and our own settings; otherwise as the constructor.
+        A mapping holds what browsers take, and what it leaves out has W3C's default; our own settings stay. Raises
+        InvalidStateError when closed, InvalidModificationError for what cannot change: certificates, policies of
+        multiplexing and legacy_peers; otherwise as the constructor.
         """
         if self._engine.is_closed:
             raise InvalidStateError("the peer connection is closed")
+        old = self._configuration
         if isinstance(configuration, Mapping):
-            configuration = replace(
-                self._configuration, iceServers=RTCConfiguration.from_json(configuration).iceServers
-            )
+            configuration = RTCConfiguration.from_json(configuration).with_settings_of(old)
         configuration.check()
-        _check_unchanged(self._configuration, configuration, self._certificate)
+        _check_unchanged(old, configuration, self._certificate)
         self._configuration = configuration
         self._driver.configuration = configuration
+        if _names_other_paths(old, configuration):
+            self._engine.change_ice_configuration(relay_only=configuration.iceTransportPolicy == "relay")
 
     # Channels
 
@@ -217,10 +222,19 @@ class RTCPeerConnection(EventTarget):
         Raises InvalidStateError when closed, TypeError for what does not go together, OperationError when no stream is
         left.
         """
+        if self._engine.is_closed:
+            raise InvalidStateError("the peer connection is closed")
         if maxPacketLifeTime is not None and maxRetransmits is not None:
             raise TypeError("maxPacketLifeTime and maxRetransmits exclude each other")
         if negotiated and id is None:
             raise TypeError("a negotiated channel needs an id")
+        if max(len(text.encode("utf-8", "replace")) for text in (label, protocol)) > MAX_TEXT:
+            raise TypeError(f"label and protocol have {MAX_TEXT} bytes of UTF-8 at most")
+        for name, number in (("maxPacketLifeTime", maxPacketLifeTime), ("maxRetransmits", maxRetransmits), ("id", id)):
+            if number is not None and not 0 <= number <= _MAX_UNSIGNED_SHORT:
+                raise TypeError(f"{name} is a number from 0 to {_MAX_UNSIGNED_SHORT}, not {number}")
+        if negotiated and id == _MAX_UNSIGNED_SHORT:
+            raise TypeError(f"{id} is no stream id (RFC 8832 section 6)")
         options = ChannelOptions(
             label=label,
             protocol=protocol,
@@ -230,8 +244,8 @@ class RTCPeerConnection(EventTarget):
             negotiated=negotiated,
             stream_id=id if negotiated else None,
         )
-        number = self._driver.run(lambda now: self._engine.create_data_channel(options, now))
-        return self._add_channel(number, options)
+        channel = self._driver.run(lambda now: self._engine.create_data_channel(options, now))
+        return self._add_channel(channel, options)
 
     # The end
 
@@ -522,9 +536,13 @@ def _check_unchanged(old: RTCConfiguration, new: RTCConfiguration, certificate: 
     """W3C section 4.4.1.6: what a connection began with."""
     if new.certificates and list(new.certificates) != [certificate] and new.certificates != old.certificates:
         raise InvalidModificationError("the certificates of a connection do not change")
-    for name in ("bundlePolicy", "iceTransportPolicy", "legacy_peers"):
+    for name in ("bundlePolicy", "rtcpMuxPolicy", "legacy_peers"):
         if getattr(old, name) != getattr(new, name):
             raise InvalidModificationError(f"the {name} of a connection does not change")
+
+
+def _names_other_paths(old: RTCConfiguration, new: RTCConfiguration) -> bool:
+    return old.iceTransportPolicy != new.iceTransportPolicy or list(old.iceServers or ()) != list(new.iceServers or ())
 
 
 def _description(description: Description) -> RTCSessionDescription:

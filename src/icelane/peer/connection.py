@@ -324,6 +324,13 @@ class PeerConnection:
         """The next offer has new credentials."""
         self._need(self.negotiation.restart_ice())
 
+    def change_ice_configuration(self, *, relay_only: bool) -> None:
+        """Servers or policy are others from the next gathering on, for which the next offer asks.
+
+        Until then nothing changes for the path in use; but with `relay_only` no other candidate is told from now on.
+        """
+        self.negotiation.change_ice_configuration(relay_only=relay_only)
+
     # Commands: channels
 
     def create_data_channel(self, options: ChannelOptions, now: Instant) -> ChannelId:
@@ -507,7 +514,7 @@ class PeerConnection:
             role=command.role,
             credentials=_credentials(command.local),
             entropy=self._entropy,
-            relay_only=self._options.relay_only,
+            relay_only=self.negotiation.relay_only,
             options=self._options.ice,
         )
         self.transport = SecureTransport(ice, self._certificate, options=self._options.dtls)
@@ -516,7 +523,7 @@ class PeerConnection:
 
     def _restart_ice(self, local: IceParameters, now: Instant) -> None:
         self._remote_ufrag = None
-        self._secure().ice.restart(_credentials(local), now)
+        self._secure().ice.restart(_credentials(local), now, relay_only=self.negotiation.relay_only)
         self._commands.append(FindSources())
 
     def _set_remote(self, command: SetRemoteTransport, now: Instant) -> None:
@@ -613,7 +620,10 @@ class PeerConnection:
             self._events.append(event)
 
     def _tell_candidate(self, event: CandidateGathered) -> None:
-        ufrag = self._secure().ice.agent.credentials.ufrag
+        ice = self._secure().ice
+        if self.negotiation.relay_only and not ice.relay_only:
+            return  # gathered for a policy that holds no more
+        ufrag = ice.agent.credentials.ufrag
         place = self.negotiation.add_local_candidate(event.line, ufrag)
         if place is not None:
             self._events.append(LocalCandidate(event.line, place, ufrag, event.url))

@@ -18,14 +18,15 @@
 
 It is driven like any engine. Two polls more: `poll_command` for streams to open and names to look up, `poll_relayed`
 for datagrams that came to a relayed address, which are told apart above as those of a socket are. With `relay_only`,
-nothing leaves for anybody but the TURN servers, and no address of ours or of our network is in what it tells.
+nothing leaves for anybody but the TURN servers, and no address of ours or of our network is in what it tells. That can
+be changed with a restart; what carries data until then goes on until the restart has found its pair.
 """
 
 from __future__ import annotations
 
 import enum
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from icelane.core.clock import Instant
@@ -34,11 +35,11 @@ from icelane.core.entropy import Entropy
 from icelane.core.net import Path, SocketAddress
 from icelane.errors import IcelaneError, LocalProtocolError, MalformedError, StunError
 from icelane.ice.agent import IceAgent
-from icelane.ice.candidate import COMPONENT, Candidate, is_mdns_name, parse_candidate
+from icelane.ice.candidate import COMPONENT, Candidate, CandidateType, is_mdns_name, parse_candidate
 from icelane.ice.credentials import Credentials
 from icelane.ice.event import IceEvent, IceRole, IceState, PairSelected
 from icelane.ice.options import IceOptions
-from icelane.peer.local_candidates import LocalCandidates
+from icelane.peer.local_candidates import LocalCandidates, without_related
 from icelane.peer.reflexive import MappedAddressFound, ProbeFailed, ReflexiveEvent, ReflexiveProbes
 from icelane.peer.relays import (
     CloseStream,
@@ -133,10 +134,11 @@ class IceTransport:
         self._relays = Relays(entropy=entropy)
         self._preferences_by_base: dict[SocketAddress, int] = {}
         self._locals: list[_Local] = []
+        self._before_restart: tuple[list[_Local], bool] | None = None
         self._told = 0
         self._sources_done = False
         self._selected: PairSelected | None = None
-        self._names: dict[str, Candidate] = {}
+        self._names: dict[str, list[Candidate]] = {}
         self._transmits: deque[Transmit] = deque()
         self._events: deque[IceTransportEvent] = deque()
         self._commands: deque[IceTransportCommand] = deque()
@@ -152,8 +154,9 @@ class IceTransport:
             self.discarded += 1
             return
         if not self._probes.handle_message(message, path, now):
-            if path.local in self._preferences_by_base and self._relay_only:
-                self.discarded += 1  # whoever is there must not learn that we are here
+            # Whoever is there must not learn that we are here, unless data has gone there until the policy changed.
+            if self._relay_only and path.local in self._preferences_by_base and not self.agent.accepts(path):
+                self.discarded += 1
                 return
             self.agent.handle_datagram(data, path, now)
         self._settle(now)
@@ -184,10 +187,12 @@ class IceTransport:
 
     def handle_name_resolved(self, name: str, host: str | None, now: Instant) -> None:
         """What `ResolveName` asked for; None when nobody on the network knows it."""
-        candidate = self._names.pop(name, None)
-        if candidate is not None and host is not None:
+        candidates = self._names.pop(name, ())
+        if host is None or self._relay_only:
+            return
+        for candidate in candidates:
             self.agent.add_remote_candidate(candidate.resolved_to(host), now)
-            self._settle(now)
+        self._settle(now)
 
     def handle_timeout(self, now: Instant) -> None:
         """A deadline passed."""
@@ -205,13 +210,12 @@ class IceTransport:
             self._settle(now)
 
     def add_base(self, base: SocketAddress, preference: int, now: Instant) -> None:
-        """A UDP socket of ours is bound there; again is harmless. `preference`, 0 to 65535, ranks it among the others."""
+        """A UDP socket of ours is bound there; again is harmless. `preference`, 0 to 65535, ranks it."""
         if base in self._preferences_by_base or self._closed:
             return
         self._preferences_by_base[base] = preference
         if not self._relay_only:
-            self._add_local(self._make.host(base, preference), base, None, now)
-            self._probes.add_base(base, now)
+            self._use_directly(base, now)
         self._relays.add_base(base, now)
         self._settle(now)
 
@@ -261,9 +265,8 @@ class IceTransport:
             return
         if candidate.host_name is None:
             self.agent.add_remote_candidate(candidate, now)
-        elif is_mdns_name(candidate.host) and not self._relay_only and len(self._names) < MAX_NAMES:
-            self._names[candidate.host] = candidate
-            self._commands.append(ResolveName(candidate.host))
+        elif is_mdns_name(candidate.host) and not self._relay_only:
+            self._resolve(candidate)
         self._settle(now)
 
     def remote_candidates_done(self, now: Instant) -> None:
@@ -271,9 +274,16 @@ class IceTransport:
         self.agent.remote_candidates_done(now)
         self._settle(now)
 
-    def restart(self, credentials: Credentials, now: Instant) -> None:
-        """Begin anew with other credentials; data goes on along the selected path until a new one is found."""
+    def restart(self, credentials: Credentials, now: Instant, *, relay_only: bool | None = None) -> None:
+        """Begin anew with other credentials; data goes on along the selected path until a new one is found.
+
+        `relay_only` is the policy from now on, None for the one of before. Servers are asked again by adding them.
+        """
         self.agent.restart(now, credentials)
+        if self._before_restart is None:
+            self._before_restart = self._locals, self._relay_only
+        self._change_policy(self._relay_only if relay_only is None else relay_only, now)
+        self._probes.resume()
         self._told = 0
         self._sources_done = False  # the machine is looked at once more
         self._change_gathering(GatheringState.GATHERING)
@@ -284,6 +294,10 @@ class IceTransport:
     def undo_restart(self, now: Instant) -> None:
         """The description that asked for the restart was taken back: go on as before."""
         self.agent.undo_restart(now)
+        if self._before_restart is not None:
+            self._locals, self._relay_only = self._before_restart
+            self._make.relay_only = self._relay_only
+            self._before_restart = None
         self._told = len(self._locals)
         self._settle(now)
 
@@ -371,6 +385,32 @@ class IceTransport:
         """The server behind a relayed base, None for a socket of ours."""
         return self._relays.server_of(base)
 
+    def _use_directly(self, base: SocketAddress, now: Instant) -> None:
+        self._add_local(self._make.host(base, self._preferences_by_base[base]), base, None, now)
+        self._probes.add_base(base, now)
+
+    def _change_policy(self, relay_only: bool, now: Instant) -> None:
+        """The agent knows no candidate of ours now; those that the policy allows are to be in `_locals`."""
+        if relay_only is self._relay_only:
+            return
+        self._relay_only = self._make.relay_only = relay_only
+        if relay_only:
+            relayed = [local for local in self._locals if local.candidate.type is CandidateType.RELAYED]
+            self._locals = [replace(local, candidate=without_related(local.candidate)) for local in relayed]
+            self._probes = ReflexiveProbes(entropy=self._entropy)  # no server is asked or reminded of us any more
+            self._names.clear()
+        else:
+            for base in self._preferences_by_base:
+                self._use_directly(base, now)
+
+    def _resolve(self, candidate: Candidate) -> None:
+        """Ask for the name once, whatever number of candidates have it."""
+        if sum(map(len, self._names.values())) >= MAX_NAMES:
+            return
+        if candidate.host not in self._names:
+            self._commands.append(ResolveName(candidate.host))
+        self._names.setdefault(candidate.host, []).append(candidate)
+
     def _handle_probed(self, data: bytes, path: Path, now: Instant) -> bool:
         try:
             return self._probes.handle_message(parse_message(data), path, now)
@@ -439,6 +479,7 @@ class IceTransport:
         self._events.append(event)
         if isinstance(event, PairSelected):
             self._selected = event
+            self._before_restart = None
             if event.path.local not in self._preferences_by_base:
                 self._relays.bind_channel(event.path, now)
             if self.agent.state is IceState.COMPLETED:
