@@ -43,7 +43,8 @@ FIRST_PORT: Final = 40_000
 class PeerHost:
     """`engine` with a socket on each of `hosts`. `names` are what mDNS knows, `stun` and `relays` the servers.
 
-    Messages are collected in `messages`, as pairs of the channel's number and the data, and released at once.
+    Messages are collected in `messages`, as pairs of the channel's number and the data, and released at once. `told` has
+    every candidate, `events` those that `take_candidates` has not taken.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class PeerHost:
         self.network = network
         self.hosts = hosts
         self.events: list[PeerConnectionEvent] = []
+        self.told: list[LocalCandidate] = []
         self.messages: list[tuple[ChannelId, bytes | str]] = []
         self.sent: list[tuple[Path, bytes]] = []
         self.keeps_sent = False
@@ -166,6 +168,8 @@ class PeerHost:
             self.messages.append((event.channel, event.data.decode() if event.is_text else event.data))
             self._answers.append(lambda now: self.engine.release(event.channel, len(event.data), now))
         else:
+            if isinstance(event, LocalCandidate):
+                self.told.append(event)
             self.events.append(event)
 
     def _answer(self, command: PeerConnectionCommand) -> Callable[[Instant], object]:
