@@ -18,7 +18,8 @@ class Bell(EventTarget):
 
 
 def test_handlers_get_the_bare_object_in_the_order_in_which_they_came() -> None:
-    bell, heard = Bell(), []
+    bell = Bell()
+    heard: list[tuple[str, object]] = []
     bell.on("ring", lambda what: heard.append(("first", what)))
 
     @bell.on("ring")
@@ -30,7 +31,8 @@ def test_handlers_get_the_bare_object_in_the_order_in_which_they_came() -> None:
 
 
 def test_an_attribute_gets_the_event_object_of_w3c() -> None:
-    bell, heard = Bell(), []
+    bell = Bell()
+    heard: list[Event] = []
     bell.onring = heard.append
     bell.ring("loud", volume=3)
     (event,) = heard
@@ -56,7 +58,8 @@ def test_once_is_once_even_when_the_handler_rings_again() -> None:
 
 
 def test_a_removed_handler_hears_nothing_and_removing_a_stranger_is_harmless() -> None:
-    bell, heard = Bell(), []
+    bell = Bell()
+    heard: list[object] = []
     bell.on("ring", heard.append)
     bell.remove_listener("ring", heard.append)
     bell.remove_listener("ring", print)

@@ -333,7 +333,12 @@ def test_after_the_nomination_nothing_from_elsewhere_moves_the_destination(first
     wire = Wire()
     alice, bob = connected_peers(wire)
     seen: list[bytes] = []
-    wire.sees = lambda data, source, _: source in bob.bases and seen.append(data)
+
+    def overhear(data: bytes, source: SocketAddress, _destination: SocketAddress) -> None:
+        if source in bob.bases:
+            seen.append(data)
+
+    wire.sees = overhear
     bob.send(bob.opened[0], b"a valid record")
     wire.run_for(0.1)
     wire.sees = lambda *_: None

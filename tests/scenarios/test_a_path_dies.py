@@ -95,7 +95,7 @@ def test_it_has_failed_thirty_seconds_after_the_last_answer_and_nothing_is_sent_
     call.run(60.0, every=every)
     assert [data for _, data in call.sent if is_dtls(data)] == []
     assert [data for _, data in call.sent if looks_like_stun(data)] == []
-    assert call.alice.engine.connection_state is ConnectionState.FAILED
+    assert state_of(call.alice) is ConnectionState.FAILED
 
 
 @pytest.mark.parametrize("outage", [1.5, 8.0, 23.0])
@@ -108,7 +108,7 @@ def test_a_path_that_comes_back_is_used_again(outage: float, every: float | None
     call.heal()
     healed = call.wire.clock.now
     call.run(3.0)
-    assert call.alice.engine.connection_state is ConnectionState.CONNECTED
+    assert state_of(call.alice) is ConnectionState.CONNECTED
     if ConnectionState.DISCONNECTED in call.since:
         assert call.since[ConnectionState.CONNECTED] - healed <= 2.0
     call.alice.send(call.alice.opened[0], b"we are back")
@@ -124,17 +124,21 @@ def test_a_path_that_fails_after_half_a_minute_needs_a_restart() -> None:
     call = Watch()
     call.cut("both ways")
     call.run(35.0)
-    assert call.alice.engine.connection_state is ConnectionState.FAILED
+    assert state_of(call.alice) is ConnectionState.FAILED
     call.heal()
     call.run(10.0)
-    assert call.alice.engine.connection_state is ConnectionState.FAILED
+    assert state_of(call.alice) is ConnectionState.FAILED
     restart(call.alice, call.bob)
     call.run(3.0)
-    assert call.alice.engine.connection_state is ConnectionState.CONNECTED
+    assert state_of(call.alice) is ConnectionState.CONNECTED
     states = [event.state for event in call.alice.events if isinstance(event, ConnectionStateChanged)]
     assert states[-3:] == [ConnectionState.FAILED, ConnectionState.CONNECTING, ConnectionState.CONNECTED]
     call.alice.send(call.alice.opened[0], b"again")
     call.wire.run_until(lambda: call.bob.messages, timeout=65.0)
+
+
+def state_of(peer: PeerHost) -> ConnectionState:
+    return peer.engine.connection_state
 
 
 def restart(offerer: PeerHost, answerer: PeerHost) -> None:

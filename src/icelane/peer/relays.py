@@ -322,9 +322,7 @@ class Relays:
         known = [relay.server for relay in self._relays_by_path.values()]
         known += [opening for opening, _ in self._opening.values()]
         return any(
-            one.url == server.url
-            and one.transport is server.transport
-            and one.address.family is server.address.family
+            one.url == server.url and one.transport is server.transport and one.address.family is server.address.family
             for one in known
         )
 
