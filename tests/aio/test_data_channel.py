@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,7 @@ def test_what_is_sent_is_what_it_was_then_even_if_the_buffer_changes(run: Run) -
 
 
 @pytest.mark.parametrize("options", [{"ordered": False}, {"maxRetransmits": 0}, {"maxPacketLifeTime": 500}])
-def test_less_than_ordered_and_reliable_works_and_is_told_to_the_peer(run: Run, options: dict[str, object]) -> None:
+def test_less_than_ordered_and_reliable_works_and_is_told_to_the_peer(run: Run, options: dict[str, Any]) -> None:
     async def main() -> None:
         async with channels(protocol="soap", **options) as (ours, theirs):
             for end in (ours, theirs):
@@ -241,7 +242,7 @@ def test_the_events_of_a_channel_come_in_their_order(run: Run) -> None:
             bob.on("datachannel", theirs.append)
             ours = alice.createDataChannel("chat")
             for event in ours.EVENTS:
-                ours.on(event, lambda *_, event=event: happened.append(event))  # type: ignore[misc]
+                ours.on(event, lambda *_, event=event: happened.append(event))
             await connect(alice, bob)
             await ours.opened()
             await until(lambda: theirs)

@@ -241,6 +241,10 @@ def test_perfect_negotiation_survives_glare_again_and_again(run: Run) -> None:
 # Descriptions
 
 
+def state_is_settled(pc: RTCPeerConnection) -> bool:
+    return pc.pendingLocalDescription is None
+
+
 def test_descriptions_are_pending_until_they_are_answered(run: Run) -> None:
     async def main() -> None:
         async with pair() as (alice, bob):
@@ -260,7 +264,7 @@ def test_descriptions_are_pending_until_they_are_answered(run: Run) -> None:
             assert bob.currentLocalDescription is not None
             assert bob.currentLocalDescription.type == "answer"
             await alice.setRemoteDescription(bob.currentLocalDescription.toJSON())
-            assert alice.pendingLocalDescription is None
+            assert state_is_settled(alice)
             assert alice.currentRemoteDescription is not None
             assert alice.currentRemoteDescription.type == "answer"
 
@@ -283,7 +287,7 @@ def test_an_offer_can_be_rolled_back_by_hand_and_is_by_the_peer_s(run: Run) -> N
             happened = recorded(alice, "signalingstatechange")
             await alice.setRemoteDescription(bob.localDescription)
             assert alice.signalingState == "have-remote-offer"
-            assert alice.pendingLocalDescription is None
+            assert state_is_settled(alice)
             assert happened[-1] == "signalingstatechange: have-remote-offer"
             await alice.setRemoteDescription(RTCSessionDescription(type="rollback"))
             assert alice.signalingState == "stable"

@@ -377,6 +377,11 @@ class IceTransport:
         return [local.candidate for local in self._locals]
 
     @property
+    def local_candidates_with_bases(self) -> list[tuple[Candidate, SocketAddress]]:
+        """The same, each with the base that its checks leave from."""
+        return [(local.candidate, local.base) for local in self._locals]
+
+    @property
     def selected(self) -> PairSelected | None:
         """The path that both sides have agreed on, None before that and after it was lost."""
         return self._selected if self.agent.selected is not None else None
