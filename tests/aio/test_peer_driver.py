@@ -331,7 +331,7 @@ def test_a_name_of_mdns_leads_to_the_peer(run: Run, monkeypatch: pytest.MonkeyPa
 
 def test_nothing_is_left_of_a_connection_that_ends_while_it_looks_around(run: Run, folder: Path) -> None:
     async def main() -> None:
-        opened = []
+        opened: list[int] = []
         for _ in range(2):  # a loop keeps what it has opened once
             async with turn_server(folder) as server:
                 await begin_and_end(relaying(server, folder, Transport.UDP, Transport.TCP, Transport.TLS))

@@ -575,7 +575,7 @@ class PeerConnection:
         """Carry records up and packets down until both have nothing to say, then tell what changed."""
         self._settle_transport(now)
         self._update_states()
-        if self._closing and self._associated and self.channels is not None and self.channels.is_over:
+        if self._closing and not self.is_closed and (self.channels is None or self.channels.is_over):
             self._end(now)
 
     def _settle_transport(self, now: Instant) -> None:
@@ -591,12 +591,16 @@ class PeerConnection:
             channels = self.channels
         if channels is None:
             return
-        records = transport.take_payloads()
-        if records and self._associated:
-            channels.handle_batch(records, now)
+        self._deliver(now)
         while (packet := channels.poll_transmit()) is not None:
             transport.send(packet, now)
         self._drain_channels(channels)
+
+    def _deliver(self, now: Instant) -> None:
+        """What the peer has encrypted for us goes to SCTP."""
+        records = self._secure().take_payloads()
+        if records and self._associated and self.channels is not None:
+            self.channels.handle_batch(records, now)
 
     def _drain_channels(self, channels: DataChannels) -> None:
         counts = self.counts
@@ -644,6 +648,7 @@ class PeerConnection:
             channels.connect(now)
             self._associated = True
         elif event.state in (DtlsState.CLOSED, DtlsState.FAILED):
+            self._deliver(now)  # what came in one wake with the peer's goodbye, and before it
             self._end_channels(None, now)
 
     def _end_channels(self, error: IcelaneError | None, now: Instant) -> None:
