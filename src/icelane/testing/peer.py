@@ -43,8 +43,8 @@ FIRST_PORT: Final = 40_000
 class PeerHost:
     """`engine` with a socket on each of `hosts`. `names` are what mDNS knows, `stun` and `relays` the servers.
 
-    Messages are collected in `messages`, as pairs of the channel's number and the data, and released at once. `told` has
-    every candidate, `events` those that `take_candidates` has not taken.
+    Messages are collected in `messages`, as pairs of the channel's number and the data, and released at once. `told`
+    has every candidate, `events` those that `take_candidates` has not taken.
     """
 
     def __init__(
