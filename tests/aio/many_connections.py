@@ -19,6 +19,7 @@ import uvloop
 from icelane.aio.data_channel import RTCDataChannel
 from icelane.aio.peer_connection import RTCPeerConnection
 from tests.aio.peers import LOOPBACK, PATIENCE, connect
+from tests.broken.registry import all_breaks
 
 AT_ONCE: Final = 4  # pairs
 PAYLOAD: Final = bytes(20_000)
@@ -89,6 +90,8 @@ async def main(connections: int) -> None:
 
 
 if __name__ == "__main__":
+    if broken := os.environ.get("BREAK_NAME"):
+        all_breaks()[broken].apply()
     factory = uvloop.new_event_loop if sys.argv[2] == "uvloop" else asyncio.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(main(int(sys.argv[1])))

@@ -30,6 +30,7 @@ from icelane.server.config import parse_config
 from icelane.server.turn_server import TurnServer
 from tests import certificates
 from tests.aio.peers import until
+from tests.broken.registry import all_breaks
 from tests.server.namespaces import ip
 
 NAMES: Final = ("server", "left", "right")
@@ -84,7 +85,7 @@ class Capture:
 
     def sent(self) -> list[tuple[str, str, int]]:
         """All that has left by now."""
-        found = []
+        found: list[tuple[str, str, int]] = []
         while True:
             try:
                 data, (_, protocol, kind, *_) = self._socket.recvfrom(65_535)
@@ -245,7 +246,7 @@ def relay_only(transport: str, folder: Path) -> RTCConfiguration:
     def in_the_table(name: Any, *more: Any, **others: Any) -> Any:
         return look_up(HOSTS["server"] if name == certificates.NAME else name, *more, **others)
 
-    socket.getaddrinfo = in_the_table  # a process of its own, which does nothing else
+    socket.getaddrinfo = in_the_table  # type: ignore[assignment]  # a process of its own, which does nothing else
     server = RTCIceServer(urls=url, username=USER, credential=PASSWORD)
     return RTCConfiguration(iceServers=[server], iceTransportPolicy="relay", authority=folder / "authority.pem")
 
@@ -255,6 +256,8 @@ def main(role: str, argument: str) -> None:
     if role != "left":
         asyncio.run({"server": serve, "right": follow}[role](Path(argument)))
         return
+    if broken := os.environ.get("BREAK_NAME"):
+        all_breaks()[broken].apply()
     with tempfile.TemporaryDirectory() as folder, machines() as namespaces, links.inside(namespaces["left"]):
         capture = Capture("ethernet")
         found = asyncio.run(lead(argument, namespaces, Path(folder)))

@@ -5,12 +5,15 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 
 from icelane.aio import peer_driver
 from icelane.core.clock import Instant
 from icelane.core.net import Path, SocketAddress
+from icelane.dtls.connection import DtlsState
 from icelane.ice.agent import IceAgent
 from icelane.ice.consent import Consent
+from icelane.ice.options import IceOptions
 from icelane.peer import candidate_text, ice_transport, local_candidates, negotiation, relays, secure_transport
 from icelane.peer.connection import PeerConnection
 from icelane.peer.ice_transport import IceTransport
@@ -23,6 +26,7 @@ RELAY_ONLY = "tests/scenarios/test_relay_only.py"
 WIRE = "tests/aio/test_relay_only_on_the_wire.py"
 HELLO = f"{TRANSPORT}::test_a_client_hello_from_elsewhere_reaches_nobody"
 DEATH = "tests/scenarios/test_a_path_dies.py"
+MANY = "tests/aio/test_many_connections.py::test_five_hundred_connections_twice_leave_nothing_behind"
 DRIVER = "tests/aio/test_peer_driver.py"
 ONLY_SERVER = f"{RELAY_ONLY}::test_not_one_packet_goes_to_anybody_but_the_turn_server"
 
@@ -73,7 +77,7 @@ def the_client_hello_does_not_wait_for_a_pair() -> None:
         set_remote(self, fingerprints, role, now)
         if self._dtls is not None and not self._started:
             self._started = True
-            self.state = secure_transport.DtlsState.CONNECTING
+            self.state = DtlsState.CONNECTING
             self._dtls.start(now)
 
     swap(SecureTransport, "set_remote", at_once)
@@ -147,8 +151,13 @@ def data_goes_to_where_it_last_came_from() -> None:
 
 @breaks("IC-5", test=f"{DEATH}::test_it_has_failed_thirty_seconds_after_the_last_answer_and_nothing_is_sent_any_more"
                      "[both ways-busy]")  # fmt: skip
-def consent_never_expires() -> None:
-    swap(Consent, "has_expired", lambda self, now: False)
+def the_whole_stack_goes_on_without_consent() -> None:
+    begin = Consent.__init__
+
+    def patient(self: Consent, options: IceOptions, *more) -> None:  # type: ignore[no-untyped-def]
+        begin(self, replace(options, consent_expiry=1e9), *more)
+
+    swap(Consent, "__init__", patient)
 
 
 @breaks("IC-7", test=f"{DRIVER}::test_of_the_peer_s_names_only_those_of_mdns_are_looked_up[asyncio-all]")
@@ -315,3 +324,26 @@ def what_does_not_parse_raises_what_nobody_expects() -> None:
             raise ZeroDivisionError(str(error)) from error
 
     swap(PeerConnection, "set_remote_description", set_or_raise)
+
+
+@breaks("OP-8", test=f"{MANY}[asyncio-some]")
+def sockets_stay_open_at_the_end() -> None:
+    abandon = peer_driver.PeerDriver.abandon
+
+    def keep(self: peer_driver.PeerDriver) -> None:
+        self._sockets_by_base.clear()
+        abandon(self)
+
+    swap(peer_driver.PeerDriver, "abandon", keep)
+
+
+@breaks("OP-8", test=f"{MANY}[asyncio-some]")
+def connections_are_remembered_for_ever() -> None:
+    begin = PeerConnection.__init__
+    remembered: list[PeerConnection] = []
+
+    def remember(self: PeerConnection, *arguments: object, **options: object) -> None:
+        begin(self, *arguments, **options)  # type: ignore[arg-type]
+        remembered.append(self)
+
+    swap(PeerConnection, "__init__", remember)
