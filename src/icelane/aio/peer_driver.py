@@ -267,7 +267,7 @@ class PeerDriver:
         self._draining = True
         try:
             while not self._closed:
-                while (transmit := engine.poll_transmit()) is not None:
+                for transmit in engine.take_transmits():
                     self._transmit(transmit)
                 if (command := engine.poll_command()) is not None:
                     self._carry_out(command)

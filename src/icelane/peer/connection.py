@@ -202,8 +202,7 @@ class PeerConnection:
         if transport is None:
             self.stray += 1
             return
-        for data, path in batch:
-            transport.handle_datagram(data, path, now)
+        transport.handle_batch(batch, now)
         self._settle(now)
 
     def handle_datagram(self, data: bytes, path: Path, now: Instant) -> None:
@@ -399,6 +398,13 @@ class PeerConnection:
                 return transmit
         return self.transport.poll_transmit() if self.transport is not None else None
 
+    def take_transmits(self) -> list[Transmit]:
+        """Everything that `poll_transmit` would give, at once: for a driver that sends runs of datagrams together."""
+        transmits = self.transport.take_transmits() if self.transport is not None else []
+        for ice in self._retired:
+            transmits += ice.take_transmits()
+        return transmits
+
     def poll_event(self) -> PeerConnectionEvent | None:
         """The next thing that happened, or None."""
         return self._events.popleft() if self._events else None
@@ -587,8 +593,11 @@ class PeerConnection:
         records = transport.take_payloads()
         if records and self._associated:
             channels.handle_batch(records, now)
+        packets = []
         while (packet := channels.poll_transmit()) is not None:
-            transport.send(packet, now)
+            packets.append(packet)
+        if packets:
+            transport.send(packets, now)
         self._drain_channels(channels)
 
     def _drain_channels(self, channels: DataChannels) -> None:
