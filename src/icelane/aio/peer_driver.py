@@ -23,7 +23,8 @@ from icelane.aio.mdns import MdnsResolver
 from icelane.aio.resolver import Target, resolve
 from icelane.aio.stream import StreamConnection, open_stream
 from icelane.aio.system import monotonic
-from icelane.aio.udp import RawAddress, UdpSocket, address_of
+from icelane.aio.udp import RawAddress, address_of
+from icelane.aio.udp_runs import RunUdpSocket
 from icelane.core.clock import Duration, Instant
 from icelane.core.engine import Transmit
 from icelane.core.net import AddressFamily, Path, SocketAddress, Transport, family_of
@@ -57,7 +58,7 @@ class PeerDriver:
         self._timer_at: Instant | None = None
         self._draining = False
         self._closed = False
-        self._sockets_by_base: dict[SocketAddress, UdpSocket] = {}
+        self._sockets_by_base: dict[SocketAddress, RunUdpSocket] = {}
         self._streams_by_path: dict[Path, StreamConnection] = {}
         self._paths: dict[tuple[SocketAddress, RawAddress], Path] = {}
         self._batch: list[tuple[bytes, Path]] = []
@@ -130,7 +131,7 @@ class PeerDriver:
             if base.host == interface.host:
                 return base
         try:
-            udp = UdpSocket.bind(SocketAddress(interface.host, 0), self._ignore)
+            udp = RunUdpSocket.bind(SocketAddress(interface.host, 0), self._ignore)
         except OSError as error:
             _log.debug("no socket on %s: %s", interface.name, error)
             return None
@@ -194,20 +195,31 @@ class PeerDriver:
     def _ignore(self, data: bytes, source: RawAddress) -> None:
         """Before the base is known."""
 
-    def _transmit(self, transmit: Transmit) -> None:
-        path, data = transmit.path, transmit.data
+    def _transmit(self, transmits: list[Transmit]) -> None:
+        """Send them in this order, those on one path together."""
+        start = 0
+        while start < len(transmits):
+            path = transmits[start].path
+            end = start + 1
+            while end < len(transmits) and transmits[end].path == path:
+                end += 1
+            self._transmit_on(path, [transmit.data for transmit in transmits[start:end]])
+            start = end
+
+    def _transmit_on(self, path: Path, batch: list[bytes]) -> None:
         if path.transport is Transport.UDP:
             udp = self._sockets_by_base.get(path.local)
             if udp is not None:
-                udp.send(data, path.remote)
+                udp.send_all(batch, path.remote)
             return
-        stream = self._streams_by_path.get(path)
-        if stream is None:
-            return
-        if looks_like_channel_data(data):
-            stream.send(data)
-        else:
-            stream.send_control(data)
+        for data in batch:
+            stream = self._streams_by_path.get(path)  # one that fails is gone
+            if stream is None:
+                return
+            if looks_like_channel_data(data):
+                stream.send(data)
+            else:
+                stream.send_control(data)
 
     # Effects
 
@@ -267,8 +279,8 @@ class PeerDriver:
         self._draining = True
         try:
             while not self._closed:
-                for transmit in engine.take_transmits():
-                    self._transmit(transmit)
+                if transmits := engine.take_transmits():
+                    self._transmit(transmits)
                 if (command := engine.poll_command()) is not None:
                     self._carry_out(command)
                 elif (event := engine.poll_event()) is not None:
