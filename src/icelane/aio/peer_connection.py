@@ -483,13 +483,13 @@ class _ChannelPort:
         self._driver = driver
 
     def send(self, channel: ChannelId, data: bytes | str) -> None:
-        self._driver.run(lambda now: self._engine.send(channel, data, now))
+        self._driver.run_with_more(lambda now: self._engine.send(channel, data, now, more=True))
 
     def close_channel(self, channel: ChannelId) -> None:
         self._driver.run(lambda now: self._engine.close_channel(channel, now))
 
     def release(self, channel: ChannelId, size: int) -> None:
-        self._driver.run(lambda now: self._engine.release(channel, size, now))
+        self._driver.run_with_more(lambda now: self._engine.release(channel, size, now, more=True))
 
     def buffered_amount(self, channel: ChannelId) -> int:
         return self._engine.buffered_amount(channel)

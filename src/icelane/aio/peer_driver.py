@@ -57,6 +57,8 @@ class PeerDriver:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: Instant | None = None
         self._draining = False
+        self._unflushed = False
+        self._flush_handle: asyncio.Handle | None = None
         self._closed = False
         self._sockets_by_base: dict[SocketAddress, RunUdpSocket] = {}
         self._streams_by_path: dict[Path, StreamConnection] = {}
@@ -75,6 +77,17 @@ class PeerDriver:
         finally:
             self._drain()
 
+    def run_with_more(self, verb: Callable[[Instant], object]) -> None:
+        """Call a verb with `more`: the first in a turn of the loop leaves at once, those behind it together.
+
+        A program that sends a thousand messages in a row pays for one drain, and they leave in full packets.
+        """
+        verb(monotonic())
+        self._unflushed = True
+        if not self._draining and self._flush_handle is None:
+            self._flush_handle = self._loop.call_soon(self._flush)
+            self._drain()
+
     async def finish(self, timeout: Duration) -> None:
         """Wait until servers have been told that we are gone, `timeout` seconds at most; then let go of everything."""
         if not self._engine.idle and timeout > 0:
@@ -88,6 +101,9 @@ class PeerDriver:
         """Close sockets and streams now."""
         self._closed = True
         self._disarm()
+        if self._flush_handle is not None:
+            self._flush_handle.cancel()
+            self._flush_handle = None
         for task in self._tasks:
             task.cancel()
         for udp in self._sockets_by_base.values():
@@ -285,6 +301,9 @@ class PeerDriver:
                     self._carry_out(command)
                 elif (event := engine.poll_event()) is not None:
                     self._on_event(event)
+                elif self._unflushed:
+                    self._unflushed = False
+                    engine.flush(monotonic())
                 else:
                     return
         finally:
@@ -292,6 +311,11 @@ class PeerDriver:
             self._arm()
             if self._idle is not None and engine.idle:
                 self._idle.set()
+
+    def _flush(self) -> None:
+        self._flush_handle = None
+        if self._unflushed:
+            self._drain()
 
     def _arm(self) -> None:
         at = self._engine.next_timeout()

@@ -344,20 +344,26 @@ class PeerConnection:
         self._settle(now)
         return number
 
-    def send(self, channel: ChannelId, data: bytes | str, now: Instant) -> None:
-        """Queue a message; see `DataChannels.send`."""
+    def send(self, channel: ChannelId, data: bytes | str, now: Instant, *, more: bool = False) -> None:
+        """Queue a message; see `DataChannels.send`. With `more` it need not leave before the next verb."""
         self._data_channels().send(channel, data, now)
         self.counts.note_sent(channel, len(data) if isinstance(data, bytes) else len(data.encode()))
-        self._settle(now)
+        if not more:
+            self._settle(now)
 
     def close_channel(self, channel: ChannelId, now: Instant) -> None:
         """Deliver what was sent on it, then close it."""
         self._data_channels().close_channel(channel, now)
         self._settle(now)
 
-    def release(self, channel: ChannelId, size: int, now: Instant) -> None:
-        """The application has taken a message of `size` bytes: the peer may send more."""
+    def release(self, channel: ChannelId, size: int, now: Instant, *, more: bool = False) -> None:
+        """The application has taken a message of `size` bytes: the peer may send more. `more` as for `send`."""
         self._data_channels().release(channel, size, now)
+        if not more:
+            self._settle(now)
+
+    def flush(self, now: Instant) -> None:
+        """Let out what was done with `more`."""
         self._settle(now)
 
     def set_low_threshold(self, channel: ChannelId, amount: int) -> None:
