@@ -154,8 +154,14 @@ class PeerDriver:
         base = udp.local
         self._sockets_by_base[base] = udp
 
+        last: RawAddress | None = None
+        path: Path | None = None
+
         def received(data: bytes, source: RawAddress) -> None:
-            self._batch.append((data, self._path(base, source)))
+            nonlocal last, path
+            if path is None or source is not last:  # the datagrams of a run share one source object
+                last, path = source, self._path(base, source)
+            self._batch.append((data, path))
 
         udp.on_datagram = received
         udp.on_drained = self._handle_batch
