@@ -112,7 +112,7 @@ class End:
         self._low = asyncio.Event()
         self._answers: asyncio.Queue[str] = asyncio.Queue()
         self._echoes: asyncio.Queue[bytes] = asyncio.Queue()
-        self._is_offerer = False
+        self._is_offerer = self._closing = False
         self._echoing = False
         self._received = 0
         self._first = self._last = 0.0
@@ -162,6 +162,7 @@ class End:
 
     async def _do_close(self) -> Json:
         self._closed.clear()
+        self._closing = True
         await self._library.close(self._connection)
         self._tell({"close": True})
         await self._closed.wait()
@@ -173,7 +174,7 @@ class End:
         if "description" in signal:
             await self._handle_description(signal["description"])
         elif "candidate" in signal:
-            await self._connection.addIceCandidate(self._library.candidate(signal["candidate"]))
+            await self._add_candidate(signal["candidate"])
         elif "close" in signal:
             await self._library.close(self._connection)
             self._tell({"closed": True})
@@ -189,7 +190,15 @@ class End:
         await self._connection.setLocalDescription(await self._connection.createAnswer())
         self._tell_description()
 
+    async def _add_candidate(self, given: Json) -> None:
+        try:
+            await self._connection.addIceCandidate(self._library.candidate(given))
+        except (Exception, asyncio.CancelledError):  # wrtc cancels what is under way when it is closed
+            if not self._closing:
+                raise
+
     def _connect(self) -> None:
+        self._closing = False
         self._connection = self._library.connect()
         self._connection.on("datachannel")(lambda event: self._adopt(self._library.of(event, "channel")))
         if self._library.trickles:
