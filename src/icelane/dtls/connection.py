@@ -33,7 +33,7 @@ from icelane.crypto.certificate import Certificate, fingerprint_of
 from icelane.dtls.backend import Backend, default_backend
 from icelane.dtls.identity import Fingerprint, RemoteIdentity
 from icelane.dtls.options import DtlsOptions, DtlsRole
-from icelane.dtls.record import RecordFilter, pack_records
+from icelane.dtls.record import RecordFilter, is_encrypted_data, pack_records
 from icelane.dtls.security import (
     KeyingMaterial,
     SecurityParameters,
@@ -257,10 +257,14 @@ class DtlsConnection:
         admitted = self._filter.admit(data)
         if not admitted:
             return
-        if not self._finished:
-            self._advance(admitted, now)
-        else:
+        if self._finished:
             self._read(admitted)
+            return
+        self._advance(admitted, now)
+        if is_encrypted_data(data) and self._state is DtlsState.CONNECTING and not self._finished:
+            # The peer is connected already, and its last flight was lost: ours makes it say it again.
+            self._session.hurry(now)
+            self._collect()
 
     def _advance(self, datagram: bytes, now: Instant) -> None:
         try:

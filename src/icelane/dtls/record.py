@@ -120,6 +120,13 @@ class Fragment(NamedTuple):
     end: int
 
 
+def is_encrypted_data(datagram: bytes) -> bool:
+    """Whether a datagram begins with application data of an epoch in which it is protected."""
+    return (
+        len(datagram) > RECORD_HEADER_SIZE and datagram[0] == ContentType.APPLICATION_DATA and datagram[3:5] != b"\0\0"
+    )
+
+
 def parse_records(data: bytes) -> list[Record]:
     """The records of a datagram that is made of whole ones and nothing else.
 
