@@ -107,6 +107,8 @@ class RTCPeerConnection(EventTarget):
         self._gathered = asyncio.Event()
         self._changed = asyncio.Event()
         self._close_task: asyncio.Task[None] | None = None
+        if self._configuration.iceCandidatePoolSize:
+            self._driver.run(lambda _: self._engine.gather_in_advance())
 
     async def __aenter__(self) -> Self:
         return self
