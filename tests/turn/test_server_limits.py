@@ -122,7 +122,8 @@ def test_a_request_with_a_nonce_of_ours_is_never_counted() -> None:
     """TQ-3: who proved his address is answered, even while somebody floods in its name."""
     driver = ServerDriver()
     alice = driver.caller(path=path_from(port=1000))
-    stranger = driver.caller("nobody", path=path_from(port=1001))
+    stranger = driver.caller(path=path_from(port=1001))
+    stranger.realm = "example.com"
     alice.challenge()
     stranger.challenge()
     assert challenges(driver, "192.0.2.1", 3000) == 998
