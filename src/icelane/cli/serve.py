@@ -44,7 +44,8 @@ def serve(
         from icelane.server.logs import configure_logging
 
         flags = {"turn.listen": listen, "turn.realm": realm, "log.format": log_format}
-        chosen = {key: value for key, value in flags.items() if value}
+        # An empty text was said and is judged; an option that may come several times and did not is an empty list.
+        chosen = {key: value for key, value in flags.items() if value not in (None, [])}
 
         def load() -> Config:
             return load_config(file, flags=chosen, serving=True)
