@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from pathlib import Path
 
 from tests.audit.sources import ROOT, tracked_files
 
@@ -22,6 +23,26 @@ FOREIGN = [
         ("deb", "debian", "org"),
     )
 ] + ["/".join(("", "work", "")), "/".join(("", "root", "")), "/".join(("", "home", ""))]
+
+
+BUILDING = {"gcc", "libc6-dev", "make", "python3-dev", "python3-venv"}
+PROGRAMS_BY_PACKAGE = {
+    "chromium": "chromium",
+    "coturn": "turnserver",
+    "iproute2": "ip",
+    "libnss3-tools": "certutil",
+    "openssl": "openssl",
+    "util-linux": "unshare",
+}
+
+
+def test_every_package_that_is_installed_has_a_program_that_somebody_starts() -> None:
+    lines = (line.partition("#")[0].strip() for line in (ROOT / ".ci/packages").read_text().splitlines())
+    assert {line for line in lines if line} - BUILDING == PROGRAMS_BY_PACKAGE.keys()
+    here = Path(__file__)
+    sources = [path.read_text(encoding="utf-8") for path in tracked_files() if path.suffix == ".py" and path != here]
+    for program in PROGRAMS_BY_PACKAGE.values():
+        assert any(re.search(rf'"(/usr/s?bin/)?{program}"', text) for text in sources), program
 
 
 def test_nobody_needs_a_python_that_is_not_tested() -> None:
