@@ -6,6 +6,8 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from tests.audit.sources import ROOT, tracked_files
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -23,6 +25,27 @@ FOREIGN = [
         ("deb", "debian", "org"),
     )
 ] + ["/".join(("", "work", "")), "/".join(("", "root", "")), "/".join(("", "home", ""))]
+
+
+TREE = re.search(r"^## The tree$.*?```text\n(.*?)```", (ROOT / "ARCHITECTURE.md").read_text(), re.DOTALL | re.MULTILINE)
+# Those whose modules are named one by one.
+SPELLED_OUT = ("turn", "server")
+
+
+def test_the_drawn_tree_has_every_package() -> None:
+    assert TREE is not None
+    begins = re.findall(r"^  ([a-z]\S*/(?:  \S+/)*)", TREE[1], re.MULTILINE)
+    drawn = {name.strip("/") for line in begins for name in line.split()}
+    assert {path.parent.name for path in ROOT.glob("src/icelane/*/__init__.py")} == drawn
+
+
+@pytest.mark.parametrize("package", SPELLED_OUT)
+def test_the_drawn_tree_names_the_modules_of_what_was_finished_first(package: str) -> None:
+    assert TREE is not None
+    drawn = re.search(rf"^  {package}/(.*?)(?=^  [a-z]\S*/|\Z)", TREE[1], re.DOTALL | re.MULTILINE)
+    assert drawn is not None
+    modules = {path.stem for path in ROOT.glob(f"src/icelane/{package}/*.py")} - {"__init__"}
+    assert sorted(modules - set(re.findall(r"\w+", drawn[1]))) == []
 
 
 BUILDING = {"gcc", "libc6-dev", "make", "python3-dev", "python3-venv"}
