@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from demo.__main__ import TRANSPORTS
 from docs.command_reference import commands, page
 from icelane.server.config import parse_config
 from icelane.server.machine import Machine
@@ -164,6 +165,17 @@ def test_the_check_of_the_readme_succeeds(served: dict[str, str]) -> None:
     lines = [line for text in blocks("README.md", "sh") for line in text.splitlines()]
     (line,) = [line for line in lines if line.startswith("icelane turn check")]
     assert icelane(adapted(line, served)).returncode == 0
+
+
+def test_the_readme_shows_every_path_that_the_demo_tries() -> None:
+    """As text and as a picture. `docs/picture.py` draws it anew, and what it recorded belongs into the table."""
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "demo").glob("*.py")))
+    ends = re.findall(r'path = f"([^"{]+), \{transport\.upper\(\)\}"', sources)
+    tried = {f"{end}, {transport.upper()}" for end in ends for transport in TRANSPORTS}
+    (table,) = [text for text in blocks("README.md", "text") if text.lstrip().startswith("Path")]
+    assert set(re.findall(r"^  (\S.*?)   +carried", table, re.MULTILINE)) == tried
+    picture = (ROOT / "docs/images/demo.svg").read_text(encoding="utf-8").replace("&#160;", " ")
+    assert set(re.findall(r">  (\S[^<]*, [A-Z]+) *</text>", picture)) == tried
 
 
 def test_the_ice_servers_of_the_readme_are_those_that_are_printed(tmp_path: Path) -> None:
