@@ -334,6 +334,18 @@ def a_challenge_always_has_its_phrase() -> None:
 
 
 @breaks("TQ-4", test=f"{LIMITS}::test_no_stranger_gets_much_more_than_he_sends")
+def a_short_nonce_always_has_its_438() -> None:
+    refusal_response = Responder._refusal_response
+
+    def answer(
+        self: Responder, refusal: Refusal, message: Message, path: Path, identity: Identity | None, now: Instant
+    ) -> MessageBuilder | None:
+        return refusal_response(self, refusal, message, path._replace(transport=Transport.TCP), identity, now)
+
+    swap(Responder, "_refusal_response", answer)
+
+
+@breaks("TQ-4", test=f"{LIMITS}::test_no_stranger_gets_much_more_than_he_sends")
 def every_answer_names_the_software() -> None:
     send = Responder.send
 

@@ -11,7 +11,7 @@ from icelane.aio import stream, udp
 from icelane.aio.udp import UdpSocket
 from icelane.core.clock import Instant
 from icelane.core.net import AddressFamily, Path, SocketAddress, canonical_host
-from icelane.server.bandwidth import Meter
+from icelane.server.bandwidth import Meter, _Bucket
 from icelane.server.relay_plane import RelayedClient, RelaySocket
 from icelane.stun.message import Message
 from icelane.turn import server
@@ -157,6 +157,18 @@ def relay_sockets_stay_open() -> None:
 @breaks("TQ-9", test=f"{SERVER}::test_an_allocation_beyond_its_limit_is_throttled_and_another_loses_nothing")
 def everything_is_admitted() -> None:
     swap(Meter, "admit", lambda self, size, now: True)
+
+
+@breaks(
+    "TQ-9",
+    test=(
+        "tests/server/test_bandwidth.py::test_allocating_again_and_again_gains_nothing",
+        f"{SERVER}::test_allocating_again_and_again_does_not_renew_what_a_user_may_send[uvloop]",
+    ),
+)
+def a_user_is_forgotten_with_the_last_allocation() -> None:
+    # A bucket that is full already is forgotten at once.
+    swap(_Bucket, "full_at", lambda self, now: now)
 
 
 @breaks("TQ-9", test=f"{STREAMS}::test_a_client_that_does_not_read_costs_a_bounded_buffer_and_loses_packets")

@@ -74,7 +74,14 @@ def test_every_mistake_is_named_and_the_code_is_two(icelane: Icelane, tmp_path: 
     file.write_text('turn.relm = "x"\nturn.listen = ["dtls://127.0.0.1"]')
     result = icelane("config", "check", "-c", str(file), ICELANE_LOG__FORMAT="xml")
     assert result.code == 2
-    for name in (f"turn.relm in {file}", "turn.listen[0]", "ICELANE_LOG__FORMAT", "did you mean realm", "mend:"):
+    for name in (
+        f"turn.relm in {file}",
+        "turn.listen[0]",
+        "ICELANE_LOG__FORMAT",
+        "did you mean realm",
+        "mend:",
+        "turn.secrets",
+    ):
         assert name in result.err
 
 

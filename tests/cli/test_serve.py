@@ -81,6 +81,19 @@ def test_a_packet_goes_through_the_relay_and_back(
     ]
 
 
+@pytest.mark.parametrize(
+    ("flag", "key"), [("--realm", "turn.realm"), ("--log-format", "log.format"), ("--listen", "turn.listen")]
+)
+def test_an_empty_flag_is_a_mistake_like_any_other(tmp_path: Path, flag: str, key: str) -> None:
+    """It is the highest source, so what the file says does not stand in for it."""
+    file = tmp_path / "icelane.toml"
+    file.write_text(CONFIGURATION)
+    command = [*ICELANE, "serve", "-c", str(file), flag, ""]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 2
+    assert key in done.stderr
+
+
 def test_the_password_may_come_from_the_environment(icelane: Icelane, listening: dict[str, int]) -> None:
     """CR-6: arguments stand in the list of processes."""
     url = f"turn:127.0.0.1:{listening['udp']}"

@@ -21,6 +21,7 @@ from icelane.stun.attributes import AttributeType
 from icelane.stun.integrity import long_term_key_md5
 from icelane.stun.message import Method
 from icelane.turn.attributes import encode_requested_transport
+from icelane.turn.throttle import SOURCE_FAILURES
 from tests.loops import Run
 from tests.server.clients import (
     IPV6,
@@ -217,7 +218,7 @@ def test_a_client_that_is_refused_again_and_again_is_one_record_and_a_count(run:
 
     async def scenario() -> None:
         async with TurnServer(settings()) as server:
-            for _ in range(50):
+            for _ in range(SOURCE_FAILURES):
                 client = await Client.connect(address_on(server, Transport.UDP), username="mallory")
                 with pytest.raises(Refused):
                     await client.allocate()
@@ -226,7 +227,7 @@ def test_a_client_that_is_refused_again_and_again_is_one_record_and_a_count(run:
     run(scenario())
     first, *rest = refusals(log)
     assert first["reason"] == "unknown-user"
-    assert sum(record.get("repeats", 0) for record in rest) == 49
+    assert sum(record.get("repeats", 0) for record in rest) == SOURCE_FAILURES - 1
     assert len(rest) <= 5
 
 

@@ -98,9 +98,9 @@ def test_clients_that_come_and_go_leave_nothing_behind(loop: str, seconds: float
         rounds: list[Holdings] = []
         for seed in (1, 2):
             clients = churn(server, seconds, peer.getsockname(), seed)
-            rounds.append(settled(server, lambda holdings: holdings.idle and holdings.state == start.state))
+            rounds.append(settled(server, lambda holdings: holdings.idle and holdings.is_back_at(start)))
             print(f"{clients} clients in {seconds:.0f} s, {rounds[-1].resident / MIB:.1f} MiB")
-            assert rounds[-1].state == start.state
+            assert rounds[-1].is_back_at(start), (rounds[-1], start)
             assert rounds[-1].idle
             assert not rounds[-1].unhandled
         first, second = rounds

@@ -26,14 +26,14 @@ app = typer.Typer(
 def check(file: ConfigFile = None, as_json: JsonFlag = False) -> None:
     """Check the configuration as `icelane serve` does, without starting anything.
 
-    Every mistake is named at once. What is allowed and still looks wrong is said, and does not fail the check.
+    Every wrong key is named at once, and then what does not fit together. What is allowed and still looks wrong is
+    said, and does not fail the check.
     """
     with speaking(as_json) as output:
         require_extra("server")
-        from icelane.server.config import advise, load_config, require_credentials
+        from icelane.server.config import advise, load_config
 
-        config = load_config(file)
-        require_credentials(config)
+        config = load_config(file, serving=True)
         advice = (*advise(config), *_about_certificate(config))
         for piece in advice:
             output.note(str(piece))

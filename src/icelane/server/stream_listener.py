@@ -117,11 +117,6 @@ class StreamListener:
         """How many connections are open, those in a handshake left out."""
         return len(self._connections_by_path)
 
-    @property
-    def greetings(self) -> int:
-        """How many connections are before the end of their handshake."""
-        return len(self._greetings)
-
     def send(self, data: bytes, path: Path) -> None:
         """Send a control message to a client; a client that does not read loses its connection."""
         connection = self._connections_by_path.get(path)

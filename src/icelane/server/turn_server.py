@@ -439,7 +439,7 @@ class TurnServer:
         client = self._plane.release(command)
         if client is None:
             return
-        self._bandwidth.close(client.path)
+        self._bandwidth.close(client.path, monotonic())
         listener = self._listener_of(client.path)
         if listener is not None:
             listener.detach(client)

@@ -163,11 +163,6 @@ class ClientAuthentication:
         """How the key is derived, None before the first challenge."""
         return None if self._key is None else self._algorithm
 
-    @property
-    def uses_sha256(self) -> bool:
-        """Whether requests carry MESSAGE-INTEGRITY-SHA256."""
-        return self._key is not None and self._key.sha256
-
     def _handle_challenge(self, response: Message, code: int, key: RequestKey | None, attempt: int) -> Reply:
         realm = self._challenged_realm(response)
         nonce = response.get(AttributeType.NONCE)

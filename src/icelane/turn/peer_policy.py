@@ -130,11 +130,6 @@ class Verdict:
     ports: range = ALL_PORTS
     closed_ports: frozenset[int] = frozenset()
 
-    @property
-    def unrestricted(self) -> bool:
-        """Whether every port but 0 is open, so that a route need not ask."""
-        return self.ports == ALL_PORTS and not self.closed_ports
-
     def allows_port(self, port: int) -> bool:
         """Whether packets may go to, and come from, this port of the peer."""
         return self.allowed and port in self.ports and port not in self.closed_ports
