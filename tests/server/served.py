@@ -139,7 +139,7 @@ def _look(server: TurnServer, counting: _Counting, unhandled: list[str]) -> Hold
     collections = {
         "allocations": len(engine._table),
         "deadlines": engine._table.timers,
-        "pending": len(engine._pending_by_client),
+        "pending": len(engine._allocates),
         "quota": len(engine._quota),
         "ports": engine._relay_ports.in_use,
         "commands": len(engine._commands),

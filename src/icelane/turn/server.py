@@ -12,7 +12,7 @@ A request goes through these hands, in this order:
 Nothing is remembered of a client before step 3 succeeded, but for a request whose user has to be asked for outside: it
 waits a second at most and goes on from step 3. An Allocate waits for the plane to bind its relay ports; any other
 request is answered in the call that brought it. What is remembered is in four places: requests that wait for a
-credential in `credential_lookup`, those that wait for ports in `relay_acquisition`, allocations in `allocation_table`,
+credential in `credential_lookup`, those that wait for ports in `allocate`, allocations in `allocation_table`,
 credentials that were taken back in `revocation`.
 """
 
@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from icelane.core.clock import Instant, WallClock
@@ -35,6 +34,7 @@ from icelane.stun.attributes import (
 )
 from icelane.stun.integrity import verify_fingerprint
 from icelane.stun.message import Message, MessageBuilder, MessageClass, Method, parse_message
+from icelane.turn.allocate import Allocates
 from icelane.turn.allocation import (
     MAX_CHANNELS,
     MAX_PERMISSIONS,
@@ -50,12 +50,11 @@ from icelane.turn.credential_lookup import CredentialLookups
 from icelane.turn.credentials import Credential, CredentialStore
 from icelane.turn.limiter import SourceLimiter
 from icelane.turn.peer_policy import PeerPolicy, Verdict
-from icelane.turn.quota import AllocationQuota, QuotaRefusal, QuotaSlot
+from icelane.turn.quota import AllocationQuota
 from icelane.turn.refusal import Refusal, RequestRefused
-from icelane.turn.relay_acquisition import Acquired, RelayAcquisition
+from icelane.turn.relay_acquisition import RelayAcquisition
 from icelane.turn.relay_ports import RelayPorts
 from icelane.turn.request import (
-    AllocateRequest,
     known_in,
     parse_allocate,
     parse_channel_bind,
@@ -64,7 +63,7 @@ from icelane.turn.request import (
     parse_create_permission,
     parse_refresh,
 )
-from icelane.turn.response import Responder, allocate_response, encoded, error_response
+from icelane.turn.response import Responder, encoded, error_response
 from icelane.turn.revocation import UNTIL_RESTART, Revocation, Revocations, end_of
 from icelane.turn.routes import BindId, BindStreams, Command, ConnectionId, LookupId
 from icelane.turn.server_config import TurnServerConfig
@@ -72,16 +71,6 @@ from icelane.turn.tcp_relay import ConnectRequest, PeerConnections
 from icelane.turn.throttle import FailureThrottle
 
 Event = AllocationCreated | AllocationEnded | RequestRefused
-
-
-@dataclass(frozen=True, slots=True)
-class _PendingAllocate:
-    """An Allocate request that is authenticated and counted against the quotas, and waits for its relay ports."""
-
-    message: Message
-    request: AllocateRequest
-    identity: Identity
-    slot: QuotaSlot
 
 
 class TurnServer:
@@ -128,7 +117,6 @@ class TurnServer:
         self._events: deque[Event] = deque()
         limiter = SourceLimiter(entropy, rate=config.unauthenticated_replies_per_second)
         self._responder = Responder(self._authenticator, limiter, self._transmits)
-        self._pending_by_client: dict[Path, _PendingAllocate] = {}
         self._lookups = CredentialLookups(config.realm, self._commands)
         self._acquisition = RelayAcquisition(self._relay_ports, config.reservation_lifetime, self._commands)
         self._connections = PeerConnections(
@@ -144,6 +132,17 @@ class TurnServer:
             commands=self._commands,
             release=self._release,
             on_end=self._ended,
+        )
+        self._allocates = Allocates(
+            quota=self._quota,
+            relay_ports=self._relay_ports,
+            acquisition=self._acquisition,
+            table=self._table,
+            connections=self._connections,
+            responder=self._responder,
+            lifetime=self._lifetime,
+            refuse=self._refuse,
+            on_created=self._events.append,
         )
 
     # Inputs
@@ -168,19 +167,18 @@ class TurnServer:
     def handle_closed(self, path: Path, now: Instant) -> None:
         """The stream of `path` is gone; its allocation goes with it."""
         del now
-        self._cancel(path)
+        self._lookups.cancel(path)
+        self._allocates.cancel(path)
         self._connections.handle_client_closed(path)
         self._table.end(path, EndReason.CONNECTION_CLOSED)
 
     def handle_relay_bound(self, bind_id: BindId, now: Instant) -> None:
         """The plane carried out `BindRelayPort`."""
-        self._acquisition.handle_bound(bind_id, now)
-        self._finish_allocates(now)
+        self._allocates.handle_bound(bind_id, now)
 
     def handle_relay_failed(self, bind_id: BindId, now: Instant) -> None:
         """The plane could not carry out `BindRelayPort`; another port is tried."""
-        self._acquisition.handle_failed(bind_id)
-        self._finish_allocates(now)
+        self._allocates.handle_failed(bind_id, now)
 
     def handle_peer_connected(self, connection_id: ConnectionId, now: Instant) -> None:
         """The plane carried out `ConnectPeer`."""
@@ -315,8 +313,7 @@ class TurnServer:
 
     def close(self) -> None:
         """End everything."""
-        for client in list(self._pending_by_client):
-            self._cancel(client)
+        self._allocates.clear()
         for client in [allocation.client for allocation in self._table]:
             self._table.end(client, EndReason.SERVER_CLOSED)
         self._acquisition.close()
@@ -359,7 +356,7 @@ class TurnServer:
         return not (
             len(self._table)
             or self._table.timers
-            or self._pending_by_client
+            or len(self._allocates)
             or len(self._lookups)
             or not self._acquisition.idle
             or len(self._connections)
@@ -400,7 +397,7 @@ class TurnServer:
             self._refuse(refusal, message, path, identity, now)
 
     def _handle_allocate(self, message: Message, path: Path, identity: Identity, now: Instant) -> None:
-        if path in self._pending_by_client:
+        if path in self._allocates:
             return  # a retransmission; the answer is on its way
         allocation = self._table.get(path)
         if allocation is not None:
@@ -411,16 +408,7 @@ class TurnServer:
         request = parse_allocate(message, path.transport, self._config.tcp_allocations)
         if self._draining:
             raise self._draining_refusal(path)
-        slot = self._quota.reserve(identity.user_key)
-        if isinstance(slot, QuotaRefusal):
-            raise Refusal(slot.code, slot.value)
-        self._pending_by_client[path] = _PendingAllocate(message, request, identity, slot)
-        try:
-            self._acquisition.begin(path, request)
-        except Refusal:
-            self._drop_pending(path)
-            raise
-        self._finish_allocates(now)
+        self._allocates.begin(message, path, request, identity, now)
 
     def _handle_refresh(self, message: Message, path: Path, identity: Identity, now: Instant) -> None:
         allocation = self._existing(path)
@@ -475,7 +463,7 @@ class TurnServer:
     def _handle_connection_bind(self, message: Message, path: Path, identity: Identity, now: Instant) -> None:
         del now
         self._require_tcp_allocations()
-        if not path.transport.reliable or self._table.get(path) is not None or path in self._pending_by_client:
+        if not path.transport.reliable or self._table.get(path) is not None or path in self._allocates:
             raise Refusal(400, "not-a-data-connection")
         connection_id = parse_connection_bind(message)
         self._connections.bind(connection_id, path, identity.username)
@@ -522,44 +510,7 @@ class TurnServer:
             return 0
         return max(self._config.default_lifetime, min(requested or 0, self._config.max_lifetime))
 
-    # The end of an Allocate, and of an allocation
-
-    def _finish_allocates(self, now: Instant) -> None:
-        while (acquired := self._acquisition.poll_finished()) is not None:
-            pending = self._pending_by_client[acquired.client]
-            if acquired.relays:
-                self._complete_allocate(pending, acquired, now)
-            else:
-                self._drop_pending(acquired.client)
-                refusal = Refusal(508, "no-relay-port")
-                self._refuse(refusal, pending.message, acquired.client, pending.identity, now)
-
-    def _complete_allocate(self, pending: _PendingAllocate, acquired: Acquired, now: Instant) -> None:
-        del self._pending_by_client[acquired.client]
-        identity = pending.identity
-        allocation = Allocation(
-            client=acquired.client,
-            credential=identity.credential,
-            kid=identity.kid,
-            slot=pending.slot,
-            transaction_id=pending.message.transaction_id,
-            tcp=pending.request.tcp,
-        )
-        relays = [Relay(local, self._relay_ports.external(local), now) for local in acquired.relays]
-        lifetime = self._lifetime(pending.request.lifetime) or self._config.default_lifetime
-        self._table.add(allocation, relays, lifetime, now)
-        if allocation.tcp:
-            for relay in relays:
-                self._connections.open_relay(relay.local, allocation)
-        response = allocate_response(pending.message, pending.request, acquired, relays, lifetime)
-        allocation.response = self._responder.succeed(response, pending.message, acquired.client, identity)
-        created = AllocationCreated(
-            client=acquired.client,
-            username=allocation.username,
-            kid=allocation.kid,
-            relays=tuple(relay.external for relay in relays),
-        )
-        self._events.append(created)
+    # What ends
 
     def _draining_refusal(self, path: Path) -> Refusal:
         """RFC 8489 section 10: 300 only to a server of the same family; without TLS, since its port is not known."""
@@ -582,15 +533,7 @@ class TurnServer:
 
     def _cancel_revoked(self, now: Instant) -> None:
         unix_time = self._wall_clock.unix_time(now)
-        for client, pending in list(self._pending_by_client.items()):
-            if self._revocations.covers(pending.identity.credential, pending.identity.kid, unix_time):
-                self._cancel(client)
-
-    def _cancel(self, client: Path) -> None:
-        self._lookups.cancel(client)
-        if client in self._pending_by_client:
-            self._acquisition.cancel(client)
-            self._drop_pending(client)
+        self._allocates.cancel_whose(lambda one: self._revocations.covers(one.credential, one.kid, unix_time))
 
     def _release(self, relay: SocketAddress) -> None:
         self._connections.close_relay(relay)
@@ -606,9 +549,6 @@ class TurnServer:
                 response = MessageBuilder.response_to(message)
                 response.add(AttributeType.CONNECTION_ID, encode_uint32(connection.connection_id))
                 self._responder.succeed(response, message, client, identity)
-
-    def _drop_pending(self, client: Path) -> None:
-        self._quota.release(self._pending_by_client.pop(client).slot)
 
     def _ended(self, allocation: Allocation, reason: EndReason) -> None:
         self._quota.release(allocation.slot)
