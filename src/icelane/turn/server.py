@@ -55,6 +55,7 @@ from icelane.turn.refusal import Refusal, RequestRefused
 from icelane.turn.relay_acquisition import RelayAcquisition
 from icelane.turn.relay_ports import RelayPorts
 from icelane.turn.request import (
+    connection_id_in,
     known_in,
     parse_allocate,
     parse_channel_bind,
@@ -381,7 +382,7 @@ class TurnServer:
         allocation = self._table.authorised(path, now)
         identity: Identity | None = None
         try:
-            known = allocation.credential if allocation is not None else None
+            known = self._known_credential(message, allocation, now)
             try:
                 identity = self._authenticator.authenticate(message, path, known, now, provided=provided)
             except CredentialUnknown as unknown_user:
@@ -471,6 +472,15 @@ class TurnServer:
         identity.protect(response)
         # Not a transmit: what the peer has sent by now must follow the response, and nothing may come between.
         self._commands.append(BindStreams(connection_id, path, encoded(response, message)))
+
+    def _known_credential(self, message: Message, allocation: Allocation | None, now: Instant) -> Credential | None:
+        """The credential of the allocation that a request is about, whose user is judged by it."""
+        if message.method == Method.CONNECTION_BIND and allocation is None:
+            # TA-9, TA-11: it comes over a connection of its own, and names its allocation by the number (RFC 6062
+            # section 4.3). Whether it may have that is asked later; without the allocation's password it may not.
+            owner = self._connections.owner_of(connection_id_in(message))
+            allocation = self._table.authorised(owner, now) if owner is not None else None
+        return allocation.credential if allocation is not None else None
 
     def _require_tcp_allocations(self) -> None:
         # The client is told, but only after it said who it is.
