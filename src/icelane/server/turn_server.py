@@ -28,6 +28,7 @@ from icelane.server.config import Config
 from icelane.server.config.values import Listener as ListenSetting
 from icelane.server.credential_source import CredentialAnswers, LookupFailedError, load_source
 from icelane.server.credentials import credential_store
+from icelane.server.engine_config import bandwidth_limits, engine_config
 from icelane.server.entrance import Entrance
 from icelane.server.events import REPEAT_WINDOW, report
 from icelane.server.external_address import Mapped, watch_for
@@ -42,7 +43,6 @@ from icelane.server.tcp_relay_plane import PeerEvents, TcpRelayPlane
 from icelane.server.traffic import SocketLoss
 from icelane.server.turn_log import TurnLog
 from icelane.turn.allocation_table import AllocationTable
-from icelane.turn.peer_policy import PeerPolicy
 from icelane.turn.revocation import Revocation
 from icelane.turn.routes import (
     AssignRelayPort,
@@ -91,7 +91,7 @@ class TurnServer:
         self._log = log or TurnLog(realm=config.turn.realm or "")
         self._plane = RelayPlane(self._entropy)
         self._tcp_plane = TcpRelayPlane(PeerEvents(self._peer_accepted, self._peer_connected, self._peer_closed))
-        self._bandwidth = Bandwidth(_bandwidth_limits(config))
+        self._bandwidth = Bandwidth(bandwidth_limits(config))
         self._entrance = Entrance(
             config,
             receive=self._receive,
@@ -199,7 +199,7 @@ class TurnServer:
         self._config = merged
         ended = engine.reconfigure(settings, credentials, revoked, monotonic())
         self._drain(engine)
-        self._set_bandwidth(_bandwidth_limits(merged))
+        self._set_bandwidth(bandwidth_limits(merged))
         self._entrance.limit.total = merged.turn.quota.connections_total
         self._entrance.limit.per_source = merged.turn.quota.connections_per_source
         self._observation.reconfigure(merged)
@@ -540,48 +540,6 @@ class TurnServer:
     def _close_listeners(self) -> None:
         for listener in self._listeners:
             listener.close()
-
-
-def engine_config(config: Config, listeners: list[Listener], machine: Machine) -> TurnServerConfig:
-    """The engine's settings: those of `[turn]`, and what is known once the listeners are bound."""
-    turn = config.turn
-    ports = range(turn.relay_ports.first, turn.relay_ports.last + 1)
-    external = turn.external_by_relay
-    policy = PeerPolicy(
-        relay_addresses=turn.relay_addresses,
-        relay_ports=ports,
-        external_addresses=external,
-        own_addresses=machine.networks or machine.addresses,
-        own_listeners=frozenset(listener.local for listener in listeners),
-        # In a container the gateway is the host, with all that listens there; everywhere else it is a router's console.
-        infrastructure=frozenset(SocketAddress(host, 0) for host in machine.gateways),
-        allow=tuple(str(network) for network in turn.peers.allow),
-        deny=tuple(str(network) for network in turn.peers.deny),
-        nat64_prefixes=turn.peers.nat64_prefixes,
-        allow_loopback=turn.dangerously_allow_loopback_peers,
-    )
-    return TurnServerConfig(
-        realm=turn.realm or "",
-        relay_addresses=turn.relay_addresses,
-        relay_ports=ports,
-        external_addresses=external,
-        policy=policy,
-        allocations_per_user=turn.quota.allocations_per_user,
-        allocations_total=turn.quota.allocations_total,
-        strict_expiry=turn.strict_expiry,
-        credential_lookup=turn.auth is not None,
-        unauthenticated_replies_per_second=turn.unauthenticated_replies_per_second,
-        tcp_allocations=turn.tcp_allocations,
-    )
-
-
-def _bandwidth_limits(config: Config) -> BandwidthLimits:
-    quota = config.turn.quota
-    return BandwidthLimits(
-        per_allocation=quota.bytes_per_second_per_allocation,
-        per_user=quota.bytes_per_second_per_user,
-        total=quota.bytes_per_second_total,
-    )
 
 
 def _why_not(setting: ListenSetting, error: OSError) -> str:
