@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from icelane.core.net import SocketAddress
 from icelane.server.bandwidth import BandwidthLimits
 from icelane.server.config import Config
-from icelane.server.listeners import Listener
 from icelane.server.machine import Machine
 from icelane.turn.peer_policy import PeerPolicy
 from icelane.turn.server_config import TurnServerConfig
 
 
-def engine_config(config: Config, listeners: list[Listener], machine: Machine) -> TurnServerConfig:
-    """The engine's settings: those of `[turn]`, and what is known once the listeners are bound."""
+def engine_config(config: Config, listening: Collection[SocketAddress], machine: Machine) -> TurnServerConfig:
+    """The engine's settings: those of `[turn]`, and what is known once everything is bound.
+
+    TR-5: `listening` is where this server takes clients and shows its figures, with the ports that the system chose.
+    """
     turn = config.turn
     ports = range(turn.relay_ports.first, turn.relay_ports.last + 1)
     external = turn.external_by_relay
@@ -21,7 +25,7 @@ def engine_config(config: Config, listeners: list[Listener], machine: Machine) -
         relay_ports=ports,
         external_addresses=external,
         own_addresses=machine.networks or machine.addresses,
-        own_listeners=frozenset(listener.local for listener in listeners),
+        own_listeners=frozenset(listening),
         # In a container the gateway is the host, with all that listens there; everywhere else it is a router's console.
         infrastructure=frozenset(SocketAddress(host, 0) for host in machine.gateways),
         allow=tuple(str(network) for network in turn.peers.allow),

@@ -136,19 +136,21 @@ class TurnServer:
         try:
             for setting in self._config.turn.listen:
                 self._listen(setting)
+            self._observation.listen()
             if self._external_watch is not None:
                 await self._external_watch.look()
+            self._engine = TurnEngine(
+                self._settings(self._config),
+                credentials=credential_store(self._config),
+                entropy=self._entropy,
+                wall_clock=self._wall_clock,
+                nonce_key=turn.nonce_key.get_secret_value().encode() if turn.nonce_key is not None else None,
+                revoked=revoked,
+            )
         except BaseException:
             self._close_listeners()
+            await self._observation.close()
             raise
-        self._engine = TurnEngine(
-            self._settings(self._config),
-            credentials=credential_store(self._config),
-            entropy=self._entropy,
-            wall_clock=self._wall_clock,
-            nonce_key=turn.nonce_key.get_secret_value().encode() if turn.nonce_key is not None else None,
-            revoked=revoked,
-        )
         try:
             if self._external_watch is not None:
                 self._external_watch.start()
@@ -463,8 +465,13 @@ class TurnServer:
             external = dict(config.turn.external_addresses) | self._external_watch.found
             turn = config.turn.model_copy(update={"external_addresses": external})
             config = config.model_copy(update={"turn": turn})
-        settings = engine_config(config, self._listeners, self._machine or Machine.here())
+        settings = engine_config(config, self._bound(), self._machine or Machine.here())
         return self._tune(settings) if self._tune is not None else settings
+
+    def _bound(self) -> set[SocketAddress]:
+        """What no client may reach through the relay, because we listen there."""
+        figures = self._observation.listening
+        return {listener.local for listener in self._listeners} | ({figures} if figures is not None else set())
 
     def _follow(self, found: Mapped) -> None:
         """The world knows us by another address now."""
