@@ -201,13 +201,18 @@ def test_a_bandwidth_limit_takes_hold_of_live_sessions_and_lets_go_again(run: Ru
     run(scenario())
 
 
-def test_a_peer_that_a_reload_denies_gets_no_further_packet(run: Run) -> None:
-    """TR-7: within a second, both ways. On loopback it is the switch that denies; the list is tried in the engine."""
+@pytest.mark.parametrize(
+    "denying",
+    [{"dangerously_allow_loopback_peers": False}, {"peers": {"deny": ["127.0.0.1"]}}],
+    ids=["switch", "list"],
+)
+def test_a_peer_that_a_reload_denies_gets_no_further_packet(run: Run, denying: dict[str, Any]) -> None:
+    """TR-7: within a second, both ways, whether the switch is taken back or the list names the peer."""
 
     async def scenario() -> None:
         async with TurnServer(settings()) as server:
             client, peer = await in_use(server)
-            server.reload(settings(dangerously_allow_loopback_peers=False))
+            server.reload(settings(**denying))
             client.send_on(CHANNEL, b"late")
             client.send_to(peer.address, b"late")
             peer.send(b"late", client.relayed[0])

@@ -290,7 +290,7 @@ class TurnSettings(Section):
         False,
         kind="true or false",
         doc="Lets clients reach 127.0.0.0/8 and ::1 through the relay. For tests on one machine only: it opens every"
-        " service that listens on loopback.",
+        " service that listens on loopback and is not in `turn.peers.deny`.",
     )
     tcp_allocations: Switch = _key(
         False,
