@@ -433,6 +433,31 @@ def test_the_bandwidth_limit_slows_down_and_drops_nothing(run: Run) -> None:
     run(scenario())
 
 
+def test_a_bandwidth_limit_that_is_reloaded_takes_hold_of_open_connections_and_lets_go_again(run: Run) -> None:
+    """TQ-9: the connection is the one that was open before."""
+
+    async def scenario() -> None:
+        unlimited, limited = (
+            settings(tcp_allocations=True, quota=quota) for quota in ({}, {"bytes_per_second_per_allocation": 1})
+        )
+        async with on() as server:
+            _, near, far = await joined(server, await ListeningPeer.start())
+            near.transport.write(b"free")
+            await far.hears(b"free")
+            server.reload(limited)
+            near.transport.write(b"debt")  # a bucket may go into debt by one piece
+            await far.hears(b"debt")
+            near.transport.write(b"held")
+            await asyncio.sleep(0.1)
+            assert not far.received
+            server.reload(unlimited)
+            await far.hears(b"held")
+            far.transport.write(LARGE)
+            await near.hears(LARGE)
+
+    run(scenario())
+
+
 def test_a_relay_port_that_listens_is_nobody_elses(run: Run) -> None:
     """Another server on this machine does not get connections of ours, though its sockets are made like ours."""
 

@@ -173,6 +173,10 @@ class TcpRelayPlane:
         client = relay.client
         assert client is not None, "a connection belongs to a relay that is somebody's"
 
+        def admit(size: int) -> bool:
+            # Asked each time, because a reload may put another limit in its place.
+            return client.admit is None or client.admit(size)
+
         def count_from_client(size: int) -> None:
             client.packets_from_client += 1
             client.bytes_from_client += size
@@ -193,7 +197,7 @@ class TcpRelayPlane:
                 self._events.closed(command.connection_id)
 
         peer.splice = splice = Splice(
-            admit=client.admit,
+            admit=admit,
             count_from_client=count_from_client,
             count_to_client=count_to_client,
             on_client_lost=connection.connection_lost,
