@@ -398,22 +398,29 @@ def test_a_client_that_disconnects_while_the_server_drains_is_no_trouble(run: Ru
     run(scenario())
 
 
-def test_new_clients_are_sent_to_the_alternate_server_and_ours_follows(run: Run) -> None:
-    """OP-1, RFC 8489 section 10: one server drains, the next one takes over without anybody being told."""
+@pytest.mark.parametrize("transport", [UDP, Transport.TCP])
+def test_new_clients_are_sent_to_the_alternate_server_and_ours_follows(run: Run, transport: Transport) -> None:
+    """OP-1: one server drains, the next one takes over without anybody being told."""
 
     async def scenario() -> None:
         async with TurnServer(settings()) as other:
-            target = address_on(other, UDP)
-            async with TurnServer(settings(alternate_server=str(target))) as server:
+            target = address_on(other, transport)
+            config = settings(alternate_server=str(target), alternate_domain="b.example.org")
+            async with TurnServer(config) as server:
                 server.begin_drain()
                 with pytest.raises(Refused) as caught:
-                    await Client.allocated(address_on(server, UDP))
-                assert caught.value.code == 300
+                    await Client.allocated(address_on(server, transport), transport)
+                assert caught.value.code == 508
                 value = caught.value.message.get(AttributeType.ALTERNATE_SERVER)
+                domain = caught.value.message.get(AttributeType.ALTERNATE_DOMAIN)
                 assert value is not None
                 assert parse_address(value) == target
+                assert domain == b"b.example.org"
                 assert await code_of(await Client.connect(address_on(server, UDP, AddressFamily.IPV6))) == 508
-                async with await connect_turn(address_on(server, UDP), username=USER, password=PASSWORD):
+                relay = await connect_turn(
+                    address_on(server, transport), transport=transport, username=USER, password=PASSWORD
+                )
+                async with relay:
                     assert len(other.allocations) == 1
 
     run(scenario())

@@ -8,9 +8,10 @@ import pytest
 
 from icelane.core.clock import UnixSeconds
 from icelane.core.net import SocketAddress, Transport
-from icelane.stun.attributes import AttributeType, parse_address
+from icelane.stun.attributes import AttributeType, parse_address, parse_text
 from icelane.stun.message import Method
 from icelane.turn.credentials import CredentialStore, Secret
+from icelane.turn.refusal import Alternate
 from icelane.turn.revocation import Revocation
 from icelane.turn.server_config import TurnServerConfig
 from tests.scale import scaled
@@ -275,16 +276,30 @@ def test_a_server_that_drains_begins_nothing_and_ends_nothing() -> None:
     driver.assert_nothing_is_left()
 
 
-def test_a_server_that_drains_sends_new_clients_to_another_of_their_family() -> None:
-    """OP-1, RFC 8489 section 10: signed, since whoever redirects clients must be known to them."""
+@pytest.mark.parametrize("transport", Transport)
+def test_a_server_that_drains_names_another_of_the_clients_family(transport: Transport) -> None:
+    """OP-1: 508 with ALTERNATE-SERVER over every transport, signed, since whoever redirects must be known."""
     driver = ServerDriver()
-    driver.engine.drain(frozenset({ALTERNATE}))
-    reply = driver.caller().allocate()
-    assert reply.code == 300
+    driver.engine.drain(frozenset({Alternate(ALTERNATE, "b.example.org")}))
+    reply = driver.caller(path=path_from(transport=transport)).allocate()
+    assert reply.code == 508
     assert parse_address(reply[AttributeType.ALTERNATE_SERVER]) == ALTERNATE
+    assert parse_text(reply[AttributeType.ALTERNATE_DOMAIN]) == "b.example.org"
     assert reply.message.integrity_offset is not None
-    assert driver.caller(path=path_from("2001:db8::1")).allocate().code == 508
-    assert driver.caller(path=path_from(port=9, transport=Transport.TLS)).allocate().code == 508
+    other_family = driver.caller(path=path_from("2001:db8::1", transport=transport)).allocate()
+    assert other_family.code == 508
+    assert not other_family.has(AttributeType.ALTERNATE_SERVER)
+    assert not other_family.has(AttributeType.ALTERNATE_DOMAIN)
+    driver.close()
+
+
+def test_an_alternate_server_without_a_name_is_named_by_its_address() -> None:
+    """OP-1."""
+    driver = ServerDriver()
+    driver.engine.drain(frozenset({Alternate(ALTERNATE)}))
+    reply = driver.caller().allocate()
+    assert reply.has(AttributeType.ALTERNATE_SERVER)
+    assert not reply.has(AttributeType.ALTERNATE_DOMAIN)
     driver.close()
 
 

@@ -9,6 +9,7 @@ from icelane.server.bandwidth import BandwidthLimits
 from icelane.server.config import Config
 from icelane.server.machine import Machine
 from icelane.turn.peer_policy import PeerPolicy
+from icelane.turn.refusal import Alternate
 from icelane.turn.server_config import TurnServerConfig
 
 
@@ -46,6 +47,12 @@ def engine_config(config: Config, listening: Collection[SocketAddress], machine:
         unauthenticated_replies_per_second=turn.unauthenticated_replies_per_second,
         tcp_allocations=turn.tcp_allocations,
     )
+
+
+def alternates(config: Config) -> frozenset[Alternate]:
+    """Where clients are sent while this server drains."""
+    server, domain = config.turn.alternate_server, config.turn.alternate_domain
+    return frozenset() if server is None else frozenset({Alternate(server, domain or "")})
 
 
 def bandwidth_limits(config: Config) -> BandwidthLimits:

@@ -24,6 +24,7 @@ RELOADABLE: Final = frozenset({
     "turn.revoked_file",
     "turn.drain_deadline",
     "turn.alternate_server",
+    "turn.alternate_domain",
     "turn.peers.allow",
     "turn.peers.deny",
     "turn.peers.nat64_prefixes",

@@ -28,7 +28,7 @@ from icelane.server.config import Config
 from icelane.server.config.values import Listener as ListenSetting
 from icelane.server.credential_source import CredentialAnswers, LookupFailedError, load_source
 from icelane.server.credentials import credential_store
-from icelane.server.engine_config import bandwidth_limits, engine_config
+from icelane.server.engine_config import alternates, bandwidth_limits, engine_config
 from icelane.server.entrance import Entrance
 from icelane.server.events import REPEAT_WINDOW, report
 from icelane.server.external_address import Mapped, watch_for
@@ -214,8 +214,7 @@ class TurnServer:
         if engine is None or self._draining:
             return
         self._draining = True
-        alternate = self._config.turn.alternate_server
-        engine.drain(frozenset() if alternate is None else frozenset({alternate}))
+        engine.drain(alternates(self._config))
         report("server.draining", logging.INFO, allocations=len(engine.allocations))
         self._drain(engine)
 

@@ -25,7 +25,7 @@ from typing import Final
 from icelane.core.clock import Instant, WallClock
 from icelane.core.engine import Transmit
 from icelane.core.entropy import Entropy
-from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
+from icelane.core.net import AddressFamily, Path, SocketAddress
 from icelane.errors import IntegrityError, LocalProtocolError, MalformedError
 from icelane.stun.attributes import (
     AttributeType,
@@ -51,7 +51,7 @@ from icelane.turn.credentials import Credential, CredentialStore
 from icelane.turn.limiter import SourceLimiter
 from icelane.turn.peer_policy import PeerPolicy, Verdict
 from icelane.turn.quota import AllocationQuota
-from icelane.turn.refusal import Refusal, RequestRefused
+from icelane.turn.refusal import Alternate, Refusal, RequestRefused
 from icelane.turn.relay_acquisition import RelayAcquisition
 from icelane.turn.relay_ports import RelayPorts
 from icelane.turn.request import (
@@ -97,7 +97,7 @@ class TurnServer:
         self._wall_clock = wall_clock
         self._revocations = Revocations(revoked)
         self._draining = False
-        self._alternates: frozenset[SocketAddress] = frozenset()
+        self._alternates: frozenset[Alternate] = frozenset()
         self._authenticator = Authenticator(
             realm=config.realm,
             credentials=credentials,
@@ -297,10 +297,11 @@ class TurnServer:
         self._cancel_revoked(now)
         return count
 
-    def drain(self, alternates: frozenset[SocketAddress] = frozenset()) -> None:
+    def drain(self, alternates: frozenset[Alternate] = frozenset()) -> None:
         """Begin no allocation from now on; those that live go on.
 
-        `alternates`, one of each address family at most, is where clients over UDP and TCP are sent instead.
+        `alternates`, one of each address family at most, are named to clients, whatever they come over. Called again,
+        others take their place.
         """
         self._draining = True
         self._alternates = alternates
@@ -523,12 +524,9 @@ class TurnServer:
     # What ends
 
     def _draining_refusal(self, path: Path) -> Refusal:
-        """RFC 8489 section 10: 300 only to a server of the same family; without TLS, since its port is not known."""
-        if path.transport is not Transport.TLS:
-            for alternate in self._alternates:
-                if alternate.family is path.remote.family:
-                    return Refusal(300, "draining", alternate=alternate)
-        return Refusal(508, "draining")
+        # RFC 8489 section 14.15: the alternate server is of the family that the client came by.
+        same = (alternate for alternate in self._alternates if alternate.server.family is path.remote.family)
+        return Refusal(508, "draining", alternate=next(same, None))
 
     def _removed_users(self, credentials: CredentialStore, now: Instant) -> set[Path]:
         """The clients whose user the store has and `credentials` has not: static users, since a secret has a kid."""

@@ -358,9 +358,14 @@ class TurnSettings(Section):
         None,
         kind="address",
         shown="none",
-        doc="`ADDRESS:PORT` of another server that takes the same credentials. While this one drains, new clients over"
-        " UDP and TCP of that address family are sent there by 300 Try Alternate; without it, and over TLS, they get"
-        " 508.",
+        doc="`ADDRESS:PORT` of another server that takes the same credentials. While this one drains, new clients of"
+        " that address family are told it in the 508 that they get, whichever transport they come over.",
+    )
+    alternate_domain: Annotated[str | None, PlainValidator(parse_hostname)] = _key(
+        None,
+        kind="host name",
+        shown="none: the certificate is for the name of this server",
+        doc="The name that the certificate of `turn.alternate_server` is for, told to clients with it.",
     )
     users: Users = _key(
         _EMPTY,
