@@ -81,8 +81,8 @@ def revoke(
 ) -> None:
     """End the sessions of a credential, a user or a secret now, and refuse it until it has expired.
 
-    The running server remembers it, for a user whose credentials it does not know for a day. What has to outlast a
-    restart belongs into turn.revoked_file.
+    A user and a secret are refused until the server is restarted. What has to outlast a restart, or to be forgiven
+    without one, belongs into turn.revoked_file.
     """
     with speaking(as_json):
         if (name is None) == (kid is None):

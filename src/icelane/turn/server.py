@@ -282,8 +282,8 @@ class TurnServer:
     def revoke_credential(self, entry: Revocation, now: Instant) -> int:
         """Refuse what `entry` covers until it has expired, and end its allocations; returns how many.
 
-        Of a user whose credentials are not known here it is taken that they live for a day at most. Raises
-        LocalProtocolError when too many revocations are remembered already; the allocations end all the same.
+        A user, whose other credentials nobody knows here, and a secret are refused as long as this server lives.
+        Raises LocalProtocolError when too many revocations are remembered already; the allocations end all the same.
         """
         unix_time = self._wall_clock.unix_time(now)
         ended = [one.credential for one in self._table if entry.covers(one.credential, one.kid)]
@@ -292,7 +292,7 @@ class TurnServer:
         if isinstance(known, Credential):
             ended.append(known)
         # What is looked up outside has an end that nobody knows here.
-        until = UNTIL_RESTART if self._config.credential_lookup else end_of(entry, ended, unix_time)
+        until = UNTIL_RESTART if self._config.credential_lookup else end_of(entry, ended)
         self._revocations.add(entry, until, unix_time)
         self._cancel_revoked(now)
         return count
