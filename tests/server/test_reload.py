@@ -384,6 +384,49 @@ def test_draining_ends_at_the_deadline(run: Run, caplog: pytest.LogCaptureFixtur
     assert "server.drain_deadline" in caplog.text
 
 
+def test_a_deadline_that_is_reloaded_while_the_server_drains_counts_from_the_beginning(run: Run) -> None:
+    """OP-1: shorter ends it now, longer lets the calls go on."""
+
+    async def scenario() -> None:
+        async with TurnServer(settings(drain_deadline="1s")) as server:
+            await in_use(server)
+            draining = asyncio.create_task(server.drain())
+            await asyncio.sleep(0)
+            assert server.reload(settings(drain_deadline="1h")).changed == ("turn.drain_deadline",)
+            await asyncio.sleep(1.2)
+            assert not draining.done()
+            server.reload(settings(drain_deadline="1s"))
+            assert not await asyncio.wait_for(draining, 5)
+            server.reload(settings(drain_deadline="1h"))  # too late, and harmless
+
+    run(scenario())
+
+
+def test_an_alternate_server_that_is_reloaded_while_the_server_drains_is_named_from_then_on(run: Run) -> None:
+    """OP-1: the operator learns only then where clients should go, or that they should not go there."""
+
+    async def named(server: TurnServer) -> SocketAddress | None:
+        with pytest.raises(Refused) as caught:
+            await Client.allocated(address_on(server, UDP))
+        assert caught.value.code == 508
+        value = caught.value.message.get(AttributeType.ALTERNATE_SERVER)
+        return parse_address(value) if value is not None else None
+
+    async def scenario() -> None:
+        async with TurnServer(settings()) as server:
+            server.reload(settings(alternate_server="192.0.2.1:3478"))
+            await Client.allocated(address_on(server, UDP))  # it does not drain yet
+            server.reload(settings())
+            server.begin_drain()
+            assert await named(server) is None
+            server.reload(settings(alternate_server="192.0.2.1:3478"))
+            assert await named(server) == SocketAddress("192.0.2.1", 3478)
+            server.reload(settings())
+            assert await named(server) is None
+
+    run(scenario())
+
+
 def test_a_client_that_disconnects_while_the_server_drains_is_no_trouble(run: Run) -> None:
     """OP-1: no deadlock when a client closes."""
 

@@ -15,10 +15,10 @@ from collections import deque
 from collections.abc import Callable, Collection
 from pathlib import Path as File
 from types import TracebackType
-from typing import Self, assert_never
+from typing import NamedTuple, Self, assert_never
 
 from icelane.aio.system import SystemWallClock, monotonic
-from icelane.core.clock import NEVER, Instant, UnixSeconds, WallClock
+from icelane.core.clock import NEVER, Duration, Instant, UnixSeconds, WallClock, later
 from icelane.core.entropy import Entropy
 from icelane.core.net import Path, SocketAddress, Transport
 from icelane.crypto.provider import SystemEntropy
@@ -62,6 +62,18 @@ from icelane.turn.routes import (
 )
 from icelane.turn.server import TurnServer as TurnEngine
 from icelane.turn.server_config import TurnServerConfig
+
+
+class _DrainLimit(NamedTuple):
+    """How long a drain waits. A reload may change that while it lasts."""
+
+    timeout: asyncio.Timeout
+    began: Instant
+
+    def set_deadline(self, deadline: Duration) -> None:
+        """Wait so long, counted from the beginning."""
+        if not self.timeout.expired():
+            self.timeout.reschedule(later(self.began, deadline))
 
 
 class TurnServer:
@@ -109,6 +121,7 @@ class TurnServer:
         self._answers: CredentialAnswers | None = None
         self._lookups: set[asyncio.Task[None]] = set()
         self._draining = False
+        self._drain_limit: _DrainLimit | None = None
         self._empty = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: Instant | None = None
@@ -205,6 +218,10 @@ class TurnServer:
         self._entrance.limit.total = merged.turn.quota.connections_total
         self._entrance.limit.per_source = merged.turn.quota.connections_per_source
         self._observation.reconfigure(merged)
+        if self._draining:
+            engine.drain(alternates(merged))
+        if self._drain_limit is not None:
+            self._drain_limit.set_deadline(merged.turn.drain_deadline)
         certificate = self.reload_certificates(merged.tls.certificate, merged.tls.key)
         return Reloaded(changed=changed, restart=restart, ended=ended, certificate=certificate)
 
@@ -225,11 +242,14 @@ class TurnServer:
         """
         self.begin_drain()
         try:
-            async with asyncio.timeout(self._config.turn.drain_deadline):
+            async with asyncio.timeout(self._config.turn.drain_deadline) as timeout:
+                self._drain_limit = _DrainLimit(timeout, monotonic())
                 await self._empty.wait()
         except TimeoutError:
             report("server.drain_deadline", logging.WARNING, allocations=len(self.allocations))
             return False
+        finally:
+            self._drain_limit = None
         return True
 
     def revoke(self, entry: Revocation) -> int:
