@@ -139,6 +139,19 @@ def test_serve_refuses_to_start_when_nobody_could_authenticate(icelane: Icelane)
     assert "turn.secrets" in result.err
 
 
+def test_serve_names_the_function_whose_module_fails_and_repeats_nothing_of_it(tmp_path: Path) -> None:
+    """CR-6: what a module of somebody else says when it is imported may hold the password of its database."""
+    (tmp_path / "accounts.py").write_text("raise RuntimeError('the password is swordfish')")
+    body = CONFIGURATION.replace("[turn]", '[turn]\nauth = "accounts:find"', 1)
+    environ = os.environ | {"ICELANE_CONFIG_BODY": body, "PYTHONPATH": str(tmp_path)}
+    result = subprocess.run([*ICELANE, "serve"], capture_output=True, text=True, timeout=60, env=environ, check=False)
+    assert result.returncode == 2
+    assert "turn.auth" in result.stderr
+    assert "RuntimeError" in result.stderr
+    assert "swordfish" not in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_serve_names_the_listener_that_is_taken(tmp_path: Path) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
