@@ -105,12 +105,11 @@ def reload(path: SocketOption = None, file: ConfigFile = None, as_json: JsonFlag
             output.line(f"ended {document['ended']} session(s)")
         if document["restart"]:
             output.note(f"needs a restart: {', '.join(document['restart'])}")
-        output.result(document)
         if not document["certificate"]:
             mend = "icelane config check; the log has it as tls.certificate_rejected"
-            raise CommandError(
-                ExitCode.CHECK_FAILED, Problem("the TLS certificate cannot be used; the old one stays", mend)
-            )
+            problem = Problem("the TLS certificate cannot be used; the old one stays", mend)
+            raise CommandError(ExitCode.CHECK_FAILED, problem, document=document)
+        output.result(document)
 
 
 def drain(path: SocketOption = None, file: ConfigFile = None, as_json: JsonFlag = False) -> None:

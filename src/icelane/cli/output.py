@@ -72,12 +72,13 @@ class Problem:
 
 
 class CommandError(Exception):
-    """Ends a command with an exit code and what is wrong."""
+    """Ends a command with an exit code and what is wrong. `document` is what --json says beside it."""
 
-    def __init__(self, code: ExitCode, *problems: Problem) -> None:
+    def __init__(self, code: ExitCode, *problems: Problem, document: Mapping[str, Any] | None = None) -> None:
         super().__init__("; ".join(problem.message for problem in problems))
         self.code = code
         self.problems = problems
+        self.document = document or {}
 
 
 class Output:
@@ -129,7 +130,8 @@ class Output:
     def failed(self, error: CommandError) -> None:
         """Say why the command ends."""
         if self.as_json:
-            print(json.dumps({"ok": False, "exit": int(error.code), "problems": _as_json(error.problems)}), flush=True)
+            failure = {"ok": False, "exit": int(error.code), "problems": _as_json(error.problems)}
+            print(json.dumps({**error.document, **failure}), flush=True)
             return
         for problem in error.problems:
             self.errors.print(f"[bold red]error:[/bold red] {escape(problem.message)}")
