@@ -11,7 +11,7 @@ import pytest
 
 from icelane.aio.turn_client import connect_turn
 from icelane.core.net import AddressFamily, SocketAddress, Transport
-from icelane.errors import ConfigurationError, TurnError
+from icelane.errors import ConfigurationError, IntegrityError, TurnError
 from icelane.server.config import Config
 from icelane.server.config.sources import dotted, table_of
 from icelane.server.config.sources import settings as all_settings
@@ -556,6 +556,20 @@ def test_a_program_that_fails_lets_nobody_in_and_stops_nobody_else(run: Run, use
             await Client.allocated(address_on(server, UDP))
             assert await refused == 500
             assert len(server.allocations) == 1
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("transport", [UDP, Transport.TCP])
+def test_our_client_says_what_the_server_of_a_program_that_fails_answered(run: Run, transport: Transport) -> None:
+    """TA-14: nobody's key is known there, so the 500 is unsigned; it is not believed, and not kept from the user."""
+
+    async def scenario() -> None:
+        async with TurnServer(settings(auth=f"{__name__}:users")) as server:
+            with pytest.raises(IntegrityError, match=r"said 500: the server has a defect or lost its database"):
+                await connect_turn(
+                    address_on(server, transport), transport=transport, username="broken", password="x", timeout=2
+                )
 
     run(scenario())
 

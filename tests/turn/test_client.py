@@ -558,6 +558,42 @@ def test_redirections_in_a_circle_and_more_than_three_are_refused() -> None:
 # Refreshing and closing
 
 
+@pytest.mark.parametrize("code", [400, 500])
+def test_what_unsigned_errors_said_is_told_when_nothing_better_came(code: int) -> None:
+    """TA-14: ignored over UDP as if never received; the last of them stands in the error at the end."""
+    script = Script()
+    script.client.allocate(AllocateOptions(), script.clock.now)
+    script.challenge(script.request(Method.ALLOCATE, signed=False))
+    request = script.request(Method.ALLOCATE)
+    for said in (508, code):
+        script.refuse(request, said, signed=False)
+    assert script.take_events() == []
+    assert script.client.unproven_code == code
+    script.advance(40)
+    error = script.assert_ended(IntegrityError)  # of the 508, which is not believed; of a 400 alone it is a timeout
+    assert f"an unsigned answer said {code}: " in str(error)
+
+
+def test_a_signed_answer_makes_unsigned_ones_forgotten() -> None:
+    script = Script()
+    script.client.allocate(AllocateOptions(), script.clock.now)
+    script.challenge(script.request(Method.ALLOCATE, signed=False))
+    request = script.request(Method.ALLOCATE)
+    script.refuse(request, 500, signed=False)
+    script.grant(request)
+    assert isinstance(script.take_events()[0], Allocated)
+    assert script.client.unproven_code is None
+
+
+def test_over_a_stream_an_unsigned_error_is_the_end_and_is_told() -> None:
+    """TA-14."""
+    script = Script(Path(LOCAL, SERVER, Transport.TCP))
+    script.client.allocate(AllocateOptions(), script.clock.now)
+    script.challenge(script.request(Method.ALLOCATE, signed=False))
+    script.refuse(script.request(Method.ALLOCATE), 500, signed=False)
+    assert "an unsigned answer said 500: " in str(script.assert_ended(IntegrityError))
+
+
 def test_an_allocation_is_refreshed_a_minute_before_it_ends() -> None:
     script = Script()
     script.allocate(AllocateOptions(lifetime=800), lifetime=800)

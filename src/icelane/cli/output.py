@@ -23,6 +23,7 @@ from icelane.errors import (
     CertificateRefusedError,
     ConfigurationError,
     IcelaneError,
+    IntegrityError,
     LocalProtocolError,
     RemoteProtocolError,
     ResolutionError,
@@ -198,6 +199,8 @@ def _network_mend(error: IcelaneError) -> str | None:
                 "name the port of a tls:// listener; a port without TLS is reached by turn:HOST:PORT?transport=tcp, or"
                 " by stun:HOST:PORT with --tcp"
             )
+        case IntegrityError():
+            return "read the server's log: an answer that is not signed with the password may be anybody's"
         case TransportClosedError():
             return "check the port and that the server listens on this transport: `ss -lntu` on the server"
         case StunError():

@@ -317,6 +317,11 @@ class TurnClient:
         return tuple(self._visited)
 
     @property
+    def unproven_code(self) -> int | None:
+        """What the last unsigned error said, for people alone; see `Exchanges`."""
+        return self._exchanges.unproven_code
+
+    @property
     def idle(self) -> bool:
         """Whether nothing is remembered and nothing is waited for."""
         return not (len(self._exchanges) or len(self._traffic) or len(self._timers))
