@@ -161,6 +161,20 @@ def test_reload_tells_what_changed_and_what_needs_a_restart(served: Served, icel
     assert "mend: icelane config check" in result.err
 
 
+def test_the_level_of_the_log_is_reloaded(served: Served, icelane: Icelane) -> None:
+    """OP-15: the first request of a client is a refusal that is written to who asks for it."""
+
+    def written() -> bool:
+        return any(record["reason"] == "no-credentials" for record in served.records("turn.refused"))
+
+    assert asyncio.run(code_of(served)) is None
+    assert not written()
+    served.configure("[log]", '[log]\nlevel = "debug"')
+    assert icelane("turn", "reload", *arguments(served)).out == "changed: log.level\n"
+    assert asyncio.run(code_of(served)) is None
+    assert written()
+
+
 def test_a_reload_with_a_bad_certificate_says_so_in_one_document(icelane: Icelane, tmp_path: Path) -> None:
     """OP-4: what was taken over is in it as well."""
     pair = certificates.good(tmp_path)

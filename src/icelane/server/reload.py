@@ -38,6 +38,7 @@ RELOADABLE: Final = frozenset({
     "tls.certificate",
     "tls.key",
     "log.format",
+    "log.level",
     "log.addresses",
     "metrics.ready_load_percent",
 })  # fmt: skip

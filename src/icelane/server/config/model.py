@@ -413,6 +413,12 @@ class LogSettings(Section):
     format: Literal["human", "json"] = _key(
         "human", kind="`human` or `json`", doc="Lines for people, in colour on a terminal, or one JSON object a line."
     )
+    level: Literal["debug", "info", "warning"] = _key(
+        "info",
+        kind="`debug`, `info` or `warning`",
+        doc="The least that is written. `warning` leaves out allocations; `debug` adds the refusals that belong to"
+        " every session, and what `turn.auth` raises with its text, which may hold what it looks up.",
+    )
     addresses: Switch = _key(
         False,
         kind="true or false",
