@@ -215,10 +215,12 @@ class TcpRelayPlane:
         if peer is None:
             return
         if peer.splice is not None:
+            # While it is joined the task goes on to its end, which closes what it has made: uvloop closes the transport
+            # of one that is cancelled, and does not tell its protocol.
             peer.splice.close()
-        if peer.task is not None:
+        elif peer.task is not None:
             peer.task.cancel()
-        elif peer.splice is None:
+        else:
             peer.socket.close()
 
     def close(self) -> None:
@@ -228,8 +230,6 @@ class TcpRelayPlane:
             self.close_peer(ClosePeer(connection_id))
         for splice in list(self._splices):
             splice.close()
-        for task in self._tasks:
-            task.cancel()
         self._relays_by_address.clear()
 
     async def wait_closed(self) -> None:
