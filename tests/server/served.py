@@ -146,6 +146,8 @@ def _look(server: TurnServer, counting: _Counting, unhandled: list[str]) -> Hold
         "transmits": len(engine._transmits),
         "events": len(engine._events),
         "clients": len(server.plane.clients),
+        "peer connections": server.peer_connections,
+        "splices": len(server._tcp_plane._splices),
         "relays": len(server.plane._relays_by_address),
         "bandwidth": len(server._bandwidth),
         "sources": sum(len(getattr(one, "_clients_by_source", ())) for one in server._listeners),
