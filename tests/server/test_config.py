@@ -23,8 +23,8 @@ from icelane.server.config import (
 )
 from icelane.server.config.reference import markdown, reference
 from icelane.server.config.sources import environment_names
+from icelane.server.engine_config import engine_config
 from icelane.server.machine import Machine
-from icelane.server.turn_server import engine_config
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,6 +13,7 @@ import random
 import secrets
 import selectors
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -117,6 +118,15 @@ def junk(seed: int) -> Iterator[bytes]:
         yield b"\x15\xfe\xfd\x00\x01\x00\x00\x00\x00\x00\x00\x00\x02\x02\x28"
 
 
+def open_flow(server: Served, transport: Transport, origins: Iterator[tuple[str, int]]) -> Flow:
+    """A client that is connected and has nothing yet. Over TLS it trusts whoever is there."""
+    tls = None
+    if transport is Transport.TLS:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    return turn_client.connect(server.listening[transport], origins, is_stream=transport.reliable, tls=tls)
+
+
 def open_flows(
     server: Served,
     count: int,
@@ -128,9 +138,7 @@ def open_flows(
 
     Each comes from the next of `origins`; without, each from any port of one host.
     """
-    address = server.listening[transport]
-    is_stream = transport is Transport.TCP
-    flows = [turn_client.connect(address, origins or sources(), is_stream=is_stream) for _ in range(count)]
+    flows = [open_flow(server, transport, origins or sources()) for _ in range(count)]
     try:
         turn_client.open_allocations(flows, CREDENTIALS)
         if peer is not None:

@@ -35,6 +35,7 @@ from tests.server.clients import (
     address_on,
     settings,
 )
+from tests.server.test_turn_server import SteppedClock
 
 ROOT = Path(__file__).parents[2]
 SECRET = "q5Vn0nJ3rX8sZk2LwT7yBd4E"
@@ -148,17 +149,18 @@ CASES = [
 
 @pytest.fixture(autouse=True)
 def _restored_root() -> Iterator[None]:
-    root = logging.getLogger()
+    root, ours = logging.getLogger(), logging.getLogger("icelane")
     handlers, level = root.handlers[:], root.level
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    ours.setLevel(logging.NOTSET)
 
 
-def configured() -> io.StringIO:
+def configured(level: str = "info") -> io.StringIO:
     """The log of a server with `log.format = "json"`."""
     stream = io.StringIO()
-    configure_logging(LogSettings.model_validate({"format": "json"}), stream)
+    configure_logging(LogSettings.model_validate({"format": "json", "level": level}), stream)
     return stream
 
 
@@ -196,6 +198,28 @@ def test_the_log_says_why(run: Run, case: Case) -> None:
     }
     for secret in (PASSWORD, "builder", SECRET, "guess"):
         assert secret not in log.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("level", "written"),
+    [("debug", [(401, "no-credentials", "debug"), (438, "nonce-stale", "debug")]), ("info", [])],
+)
+def test_what_belongs_to_every_session_is_written_to_who_asks_for_it(
+    run: Run, level: str, written: list[tuple[int, str, str]]
+) -> None:
+    """OP-15: every code has a record with its reason; two of them at level debug alone."""
+    log = configured(level)
+
+    async def scenario() -> None:
+        clock = SteppedClock()
+        async with TurnServer(settings(), wall_clock=clock) as server:
+            client = await Client.allocated(address_on(server, Transport.UDP))
+            clock.offset += 601  # nonces live for ten minutes
+            with pytest.raises(Refused, match="438"):
+                await client.request_once(Method.REFRESH)
+
+    run(scenario())
+    assert [(record["code"], record["reason"], record["level"]) for record in refusals(log)] == written
 
 
 def test_every_code_that_people_ask_about_is_provoked() -> None:

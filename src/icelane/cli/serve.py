@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,6 +37,8 @@ def serve(
     Prints what it listens on when it is ready. Records go to standard error; with --json the first line of standard
     output is one JSON document with the listeners.
     """
+    # Until the server listens to it, SIGHUP would end us. Not SIG_IGN, which the programs that we run would inherit.
+    signal.signal(signal.SIGHUP, lambda *_: None)
     with speaking(as_json) as output:
         require_extra("server")
         from icelane.server.config import advise, load_config

@@ -151,7 +151,7 @@ class Authenticator:
     ) -> Identity:
         """The sender's identity; raises Refusal, or CredentialUnknown.
 
-        `known` is the credential that the allocation of `path` was made with: a request of the same user is judged by
+        `known` is the credential of the allocation that the request is about: a request of the same user is judged by
         it, so that neither the expiry of a credential nor the rotation of its secret breaks a Refresh. `provided` is
         what a look-up found.
         """

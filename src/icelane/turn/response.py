@@ -14,6 +14,7 @@ from icelane.stun.attributes import (
     AttributeType,
     encode_address,
     encode_error_code,
+    encode_text,
     encode_uint32,
     encode_unknown_attributes,
     encode_xor_address,
@@ -134,7 +135,9 @@ def error_response(message: Message, refusal: Refusal, phrase: str) -> MessageBu
     if refusal.unknown:
         response.add(AttributeType.UNKNOWN_ATTRIBUTES, encode_unknown_attributes(refusal.unknown))
     if refusal.alternate is not None:
-        response.add(AttributeType.ALTERNATE_SERVER, encode_address(refusal.alternate))
+        response.add(AttributeType.ALTERNATE_SERVER, encode_address(refusal.alternate.server))
+        if refusal.alternate.domain:
+            response.add(AttributeType.ALTERNATE_DOMAIN, encode_text(refusal.alternate.domain))
     return response
 
 
