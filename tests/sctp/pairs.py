@@ -145,6 +145,7 @@ class Pair:
         for end in (self.a, self.b):
             end.run(end.association.connect)
         self.network.run_until(lambda: all(end.events for end in (self.a, self.b)), timeout)
+        self.network.run_until_quiet()
         return self
 
     def close(self, timeout: float = 60.0) -> None:

@@ -45,7 +45,7 @@ _ALONE: Final = frozenset((ChunkType.INIT, ChunkType.INIT_ACK, ChunkType.SHUTDOW
 
 
 class SctpAssociation:
-    """One association. After `Terminated` it does nothing any more, and remembers nothing."""
+    """One association. After `Terminated` it remembers nothing, and says at most once more that it is over."""
 
     def __init__(self, *, entropy: Entropy, options: SctpOptions | None = None) -> None:
         self._options = options or SctpOptions()
@@ -65,12 +65,13 @@ class SctpAssociation:
         """DTLS carried `data` here. What is not for us or does not parse is dropped and counted."""
         self._now = now
         life = self._life
-        if life.state is _State.ENDED:
-            return
         self._packets_received += 1
         try:
             spans = parse_chunk_spans(data)
             self._check_packet(data, spans)
+            if life.state is _State.ENDED:
+                life.answer_after_end(data[spans[0]])
+                return
             for i in range(0, len(spans), 2):
                 start, end = spans[i], spans[i + 1]
                 kind = data[start]

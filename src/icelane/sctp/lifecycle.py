@@ -65,6 +65,7 @@ class Lifecycle:
         self._agreed: Agreement | None = None
         self._shutdown_at = NEVER
         self._shutdowns = 0
+        self._completed = False
         self._heard = 0
         self._restarts = 0
 
@@ -116,9 +117,7 @@ class Lifecycle:
             self.handshake.retry(now)
             self._send_alone(self.handshake.chunk, self.peer_tag if self.state is _State.COOKIE_ECHOED else 0)
         if now >= self._shutdown_at:
-            if self._shutdowns == MAX_SHUTDOWNS:
-                raise AssociationError("the peer does not answer the shutdown")
-            self._send_shutdown(now)
+            self._repeat_shutdown(now)
         if now >= self.heartbeat.deadline:
             self._answer(self.heartbeat.ask(now, self.outbound.recovery.timeout))
         limit = self._options.max_retransmissions
@@ -281,6 +280,14 @@ class Lifecycle:
         else:
             self._answer(encode_chunk(ChunkType.SHUTDOWN_ACK, 0))
 
+    def _repeat_shutdown(self, now: Instant) -> None:
+        if self._shutdowns < MAX_SHUTDOWNS:
+            self._send_shutdown(now)
+        elif self.state is _State.SHUTDOWN_ACK_SENT:
+            self.end(None)  # everything arrived, both ways; only the last word did not
+        else:
+            raise AssociationError("the peer does not answer the shutdown")
+
     def _handle_shutdown(self, body: bytes, now: Instant) -> None:
         if len(body) != 4:
             raise MalformedError(f"a SHUTDOWN of {len(body)} bytes")
@@ -300,8 +307,14 @@ class Lifecycle:
 
     def _handle_shutdown_ack(self) -> None:
         if self.state in (_State.SHUTDOWN_SENT, _State.SHUTDOWN_ACK_SENT):
+            self._completed = True
             self._send_alone(encode_chunk(ChunkType.SHUTDOWN_COMPLETE, 0), self.peer_tag)
             self.end(None)
+
+    def answer_after_end(self, kind: int) -> None:
+        """Our SHUTDOWN COMPLETE was lost, so the last word is said again (RFC 9260 section 8.4 rule 5)."""
+        if kind == ChunkType.SHUTDOWN_ACK and self._completed:
+            self._send_alone(encode_chunk(ChunkType.SHUTDOWN_COMPLETE, 0), self.peer_tag)
 
     # Packets
 

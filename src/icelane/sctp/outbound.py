@@ -546,7 +546,7 @@ class Outbound:
         return self._forward_to > self._forward_sent
 
     def take_forward(self, room: int, now: float) -> tuple[int, dict[int, int]]:
-        """What a FORWARD-TSN says: the new cumulative TSN, and the last number skipped in each stream. Marks it sent."""
+        """What a FORWARD-TSN says: the new cumulative TSN, and the last number skipped in each stream; it is sent."""
         most = max((room - 8) // 4, 1)
         ssns: dict[int, int] = {}
         tsn = self.cumulative

@@ -188,7 +188,8 @@ class Transfer:
                 room -= len(chunk)
             self._put_data(parts, room, now)
         if len(parts) == 1:
-            return None
+            # Where all that waited was given up, that is what there is to say.
+            return self.build_packet(control, now) if self.sends_data and self.outbound.forward_due() else None
         packet = b"".join(parts)
         return packet if self._zero_checksum else seal(packet)
 

@@ -120,7 +120,7 @@ class ModelController:
             self._minimum_at = now
 
     def _learn_rate(self, ack: Acknowledgement) -> None:
-        if not ack.rate or (ack.app_limited and ack.rate < self.rate):
+        if not ack.rate or not self.minimum_round_trip or (ack.app_limited and ack.rate < self.rate):
             return
         rates = self._rates
         while rates and rates[-1][1] <= ack.rate:
