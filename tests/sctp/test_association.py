@@ -453,7 +453,7 @@ HOSTILE: dict[str, Callable[[End], bytes]] = {
 
 def of_length(length: int) -> Callable[[End], bytes]:
     """A chunk that says it has that length, and has 8."""
-    return lambda end: packet_for(end, pack(">BBHI", 0, 3, length, 0))
+    return lambda end: packet_for(end, pack(">BBHI", ChunkType.HEARTBEAT, 0, length, 0))
 
 
 HOSTILE |= {f"chunk of length {length}": of_length(length) for length in (0, 1, 2, 3, 9, 65_535)}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from icelane.errors import AssociationError
 from icelane.sctp.chunks import DataChunk
 from icelane.sctp.event import MessageReceived, SctpEvent
-from icelane.sctp.inbound import MAX_DUPLICATES, MAX_GAPS, MAX_HELD, WINDOW_SLACK, Inbound
+from icelane.sctp.inbound import MAX_DUPLICATES, Inbound
 
 BEGIN, END, UNORDERED = 2, 1, 4
 WHOLE = BEGIN | END
@@ -126,7 +126,7 @@ def test_a_sender_that_ignores_the_window_is_bounded_and_cut_off() -> None:
     places = [*range(1, 200, 2), *range(1, 2_000_000, 2)]
     with pytest.raises(AssociationError, match="window"):
         accept_all(us, (chunk(place, bytes(1000), BEGIN) for place in places))
-    assert us.held <= 100_000 + WINDOW_SLACK
+    assert us.held <= 100_000 + 65_536
 
 
 def test_a_probe_into_a_closed_window_now_and_then_is_no_attack() -> None:
@@ -135,25 +135,25 @@ def test_a_probe_into_a_closed_window_now_and_then_is_no_attack() -> None:
         us.accept(chunk(n, bytes(1000), ssn=n), 0.0)
     for seconds in range(10_000):
         us.accept(chunk(80, bytes(1000), ssn=80), float(seconds))
-    assert us.unreleased <= 10_000 + WINDOW_SLACK
+    assert us.unreleased <= 10_000 + 65_536
 
 
 def test_tiny_pieces_are_bounded_by_their_number() -> None:
     """SC-4: a byte each costs more than a byte."""
     us, _ = inbound()
-    for n in range(3 * MAX_HELD):
+    for n in range(20_000):
         us.accept(chunk(n + 1, b"x", WHOLE, ssn=(n + 1) & 0xFFFF), 0.0)
-    assert us.held == MAX_HELD
+    assert us.held == 16_384
     assert len(us.gaps(10)) == 2
 
 
 def test_gaps_are_bounded() -> None:
     """SC-4."""
     us, _ = inbound()
-    for n in range(3 * MAX_GAPS):
+    for n in range(6_000):
         us.accept(chunk(2 * n + 1, b"x", UNORDERED | WHOLE), 0.0)
-    assert len(us.gaps(10**6)) == 2 * MAX_GAPS
-    for n in range(3 * MAX_GAPS):  # the gaps are filled, and all goes on
+    assert len(us.gaps(10**6)) == 2 * 2_048
+    for n in range(6_000):  # the gaps are filled, and all goes on
         us.accept(chunk(2 * n, b"x", UNORDERED | WHOLE), 0.0)
         us.accept(chunk(2 * n + 1, b"x", UNORDERED | WHOLE), 0.0)
     assert us.empty
