@@ -15,6 +15,7 @@ from typing import Final
 
 from icelane.core.clock import NEVER, Instant, later
 from icelane.core.entropy import Entropy
+from icelane.crypto.provider import equal
 from icelane.errors import AssociationError, MalformedError
 from icelane.sctp.checksum import seal
 from icelane.sctp.chunks import HEADER_SIZE, ChunkType, encode_chunk, encode_header
@@ -222,7 +223,7 @@ class Lifecycle:
             return False
         if self.state in OPENING:
             self._establish(agreed, now)
-        elif agreed.peer_tag != self.peer_tag:
+        elif not equal(pack(">I", agreed.peer_tag), pack(">I", self.peer_tag)):
             return False  # RFC 9260 section 5.2.4: of another life of the peer
         if self.state is not _State.ENDED:
             self._answer(encode_chunk(ChunkType.COOKIE_ACK, 0), urgent=True)

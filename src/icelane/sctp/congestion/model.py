@@ -31,6 +31,9 @@ YIELDING_WINDOW_GAIN: Final = 1.25
 # The rate is the highest of so many round trips.
 RATE_ROUNDS: Final = 10
 MINIMUM_LIFETIME: Final = 10.0
+# And sooner while a queue stands all the time: then it may be no queue, but a path that has become longer, or one that
+# somebody else keeps full.
+QUEUE_PATIENCE: Final = 3.0
 PROBE_DURATION: Final = 0.2
 # A round trip with this share of losses is congestion whatever the delays say.
 LOSS_LIMIT: Final = 0.05
@@ -69,6 +72,7 @@ class ModelController:
         self._round_lost = 0
         self._round_shortest = NEVER
         self._yielding = False
+        self._yielding_since = Instant(0.0)
         self._full_rate = 0.0
         self._full_rounds = 0
         self._filled = False
@@ -98,6 +102,8 @@ class ModelController:
         self._learn_rate(ack)
         if round_ended:
             self._end_round(ack)
+        if not self._yielding:
+            self._yielding_since = now
         self._change_phase(ack, now)
         self._set(ack)
 
@@ -166,9 +172,11 @@ class ModelController:
             self._advance_cycle(ack, now)
         if self.phase is Phase.PROBE:
             if now >= self._probe_ends_at:
-                self._minimum_at = now
+                self._minimum_at = self._yielding_since = now
                 self.phase = Phase.STARTUP if not self._filled else Phase.CRUISE
-        elif self.minimum_round_trip and now > self._minimum_at + MINIMUM_LIFETIME:
+        elif self.minimum_round_trip and (
+            now > self._minimum_at + MINIMUM_LIFETIME or now > self._yielding_since + QUEUE_PATIENCE
+        ):
             # What is measured now replaces the old minimum: the path may have become longer.
             self.phase = Phase.PROBE
             self.minimum_round_trip = ack.round_trip or self.minimum_round_trip
