@@ -113,3 +113,12 @@ def test_the_model_begins_fast_and_comes_to_rest() -> None:
     assert controller.rate * 8 / 1e6 == pytest.approx(9.8, rel=0.1)
     road.drive(12.0)
     assert controller.minimum_round_trip == pytest.approx(0.051, rel=0.1)
+
+
+def test_on_a_very_short_path_the_window_holds_more_than_a_burst() -> None:
+    """0.2 ms at 200 Mbit/s hold 5,000 bytes: too little for an end that wakes up once a millisecond."""
+    road = Road(ModelController, rate=200e6, rtt=0.0002)
+    (rate,) = road.drive(1.0)
+    assert rate > 150.0
+    assert road.flows[0].sender.association.statistics.congestion_window > 100_000
+    assert road.wait(0.95) < 0.03

@@ -41,6 +41,8 @@ LOSS_FACTOR: Final = 0.85
 # A queue stands when the shortest round trip of a round exceeds the minimum by this share and this many seconds.
 QUEUE_SHARE: Final = 0.25
 QUEUE_SECONDS: Final = 0.005
+# Shorter round trips than this do not make the window smaller: programs wake up and acknowledge at their own pace.
+LEAST_ROUND_TRIP: Final = 0.005
 
 _INITIAL_PACKETS: Final = 16
 _LEAST_PACKETS: Final = 4
@@ -203,11 +205,12 @@ class ModelController:
 
     def _share(self, gain: float) -> int:
         """`gain` times what an empty path holds, and not too few packets."""
-        return max(int(gain * self.rate * self.minimum_round_trip), _LEAST_PACKETS * self._mtu)
+        held = self.rate * max(self.minimum_round_trip, LEAST_ROUND_TRIP)
+        return max(int(gain * held), _LEAST_PACKETS * self._mtu)
 
     def _set(self, ack: Acknowledgement) -> None:
         if self._rates:
-            self.pacing_rate = self._gain() * max(self.rate, _LEAST_PACKETS * self._mtu / self.minimum_round_trip)
+            self.pacing_rate = self._gain() * max(self.rate, self._least_rate())
         if self._window_before_timeout:
             return
         if self.phase is Phase.PROBE:
@@ -218,6 +221,9 @@ class ModelController:
         else:
             target = self._share(YIELDING_WINDOW_GAIN if self._yielding else WINDOW_GAIN)
         self.window = max(min(target, self._ceiling), _LEAST_PACKETS * self._mtu)
+
+    def _least_rate(self) -> float:
+        return _LEAST_PACKETS * self._mtu / max(self.minimum_round_trip, LEAST_ROUND_TRIP)
 
     def _gain(self) -> float:
         match self.phase:
