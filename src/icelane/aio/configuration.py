@@ -62,8 +62,9 @@ class RTCIceServer:
 class RTCConfiguration:
     """What a peer connection may be told.
 
-    `certificates` are used for DTLS, by default one is made for each connection. `bundlePolicy` is accepted in all its
-    values; there is one transport for everything in each case.
+    The first of `certificates` is used for DTLS, by default one is made for each connection. With an
+    `iceCandidatePoolSize` above 0, candidates are gathered from the start, for the one transport that there is.
+    `bundlePolicy` is accepted in all its values; there is one transport for everything in each case.
 
     Ours: `authority` is a PEM file with the only authorities to trust for `turns:` servers; `legacy_peers` also offers
     the CBC suites of DTLS; `interfaces` are the names of the only network interfaces to use; `include_loopback` uses
@@ -105,6 +106,8 @@ class RTCConfiguration:
             raise TypeError(f"bundlePolicy is one of {', '.join(_BUNDLE_POLICIES)}, not {self.bundlePolicy!r}")
         if self.rtcpMuxPolicy != "require":
             raise TypeError("rtcpMuxPolicy is require")
+        if not 0 <= self.iceCandidatePoolSize <= 255:
+            raise TypeError("iceCandidatePoolSize is 0 to 255")
         found = [(server, uri) for server in self.iceServers or () for uri in server.uris()]
         if len(found) > MAX_URLS:
             raise SyntaxError_(f"more than {MAX_URLS} URLs of ICE servers")

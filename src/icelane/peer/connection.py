@@ -33,8 +33,8 @@ from icelane.datachannel.mux import DataChannels
 from icelane.dtls.connection import DtlsState
 from icelane.dtls.options import DtlsOptions, DtlsRole
 from icelane.errors import IcelaneError, InvalidStateError, MalformedError, OperationError
-from icelane.ice.credentials import Credentials
-from icelane.ice.event import IceState, PairSelected, RoleChanged, StateChanged
+from icelane.ice.credentials import Credentials, generate_credentials
+from icelane.ice.event import IceRole, IceState, PairSelected, RoleChanged, StateChanged
 from icelane.ice.options import IceOptions
 from icelane.peer.channel_counts import ChannelCounts
 from icelane.peer.description import Description
@@ -283,6 +283,11 @@ class PeerConnection:
 
     # Commands: descriptions
 
+    def gather_in_advance(self) -> None:
+        """Find candidates before a description asks for them (W3C iceCandidatePoolSize); they are told then."""
+        if self.transport is None and not self._closing:
+            self._make_transport(IceRole.CONTROLLING, generate_credentials(self._entropy))
+
     def create_offer(self, *, ice_restart: bool = False) -> Description:
         """See `Negotiation.create_offer`."""
         return self.negotiation.create_offer(ice_restart=ice_restart)
@@ -510,21 +515,24 @@ class PeerConnection:
 
     def _start_gathering(self, command: StartGathering, now: Instant) -> None:
         if self.transport is not None:
-            # What an offer that was taken back has gathered serves once more, under new credentials: another
-            # allocation from the same port would be refused (RFC 8656 section 7.2).
+            # What was gathered in advance, or for an offer that was taken back, serves under the credentials of this
+            # description: another allocation from the same port would be refused (RFC 8656 section 7.2).
             self.transport.ice.agent.set_role(command.role)
             self._restart_ice(command.local, now)
             return
+        self._make_transport(command.role, _credentials(command.local)).ice.start_gathering(now)
+
+    def _make_transport(self, role: IceRole, credentials: Credentials) -> SecureTransport:
         ice = IceTransport(
-            role=command.role,
-            credentials=_credentials(command.local),
+            role=role,
+            credentials=credentials,
             entropy=self._entropy,
             relay_only=self._options.relay_only,
             options=self._options.ice,
         )
         self.transport = SecureTransport(ice, self._certificate, options=self._options.dtls)
-        ice.start_gathering(now)
         self._commands.append(FindSources())
+        return self.transport
 
     def _restart_ice(self, local: IceParameters, now: Instant) -> None:
         self._remote_ufrag = None

@@ -206,7 +206,7 @@ class IceTransport:
             self._settle(now)
 
     def add_base(self, base: SocketAddress, preference: int, now: Instant) -> None:
-        """A UDP socket of ours is bound there; again is harmless. `preference`, 0 to 65535, ranks it among the others."""
+        """A UDP socket of ours is bound there; again is harmless. `preference`, 0 to 65535, ranks it."""
         if base in self._preferences_by_base or self._closed:
             return
         self._preferences_by_base[base] = preference

@@ -195,7 +195,7 @@ class PeerHost:
         self.engine.sources_done(now)
 
 
-def _nothing(now: Instant) -> None:  # noqa: ARG001  (there is no stream to close)
+def _nothing(now: Instant) -> None:
     """Carry nothing out."""
 
 
