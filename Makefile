@@ -30,7 +30,7 @@ help:
 	@echo "make lint          ruff, mypy --strict, the layers"
 	@echo "make format        let ruff rewrite the sources"
 	@echo "make fuzz          FUZZ_SECONDS=$(FUZZ_SECONDS) for each target"
-	@echo "make bench         beside Debian's coturn"
+	@echo "make bench         beside Debian's coturn, and beside other data channels"
 	@echo "make broken        each security check, against a product that is broken on purpose"
 	@echo "make audit         known vulnerabilities of what is installed, where their list can be reached"
 	@echo "make docs-check    links, targets, commands and examples of the documentation"
@@ -92,9 +92,10 @@ test-long: $(STAMP)
 fuzz: $(STAMP)
 	env -u ICELANE_PURE $(PYTHON) -m fuzz --seconds $(FUZZ_SECONDS)
 
-bench: $(STAMP)
+bench: $(STAMP) $(PEERS_STAMP)
 	$(PYTHON) -m benches.codec
 	$(PYTHON) -m benches.dtls
+	$(PYTHON) -m benches.datachannel
 	$(PYTHON) -m benches.allocate
 	$(PYTHON) -m benches.relay
 

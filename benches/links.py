@@ -1,14 +1,12 @@
 """The networks that the measurements run on: this machine's loopback, or a veth pair between two namespaces of our own.
 
 The namespaces have no names: each lives as long as the descriptor that this process holds, so that nothing is left
-behind however the process ends. Entering one changes the network of the calling thread only; sockets and child
-processes made there stay there.
+behind however the process ends.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import itertools
 import os
 import socket
@@ -17,14 +15,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from benches.turn_client import Address
-
-CLONE_NEWNET = 0x40000000
+from icelane.testing.namespace import inside, new_namespace
 
 CLIENT_HOST, SERVER_HOST = "198.18.0.1", "198.18.0.2"  # of the range for benchmarks, RFC 2544
 
 PORTS_PER_LOOPBACK_SOURCE = 250
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,42 +106,5 @@ def _addresses(hosts: Iterable[str], ports: range) -> Iterator[Address]:
     return ((host, port) for host in hosts for port in ports)
 
 
-@contextlib.contextmanager
-def new_namespace() -> Iterator[int]:
-    """A fresh network namespace, as a descriptor, for as long as the block lasts and somebody runs in it."""
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-    try:
-        _check(_libc.unshare(CLONE_NEWNET))
-        namespace = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-        _check(_libc.setns(home, CLONE_NEWNET))
-    finally:
-        os.close(home)
-    try:
-        yield namespace
-    finally:
-        os.close(namespace)
-
-
-@contextlib.contextmanager
-def inside(namespace: int | None) -> Iterator[None]:
-    """In this block, sockets and processes that this thread makes belong to `namespace`; None changes nothing."""
-    if namespace is None:
-        yield
-        return
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-    try:
-        _check(_libc.setns(namespace, CLONE_NEWNET))
-        yield
-    finally:
-        _check(_libc.setns(home, CLONE_NEWNET))
-        os.close(home)
-
-
 def _ip(*arguments: str) -> None:
     subprocess.run(["ip", *arguments], check=True)
-
-
-def _check(result: int) -> None:
-    if result != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))

@@ -1,7 +1,7 @@
 """What SCTP costs: two associations back to back in one process, without sockets: `python -m benches.sctp [--smoke]`.
 
-Both ends together: packets out of one, 32 at a time into the other, their SACKs back. Each form runs in a process of its
-own, alternating, and the median of the rounds is printed.
+Both ends together: packets out of one, 32 at a time into the other, their SACKs back. Each form runs in a process of
+its own, alternating, and the median of the rounds is printed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def carry(size: int, zero_checksum: bool, seconds: float) -> tuple[float, float]
 
     def move(source: SctpAssociation, target: SctpAssociation) -> int:
         """Hand over up to a batch of packets; returns how many bytes of messages came out of it."""
-        packets = []
+        packets: list[bytes] = []
         while len(packets) < BATCH and (packet := source.poll_transmit()) is not None:
             packets.append(packet)
         now = Instant(clock())

@@ -21,13 +21,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from benches import links
 from icelane.aio.configuration import RTCConfiguration, RTCIceServer
 from icelane.aio.event_target import Event
 from icelane.aio.peer_connection import RTCPeerConnection
 from icelane.aio.session_description import RTCIceCandidate
 from icelane.server.config import parse_config
 from icelane.server.turn_server import TurnServer
+from icelane.testing.namespace import inside, new_namespace
 from tests import certificates
 from tests.aio.peers import until
 from tests.broken.registry import all_breaks
@@ -50,17 +50,17 @@ PACKET_OUTGOING: Final = 4
 def machines() -> Iterator[dict[str, int]]:
     """Three namespaces, the server's with a bridge; the left and the right have one veth each and a default route."""
     with contextlib.ExitStack() as stack:
-        found = {name: stack.enter_context(links.new_namespace()) for name in NAMES}
-        with links.inside(found["server"]):
+        found = {name: stack.enter_context(new_namespace()) for name in NAMES}
+        with inside(found["server"]):
             ip("link", "set", "lo", "up")
             ip("link", "add", "switch", "type", "bridge")
             give("switch", "server")
         for name in ("left", "right"):
-            with links.inside(found["server"]):
+            with inside(found["server"]):
                 peer = f"/proc/{os.getpid()}/fd/{found[name]}"
                 ip("link", "add", name, "type", "veth", "peer", "name", "ethernet", "netns", peer)
                 ip("link", "set", name, "master", "switch", "up")
-            with links.inside(found[name]):
+            with inside(found[name]):
                 ip("link", "set", "lo", "up")
                 give("ethernet", name)
                 ip("route", "add", "default", "via", HOSTS["server"])
@@ -258,7 +258,7 @@ def main(role: str, argument: str) -> None:
         return
     if broken := os.environ.get("BREAK_NAME"):
         all_breaks()[broken].apply()
-    with tempfile.TemporaryDirectory() as folder, machines() as namespaces, links.inside(namespaces["left"]):
+    with tempfile.TemporaryDirectory() as folder, machines() as namespaces, inside(namespaces["left"]):
         capture = Capture("ethernet")
         found = asyncio.run(lead(argument, namespaces, Path(folder)))
         print(json.dumps(found | {"sent": sorted(set(capture.sent()))}))

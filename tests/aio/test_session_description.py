@@ -39,11 +39,14 @@ def test_a_candidate_goes_through_json_and_back() -> None:
 
 
 def test_a_candidate_tells_what_its_text_says() -> None:
-    parsed = RTCIceCandidate(LINE).parsed
-    assert parsed is not None
-    assert (parsed.host, parsed.port, parsed.type.value, parsed.ufrag) == ("192.0.2.1", 50000, "srflx", "abcd")
-    assert RTCIceCandidate("").parsed is None
-    assert RTCIceCandidate("candidate:what").parsed is None
+    candidate = RTCIceCandidate(LINE)
+    assert (candidate.address, candidate.port, candidate.type) == ("192.0.2.1", 50000, "srflx")
+    assert (candidate.protocol, candidate.component, candidate.foundation) == ("udp", "rtp", "1")
+    assert (candidate.relatedAddress, candidate.relatedPort) == ("10.0.0.1", 5000)
+    assert (candidate.priority, candidate.tcpType) == (2122260223, None)
+    for text in ("", "candidate:what"):
+        nothing = RTCIceCandidate(text)
+        assert (nothing.address, nothing.port, nothing.type, nothing.relatedAddress) == (None, None, None, None)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ WIRE = "tests/aio/test_relay_only_on_the_wire.py"
 HELLO = f"{TRANSPORT}::test_a_client_hello_from_elsewhere_reaches_nobody"
 DEATH = "tests/scenarios/test_a_path_dies.py"
 MANY = "tests/aio/test_many_connections.py::test_five_hundred_connections_twice_leave_nothing_behind"
-DRIVER = "tests/aio/test_peer_driver.py"
+GATHERING = "tests/aio/test_peer_gathering.py"
 ONLY_SERVER = f"{RELAY_ONLY}::test_not_one_packet_goes_to_anybody_but_the_turn_server"
 
 
@@ -160,12 +160,12 @@ def the_whole_stack_goes_on_without_consent() -> None:
     swap(Consent, "__init__", patient)
 
 
-@breaks("IC-7", test=f"{DRIVER}::test_of_the_peer_s_names_only_those_of_mdns_are_looked_up[asyncio-all]")
+@breaks("IC-7", test=f"{GATHERING}::test_of_the_peer_s_names_only_those_of_mdns_are_looked_up[asyncio-all]")
 def any_name_of_the_peer_is_looked_up() -> None:
     swap(ice_transport, "is_mdns_name", lambda host: True)
 
 
-@breaks("IC-7", "IC-8", test=f"{DRIVER}::test_of_the_peer_s_names_only_those_of_mdns_are_looked_up[asyncio-relay]")
+@breaks("IC-7", "IC-8", test=f"{GATHERING}::test_of_the_peer_s_names_only_those_of_mdns_are_looked_up[asyncio-relay]")
 def names_are_looked_up_with_relay_only_too() -> None:
     add = IceTransport.add_remote_candidate
 
@@ -179,7 +179,7 @@ def names_are_looked_up_with_relay_only_too() -> None:
     swap(IceTransport, "add_remote_candidate", add_and_ask)
 
 
-@breaks("IC-7", test=f"{DRIVER}::test_of_the_peer_s_names_only_those_of_mdns_are_looked_up[uvloop-all]")
+@breaks("IC-7", test=f"{GATHERING}::test_of_the_peer_s_names_only_those_of_mdns_are_looked_up[uvloop-all]")
 def the_driver_asks_the_system_for_names() -> None:
     async def ask(self: peer_driver.PeerDriver, name: str) -> None:
         socket.getaddrinfo(name, 0)

@@ -9,6 +9,9 @@ import pytest
 from icelane.dtls.backend import Backend, native_backend, pyopenssl_backend
 from icelane.errors import NotSupportedError
 
+# What these assert has to hold under `python -O` too.
+pytest.register_assert_rewrite("tests.dtls.pair", "tests.dtls.raw_peer", "tests.dtls.refragment")
+
 
 @pytest.fixture(scope="session")
 def native() -> Backend:

@@ -76,6 +76,7 @@ class WatchedSession:
         self._exported = exported
         self.handshake = inner.handshake
         self.handle_timeout = inner.handle_timeout
+        self.hurry = inner.hurry
         self.next_timeout = inner.next_timeout
         self.open = inner.open
         self.read = inner.read

@@ -159,6 +159,7 @@ def test_early_protected_records_are_limited() -> None:
     filtering = RecordFilter(DtlsRole.CLIENT)
     early = record(23, bytes(40), epoch=1)
     assert [filtering.admit(early) for _ in range(MAX_EARLY_RECORDS + 5)].count(early) == MAX_EARLY_RECORDS
+    assert filtering.admit(record(20, b"\1") + early) == record(20, b"\1") + early
     filtering.connected = True
     assert filtering.admit(early) == early
 
@@ -296,6 +297,19 @@ def test_garbage_during_the_handshake_does_not_end_it(backend: Backend) -> None:
     assert pair.both(DtlsState.CONNECTED)
     pair.client.hold = pair.server.hold = False
     pair.exchange()
+
+
+def test_a_flood_of_early_records_does_not_keep_the_peer_out(backend: Backend) -> None:
+    """DT-8: its own Finished comes behind a ChangeCipherSpec, and is read."""
+    pair = Pair(backend)
+    pair.client.hold = True
+    pair.start()
+    for number in range(1000):
+        pair.server.receive(record(22, bytes(40), epoch=1, number=number + 1000))
+    pair.client.hold = False
+    for datagram in pair.client.sent:
+        pair.server.receive(datagram)
+    pair.network.run_until(lambda: pair.both(DtlsState.CONNECTED), timeout=1)
 
 
 def test_a_fatal_alert_ends_the_handshake_at_once(backend: Backend) -> None:

@@ -99,3 +99,13 @@ def test_both_can_end_at_the_same_moment() -> None:
     for peer in (alice, bob):
         assert peer.engine.next_timeout() is None
         assert peer.engine.connection_state is ConnectionState.CLOSED
+
+
+def test_what_is_gathered_in_advance_is_told_with_the_description() -> None:
+    network, alice, bob = two_peers()
+    alice.run(lambda _: alice.engine.gather_in_advance())
+    network.run_for(1.0)
+    assert not alice.take_candidates()
+    alice.create_channel("chat")
+    signal(alice, bob)
+    network.run_until(lambda: alice.opened and bob.opened, timeout=1.0)

@@ -11,6 +11,8 @@ from icelane.core.clock import Instant
 from icelane.core.engine import Transmit
 from icelane.core.net import Path, SocketAddress, Transport
 from icelane.sctp.association import SctpAssociation
+from icelane.sctp.checksum import seal
+from icelane.sctp.chunks import encode_data_header, encode_header
 from icelane.sctp.event import MessageReceived, SctpEvent, Terminated
 from icelane.sctp.options import SctpOptions
 from icelane.testing.clock import VirtualClock
@@ -73,6 +75,7 @@ class End(EngineHost[SctpEvent]):
         self.association.set_max_message_size(0)
         super().__init__(network, OnPath(self.association, Path(here, there, Transport.UDP)), here)
         self.reading = True
+        self.last_sent: deque[bytes] = deque(maxlen=8)
         self.messages: list[MessageReceived] = []
         self.received_bytes = 0
         self._owed: deque[int] = deque()
@@ -94,9 +97,10 @@ class End(EngineHost[SctpEvent]):
 
     def read(self) -> None:
         """Release all that was received."""
-        while self._owed:
-            size = self._owed.popleft()
-            super().run(lambda now: self.association.release(size, now))
+        owed = sum(self._owed)
+        if owed:
+            self._owed.clear()
+            super().run(lambda now: self.association.release(owed, now))
 
     def digest_of(self, stream_id: int) -> hashlib._Hash:
         """The hash of what arrived on a stream."""
@@ -104,6 +108,7 @@ class End(EngineHost[SctpEvent]):
 
     def send(self, data: bytes, path: Path) -> None:
         assert len(data) <= self.association._options.path_mtu
+        self.last_sent.append(data)
         super().send(data, path)
 
     def say(self, stream_id: int, data: bytes, **how: bool | int | float | None) -> None:
@@ -140,6 +145,7 @@ class Pair:
         for end in (self.a, self.b):
             end.run(end.association.connect)
         self.network.run_until(lambda: all(end.events for end in (self.a, self.b)), timeout)
+        self.network.run_until_quiet()
         return self
 
     def close(self, timeout: float = 60.0) -> None:
@@ -156,3 +162,24 @@ class Pair:
             assert end.association.next_timeout() is None
             statistics = end.association.statistics
             assert statistics.buffered_amount == statistics.bytes_in_flight == 0
+
+
+def packet_for(end: End, *chunks: bytes, tag: int | None = None) -> bytes:
+    """A packet that the peer of `end` could have sent."""
+    own = end.association._life.handshake.local_tag
+    return seal(encode_header(5000, 5000, own if tag is None else tag) + b"".join(chunks))
+
+
+def inject(end: End, *chunks: bytes, tag: int | None = None) -> None:
+    """Let `end` receive a packet of these chunks."""
+    end.run(lambda now: end.association.handle_datagram(packet_for(end, *chunks, tag=tag), now))
+
+
+def data_chunk(
+    end: End, ahead: int, payload: bytes, *, flags: int = 3, stream_id: int = 0, ssn: int = 0, ppid: int = 51
+) -> bytes:
+    """A DATA chunk with the TSN that is `ahead` of the last one that `end` has in order."""
+    transfer = end.association._life.transfer
+    assert transfer is not None
+    head = encode_data_header(flags, len(payload), transfer.inbound.cumulative + ahead, stream_id, ssn, ppid)
+    return head + payload + bytes(-len(payload) & 3)

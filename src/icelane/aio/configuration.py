@@ -62,8 +62,9 @@ class RTCIceServer:
 class RTCConfiguration:
     """What a peer connection may be told.
 
-    `certificates` are used for DTLS, by default one is made for each connection. `bundlePolicy` is accepted in all its
-    values; there is one transport for everything in each case.
+    The first of `certificates` is used for DTLS, by default one is made for each connection. With an
+    `iceCandidatePoolSize` above 0, candidates are gathered from the start, for the one transport that there is.
+    `bundlePolicy` is accepted in all its values; there is one transport for everything in each case.
 
     Ours: `authority` is a PEM file with the only authorities to trust for `turns:` servers; `legacy_peers` also offers
     the CBC suites of DTLS; `interfaces` are the names of the only network interfaces to use; `include_loopback` uses
@@ -91,11 +92,15 @@ class RTCConfiguration:
         if not isinstance(servers, Sequence) or isinstance(servers, str):
             raise SyntaxError_("iceServers is a list")
         policy, bundle = body.get("iceTransportPolicy", "all"), body.get("bundlePolicy", "balanced")
+        pool = body.get("iceCandidatePoolSize", 0)
+        if not isinstance(pool, int):
+            raise SyntaxError_("iceCandidatePoolSize is a number")
         return cls(
             iceServers=[_server_of(server) for server in servers],
             iceTransportPolicy=str(policy),
             bundlePolicy=cast(BundlePolicy, str(bundle)),  # looked at by `check`
             rtcpMuxPolicy=str(body.get("rtcpMuxPolicy", "require")),
+            iceCandidatePoolSize=pool,
         )
 
     def with_settings_of(self, other: RTCConfiguration) -> RTCConfiguration:
@@ -122,6 +127,8 @@ class RTCConfiguration:
             raise NotSupportedError("RTCP without multiplexing is not supported: rtcpMuxPolicy is require")
         if self.rtcpMuxPolicy != "require":
             raise TypeError(f"rtcpMuxPolicy is require, not {self.rtcpMuxPolicy!r}")
+        if not 0 <= self.iceCandidatePoolSize <= 255:
+            raise TypeError("iceCandidatePoolSize is 0 to 255")
         found = [(server, uri) for server in self.iceServers or () for uri in server.uris()]
         if len(found) > MAX_URLS:
             raise SyntaxError_(f"more than {MAX_URLS} URLs of ICE servers")

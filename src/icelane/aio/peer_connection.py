@@ -28,11 +28,11 @@ from typing import Final, Self
 from icelane.aio.certificate import RTCCertificate
 from icelane.aio.configuration import RTCConfiguration
 from icelane.aio.data_channel import RTCDataChannel
-from icelane.aio.event_target import EventTarget
+from icelane.aio.event_target import Event, EventTarget
 from icelane.aio.peer_driver import PeerDriver
 from icelane.aio.session_description import RTCIceCandidate, RTCSessionDescription
 from icelane.aio.system import SystemWallClock, monotonic
-from icelane.aio.transports import RTCSctpTransport
+from icelane.aio.transports import RTCSctpTransport, Transports
 from icelane.core.clock import Duration, Instant
 from icelane.crypto.provider import SystemEntropy
 from icelane.datachannel.dcep import MAX_TEXT
@@ -47,6 +47,7 @@ from icelane.datachannel.event import (
 )
 from icelane.dtls.options import DtlsOptions
 from icelane.errors import InvalidAccessError, InvalidModificationError, InvalidStateError, TransportClosedError
+from icelane.ice.event import PairSelected
 from icelane.peer.connection import (
     ChannelOptions,
     ConnectionState,
@@ -83,8 +84,8 @@ _MAX_UNSIGNED_SHORT: Final = 65_535
 class RTCPeerConnection(EventTarget):
     """One connection to one peer. Use it on the event loop that it was made on.
 
-    Events: `negotiationneeded`, `icecandidate` (an RTCIceCandidate, or None at the end), `icecandidateerror` (url, code
-    and text of the server that failed), `datachannel` (the channel), and a change of each state.
+    Events: `negotiationneeded`, `icecandidate` (an RTCIceCandidate, or None at the end), `icecandidateerror` (the
+    event, with `url`, `errorCode` and `errorText`), `datachannel` (the channel), and a change of each state.
     """
 
     EVENTS = frozenset({
@@ -108,6 +109,7 @@ class RTCPeerConnection(EventTarget):
         self._channels_by_number: dict[ChannelId, RTCDataChannel] = {}
         self._operations = 0
         self._operation_lock = asyncio.Lock()
+        self._transports = Transports()
         self._ask_when_idle = False
         self._creating = False
         self._gathering_events: deque[LocalCandidate | CandidateFailed | GatheringStateChanged] = deque()
@@ -117,6 +119,8 @@ class RTCPeerConnection(EventTarget):
         self._gathered.set()
         self._changed = asyncio.Event()
         self._close_task: asyncio.Task[None] | None = None
+        if self._configuration.iceCandidatePoolSize:
+            self._driver.run(lambda _: self._engine.gather_in_advance())
 
     async def __aenter__(self) -> Self:
         return self
@@ -128,6 +132,11 @@ class RTCPeerConnection(EventTarget):
 
     def __repr__(self) -> str:
         return f"RTCPeerConnection({self.signalingState}, {self.connectionState})"
+
+    @staticmethod
+    async def generateCertificate(*, rsa_bits: int | None = None) -> RTCCertificate:  # noqa: N802
+        """A certificate for `RTCConfiguration.certificates`: ECDSA on P-256, or RSA with so many bits."""
+        return await asyncio.to_thread(RTCCertificate.generate, rsa_bits=rsa_bits)
 
     # Descriptions
 
@@ -364,14 +373,14 @@ class RTCPeerConnection(EventTarget):
     @property
     def sctp(self) -> RTCSctpTransport | None:
         """The transport of the channels, None while none was negotiated."""
-        transport, channels = self._engine.transport, self._engine.channels
-        if transport is None or channels is None:
-            return None
-        return RTCSctpTransport(transport, channels)
+        return self._transports.sctp if self._engine.channels is not None else None
 
     # Events of the engine
 
     def _handle_event(self, event: PeerConnectionEvent) -> None:
+        if type(event) is not MessageReceived:
+            self._transports.update(self._engine.transport, self._engine.channels)
+            self._transports.tell_sctp()
         if isinstance(event, MessageReceived):
             channel = self._channels_by_number.get(event.channel)
             if channel is not None:
@@ -384,7 +393,10 @@ class RTCPeerConnection(EventTarget):
             self._gathering_events.append(event)
         elif isinstance(event, SignalingStateChanged):
             self._emit("signalingstatechange")
+        elif isinstance(event, PairSelected):
+            self._transports.tell_ice("selectedcandidatepairchange")
         elif isinstance(event, IceConnectionStateChanged):
+            self._transports.tell_ice("statechange")
             self._emit("iceconnectionstatechange")
         elif isinstance(event, ConnectionStateChanged):
             self._changed.set()
@@ -397,6 +409,7 @@ class RTCPeerConnection(EventTarget):
         elif isinstance(event, DtlsStateChanged):
             if event.error is not None:
                 _log.warning("DTLS failed: %s", event.error)
+            self._transports.tell_dtls(event.error)
         else:
             self._handle_channel(event)
 
@@ -442,6 +455,7 @@ class RTCPeerConnection(EventTarget):
 
     def _tell_gathering_state(self, event: GatheringStateChanged) -> None:
         self._gathering_state = event.state
+        self._transports.tell_ice("gatheringstatechange")
         self._emit("icegatheringstatechange")
         if event.state is GatheringState.COMPLETE:
             self._emit("icecandidate", None, candidate=None)
@@ -458,15 +472,8 @@ class RTCPeerConnection(EventTarget):
 
     def _tell_candidate_error(self, event: CandidateFailed) -> None:
         host, port = event.base if event.base is not None else (None, None)
-        self._emit(
-            "icecandidateerror",
-            event,
-            address=host,
-            port=port,
-            url=event.url,
-            errorCode=event.code,
-            errorText=event.reason,
-        )
+        told = {"address": host, "port": port, "url": event.url, "errorCode": event.code, "errorText": event.reason}
+        self._emit("icecandidateerror", Event("icecandidateerror", self, **told), **told)
 
     def _announce(self, event: ChannelAnnounced) -> None:
         options = ChannelOptions(
@@ -529,13 +536,13 @@ class _ChannelPort:
         self._driver = driver
 
     def send(self, channel: ChannelId, data: bytes | str) -> None:
-        self._driver.run(lambda now: self._engine.send(channel, data, now))
+        self._driver.run_with_more(lambda now: self._engine.send(channel, data, now, more=True))
 
     def close_channel(self, channel: ChannelId) -> None:
         self._driver.run(lambda now: self._engine.close_channel(channel, now))
 
     def release(self, channel: ChannelId, size: int) -> None:
-        self._driver.run(lambda now: self._engine.release(channel, size, now))
+        self._driver.run_with_more(lambda now: self._engine.release(channel, size, now, more=True))
 
     def buffered_amount(self, channel: ChannelId) -> int:
         return self._engine.buffered_amount(channel)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from icelane.errors import MalformedError, SyntaxError_
 from icelane.ice.candidate import Candidate, parse_candidate
 
+# Texts whose meaning is remembered: a program that looks at a candidate asks for several of its parts.
+_PARSED: Final = 256
 _TYPES: Final = ("offer", "pranswer", "answer", "rollback")
 
 
@@ -76,9 +79,57 @@ class RTCIceCandidate:
         )
 
     @property
-    def parsed(self) -> Candidate | None:
-        """What the text says."""
-        try:
-            return parse_candidate(self.candidate)
-        except MalformedError:
-            return None
+    def foundation(self) -> str | None:
+        return self._said.foundation if self._said else None
+
+    @property
+    def component(self) -> str | None:
+        """`rtp` for component 1, `rtcp` for 2."""
+        return {1: "rtp", 2: "rtcp"}.get(self._said.component) if self._said else None
+
+    @property
+    def priority(self) -> int | None:
+        return self._said.priority if self._said else None
+
+    @property
+    def address(self) -> str | None:
+        """An IP address, or the name that stands for one."""
+        return self._said.host if self._said else None
+
+    @property
+    def port(self) -> int | None:
+        return self._said.port if self._said else None
+
+    @property
+    def protocol(self) -> str | None:
+        """`udp` or `tcp`."""
+        return self._said.transport if self._said else None
+
+    @property
+    def type(self) -> str | None:
+        """`host`, `srflx`, `prflx` or `relay`."""
+        return self._said.type.value if self._said else None
+
+    @property
+    def tcpType(self) -> str | None:  # noqa: N802
+        return self._said.tcp_type if self._said else None
+
+    @property
+    def relatedAddress(self) -> str | None:  # noqa: N802
+        return self._said.related.host if self._said and self._said.related else None
+
+    @property
+    def relatedPort(self) -> int | None:  # noqa: N802
+        return self._said.related.port if self._said and self._said.related else None
+
+    @property
+    def _said(self) -> Candidate | None:
+        return _parse(self.candidate)
+
+
+@lru_cache(maxsize=_PARSED)
+def _parse(text: str) -> Candidate | None:
+    try:
+        return parse_candidate(text)
+    except MalformedError:
+        return None

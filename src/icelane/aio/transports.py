@@ -1,11 +1,18 @@
-"""RTCIceTransport, RTCDtlsTransport and RTCSctpTransport: views of one connection (W3C sections 5.5, 5.6 and 6.1)."""
+"""RTCIceTransport, RTCDtlsTransport and RTCSctpTransport: the layers of one connection (W3C sections 5.5, 5.6, 6.1).
+
+    pc.sctp.transport.iceTransport.getSelectedCandidatePair()
+
+They are there while the connection has a transport, and always the same objects.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from icelane.aio.event_target import EventTarget
 from icelane.aio.session_description import RTCIceCandidate
 from icelane.datachannel.mux import DataChannels
+from icelane.ice.credentials import Credentials
 from icelane.peer.secure_transport import SecureTransport
 
 
@@ -17,19 +24,31 @@ class RTCIceCandidatePair:
     remote: RTCIceCandidate
 
 
-class RTCIceTransport:
-    """ICE, as it is when it is asked."""
+@dataclass(frozen=True, slots=True)
+class RTCIceParameters:
+    """Credentials of one ICE generation, as the descriptions have them."""
+
+    usernameFragment: str  # noqa: N815  (W3C name)
+
+
+class RTCIceTransport(EventTarget):
+    """ICE. Events: `statechange`, `gatheringstatechange`, `selectedcandidatepairchange`."""
+
+    EVENTS = frozenset({"statechange", "gatheringstatechange", "selectedcandidatepairchange"})
 
     def __init__(self, transport: SecureTransport) -> None:
+        super().__init__()
         self._ice = transport.ice
 
     @property
     def role(self) -> str:
+        """`controlling` or `controlled`."""
         return self._ice.agent.role.value
 
     @property
     def component(self) -> str:
-        return "rtp"  # W3C section 5.6: what there is when everything shares one transport
+        """`rtp`: everything shares one transport."""
+        return "rtp"
 
     @property
     def state(self) -> str:
@@ -40,7 +59,7 @@ class RTCIceTransport:
         return self._ice.gathering_state.value
 
     def getLocalCandidates(self) -> list[RTCIceCandidate]:  # noqa: N802
-        """Ours that have been told."""
+        """Ours that have been found."""
         return [RTCIceCandidate(candidate=str(candidate)) for candidate in self._ice.local_candidates]
 
     def getRemoteCandidates(self) -> list[RTCIceCandidate]:  # noqa: N802
@@ -57,16 +76,25 @@ class RTCIceTransport:
             RTCIceCandidate(candidate=str(selected.local)), RTCIceCandidate(candidate=str(selected.remote))
         )
 
+    def getLocalParameters(self) -> RTCIceParameters:  # noqa: N802
+        """Our user name fragment. The password is in the description, and nowhere else."""
+        credentials: Credentials = self._ice.agent.credentials
+        return RTCIceParameters(credentials.ufrag)
 
-class RTCDtlsTransport:
-    """DTLS, as it is when it is asked."""
 
-    def __init__(self, transport: SecureTransport) -> None:
+class RTCDtlsTransport(EventTarget):
+    """DTLS. Events: `statechange`, `error` (the exception that ended the handshake)."""
+
+    EVENTS = frozenset({"statechange", "error"})
+
+    def __init__(self, transport: SecureTransport, ice: RTCIceTransport) -> None:
+        super().__init__()
         self._transport = transport
+        self._ice = ice
 
     @property
     def iceTransport(self) -> RTCIceTransport:  # noqa: N802
-        return RTCIceTransport(self._transport)
+        return self._ice
 
     @property
     def state(self) -> str:
@@ -78,16 +106,19 @@ class RTCDtlsTransport:
         return [security.remote_certificate] if security is not None else []
 
 
-class RTCSctpTransport:
-    """SCTP, as it is when it is asked."""
+class RTCSctpTransport(EventTarget):
+    """SCTP. Event: `statechange`."""
 
-    def __init__(self, transport: SecureTransport, channels: DataChannels) -> None:
+    EVENTS = frozenset({"statechange"})
+
+    def __init__(self, transport: RTCDtlsTransport, channels: DataChannels) -> None:
+        super().__init__()
         self._transport = transport
         self._channels = channels
 
     @property
     def transport(self) -> RTCDtlsTransport:
-        return RTCDtlsTransport(self._transport)
+        return self._transport
 
     @property
     def state(self) -> str:
@@ -105,3 +136,42 @@ class RTCSctpTransport:
     def maxChannels(self) -> int | None:  # noqa: N802
         """How many channels there can be, None before the peers are connected."""
         return self._channels.association.streams if self._channels.is_established else None
+
+
+class Transports:
+    """The objects for what the engine has now; new ones when it has another transport or association."""
+
+    def __init__(self) -> None:
+        self.ice: RTCIceTransport | None = None
+        self.dtls: RTCDtlsTransport | None = None
+        self.sctp: RTCSctpTransport | None = None
+        self._of: tuple[SecureTransport | None, DataChannels | None] = (None, None)
+        self._sctp_state = ""
+
+    def update(self, transport: SecureTransport | None, channels: DataChannels | None) -> None:
+        """Follow the engine."""
+        if transport is not self._of[0]:
+            self.ice = RTCIceTransport(transport) if transport is not None else None
+            self.dtls = RTCDtlsTransport(transport, self.ice) if transport is not None and self.ice else None
+        if (transport, channels) != self._of and self.dtls is not None and channels is not None:
+            self.sctp = RTCSctpTransport(self.dtls, channels)
+            self._sctp_state = self.sctp.state
+        self._of = (transport, channels)
+
+    def tell_ice(self, event: str) -> None:
+        """ICE has changed."""
+        if self.ice is not None:
+            self.ice._emit(event)
+
+    def tell_dtls(self, error: Exception | None) -> None:
+        """DTLS has changed."""
+        if self.dtls is not None:
+            if error is not None:
+                self.dtls._emit("error", error, error=error)
+            self.dtls._emit("statechange")
+
+    def tell_sctp(self) -> None:
+        """SCTP may have changed."""
+        if self.sctp is not None and self.sctp.state != self._sctp_state:
+            self._sctp_state = self.sctp.state
+            self.sctp._emit("statechange")

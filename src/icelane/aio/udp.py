@@ -17,7 +17,7 @@ import errno
 import socket
 import sys
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from icelane.aio.icmp import IcmpReport, ask_for_reports, read_reports
 from icelane.aio.readiness import unwatch, watch
@@ -33,8 +33,8 @@ MAX_DATAGRAMS_PER_WAKE: Final = 64
 # Room for bursts while Python is busy elsewhere. The kernel caps it at net.core.rmem_max and wmem_max.
 DEFAULT_BUFFER: Final = 4 << 20
 
-_MAX_DATAGRAM: Final = 65_535
-_BUSY: Final = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS, errno.ENOMEM})
+MAX_DATAGRAM: Final = 65_535
+BUSY: Final = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS, errno.ENOMEM})
 # linux/in.h and linux/in6.h; the socket module of Python 3.11 does not have them.
 _IP_MTU_DISCOVER: Final = 10
 _IPV6_MTU_DISCOVER: Final = 23
@@ -111,7 +111,7 @@ class UdpSocket:
         send_buffer: int = DEFAULT_BUFFER,
         fragment: bool = False,
         loop: asyncio.AbstractEventLoop | None = None,
-    ) -> UdpSocket:
+    ) -> Self:
         """Bind `address` (port 0: any port) and read it on `loop`, by default the running one.
 
         With `fragment` the DF bit is never set but by `send_whole`, as RFC 8656 section 14 wants it of a relay.
@@ -146,7 +146,7 @@ class UdpSocket:
         Where ICMP errors are watched for, Linux fails the next call on the socket for what an earlier datagram met, so
         that one peer's closed port would cost datagrams to other peers.
         """
-        if self._on_report is not None and error.errno not in _BUSY:
+        if self._on_report is not None and error.errno not in BUSY:
             self._take_reports()
             try:
                 self.sendto(data, address)
@@ -184,7 +184,7 @@ class UdpSocket:
 
     def count_failed_send(self, error: OSError) -> None:
         """Count what `sendto` raised: a full buffer, or a destination that cannot be reached."""
-        if error.errno in _BUSY:
+        if error.errno in BUSY:
             self.dropped += 1
         else:
             self.failed_sends += 1
@@ -229,7 +229,7 @@ class UdpSocket:
         receive = self._socket.recvfrom
         for turn in range(MAX_DATAGRAMS_PER_WAKE):
             try:
-                data, source = receive(_MAX_DATAGRAM)
+                data, source = receive(MAX_DATAGRAM)
             except BlockingIOError:
                 if turn == 0:
                     # Nothing to receive, so it is the queue of errors that made the socket readable, and would again.

@@ -31,6 +31,10 @@ class Session(Protocol):
         """Write the last flight again, if it is time."""
         ...
 
+    def hurry(self, now: Instant) -> None:
+        """The peer is ahead of us: write the last flight again before its time, if that was not done just now."""
+        ...
+
     def next_timeout(self) -> Instant | None:
         """When `handle_timeout` wants to be called, or None."""
         ...

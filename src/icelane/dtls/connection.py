@@ -33,7 +33,7 @@ from icelane.crypto.certificate import Certificate, fingerprint_of
 from icelane.dtls.backend import Backend, default_backend
 from icelane.dtls.identity import Fingerprint, RemoteIdentity
 from icelane.dtls.options import DtlsOptions, DtlsRole
-from icelane.dtls.record import RecordFilter, pack_records
+from icelane.dtls.record import RecordFilter, is_encrypted_data, pack_records
 from icelane.dtls.security import (
     KeyingMaterial,
     SecurityParameters,
@@ -152,7 +152,7 @@ class DtlsConnection:
             self._fail(HandshakeError(f"{missing} within {self._options.handshake_timeout:g} s"))
             return
         self._session.handle_timeout(now)
-        self._collect()
+        self._collect(repeated=True)
 
     # Commands
 
@@ -257,10 +257,14 @@ class DtlsConnection:
         admitted = self._filter.admit(data)
         if not admitted:
             return
-        if not self._finished:
-            self._advance(admitted, now)
-        else:
+        if self._finished:
             self._read(admitted)
+            return
+        self._advance(admitted, now)
+        if is_encrypted_data(data) and self._state is DtlsState.CONNECTING and not self._finished:
+            # The peer is connected already, and its last flight was lost: ours makes it say it again.
+            self._session.hurry(now)
+            self._collect(repeated=True)
 
     def _advance(self, datagram: bytes, now: Instant) -> None:
         try:
@@ -323,7 +327,7 @@ class DtlsConnection:
         except (RemoteProtocolError, TransportClosedError):
             self._end(by_peer=True)
             return
-        self._collect()
+        self._collect(repeated=True)
 
     def _keep(self, payload: bytes) -> None:
         if self._security is None and len(self._data) >= MAX_HELD:
@@ -331,9 +335,11 @@ class DtlsConnection:
         elif payload:
             self._data.append(payload)
 
-    def _collect(self) -> None:
+    def _collect(self, *, repeated: bool = False) -> None:
+        """Take what the session wrote. A flight that is `repeated` goes out twice: losing it again costs a second."""
         if written := self._session.output():
-            self._transmits.extend(pack_records(written, self._options.mtu))
+            datagrams = list(pack_records(written, self._options.mtu))
+            self._transmits.extend(datagrams * 2 if repeated else datagrams)
 
     # The end
 

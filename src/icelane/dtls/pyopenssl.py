@@ -76,6 +76,9 @@ class PyOpenSslSession:
             return
         self._estimate(now)
 
+    def hurry(self, now: Instant) -> None:
+        """See Session."""
+
     def next_timeout(self) -> Instant | None:
         """See Session."""
         return self._due

@@ -40,8 +40,8 @@ MAX_HANDSHAKE_MESSAGE: Final = 65_535
 # Incomplete fragments that a handshake may have, repetitions included; further ones are dropped, and the handshake
 # comes to an end if the peer sends whole messages, or by its timeout.
 MAX_FRAGMENTS: Final = 4096
-# Protected records that may come before we can read them. OpenSSL keeps each in a buffer of 17 kB; further ones are
-# dropped, and the peer repeats what matters.
+# Protected records that may come before a ChangeCipherSpec. OpenSSL keeps each in a buffer of 17 kB, a hundred at most;
+# further ones are dropped, and the peer repeats what matters, behind a ChangeCipherSpec.
 MAX_EARLY_RECORDS: Final = 32
 
 
@@ -118,6 +118,13 @@ class Fragment(NamedTuple):
     offset: int
     size: int
     end: int
+
+
+def is_encrypted_data(datagram: bytes) -> bool:
+    """Whether a datagram begins with application data of an epoch in which it is protected."""
+    return (
+        len(datagram) > RECORD_HEADER_SIZE and datagram[0] == ContentType.APPLICATION_DATA and datagram[3:5] != b"\0\0"
+    )
 
 
 def parse_records(data: bytes) -> list[Record]:
@@ -237,6 +244,7 @@ class RecordFilter:
             case ContentType.HANDSHAKE:
                 return self._passes_handshake(data, record)
             case ContentType.CHANGE_CIPHER_SPEC:
+                self._early = 0  # what is protected behind it can be read, and is not kept
                 return data[record.body : record.end] == b"\x01"
             case ContentType.ALERT:
                 # A warning in plaintext changes nothing that we would act on, and OpenSSL gives up after five.

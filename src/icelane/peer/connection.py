@@ -33,8 +33,8 @@ from icelane.datachannel.mux import DataChannels
 from icelane.dtls.connection import DtlsState
 from icelane.dtls.options import DtlsOptions, DtlsRole
 from icelane.errors import IcelaneError, InvalidStateError, MalformedError, OperationError
-from icelane.ice.credentials import Credentials
-from icelane.ice.event import IceState, PairSelected, RoleChanged, StateChanged
+from icelane.ice.credentials import Credentials, generate_credentials
+from icelane.ice.event import IceRole, IceState, PairSelected, RoleChanged, StateChanged
 from icelane.ice.options import IceOptions
 from icelane.peer.channel_counts import ChannelCounts
 from icelane.peer.description import Description
@@ -202,8 +202,7 @@ class PeerConnection:
         if transport is None:
             self.stray += 1
             return
-        for data, path in batch:
-            transport.handle_datagram(data, path, now)
+        transport.handle_batch(batch, now)
         self._settle(now)
 
     def handle_datagram(self, data: bytes, path: Path, now: Instant) -> None:
@@ -284,6 +283,11 @@ class PeerConnection:
 
     # Commands: descriptions
 
+    def gather_in_advance(self) -> None:
+        """Find candidates before a description asks for them (W3C iceCandidatePoolSize); they are told then."""
+        if self.transport is None and not self._closing:
+            self._make_transport(IceRole.CONTROLLING, generate_credentials(self._entropy))
+
     def create_offer(self, *, ice_restart: bool = False) -> Description:
         """See `Negotiation.create_offer`."""
         return self.negotiation.create_offer(ice_restart=ice_restart)
@@ -352,20 +356,26 @@ class PeerConnection:
         self._settle(now)
         return number
 
-    def send(self, channel: ChannelId, data: bytes | str, now: Instant) -> None:
-        """Queue a message; see `DataChannels.send`."""
+    def send(self, channel: ChannelId, data: bytes | str, now: Instant, *, more: bool = False) -> None:
+        """Queue a message; see `DataChannels.send`. With `more` it need not leave before the next verb."""
         self._data_channels().send(channel, data, now)
         self.counts.note_sent(channel, len(data) if isinstance(data, bytes) else len(data.encode()))
-        self._settle(now)
+        if not more:
+            self._settle(now)
 
     def close_channel(self, channel: ChannelId, now: Instant) -> None:
         """Deliver what was sent on it, then close it."""
         self._data_channels().close_channel(channel, now)
         self._settle(now)
 
-    def release(self, channel: ChannelId, size: int, now: Instant) -> None:
-        """The application has taken a message of `size` bytes: the peer may send more."""
+    def release(self, channel: ChannelId, size: int, now: Instant, *, more: bool = False) -> None:
+        """The application has taken a message of `size` bytes: the peer may send more. `more` as for `send`."""
         self._data_channels().release(channel, size, now)
+        if not more:
+            self._settle(now)
+
+    def flush(self, now: Instant) -> None:
+        """Let out what was done with `more`."""
         self._settle(now)
 
     def set_low_threshold(self, channel: ChannelId, amount: int) -> None:
@@ -405,6 +415,13 @@ class PeerConnection:
             if (transmit := ice.poll_transmit()) is not None:
                 return transmit
         return self.transport.poll_transmit() if self.transport is not None else None
+
+    def take_transmits(self) -> list[Transmit]:
+        """Everything that `poll_transmit` would give, at once: for a driver that sends runs of datagrams together."""
+        transmits = self.transport.take_transmits() if self.transport is not None else []
+        for ice in self._retired:
+            transmits += ice.take_transmits()
+        return transmits
 
     def poll_event(self) -> PeerConnectionEvent | None:
         """The next thing that happened, or None."""
@@ -505,21 +522,24 @@ class PeerConnection:
 
     def _start_gathering(self, command: StartGathering, now: Instant) -> None:
         if self.transport is not None:
-            # What an offer that was taken back has gathered serves once more, under new credentials: another
-            # allocation from the same port would be refused (RFC 8656 section 7.2).
+            # What was gathered in advance, or for an offer that was taken back, serves under the credentials of this
+            # description: another allocation from the same port would be refused (RFC 8656 section 7.2).
             self.transport.ice.agent.set_role(command.role)
             self._restart_ice(command.local, now)
             return
+        self._make_transport(command.role, _credentials(command.local)).ice.start_gathering(now)
+
+    def _make_transport(self, role: IceRole, credentials: Credentials) -> SecureTransport:
         ice = IceTransport(
-            role=command.role,
-            credentials=_credentials(command.local),
+            role=role,
+            credentials=credentials,
             entropy=self._entropy,
             relay_only=self.negotiation.relay_only,
             options=self._options.ice,
         )
         self.transport = SecureTransport(ice, self._certificate, options=self._options.dtls)
-        ice.start_gathering(now)
         self._commands.append(FindSources())
+        return self.transport
 
     def _restart_ice(self, local: IceParameters, now: Instant) -> None:
         self._remote_ufrag = None
@@ -592,8 +612,11 @@ class PeerConnection:
         if channels is None:
             return
         self._deliver(now)
+        packets = []
         while (packet := channels.poll_transmit()) is not None:
-            transport.send(packet, now)
+            packets.append(packet)
+        if packets:
+            transport.send(packets, now)
         self._drain_channels(channels)
 
     def _deliver(self, now: Instant) -> None:

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -301,15 +302,16 @@ class IceTransport:
         self._told = len(self._locals)
         self._settle(now)
 
-    def send(self, data: bytes, now: Instant) -> bool:
+    def send(self, batch: Sequence[bytes], now: Instant) -> bool:
         """Send payload to the peer on the path that is selected, or else valid; False when there is none."""
         path = self.agent.data_path
         if path is None:
             return False
         if path.local in self._preferences_by_base:
-            self._transmits.append(Transmit(path, data))
+            self._transmits.extend([Transmit(path, data) for data in batch])
         else:
-            self._relays.send(data, path, now)
+            for data in batch:
+                self._relays.send(data, path, now)
             self._drain_relay_transmits()
         return True
 
@@ -331,6 +333,12 @@ class IceTransport:
     def poll_transmit(self) -> Transmit | None:
         """The next thing to send, or None."""
         return self._transmits.popleft() if self._transmits else None
+
+    def take_transmits(self) -> list[Transmit]:
+        """Everything that there is to send."""
+        transmits = list(self._transmits)
+        self._transmits.clear()
+        return transmits
 
     def poll_event(self) -> IceTransportEvent | None:
         """The next thing that happened, or None."""

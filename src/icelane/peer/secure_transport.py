@@ -12,14 +12,14 @@ DT-2); and an honest peer whose ClientHello overtakes our own check does not los
 
     transport = SecureTransport(ice, certificate, options=DtlsOptions())
     transport.set_remote(fingerprints, DtlsRole.CLIENT, now)      # from the descriptions
-    transport.handle_datagram(data, path, now)
+    transport.handle_batch([(data, path)], now)
     for record in transport.take_payloads(): ...                  # what the peer encrypted for us
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -72,16 +72,31 @@ class SecureTransport:
 
     # Inputs
 
+    def handle_batch(self, batch: Iterable[tuple[bytes, Path]], now: Instant) -> None:
+        """Datagrams, or framed messages of a stream, came at once.
+
+        Of records that follow one another on one path, only the first is asked where it comes from.
+        """
+        trusted: Path | None = (
+            None  # a record came on it last, and DTLS took it: no server is there, and it was checked
+        )
+        packets = size = 0
+        for data, path in batch:
+            packets += 1
+            size += len(data)
+            if path == trusted and data and classify(data[0]) is PacketKind.DTLS and self._dtls is not None:
+                self._dtls.handle_datagram(data, now)
+                continue
+            if trusted is not None:
+                self._drain_dtls(now)
+            trusted = path if self._handle(data, path, now) else None
+        self.packets_received += packets
+        self.bytes_received += size
+        self._drain_dtls(now)
+
     def handle_datagram(self, data: bytes, path: Path, now: Instant) -> None:
-        """A datagram, or a framed message of a stream, came on `path`."""
-        ice = self.ice
-        self.packets_received += 1
-        self.bytes_received += len(data)
-        if ice.has_servers and ice.handle_from_server(data, path, now):
-            while (relayed := ice.poll_relayed()) is not None:
-                self._handle_packet(*relayed, now)
-        else:
-            self._handle_packet(data, path, now)
+        """One alone."""
+        self.handle_batch(((data, path),), now)
 
     def handle_timeout(self, now: Instant) -> None:
         """A deadline passed."""
@@ -108,10 +123,13 @@ class SecureTransport:
         self.security = None
         self.state = DtlsState.NEW
 
-    def send(self, data: bytes, now: Instant) -> None:
-        """Encrypt `data` for the peer; dropped before there is a connection."""
-        if self._dtls is not None and self.state is DtlsState.CONNECTED:
-            self._dtls.send(data, now)
+    def send(self, batch: Iterable[bytes], now: Instant) -> None:
+        """Encrypt each of `batch` for the peer; dropped before there is a connection."""
+        dtls = self._dtls
+        if dtls is not None:
+            for data in batch:
+                if self.state is DtlsState.CONNECTED and dtls.state is DtlsState.CONNECTED:
+                    dtls.send(data, now)
             self._drain_records(now)
 
     def close(self, now: Instant) -> None:
@@ -139,6 +157,10 @@ class SecureTransport:
     def poll_transmit(self) -> Transmit | None:
         """The next thing to send, or None."""
         return self.ice.poll_transmit()
+
+    def take_transmits(self) -> list[Transmit]:
+        """Everything that there is to send."""
+        return self.ice.take_transmits()
 
     def poll_event(self) -> SecureTransportEvent | None:
         """The next thing that happened, or None."""
@@ -171,17 +193,27 @@ class SecureTransport:
     def certificate(self) -> Certificate:
         return self._certificate
 
-    def _handle_packet(self, data: bytes, path: Path, now: Instant) -> None:
+    def _handle(self, data: bytes, path: Path, now: Instant) -> bool:
+        """Whether it was a record for a connected DTLS, from no server and on a path that was checked."""
+        ice = self.ice
+        if ice.has_servers and ice.handle_from_server(data, path, now):
+            while (relayed := ice.poll_relayed()) is not None:
+                self._handle_packet(*relayed, now)
+            return False
+        return self._handle_packet(data, path, now)
+
+    def _handle_packet(self, data: bytes, path: Path, now: Instant) -> bool:
         kind = classify(data[0]) if data else PacketKind.UNKNOWN
         if kind is PacketKind.DTLS:
-            self._handle_record(data, path, now)
-        elif kind is PacketKind.STUN:
+            return self._handle_record(data, path, now)
+        if kind is PacketKind.STUN:
             self.ice.handle_stun(data, path, now)
             self.settle(now)
         else:
             self.discarded += 1
+        return False
 
-    def _handle_record(self, data: bytes, path: Path, now: Instant) -> None:
+    def _handle_record(self, data: bytes, path: Path, now: Instant) -> bool:
         dtls = self._dtls
         agent = self.ice.agent
         if not agent.accepts(path):
@@ -191,9 +223,13 @@ class SecureTransport:
                 self.discarded += 1
         elif dtls is None:
             self._hold(data, path)
+        elif self.state is DtlsState.CONNECTED:
+            dtls.handle_datagram(data, now)
+            return True
         else:
             dtls.handle_datagram(data, now)
             self._drain_dtls(now)
+        return False
 
     def _hold(self, data: bytes, path: Path) -> None:
         if len(self._held) >= MAX_HELD or self._held_bytes + len(data) > MAX_HELD_BYTES:
@@ -230,8 +266,11 @@ class SecureTransport:
         dtls = self._dtls
         if dtls is None:
             return
+        payloads = self._payloads
+        before = len(payloads)
         while (payload := dtls.poll_data()) is not None:
-            self._payloads.append(payload)
+            payloads.append(payload)
+        if len(payloads) > before:
             self.ice.agent.note_authenticated_data(now)
         while (event := dtls.poll_event()) is not None:
             if isinstance(event, HandshakeCompleted):
@@ -247,11 +286,12 @@ class SecureTransport:
         dtls = self._dtls
         if dtls is None:
             return
-        ice = self.ice
+        records = []
         while (record := dtls.poll_transmit()) is not None:
-            if ice.send(record, now):
-                self.packets_sent += 1
-                self.bytes_sent += len(record)
+            records.append(record)
+        if records and self.ice.send(records, now):
+            self.packets_sent += len(records)
+            self.bytes_sent += sum(map(len, records))
 
     def _change(self, state: DtlsState, error: HandshakeError | None = None) -> None:
         if state is not self.state and self.state not in (DtlsState.CLOSED, DtlsState.FAILED):

@@ -19,6 +19,7 @@ from typing import Final
 
 from icelane.core.clock import NEVER, Duration, Instant, later
 from icelane.core.entropy import Entropy
+from icelane.crypto.provider import equal
 from icelane.errors import (
     AssociationError,
     InvalidAccessError,
@@ -28,7 +29,7 @@ from icelane.errors import (
     OperationError,
 )
 from icelane.sctp.checksum import is_sealed
-from icelane.sctp.chunks import ChunkType, parse_chunk_spans, uint32
+from icelane.sctp.chunks import ChunkType, parse_chunk_spans
 from icelane.sctp.control_chunks import CauseCode
 from icelane.sctp.event import AssociationState, BufferedAmountLow, SctpEvent, SctpStatistics
 from icelane.sctp.lifecycle import Lifecycle
@@ -45,7 +46,7 @@ _ALONE: Final = frozenset((ChunkType.INIT, ChunkType.INIT_ACK, ChunkType.SHUTDOW
 
 
 class SctpAssociation:
-    """One association. After `Terminated` it does nothing any more, and remembers nothing."""
+    """One association. After `Terminated` it remembers nothing, and says at most once more that it is over."""
 
     def __init__(self, *, entropy: Entropy, options: SctpOptions | None = None) -> None:
         self._options = options or SctpOptions()
@@ -65,12 +66,13 @@ class SctpAssociation:
         """DTLS carried `data` here. What is not for us or does not parse is dropped and counted."""
         self._now = now
         life = self._life
-        if life.state is _State.ENDED:
-            return
         self._packets_received += 1
         try:
             spans = parse_chunk_spans(data)
             self._check_packet(data, spans)
+            if life.state is _State.ENDED:
+                life.answer_after_end(data[spans[0]])
+                return
             for i in range(0, len(spans), 2):
                 start, end = spans[i], spans[i + 1]
                 kind = data[start]
@@ -282,15 +284,15 @@ class SctpAssociation:
         if data[0] << 8 | data[1] != life.remote_port or data[2] << 8 | data[3] != options.local_port:
             raise MalformedError("a packet for other ports")
         kind = data[spans[0]]
-        tag = uint32(data, 4)
+        tag = data[4:8]
         sealed = data[8:12] != _ZERO or not options.zero_checksum
         if kind == ChunkType.INIT:
-            if tag:
+            if any(tag):
                 raise MalformedError("an INIT has a tag of zero")
             sealed = True  # RFC 9653 section 5.3: nothing is agreed yet
-        elif tag != life.handshake.local_tag:
+        elif not equal(tag, life.handshake.packed_tag):
             reflects = kind in (ChunkType.ABORT, ChunkType.SHUTDOWN_COMPLETE) and data[spans[0] + 1] & _TAG_REFLECTED
-            if not (reflects and life.peer_tag and tag == life.peer_tag):
+            if not (reflects and life.peer_tag and equal(tag, life.peer_tag.to_bytes(4, "big"))):
                 raise MalformedError("a wrong verification tag")
         if (sealed or kind == ChunkType.COOKIE_ECHO) and not is_sealed(data):
             raise MalformedError("a wrong checksum")

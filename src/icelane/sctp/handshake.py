@@ -40,10 +40,10 @@ MAX_ATTEMPTS: Final = 32
 COOKIE_LIFETIME: Final = 60.0  # RFC 9260 section 16
 # Unknown parameters that are reported; the rest is passed over.
 MAX_REPORTED: Final = 8
-# A cookie of ours has 65 bytes; others are kept for one packet, and have to fit in one.
+# A cookie of ours has 57 bytes; others are kept for one packet, and have to fit in one.
 MAX_COOKIE: Final = 1024
 
-_COOKIE_FORMAT: Final = ">IIIIIHHBQ"
+_COOKIE_FORMAT: Final = ">IIIHHBQ"
 _MAC_SIZE: Final = 32
 _PARTIAL_RELIABILITY: Final = 1
 _RECONFIGURATION: Final = 2
@@ -78,6 +78,7 @@ class Handshake:
 
     def __init__(self, entropy: Entropy, options: SctpOptions) -> None:
         self.local_tag = 1 + entropy.below(0xFFFFFFFF)
+        self.packed_tag = self.local_tag.to_bytes(4, "big")
         self.initial_tsn = entropy.below(1 << 32)
         self.deadline = NEVER
         self.sent_at = Instant(0.0)
@@ -140,9 +141,7 @@ class Handshake:
         body, mac = cookie[:-_MAC_SIZE], cookie[-_MAC_SIZE:]
         if not equal(mac, hmac_sha256(self._key, body)):
             raise MalformedError("not a cookie of ours")
-        local_tag, tag, tsn, window, _, out, into, flags, made = unpack(_COOKIE_FORMAT, body)
-        if local_tag != self.local_tag:
-            raise MalformedError("a cookie of another association")
+        tag, tsn, window, out, into, flags, made = unpack(_COOKIE_FORMAT, body)
         age = round(now * 1e6) - made
         if age > COOKIE_LIFETIME * 1e6:
             raise StaleCookieError(age - round(COOKIE_LIFETIME * 1e6), tag)
@@ -157,11 +156,9 @@ class Handshake:
         )
         body = pack(
             _COOKIE_FORMAT,
-            self.local_tag,
             agreed.peer_tag,
             agreed.peer_tsn,
             agreed.peer_window,
-            self.initial_tsn,
             agreed.outbound_streams,
             agreed.inbound_streams,
             flags,

@@ -11,16 +11,16 @@ cdef int _UNORDERED
 
 
 cdef class _Run:
-    cdef long long first
-    cdef long long last
-    cdef bint begins
-    cdef bint ends
-    cdef bint unordered
-    cdef int stream_id
-    cdef int ssn
-    cdef long long ppid
-    cdef Py_ssize_t size
-    cdef object pieces
+    cdef public long long first
+    cdef public long long last
+    cdef public bint begins
+    cdef public bint ends
+    cdef public bint unordered
+    cdef public int stream_id
+    cdef public int ssn
+    cdef public long long ppid
+    cdef public Py_ssize_t size
+    cdef public object pieces
 
 
 cdef class Inbound:

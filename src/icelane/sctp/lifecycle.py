@@ -15,6 +15,7 @@ from typing import Final
 
 from icelane.core.clock import NEVER, Instant, later
 from icelane.core.entropy import Entropy
+from icelane.crypto.provider import equal
 from icelane.errors import AssociationError, MalformedError
 from icelane.sctp.checksum import seal
 from icelane.sctp.chunks import HEADER_SIZE, ChunkType, encode_chunk, encode_header
@@ -65,6 +66,7 @@ class Lifecycle:
         self._agreed: Agreement | None = None
         self._shutdown_at = NEVER
         self._shutdowns = 0
+        self._completed = False
         self._heard = 0
         self._restarts = 0
 
@@ -116,9 +118,7 @@ class Lifecycle:
             self.handshake.retry(now)
             self._send_alone(self.handshake.chunk, self.peer_tag if self.state is _State.COOKIE_ECHOED else 0)
         if now >= self._shutdown_at:
-            if self._shutdowns == MAX_SHUTDOWNS:
-                raise AssociationError("the peer does not answer the shutdown")
-            self._send_shutdown(now)
+            self._repeat_shutdown(now)
         if now >= self.heartbeat.deadline:
             self._answer(self.heartbeat.ask(now, self.outbound.recovery.timeout))
         limit = self._options.max_retransmissions
@@ -223,7 +223,7 @@ class Lifecycle:
             return False
         if self.state in OPENING:
             self._establish(agreed, now)
-        elif agreed.peer_tag != self.peer_tag:
+        elif not equal(pack(">I", agreed.peer_tag), pack(">I", self.peer_tag)):
             return False  # RFC 9260 section 5.2.4: of another life of the peer
         if self.state is not _State.ENDED:
             self._answer(encode_chunk(ChunkType.COOKIE_ACK, 0), urgent=True)
@@ -281,6 +281,14 @@ class Lifecycle:
         else:
             self._answer(encode_chunk(ChunkType.SHUTDOWN_ACK, 0))
 
+    def _repeat_shutdown(self, now: Instant) -> None:
+        if self._shutdowns < MAX_SHUTDOWNS:
+            self._send_shutdown(now)
+        elif self.state is _State.SHUTDOWN_ACK_SENT:
+            self.end(None)  # everything arrived, both ways; only the last word did not
+        else:
+            raise AssociationError("the peer does not answer the shutdown")
+
     def _handle_shutdown(self, body: bytes, now: Instant) -> None:
         if len(body) != 4:
             raise MalformedError(f"a SHUTDOWN of {len(body)} bytes")
@@ -300,8 +308,14 @@ class Lifecycle:
 
     def _handle_shutdown_ack(self) -> None:
         if self.state in (_State.SHUTDOWN_SENT, _State.SHUTDOWN_ACK_SENT):
+            self._completed = True
             self._send_alone(encode_chunk(ChunkType.SHUTDOWN_COMPLETE, 0), self.peer_tag)
             self.end(None)
+
+    def answer_after_end(self, kind: int) -> None:
+        """Our SHUTDOWN COMPLETE was lost, so the last word is said again (RFC 9260 section 8.4 rule 5)."""
+        if kind == ChunkType.SHUTDOWN_ACK and self._completed:
+            self._send_alone(encode_chunk(ChunkType.SHUTDOWN_COMPLETE, 0), self.peer_tag)
 
     # Packets
 

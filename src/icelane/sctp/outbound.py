@@ -304,6 +304,8 @@ class Outbound:
         if sack.window:
             self._window_probe_at = _NEVER
         self.errors = 0
+        if self._sample_round_trip > 0.0:
+            self.recovery.learn_round_trip(self._sample_round_trip)
         if self._sample_acked or self._sample_advanced:
             self.recovery.on_progress(now, self.unacked > 0)
         self._advance_forward(now)
@@ -390,8 +392,6 @@ class Outbound:
         rate = 0.0
         if self._sample_acked:
             self._first_sent_at = self._sample_sent_at
-            if self._sample_round_trip > 0.0:
-                self.recovery.learn_round_trip(self._sample_round_trip)
             # The slower of sending and acknowledging: a burst of SACKs does not make a fast path.
             interval = max(self._sample_sent_at - self._sample_first_sent, now - self._sample_prior_at)
             if interval >= self.recovery.minimum_round_trip and interval > 0.0:
@@ -546,7 +546,7 @@ class Outbound:
         return self._forward_to > self._forward_sent
 
     def take_forward(self, room: int, now: float) -> tuple[int, dict[int, int]]:
-        """What a FORWARD-TSN says: the new cumulative TSN, and the last number skipped in each stream. Marks it sent."""
+        """What a FORWARD-TSN says: the new cumulative TSN, and the last number skipped in each stream; it is sent."""
         most = max((room - 8) // 4, 1)
         ssns: dict[int, int] = {}
         tsn = self.cumulative

@@ -38,6 +38,8 @@ MOST_SACK_DELAY: Final = 0.2
 WINDOW_UPDATE_SHARE: Final = 4
 # A RE-CONFIG that names as many streams as one may has this size, and its answer less.
 LEAST_ROOM_FOR_RESET: Final = 220
+# A FORWARD-TSN that names one stream.
+LEAST_FORWARD: Final = 12
 
 _NEVER: Final = float(NEVER)
 _DATA: Final = 0
@@ -179,16 +181,17 @@ class Transfer:
         while room >= LEAST_ROOM_FOR_RESET and (chunk := self.reset.poll_chunk(Instant(now))) is not None:
             parts.append(chunk)
             room -= len(chunk)
-        if self._sack_now:
+        if self._sack_now and room >= SACK_SIZE:
             room -= self._put_sack(parts, room)
         if self.sends_data:
-            if self.outbound.forward_due():
+            if self.outbound.forward_due() and room >= LEAST_FORWARD:
                 chunk = encode_chunk(_FORWARD_TSN, 0, encode_forward_tsn(*self.outbound.take_forward(room - 4, now)))
                 parts.append(chunk)
                 room -= len(chunk)
             self._put_data(parts, room, now)
         if len(parts) == 1:
-            return None
+            # Where all that waited was given up, that is what there is to say.
+            return self.build_packet(control, now) if self.sends_data and self.outbound.forward_due() else None
         packet = b"".join(parts)
         return packet if self._zero_checksum else seal(packet)
 

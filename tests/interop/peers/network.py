@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benches import links
+from icelane.testing.namespace import inside, new_namespace
 from tests import certificates
 
 # In a mount namespace of its own, so that names are looked up in our file and no server is asked. It ends with us.
@@ -44,7 +44,7 @@ class Machine:
 
     def inside(self) -> contextlib.AbstractContextManager[None]:
         """In this block, which must not await, sockets and processes that this thread makes are on this machine."""
-        return links.inside(self.namespace)
+        return inside(self.namespace)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ def network(folder: Path) -> Iterator[Network]:
             Machine(
                 name=name,
                 host=f"198.18.0.{number}",
-                namespace=stack.enter_context(links.new_namespace()),
+                namespace=stack.enter_context(new_namespace()),
                 folder=folder,
             )
             for number, name in enumerate(("relay", "left", "right"), 1)

@@ -31,6 +31,9 @@ YIELDING_WINDOW_GAIN: Final = 1.25
 # The rate is the highest of so many round trips.
 RATE_ROUNDS: Final = 10
 MINIMUM_LIFETIME: Final = 10.0
+# And sooner while a queue stands all the time: then it may be no queue, but a path that has become longer, or one that
+# somebody else keeps full.
+QUEUE_PATIENCE: Final = 3.0
 PROBE_DURATION: Final = 0.2
 # A round trip with this share of losses is congestion whatever the delays say.
 LOSS_LIMIT: Final = 0.05
@@ -38,6 +41,8 @@ LOSS_FACTOR: Final = 0.85
 # A queue stands when the shortest round trip of a round exceeds the minimum by this share and this many seconds.
 QUEUE_SHARE: Final = 0.25
 QUEUE_SECONDS: Final = 0.005
+# Shorter round trips than this do not make the window smaller: programs wake up and acknowledge at their own pace.
+LEAST_ROUND_TRIP: Final = 0.005
 
 _INITIAL_PACKETS: Final = 16
 _LEAST_PACKETS: Final = 4
@@ -69,6 +74,7 @@ class ModelController:
         self._round_lost = 0
         self._round_shortest = NEVER
         self._yielding = False
+        self._yielding_since = Instant(0.0)
         self._full_rate = 0.0
         self._full_rounds = 0
         self._filled = False
@@ -98,6 +104,8 @@ class ModelController:
         self._learn_rate(ack)
         if round_ended:
             self._end_round(ack)
+        if not self._yielding:
+            self._yielding_since = now
         self._change_phase(ack, now)
         self._set(ack)
 
@@ -120,7 +128,7 @@ class ModelController:
             self._minimum_at = now
 
     def _learn_rate(self, ack: Acknowledgement) -> None:
-        if not ack.rate or (ack.app_limited and ack.rate < self.rate):
+        if not ack.rate or not self.minimum_round_trip or (ack.app_limited and ack.rate < self.rate):
             return
         rates = self._rates
         while rates and rates[-1][1] <= ack.rate:
@@ -166,9 +174,11 @@ class ModelController:
             self._advance_cycle(ack, now)
         if self.phase is Phase.PROBE:
             if now >= self._probe_ends_at:
-                self._minimum_at = now
+                self._minimum_at = self._yielding_since = now
                 self.phase = Phase.STARTUP if not self._filled else Phase.CRUISE
-        elif self.minimum_round_trip and now > self._minimum_at + MINIMUM_LIFETIME:
+        elif self.minimum_round_trip and (
+            now > self._minimum_at + MINIMUM_LIFETIME or now > self._yielding_since + QUEUE_PATIENCE
+        ):
             # What is measured now replaces the old minimum: the path may have become longer.
             self.phase = Phase.PROBE
             self.minimum_round_trip = ack.round_trip or self.minimum_round_trip
@@ -195,11 +205,12 @@ class ModelController:
 
     def _share(self, gain: float) -> int:
         """`gain` times what an empty path holds, and not too few packets."""
-        return max(int(gain * self.rate * self.minimum_round_trip), _LEAST_PACKETS * self._mtu)
+        held = self.rate * max(self.minimum_round_trip, LEAST_ROUND_TRIP)
+        return max(int(gain * held), _LEAST_PACKETS * self._mtu)
 
     def _set(self, ack: Acknowledgement) -> None:
-        if self._rates and self.minimum_round_trip:  # no sample yet where everything had to be repeated
-            self.pacing_rate = self._gain() * max(self.rate, _LEAST_PACKETS * self._mtu / self.minimum_round_trip)
+        if self._rates:
+            self.pacing_rate = self._gain() * max(self.rate, self._least_rate())
         if self._window_before_timeout:
             return
         if self.phase is Phase.PROBE:
@@ -210,6 +221,9 @@ class ModelController:
         else:
             target = self._share(YIELDING_WINDOW_GAIN if self._yielding else WINDOW_GAIN)
         self.window = max(min(target, self._ceiling), _LEAST_PACKETS * self._mtu)
+
+    def _least_rate(self) -> float:
+        return _LEAST_PACKETS * self._mtu / max(self.minimum_round_trip, LEAST_ROUND_TRIP)
 
     def _gain(self) -> float:
         match self.phase:
