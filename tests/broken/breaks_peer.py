@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable
 from dataclasses import replace
 
 from icelane.aio import peer_driver
@@ -123,13 +124,14 @@ def _associate_at_once() -> None:
 
 @breaks("IC-3", test=f"{TRANSPORT}::test_a_hundred_thousand_datagrams_of_strangers_are_dropped_and_counted[before]")
 def datagrams_of_strangers_are_kept() -> None:
-    handle_datagram = SecureTransport.handle_datagram
+    handle_batch = SecureTransport.handle_batch
 
-    def keep(self: SecureTransport, data: bytes, path: Path, now: Instant) -> None:
-        self._held.append((data, path))
-        handle_datagram(self, data, path, now)
+    def keep(self: SecureTransport, batch: Iterable[tuple[bytes, Path]], now: Instant) -> None:
+        datagrams = list(batch)
+        self._held.extend(datagrams)
+        handle_batch(self, datagrams, now)
 
-    swap(SecureTransport, "handle_datagram", keep)
+    swap(SecureTransport, "handle_batch", keep)
 
 
 @breaks("IC-3", test=f"{TRANSPORT}::test_a_hundred_thousand_datagrams_of_strangers_are_dropped_and_counted[after]")
@@ -139,14 +141,16 @@ def datagrams_of_strangers_are_taken() -> None:
 
 @breaks("IC-4", test=f"{TRANSPORT}::test_after_the_nomination_nothing_from_elsewhere_moves_the_destination[0x80]")
 def data_goes_to_where_it_last_came_from() -> None:
-    handle_datagram = SecureTransport.handle_datagram
+    handle_batch = SecureTransport.handle_batch
 
-    def follow(self: SecureTransport, data: bytes, path: Path, now: Instant) -> None:
-        handle_datagram(self, data, path, now)
-        if data[0] >= 20 and self.ice.agent._carrier is not None:
-            self.ice.agent._carrier[1].path = path
+    def follow(self: SecureTransport, batch: Iterable[tuple[bytes, Path]], now: Instant) -> None:
+        datagrams = list(batch)
+        handle_batch(self, datagrams, now)
+        for data, path in datagrams:
+            if data[0] >= 20 and self.ice.agent._carrier is not None:
+                self.ice.agent._carrier[1].path = path
 
-    swap(SecureTransport, "handle_datagram", follow)
+    swap(SecureTransport, "handle_batch", follow)
 
 
 @breaks("IC-5", test=f"{DEATH}::test_it_has_failed_thirty_seconds_after_the_last_answer_and_nothing_is_sent_any_more"

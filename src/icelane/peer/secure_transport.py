@@ -77,9 +77,8 @@ class SecureTransport:
 
         Of records that follow one another on one path, only the first is asked where it comes from.
         """
-        trusted: Path | None = (
-            None  # a record came on it last, and DTLS took it: no server is there, and it was checked
-        )
+        # A record came on it last, and DTLS took it: no server is there, and it was checked.
+        trusted: Path | None = None
         packets = size = 0
         for data, path in batch:
             packets += 1
