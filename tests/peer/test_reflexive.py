@@ -172,3 +172,20 @@ def test_bases_and_servers_beyond_the_bounds_are_left_out() -> None:
     for port in range(MAX_BASES + 5):
         fixture.probes.add_base(SocketAddress("192.0.2.7", 40_000 + port), fixture.clock.now)
     assert len(fixture.sent()) == MAX_SERVERS * MAX_BASES
+
+
+def test_a_server_that_is_added_again_is_asked_again_unless_it_is_being_asked() -> None:
+    fixture = Fixture()
+    fixture.probes.add_base(BASE, fixture.clock.now)
+    fixture.probes.add_server(SERVER, URL, fixture.clock.now)
+    (first,) = fixture.sent()
+    fixture.probes.add_server(SERVER, URL, fixture.clock.now)
+    assert fixture.sent() == []
+    assert fixture.answer(first)
+    fixture.probes.settle()
+    fixture.probes.resume()
+    fixture.probes.add_server(SERVER, URL, fixture.clock.now)
+    (second,) = fixture.sent()
+    assert fixture.answer(second)
+    assert len(fixture.events()) == 2
+    assert len(fixture.pass_time(KEEPALIVE_INTERVAL + 0.1)) == 1  # kept open once more

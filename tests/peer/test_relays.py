@@ -256,3 +256,39 @@ def test_relayed_addresses_are_given_back_at_the_end() -> None:
 
 def test_the_password_is_not_in_the_repr_of_a_server() -> None:
     assert "secret" not in repr(turn_server())
+
+
+def test_a_server_that_is_added_again_is_asked_again_where_it_gave_nothing() -> None:
+    fixture = Fixture()
+    fixture.network.connect(BASE.host, SERVER.host, GONE)
+    fixture.add()
+    fixture.network.run_until(lambda: not fixture.relays.pending)
+    assert isinstance(fixture.events[-1], RelayFailed)
+    fixture.network.connect(BASE.host, SERVER.host, Link(delay=0.02))
+    assert isinstance(fixture.allocate(), SocketAddress)
+    told = len(fixture.events)
+    fixture.add()  # and not where it did
+    fixture.network.run_for(1.0)
+    assert len(fixture.events) == told
+    assert len(fixture.server.relays) == 1
+
+
+def test_a_stream_is_opened_again_when_it_was_lost_and_only_then() -> None:
+    fixture = Fixture()
+    server = turn_server(SERVER, Transport.TCP)
+    fixture.add(server)
+    fixture.add(server)
+    (opening,) = fixture.commands
+    assert isinstance(opening, OpenStream)
+    path = Path(SocketAddress(BASE.host, 50_000), SERVER, Transport.TCP)
+    fixture.relays.handle_stream_opened(opening.number, path, fixture.clock.now)
+    fixture.drain()
+    fixture.add(server)
+    assert fixture.commands == [opening]
+    fixture.relays.handle_stream_closed(path, fixture.clock.now)
+    fixture.drain()
+    fixture.commands.clear()
+    fixture.add(server)
+    (again,) = fixture.commands
+    assert isinstance(again, OpenStream)
+    assert again.number != opening.number
