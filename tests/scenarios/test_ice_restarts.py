@@ -111,9 +111,11 @@ def is_settled(alice: PeerHost, bob: PeerHost) -> bool:
 @pytest.mark.parametrize("who_sends", ["who moved", "the other"])
 @pytest.mark.parametrize("loss", [0.0, 0.02])
 def test_a_transfer_survives_a_change_of_address(who_sends: str, who_restarts: str, loss: float) -> None:
-    internet = Internet(seed=20, link=Link(delay=0.02, loss=loss))
+    internet = Internet(seed=20)
     alice, bob = internet.peer(1), internet.peer(2)
     call(internet, alice, bob)
+    for host in (*alice.hosts, "203.0.114.77"):
+        internet.network.connect(host, bob.hosts[0], Link(delay=0.02, loss=loss))
     transfer = Transfer(*((alice, bob) if who_sends == "who moved" else (bob, alice)))
     run_until(alice, bob, lambda: transfer.go_on() or transfer.share > 0.3, 30.0)
     assert transfer.share < 0.9

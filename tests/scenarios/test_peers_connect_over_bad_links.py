@@ -11,6 +11,8 @@ from tests.scenarios.internet import Internet, assert_data_flows, connect
 
 SEEDS = range(1, 6)
 
+pytestmark = pytest.mark.usefixtures("follows_our_clock")
+
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("loss", [0.0, 0.01, 0.1, 0.2, 0.3])

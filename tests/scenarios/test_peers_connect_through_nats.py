@@ -81,6 +81,7 @@ def test_a_peer_behind_any_nat_reaches_one_in_the_open_directly(kind: tuple[Beha
     assert not is_relayed(alice)
 
 
+@pytest.mark.usefixtures("follows_our_clock")
 @pytest.mark.parametrize("seed", range(1, 6))
 def test_two_symmetric_nats_are_crossed_over_the_relay_even_where_packets_are_lost(seed: int) -> None:
     internet = Internet(seed=seed, link=Link(delay=0.03, jitter=0.01, loss=0.1))
