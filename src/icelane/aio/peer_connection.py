@@ -45,6 +45,7 @@ from icelane.datachannel.event import (
 )
 from icelane.dtls.options import DtlsOptions
 from icelane.errors import InvalidAccessError, InvalidModificationError, InvalidStateError, TransportClosedError
+from icelane.ice.options import IceOptions
 from icelane.peer.connection import (
     ChannelOptions,
     ConnectionState,
@@ -514,6 +515,7 @@ def _options(configuration: RTCConfiguration) -> PeerOptions:
     return PeerOptions(
         relay_only=configuration.iceTransportPolicy == "relay",
         bundle_policy=configuration.bundlePolicy,
+        ice=IceOptions(patience=configuration.ice_patience),
         dtls=DtlsOptions(legacy_peers=configuration.legacy_peers),
     )
 
@@ -522,7 +524,7 @@ def _check_unchanged(old: RTCConfiguration, new: RTCConfiguration, certificate: 
     """W3C section 4.4.1.6: what a connection began with."""
     if new.certificates and list(new.certificates) != [certificate] and new.certificates != old.certificates:
         raise InvalidModificationError("the certificates of a connection do not change")
-    for name in ("bundlePolicy", "iceTransportPolicy", "legacy_peers"):
+    for name in ("bundlePolicy", "iceTransportPolicy", "legacy_peers", "ice_patience"):
         if getattr(old, name) != getattr(new, name):
             raise InvalidModificationError(f"the {name} of a connection does not change")
 
