@@ -19,14 +19,11 @@ from typing import Final, cast, get_args
 from icelane.aio.certificate import RTCCertificate
 from icelane.core.clock import Duration
 from icelane.errors import InvalidAccessError, MalformedError, SyntaxError_
-from icelane.ice.options import IceOptions
 from icelane.peer.negotiation import BundlePolicy
 from icelane.stun.uri import StunUri, TurnUri, parse_uri
 
 # Every server costs time and packets, and browsers warn above a handful.
 MAX_URLS: Final = 32
-
-DEFAULT_PATIENCE: Final[Duration] = IceOptions().patience
 
 _ICE_POLICIES: Final = ("all", "relay")
 _BUNDLE_POLICIES: Final = get_args(BundlePolicy)
@@ -71,8 +68,9 @@ class RTCConfiguration:
 
     Ours: `authority` is a PEM file with the only authorities to trust for `turns:` servers; `legacy_peers` also offers
     the CBC suites of DTLS; `interfaces` are the names of the only network interfaces to use; `include_loopback` uses
-    127.0.0.1 and ::1 too, which otherwise happens only where there is no other address; `ice_patience` is for how many
-    seconds to hope for a path before `failed` (RFC 8863): where a person carries the answer, that takes minutes.
+    127.0.0.1 and ::1 too, which otherwise happens only where there is no other address; `patience` is how many seconds a
+    peer has to be found and to answer, before the connection is `failed`: by default 39.5 for ICE and 30 for DTLS, and
+    not enough where a person carries the answer.
     """
 
     iceServers: Sequence[RTCIceServer] | None = None  # noqa: N815  (W3C names)
@@ -85,7 +83,7 @@ class RTCConfiguration:
     legacy_peers: bool = False
     interfaces: Sequence[str] | None = None
     include_loopback: bool = False
-    ice_patience: Duration = DEFAULT_PATIENCE
+    patience: Duration | None = None
 
     @classmethod
     def from_json(cls, body: Mapping[str, object]) -> RTCConfiguration:
@@ -111,8 +109,8 @@ class RTCConfiguration:
             raise TypeError(f"bundlePolicy is one of {', '.join(_BUNDLE_POLICIES)}, not {self.bundlePolicy!r}")
         if self.rtcpMuxPolicy != "require":
             raise TypeError("rtcpMuxPolicy is require")
-        if self.ice_patience <= 0:
-            raise TypeError("ice_patience is positive")
+        if self.patience is not None and not 0 < self.patience < float("inf"):
+            raise TypeError("patience is a positive number of seconds")
         found = [(server, uri) for server in self.iceServers or () for uri in server.uris()]
         if len(found) > MAX_URLS:
             raise SyntaxError_(f"more than {MAX_URLS} URLs of ICE servers")

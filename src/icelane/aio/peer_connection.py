@@ -512,11 +512,12 @@ def _certificate(configuration: RTCConfiguration) -> RTCCertificate:
 
 
 def _options(configuration: RTCConfiguration) -> PeerOptions:
+    patience, dtls = configuration.patience, DtlsOptions(legacy_peers=configuration.legacy_peers)
     return PeerOptions(
         relay_only=configuration.iceTransportPolicy == "relay",
         bundle_policy=configuration.bundlePolicy,
-        ice=IceOptions(patience=configuration.ice_patience),
-        dtls=DtlsOptions(legacy_peers=configuration.legacy_peers),
+        ice=IceOptions() if patience is None else IceOptions(patience=patience),
+        dtls=dtls if patience is None else replace(dtls, handshake_timeout=patience),
     )
 
 
@@ -524,7 +525,7 @@ def _check_unchanged(old: RTCConfiguration, new: RTCConfiguration, certificate: 
     """W3C section 4.4.1.6: what a connection began with."""
     if new.certificates and list(new.certificates) != [certificate] and new.certificates != old.certificates:
         raise InvalidModificationError("the certificates of a connection do not change")
-    for name in ("bundlePolicy", "iceTransportPolicy", "legacy_peers", "ice_patience"):
+    for name in ("bundlePolicy", "iceTransportPolicy", "legacy_peers", "patience"):
         if getattr(old, name) != getattr(new, name):
             raise InvalidModificationError(f"the {name} of a connection does not change")
 

@@ -42,11 +42,12 @@ class TransferError(RemoteProtocolError):
 
 
 class TargetError(LocalProtocolError):
-    """The file cannot be had, or not be written here. `mend` says what would help."""
+    """The file cannot be had, or not be written here. `mend` says what would help, `told` what the peer is told."""
 
-    def __init__(self, message: str, mend: str | None = None) -> None:
+    def __init__(self, message: str, mend: str | None = None, told: str = "it cannot write the file") -> None:
         super().__init__(message)
         self.mend = mend
+        self.told = told
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +135,8 @@ async def receive_file(channel: RTCDataChannel, directory: Path, progress: Progr
     except TransferError as error:
         _give_up(channel, str(error))
         raise
-    except TargetError:
-        _give_up(channel, "it cannot write a file of this name; its own message says why")
+    except TargetError as error:
+        _give_up(channel, error.told)
         raise
     except OSError as error:
         _give_up(channel, error.strerror or "it cannot write the file")
@@ -178,9 +179,13 @@ async def _receive_bytes(channel: RTCDataChannel, name: str, file: BinaryIO, siz
 
 def _check_free(target: Path, replace: bool) -> None:
     if target.is_dir():
-        raise TargetError(f"{target} is a directory", "--into another directory")
+        raise TargetError(f"{target} is a directory", "--into another directory", "it has a directory of this name")
     if os.path.lexists(target) and not replace:
-        raise TargetError(f"{target} is there already", "--replace, or --into another directory")
+        raise TargetError(
+            f"{target} is there already",
+            "--replace, or --into another directory",
+            "it has a file of this name already",
+        )
 
 
 def _give_up(channel: RTCDataChannel, reason: str) -> None:

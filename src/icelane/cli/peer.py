@@ -63,7 +63,7 @@ TimeoutOption = Annotated[
     float, typer.Option(min=1, max=3600, help="Seconds to wait for the connection, once both sides know of each other.")
 ]
 
-# Carrying a line to somebody takes a person longer than a check of ICE is patient by itself (39.5 s, RFC 8863).
+# How long a person may take to carry the answer to the sender. From then on it is a matter of seconds.
 ANSWER_TIMEOUT = 300.0
 
 
@@ -146,7 +146,7 @@ def _configuration(
         iceTransportPolicy="relay" if relay_only else "all",
         authority=authority,
         interfaces=interfaces or None,
-        ice_patience=timeout,
+        patience=timeout,
     )
     try:
         configuration.check()
