@@ -20,9 +20,8 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Protocol
 
-from icelane import RTCDataChannel
 from icelane.crypto.provider import SystemEntropy
 from icelane.errors import InvalidStateError, LocalProtocolError, RemoteProtocolError, TransportClosedError
 
@@ -35,6 +34,14 @@ MAX_REASON: Final = 200
 
 Progress = Callable[[str, int, int], None]
 """`progress(name, bytes so far, bytes in all)`."""
+
+
+class Channel(Protocol):
+    """What the transfer needs of an RTCDataChannel."""
+
+    def send(self, data: str | bytes) -> None: ...
+    async def receive(self) -> str | bytes: ...
+    async def drain(self) -> None: ...
 
 
 class TransferError(RemoteProtocolError):
@@ -62,7 +69,7 @@ class Transferred:
 # The sender
 
 
-async def send_file(channel: RTCDataChannel, path: Path, progress: Progress) -> Transferred:
+async def send_file(channel: Channel, path: Path, progress: Progress) -> Transferred:
     """Send the file at `path`, and wait until the receiver has it. Raises TransferError, TargetError."""
     try:
         with path.open("rb") as file:
@@ -77,9 +84,7 @@ async def send_file(channel: RTCDataChannel, path: Path, progress: Progress) -> 
         raise TargetError(f"{path}: {error.strerror or error}") from None
 
 
-async def _send_bytes(
-    channel: RTCDataChannel, path: Path, file: BinaryIO, size: int, progress: Progress
-) -> Transferred:
+async def _send_bytes(channel: Channel, path: Path, file: BinaryIO, size: int, progress: Progress) -> Transferred:
     digest = hashlib.sha256()
     sent = 0
     progress(path.name, sent, size)
@@ -119,7 +124,7 @@ def _shown(reason: object) -> str:
 # The receiver
 
 
-async def receive_file(channel: RTCDataChannel, directory: Path, progress: Progress, *, replace: bool) -> Transferred:
+async def receive_file(channel: Channel, directory: Path, progress: Progress, *, replace: bool) -> Transferred:
     """Take one file into `directory`. Raises TransferError, and TargetError when it cannot be written.
 
     The sender chooses the name, without a path; with `replace` a file of that name is replaced.
@@ -145,9 +150,7 @@ async def receive_file(channel: RTCDataChannel, directory: Path, progress: Progr
     return received
 
 
-async def _receive_into(
-    channel: RTCDataChannel, target: Path, size: int, progress: Progress, replace: bool
-) -> Transferred:
+async def _receive_into(channel: Channel, target: Path, size: int, progress: Progress, replace: bool) -> Transferred:
     draft = target.with_name(f".icelane-{SystemEntropy().token(8).hex()}.part")
     try:
         with draft.open("xb") as file:
@@ -159,7 +162,7 @@ async def _receive_into(
     return Transferred(target, size, sha256)
 
 
-async def _receive_bytes(channel: RTCDataChannel, name: str, file: BinaryIO, size: int, progress: Progress) -> str:
+async def _receive_bytes(channel: Channel, name: str, file: BinaryIO, size: int, progress: Progress) -> str:
     digest = hashlib.sha256()
     received = 0
     progress(name, received, size)
@@ -188,11 +191,11 @@ def _check_free(target: Path, replace: bool) -> None:
         )
 
 
-def _give_up(channel: RTCDataChannel, reason: str) -> None:
+def _give_up(channel: Channel, reason: str) -> None:
     _say(channel, {"ok": False, "error": reason})
 
 
-def _say(channel: RTCDataChannel, document: dict[str, object]) -> None:
+def _say(channel: Channel, document: dict[str, object]) -> None:
     """A sender that has gone by now needs no answer."""
     with contextlib.suppress(InvalidStateError):
         channel.send(json.dumps(document))

@@ -22,6 +22,7 @@ from icelane.cli.output import CommandError, ExitCode, Output, Problem
 from icelane.cli.peer_signaling import Signaling
 from icelane.core.clock import Duration
 from icelane.errors import IcelaneError, TransportClosedError
+from icelane.stun.uri import TurnUri
 
 T = TypeVar("T")
 
@@ -144,8 +145,8 @@ def _lost(pc: RTCPeerConnection) -> tuple[str, str | None]:
 def _nowhere(configuration: RTCConfiguration) -> tuple[str, str]:
     """Why there is not one address to be reached at, and what would help."""
     if configuration.iceTransportPolicy == "relay":
-        server = next((url for server in configuration.iceServers or () for url in server.urls), "turn:HOST")
-        return "no TURN server gave us an address", f"icelane turn check {server} --user NAME"
+        server, uri = next((server, uri) for server, uri in configuration.check() if isinstance(uri, TurnUri))
+        return "no TURN server gave us an address", f"icelane turn check '{uri}' --user {server.username}"
     if configuration.interfaces is not None:
         return f"no usable address on {', '.join(configuration.interfaces)}", "ip -brief address"
     return "this machine has no usable address", "ip -brief address"
