@@ -146,7 +146,7 @@ def _configuration(
         iceTransportPolicy="relay" if relay_only else "all",
         authority=authority,
         interfaces=interfaces or None,
-        patience=timeout,
+        patience=timeout + 1.0,  # whoever is too late hears it from --timeout
     )
     try:
         configuration.check()
