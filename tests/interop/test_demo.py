@@ -26,6 +26,8 @@ def test_every_path_carries_every_byte() -> None:
     document = json.loads(run.stdout)
     assert document["carried"] is True
     assert [(path["path"], path["outcome"]) for path in document["paths"]] == [
+        ("icelane peers, TLS", "carried"),
+        ("Chromium to icelane, TLS", "carried"),
         ("icelane clients, UDP", "carried"),
         ("icelane clients, TCP", "carried"),
         ("icelane clients, TLS", "carried"),
@@ -33,6 +35,9 @@ def test_every_path_carries_every_byte() -> None:
         ("Chromium pages, TCP", "carried"),
         ("Chromium pages, TLS", "carried"),
     ]
+    for path in document["paths"][:2]:
+        assert path["security"]["protocol"] == "DTLSv1.2"
+        assert path["security"]["path"] == "relay to relay, tls to the server"
 
 
 def test_without_a_browser_the_demo_says_what_it_skipped_and_how_to_get_it() -> None:
@@ -46,4 +51,5 @@ def test_without_a_browser_the_demo_says_what_it_skipped_and_how_to_get_it() -> 
     )
     assert run.returncode == 0, run.stdout + run.stderr
     assert "Chromium pages, UDP: Chromium is not installed: apt-get install chromium" in run.stdout
-    assert "3 skipped" in run.stdout
+    assert "Chromium to icelane, TLS: Chromium is not installed: apt-get install chromium" in run.stdout
+    assert "4 skipped" in run.stdout
