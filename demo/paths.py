@@ -88,7 +88,7 @@ def _security(call: CallReport) -> SecurityResult:
     return SecurityResult(
         protocol=caller.security.protocol,
         cipher_suite=caller.security.cipher_suite,
-        path=f"{caller.local_candidate} to {callee.local_candidate}, {caller.relay_protocol} to the server",
+        path=f"{caller.local_candidate} to {callee.local_candidate}, TURN over {caller.relay_protocol.upper()}",
         caller_fingerprint=caller.security.local_fingerprint,
         callee_fingerprint=callee.security.local_fingerprint,
     )

@@ -19,7 +19,7 @@ def test_two_peers_exchange_data_by_relay_only_over_tls_and_see_each_other_s_cer
     assert result.bytes_received == result.bytes_sent > 0
     assert result.round_trip is not None
     assert result.security is not None
-    assert result.security.path == "relay to relay, tls to the server"
+    assert result.security.path == "relay to relay, TURN over TLS"
     assert result.security.caller_fingerprint != result.security.callee_fingerprint
 
 

@@ -94,7 +94,7 @@ def test_the_security_of_a_call_is_told_where_it_is_asked_for() -> None:
     assert of_call("peers", "udp", call(OTHER), with_security=True).security == SecurityResult(
         protocol="DTLSv1.2",
         cipher_suite=SUITE,
-        path="relay to relay, udp to the server",
+        path="relay to relay, TURN over UDP",
         caller_fingerprint=CALLER,
         callee_fingerprint=CALLEE,
     )

@@ -25,7 +25,7 @@ RESULTS = [
         security=SecurityResult(
             protocol="DTLSv1.2",
             cipher_suite="TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-            path="relay to relay, tls to the server",
+            path="relay to relay, TURN over TLS",
             caller_fingerprint="sha-256 " + ":".join(["AB"] * 32),
             callee_fingerprint="sha-256 " + ":".join(["0C"] * 32),
         ),
@@ -50,7 +50,7 @@ def test_the_table_says_how_a_call_was_protected_and_cuts_nothing_off() -> None:
         "two peers",
         "DTLSv1.2",
         "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-        "relay to relay, tls to the server",
+        "relay to relay, TURN over TLS",
         "sha-256 AB:AB:AB:AB ... AB:AB:AB:AB",
     ):
         assert said in text

@@ -37,7 +37,7 @@ def test_every_path_carries_every_byte() -> None:
     ]
     for path in document["paths"][:2]:
         assert path["security"]["protocol"] == "DTLSv1.2"
-        assert path["security"]["path"] == "relay to relay, tls to the server"
+        assert path["security"]["path"] == "relay to relay, TURN over TLS"
 
 
 def test_without_a_browser_the_demo_says_what_it_skipped_and_how_to_get_it() -> None:

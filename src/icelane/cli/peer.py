@@ -24,7 +24,10 @@ SEND_EXAMPLE = "Example: `icelane peer send report.pdf --signal /mnt/shared`"
 RECEIVE_EXAMPLE = "Example: `icelane peer receive --into Downloads --signal /mnt/shared`"
 
 app = typer.Typer(
-    help="Send a file to another machine, encrypted from end to end.", epilog=SEND_EXAMPLE, no_args_is_help=True
+    help="Send a file to another machine, encrypted from end to end: `receive` there, `send` here.\n\nNo server is"
+    " needed where the two machines reach each other; elsewhere --ice names one that both use.",
+    epilog=SEND_EXAMPLE,
+    no_args_is_help=True,
 )
 
 SignalOption = Annotated[
@@ -44,7 +47,11 @@ IceOption = Annotated[
 UserOption = Annotated[str | None, typer.Option("--user", metavar="NAME", help="The user of the TURN servers.")]
 PasswordOption = Annotated[
     str | None,
-    typer.Option(envvar="ICELANE_PEER_PASSWORD", show_envvar=True, help="The password of that user."),
+    typer.Option(
+        envvar="ICELANE_PEER_PASSWORD",
+        show_envvar=True,
+        help="The password of that user. Others on this machine see arguments; the environment they do not see.",
+    ),
 ]
 AuthorityOption = Annotated[
     Path | None,
