@@ -33,7 +33,8 @@ from typing import TypeAlias
 
 MAGIC_COOKIE = 0x2112A442
 FIRST_CHANNEL = 0x4000
-UDP_PROTOCOL = 17  # the value of REQUESTED-TRANSPORT
+TCP_PROTOCOL = 6  # the values of REQUESTED-TRANSPORT
+UDP_PROTOCOL = 17
 
 BINDING_REQUEST = 0x0001
 ALLOCATE_REQUEST = 0x0003
@@ -41,6 +42,8 @@ REFRESH_REQUEST = 0x0004
 SEND_INDICATION = 0x0016
 CREATE_PERMISSION_REQUEST = 0x0008
 CHANNEL_BIND_REQUEST = 0x0009
+CONNECT_REQUEST = 0x000A
+CONNECTION_BIND_REQUEST = 0x000B
 ERROR_RESPONSE = 0x0110
 
 USERNAME = 0x0006
@@ -54,6 +57,7 @@ REALM = 0x0014
 NONCE = 0x0015
 XOR_RELAYED_ADDRESS = 0x0016
 REQUESTED_TRANSPORT = 0x0019
+CONNECTION_ID = 0x002A
 
 WINDOW = 64
 """Requests in flight: more would overrun the receive buffer of a listening socket and measure retransmissions."""
@@ -213,9 +217,9 @@ def answers_binding(server: Address, *, timeout: float) -> bool:
             return False
 
 
-def open_allocations(flows: Sequence[Flow], credentials: Credentials) -> None:
-    """Allocate a UDP relay address on every flow; it is in `flow.relay` then."""
-    transport = (REQUESTED_TRANSPORT, bytes((UDP_PROTOCOL, 0, 0, 0)))
+def open_allocations(flows: Sequence[Flow], credentials: Credentials, protocol: int = UDP_PROTOCOL) -> None:
+    """Allocate a relay address on every flow; it is in `flow.relay` then."""
+    transport = (REQUESTED_TRANSPORT, bytes((protocol, 0, 0, 0)))
     for flow, reply in _request(flows, credentials, ALLOCATE_REQUEST, [transport]).items():
         flow.relay = parse_xor_address(reply.attributes[XOR_RELAYED_ADDRESS])
 
@@ -229,6 +233,17 @@ def bind_channels(flows: Sequence[Flow], credentials: Credentials, peer: Address
     """Bind FIRST_CHANNEL to `peer` on every flow."""
     channel = (CHANNEL_NUMBER, struct.pack("!HH", FIRST_CHANNEL, 0))
     _request(flows, credentials, CHANNEL_BIND_REQUEST, [channel, (XOR_PEER_ADDRESS, xor_address(peer))])
+
+
+def connect_peers(flows: Sequence[Flow], credentials: Credentials, peer: Address) -> list[bytes]:
+    """Connect the TCP allocation of every flow to `peer` (RFC 6062); returns the CONNECTION-ID of each."""
+    replies = _request(flows, credentials, CONNECT_REQUEST, [(XOR_PEER_ADDRESS, xor_address(peer))])
+    return [replies[flow].attributes[CONNECTION_ID] for flow in flows]
+
+
+def bind_connection(flow: Flow, credentials: Credentials, connection_id: bytes) -> None:
+    """Make a flow the connection with a peer; what is sent on it from now on goes there."""
+    _request([flow], credentials, CONNECTION_BIND_REQUEST, [(CONNECTION_ID, connection_id)])
 
 
 def release_allocations(flows: Sequence[Flow], credentials: Credentials) -> None:

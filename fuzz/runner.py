@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import gc
 import hashlib
 import importlib
@@ -50,12 +51,22 @@ class Target:
     dictionary: Sequence[bytes]
 
 
+class FindingKind(enum.Enum):
+    """How an input broke the oracle."""
+
+    ESCAPED = "escaped"
+    """An exception came out that must not."""
+    SLOW = "slow"
+    MEMORY = "memory"
+
+
 @dataclass(frozen=True)
 class Finding:
     """An input that broke the oracle."""
 
     target: str
     data: bytes
+    kind: FindingKind
     what: str
 
     def save(self) -> pathlib.Path:
@@ -117,17 +128,19 @@ def check(target: Target, data: bytes, measure_peak: bool = False) -> tuple[Hash
     try:
         result = behaviour(target, data)
     except Exception:  # the oracle: anything else that escapes is a finding
-        return None, Finding(target.name, data, traceback.format_exc())
+        return None, Finding(target.name, data, FindingKind.ESCAPED, traceback.format_exc())
     finally:
         elapsed = time.process_time() - start
         peak = tracemalloc.get_traced_memory()[1] if measure_peak else 0
         tracemalloc.stop()
     if peak > MAX_PEAK:
-        return result, Finding(target.name, data, f"an input of {len(data)} bytes allocated {peak} bytes")
+        what = f"an input of {len(data)} bytes allocated {peak} bytes"
+        return result, Finding(target.name, data, FindingKind.MEMORY, what)
     if elapsed > SLOW_SECONDS and not measure_peak:
         elapsed = min(_time(target, data) for _ in range(SLOW_RETRIES))
         if elapsed > SLOW_SECONDS:
-            return result, Finding(target.name, data, f"an input of {len(data)} bytes took {elapsed * 1000:.1f} ms")
+            what = f"an input of {len(data)} bytes took {elapsed * 1000:.1f} ms"
+            return result, Finding(target.name, data, FindingKind.SLOW, what)
     return result, None
 
 
@@ -155,7 +168,8 @@ def fuzz_target(target: Target, seconds: float, seed: int) -> Report:
         if inputs == WARM_UP:
             baseline = _resident()
         elif baseline and inputs % WARM_UP == 0 and _resident() - baseline > MAX_GROWTH:
-            grown = Finding(target.name, data, f"the process grew by more than {MAX_GROWTH >> 20} MiB")
+            what = f"the process grew by more than {MAX_GROWTH >> 20} MiB"
+            grown = Finding(target.name, data, FindingKind.MEMORY, what)
             findings.setdefault("growth", grown)
             break
     return Report(inputs, len(pool), time.monotonic() - start, tuple(findings.values()))

@@ -14,7 +14,8 @@ CHECKS: Final = {
     *(f"TR-{number}" for number in range(1, 15)),
     *(f"TQ-{number}" for number in range(1, 12)),
     *(f"TL-{number}" for number in range(1, 10)),
-    "FZ-1", "FZ-2", "FZ-4", "OP-4", "OP-7", "OP-8", "OP-9", "OP-14", "OP-15",
+    "FZ-1", "FZ-2", "FZ-4",
+    "OP-1", "OP-3", "OP-4", "OP-7", "OP-8", "OP-9", "OP-12", "OP-14", "OP-15",
 }  # fmt: skip
 
 LEFT_OUT: Final = {

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import tomllib
+from pathlib import Path
+
+import pytest
 
 from tests.audit.sources import ROOT, tracked_files
 
@@ -22,6 +25,47 @@ FOREIGN = [
         ("deb", "debian", "org"),
     )
 ] + ["/".join(("", "work", "")), "/".join(("", "root", "")), "/".join(("", "home", ""))]
+
+
+TREE = re.search(r"^## The tree$.*?```text\n(.*?)```", (ROOT / "ARCHITECTURE.md").read_text(), re.DOTALL | re.MULTILINE)
+# Those whose modules are named one by one.
+SPELLED_OUT = ("turn", "server")
+
+
+def test_the_drawn_tree_has_every_package() -> None:
+    assert TREE is not None
+    begins = re.findall(r"^  ([a-z]\S*/(?:  \S+/)*)", TREE[1], re.MULTILINE)
+    drawn = {name.strip("/") for line in begins for name in line.split()}
+    assert {path.parent.name for path in ROOT.glob("src/icelane/*/__init__.py")} == drawn
+
+
+@pytest.mark.parametrize("package", SPELLED_OUT)
+def test_the_drawn_tree_names_the_modules_of_what_was_finished_first(package: str) -> None:
+    assert TREE is not None
+    drawn = re.search(rf"^  {package}/(.*?)(?=^  [a-z]\S*/|\Z)", TREE[1], re.DOTALL | re.MULTILINE)
+    assert drawn is not None
+    modules = {path.stem for path in ROOT.glob(f"src/icelane/{package}/*.py")} - {"__init__"}
+    assert sorted(modules - set(re.findall(r"\w+", drawn[1]))) == []
+
+
+BUILDING = {"gcc", "libc6-dev", "make", "python3-dev", "python3-venv"}
+PROGRAMS_BY_PACKAGE = {
+    "chromium": "chromium",
+    "coturn": "turnserver",
+    "iproute2": "ip",
+    "libnss3-tools": "certutil",
+    "openssl": "openssl",
+    "util-linux": "unshare",
+}
+
+
+def test_every_package_that_is_installed_has_a_program_that_somebody_starts() -> None:
+    lines = (line.partition("#")[0].strip() for line in (ROOT / ".ci/packages").read_text().splitlines())
+    assert {line for line in lines if line} - BUILDING == PROGRAMS_BY_PACKAGE.keys()
+    here = Path(__file__)
+    sources = [path.read_text(encoding="utf-8") for path in tracked_files() if path.suffix == ".py" and path != here]
+    for program in PROGRAMS_BY_PACKAGE.values():
+        assert any(re.search(rf'"(/usr/s?bin/)?{program}"', text) for text in sources), program
 
 
 def test_nobody_needs_a_python_that_is_not_tested() -> None:

@@ -32,7 +32,7 @@ PRIORITY_ZERO: Final = (
     *(f"TR-{number}" for number in (1, 2, 3, 4, 5, 6, 8, 9)),
     *(f"TQ-{number}" for number in (1, 2, 3, 4, 5, 6)),
     *(f"TL-{number}" for number in (1, 2, 3, 4, 5, 7)),
-    "FZ-1", "FZ-2", "FZ-4", "OP-4", "OP-7",
+    "FZ-1", "FZ-2", "FZ-4", "OP-1", "OP-3", "OP-4", "OP-7", "OP-8",
 )  # fmt: skip
 
 

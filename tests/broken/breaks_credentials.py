@@ -8,11 +8,13 @@ import re
 
 from icelane.core.clock import UnixSeconds
 from icelane.turn import credentials
+from icelane.turn.authentication import Authenticator
 from icelane.turn.credentials import Credential, Refusal, RestCredentials, Secret
 from icelane.turn.throttle import FailureThrottle
 from tests.broken.registry import breaks, swap
 
 TESTS = "tests/turn/test_credentials.py"
+ENGINE = "tests/turn/test_server_credentials.py"
 
 
 @breaks("TA-8", test=f"{TESTS}::test_an_expiry_is_one_to_twelve_ascii_digits")
@@ -61,11 +63,22 @@ def only_the_newest_secret_is_tried() -> None:
 @breaks("TA-12", test="tests/turn/test_throttle.py::test_one_source_has_a_few_wrong_passwords_and_then_one_per_second")
 def every_password_is_checked() -> None:
     swap(FailureThrottle, "admits", lambda self, host, user, now: True)
+    swap(FailureThrottle, "admits_source", lambda self, host, now: True)
 
 
 @breaks("TA-12", test="tests/turn/test_throttle.py::test_the_user_still_gets_in_from_elsewhere")
 def a_user_under_attack_is_locked_out() -> None:
     swap(FailureThrottle, "admits", lambda self, host, user, now: not self._users.full(user.encode(), now))
+
+
+@breaks("TA-12", test=f"{ENGINE}::test_guessing_does_not_tell_which_names_exist[1-name]")
+def names_that_nobody_has_are_not_counted() -> None:
+    swap(Authenticator, "_refuse_stranger", lambda self, refusal, claim, host, now: refusal)
+
+
+@breaks("TA-12", test=f"{ENGINE}::test_a_source_that_guessed_too_often_is_told_nothing_about_any_name[1000000000:u]")
+def a_name_is_looked_up_before_the_source_is_asked() -> None:
+    swap(FailureThrottle, "admits_source", lambda self, host, now: True)
 
 
 @breaks("CR-5", test=f"{TESTS}::test_no_user_can_be_minted_a_name_that_reads_as_anothers")

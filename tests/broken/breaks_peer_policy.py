@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from icelane.core.net import AddressFamily, SocketAddress, canonical_host
 from icelane.errors import MalformedError
@@ -15,6 +15,7 @@ from icelane.turn.peer_policy import PeerPolicy, Verdict
 from tests.broken.registry import breaks, swap
 
 TESTS = "tests/turn/test_peer_policy.py"
+RELOAD = "tests/server/test_reload.py"
 HARD_ROWS = f"{TESTS}::test_what_no_configuration_opens_is_refused_however_it_is_allowed"
 DEFAULT_ROWS = f"{TESTS}::test_special_purpose_addresses_are_refused_unless_the_allow_list_names_them"
 ENCODINGS = f"{TESTS}::test_every_encoding_of_every_ipv4_address_is_refused"
@@ -68,11 +69,13 @@ def the_first_address_of_a_range_is_outside() -> None:
 
 @breaks("TR-4", test=f"{TESTS}::test_a_malformed_value_stops_the_start_and_names_its_key")
 def malformed_ranges_are_skipped() -> None:
-    def parse_list(texts: Iterable[str], key: str) -> list[AddressRange]:
+    def parse_list(
+        texts: Iterable[str], key: str, parse: Callable[[str], AddressRange] = parse_address_range
+    ) -> list[AddressRange]:
         found = []
         for text in texts:
             try:
-                found.append(parse_address_range(text))
+                found.append(parse(text))
             except MalformedError:
                 continue
         return found
@@ -98,6 +101,24 @@ def the_allow_list_is_asked_first() -> None:
         return None if self._allowed[family].label(number) else refusal(self, family, number)
 
     swap(PeerPolicy, "_refusal", allow_first)
+
+
+@breaks(
+    "TR-6",
+    "TR-7",
+    test=(
+        f"{TESTS}::test_the_deny_list_wins_over_the_loopback_switch",
+        f"{RELOAD}::test_a_peer_that_a_reload_denies_gets_no_further_packet[uvloop-list]",
+    ),
+)
+def the_loopback_switch_opens_what_is_denied() -> None:
+    post_init = PeerPolicy.__post_init__
+
+    def forgetful(self: PeerPolicy) -> None:
+        post_init(self)
+        object.__setattr__(self, "_denied", peer_policy._tables([]))
+
+    swap(PeerPolicy, "__post_init__", forgetful)
 
 
 @breaks("TR-6", test=HARD_ROWS)

@@ -39,6 +39,18 @@ def anybody_may_bind_a_connection() -> None:
     swap(PeerConnections, "bind", bind_for_owner)
 
 
+@breaks(
+    "TA-9",
+    "TA-11",
+    test=(
+        f"{ENGINE}::test_a_connection_is_bound_by_the_credential_of_its_allocation_after_that_has_expired",
+        f"{ENGINE}::test_a_connection_is_bound_by_the_credential_of_its_allocation_after_its_secret_was_removed",
+    ),
+)
+def a_connection_is_bound_by_whatever_credentials_count_now() -> None:
+    swap(PeerConnections, "owner_of", lambda self, connection_id: None)
+
+
 @breaks("TR-9", test=f"{ENGINE}::test_a_connection_is_bound_once")
 def a_connection_may_be_bound_again() -> None:
     bind = PeerConnections.bind

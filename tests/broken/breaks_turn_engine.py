@@ -14,6 +14,7 @@ from icelane.stun.attributes import AttributeType
 from icelane.stun.message import Message, MessageBuilder, Method
 from icelane.testing.clock import DEFAULT_EPOCH
 from icelane.turn import attributes, authentication, request, response, server
+from icelane.turn.allocate import Allocates
 from icelane.turn.allocation import Allocation, Channel, Permission, Relay
 from icelane.turn.allocation_table import AllocationTable
 from icelane.turn.authentication import Authenticator, Identity
@@ -334,6 +335,18 @@ def a_challenge_always_has_its_phrase() -> None:
 
 
 @breaks("TQ-4", test=f"{LIMITS}::test_no_stranger_gets_much_more_than_he_sends")
+def a_short_nonce_always_has_its_438() -> None:
+    refusal_response = Responder._refusal_response
+
+    def answer(
+        self: Responder, refusal: Refusal, message: Message, path: Path, identity: Identity | None, now: Instant
+    ) -> MessageBuilder | None:
+        return refusal_response(self, refusal, message, path._replace(transport=Transport.TCP), identity, now)
+
+    swap(Responder, "_refusal_response", answer)
+
+
+@breaks("TQ-4", test=f"{LIMITS}::test_no_stranger_gets_much_more_than_he_sends")
 def every_answer_names_the_software() -> None:
     send = Responder.send
 
@@ -352,10 +365,10 @@ def the_server_counts_no_allocations() -> None:
 @breaks("TQ-5", test=(f"{ALLOCATE}::test_a_plane_that_binds_nothing_is_asked_so_often_and_then_it_is_508",
                       f"{LIMITS}::test_a_refused_request_takes_no_slot"))  # fmt: skip
 def a_failed_allocate_keeps_its_slot() -> None:
-    def drop(self: TurnServer, client: Path) -> None:
+    def drop(self: Allocates, client: Path) -> None:
         del self._pending_by_client[client]
 
-    swap(TurnServer, "_drop_pending", drop)
+    swap(Allocates, "_drop", drop)
 
 
 @breaks("TQ-5", test=f"{ALLOCATE}::test_a_retransmission_gets_the_same_bytes_and_counts_once")

@@ -11,8 +11,9 @@ from icelane.aio import stream, udp
 from icelane.aio.udp import UdpSocket
 from icelane.core.clock import Instant
 from icelane.core.net import AddressFamily, Path, SocketAddress, canonical_host
-from icelane.server.bandwidth import Meter
+from icelane.server.bandwidth import Meter, _Bucket
 from icelane.server.relay_plane import RelayedClient, RelaySocket
+from icelane.server.turn_server import TurnServer as RunningServer
 from icelane.stun.message import Message
 from icelane.turn import server
 from icelane.turn.allocation_table import AllocationTable
@@ -27,6 +28,7 @@ from tests.broken.registry import breaks, swap
 WIRE = "tests/server/test_peer_policy_on_the_wire.py::test_no_method_sends_a_packet_to_a_peer_that_is_refused"
 PLANE = "tests/server/test_relay_plane.py"
 SERVER = "tests/server/test_turn_server.py"
+MONITORING = "tests/server/test_monitoring.py"
 STREAMS = "tests/server/test_listeners.py"
 FLOODS = "tests/server/test_floods.py"
 ICMP = "tests/aio/test_icmp.py"
@@ -79,6 +81,11 @@ def the_running_server_installs_permissions_one_by_one() -> None:
         return relay, verdict
 
     swap(TurnServer, "_judge", at_once)
+
+
+@breaks("TR-5", test=f"{MONITORING}::test_the_port_of_the_figures_is_no_peer_even_where_loopback_is_open[uvloop]")
+def clients_are_kept_from_the_ports_of_clients_alone() -> None:
+    swap(RunningServer, "_bound", lambda self: {listener.local for listener in self._listeners})
 
 
 @breaks("TR-5", test=f"{SERVER}::test_send_indications_to_own_listeners_are_dropped_though_the_host_is_permitted")
@@ -157,6 +164,18 @@ def relay_sockets_stay_open() -> None:
 @breaks("TQ-9", test=f"{SERVER}::test_an_allocation_beyond_its_limit_is_throttled_and_another_loses_nothing")
 def everything_is_admitted() -> None:
     swap(Meter, "admit", lambda self, size, now: True)
+
+
+@breaks(
+    "TQ-9",
+    test=(
+        "tests/server/test_bandwidth.py::test_allocating_again_and_again_gains_nothing",
+        f"{SERVER}::test_allocating_again_and_again_does_not_renew_what_a_user_may_send[uvloop]",
+    ),
+)
+def a_user_is_forgotten_with_the_last_allocation() -> None:
+    # A bucket that is full already is forgotten at once.
+    swap(_Bucket, "full_at", lambda self, now: now)
 
 
 @breaks("TQ-9", test=f"{STREAMS}::test_a_client_that_does_not_read_costs_a_bounded_buffer_and_loses_packets")

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from icelane.core.net import SocketAddress
+from tests import certificates
 from tests.cli.conftest import Icelane
 from tests.server.clients import Client, Refused
 
@@ -75,9 +76,9 @@ class Served:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Served]:
+def serving(folder: Path, configuration: str = CONFIGURATION) -> Iterator[Served]:
     file, log = folder / "icelane.toml", folder / "log"
-    file.write_text(CONFIGURATION)
+    file.write_text(configuration)
     with (
         log.open("wb") as errors,
         subprocess.Popen(
@@ -158,6 +159,39 @@ def test_reload_tells_what_changed_and_what_needs_a_restart(served: Served, icel
     assert "the old configuration still counts" in result.err
     assert "turn.dran_deadline" in result.err
     assert "mend: icelane config check" in result.err
+
+
+def test_the_level_of_the_log_is_reloaded(served: Served, icelane: Icelane) -> None:
+    """OP-15: the first request of a client is a refusal that is written to who asks for it."""
+
+    def written() -> bool:
+        return any(record["reason"] == "no-credentials" for record in served.records("turn.refused"))
+
+    assert asyncio.run(code_of(served)) is None
+    assert not written()
+    served.configure("[log]", '[log]\nlevel = "debug"')
+    assert icelane("turn", "reload", *arguments(served)).out == "changed: log.level\n"
+    assert asyncio.run(code_of(served)) is None
+    assert written()
+
+
+def test_a_reload_with_a_bad_certificate_says_so_in_one_document(icelane: Icelane, tmp_path: Path) -> None:
+    """OP-4: what was taken over is in it as well."""
+    pair = certificates.good(tmp_path)
+    configuration = CONFIGURATION.replace('"tcp://127.0.0.1:0"', '"tls://127.0.0.1:0"') + pair.toml()
+    with serving(tmp_path, configuration) as served:
+        served.configure("[log]", "[log]\naddresses = true")
+        pair.certificate.write_text("nothing")
+        result = icelane("turn", "reload", *arguments(served), "--json")
+        assert result.code == 1
+        document = result.document
+        assert (document["ok"], document["exit"], document["certificate"]) == (False, 1, False)
+        assert document["changed"] == ["log.addresses"]
+        assert "the old one stays" in document["problems"][0]["message"]
+        text = icelane("turn", "reload", *arguments(served))
+        assert (text.code, text.out) == (1, "changed: nothing\n")
+        assert "the old one stays" in text.err
+        served.end(signal.SIGTERM)
 
 
 def test_sessions_are_shown_and_ended(served: Served, icelane: Icelane) -> None:

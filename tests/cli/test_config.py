@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 import tomllib
+from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
@@ -74,7 +76,14 @@ def test_every_mistake_is_named_and_the_code_is_two(icelane: Icelane, tmp_path: 
     file.write_text('turn.relm = "x"\nturn.listen = ["dtls://127.0.0.1"]')
     result = icelane("config", "check", "-c", str(file), ICELANE_LOG__FORMAT="xml")
     assert result.code == 2
-    for name in (f"turn.relm in {file}", "turn.listen[0]", "ICELANE_LOG__FORMAT", "did you mean realm", "mend:"):
+    for name in (
+        f"turn.relm in {file}",
+        "turn.listen[0]",
+        "ICELANE_LOG__FORMAT",
+        "did you mean realm",
+        "mend:",
+        "turn.secrets",
+    ):
         assert name in result.err
 
 
@@ -96,6 +105,64 @@ def test_a_server_without_credentials_fails_the_check(icelane: Icelane) -> None:
     result = icelane("config", "check", ICELANE_CONFIG_BODY=body)
     assert result.code == 2
     assert "nobody could authenticate" in result.err
+
+
+@pytest.fixture
+def accounts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """The file of a module that can be imported once it is written."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path / "icelane_test_accounts.py"
+    sys.modules.pop("icelane_test_accounts", None)
+
+
+AUTH = {
+    "no module": ("", "there is no module icelane_test_accounts"),
+    "no function": ("def other(): ...", "it has no find"),
+    "not async": ("def find(query): return None", "is not an `async def` function"),
+    "raises": ("raise RuntimeError('the password is swordfish')", "its import raised RuntimeError"),
+    "exits": ("raise SystemExit('the password is swordfish')", "its import raised SystemExit"),
+    "imports what is missing": ("import icelane_test_nothing", "there is no module icelane_test_nothing"),
+    "imports wrongly": ("raise ImportError('the password is swordfish')", "its import raised ImportError"),
+    "does not parse": ("password = 'swordfish", "its import raised SyntaxError"),
+}
+
+
+@pytest.mark.parametrize("kind", AUTH)
+def test_a_function_that_cannot_be_used_is_found_by_the_check(icelane: Icelane, accounts: Path, kind: str) -> None:
+    """CR-6: and what a module of somebody else says of itself is not repeated, for it may hold what it looks up."""
+    source, message = AUTH[kind]
+    if source:
+        accounts.write_text(source)
+    body = SOUND.replace("[turn]", '[turn]\nauth = "icelane_test_accounts:find"')
+    result = icelane("config", "check", ICELANE_CONFIG_BODY=body)
+    assert result.code == 2
+    assert "turn.auth" in result.err
+    assert message in result.err
+    assert "swordfish" not in result.out + result.err
+
+
+def test_a_function_that_can_be_used_passes(icelane: Icelane, accounts: Path) -> None:
+    accounts.write_text("async def find(query): return None")
+    body = SOUND.replace("[turn]", '[turn]\nauth = "icelane_test_accounts:find"')
+    assert icelane("config", "check", ICELANE_CONFIG_BODY=body).code == 0
+
+
+def test_a_list_of_revocations_is_read_by_the_check_and_named_beside_other_mistakes(
+    icelane: Icelane, tmp_path: Path
+) -> None:
+    revoked = tmp_path / "revoked"
+    settings = f'[turn]\nrevoked_file = "{revoked}"\nauth = "icelane_test_nothing:find"'
+    body = SOUND.replace("[turn]", settings)
+    result = icelane("config", "check", "--json", ICELANE_CONFIG_BODY=body)
+    assert result.code == 2
+    assert {one["key"] for one in result.document["problems"]} == {"turn.revoked_file", "turn.auth"}
+    body = SOUND.replace("[turn]", f'[turn]\nrevoked_file = "{revoked}"')
+    revoked.write_text("--kid not a kid\n")
+    result = icelane("config", "check", ICELANE_CONFIG_BODY=body)
+    assert result.code == 2
+    assert "line 1" in result.err
+    revoked.write_text("carol\n")
+    assert icelane("config", "check", ICELANE_CONFIG_BODY=body).code == 0
 
 
 def test_advice_does_not_fail_the_check(icelane: Icelane, sound: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from icelane.server.config import load_config, require_credentials
+from icelane.server.config import load_config
 from icelane.server.machine import Machine
 from icelane.testing.entropy import SeededEntropy
 from tests.cli.conftest import Icelane
@@ -28,8 +28,7 @@ def test_what_init_writes_passes_the_check(icelane: Icelane, tmp_path: Path) -> 
     result = icelane("init", "--hostname", "turn.example.org")
     assert result.code == 0
     assert icelane("config", "check", "-c", "icelane.toml", **HERE).code == 0
-    config = load_config(tmp_path / "icelane.toml", environ={}, machine=MACHINE)
-    require_credentials(config)
+    config = load_config(tmp_path / "icelane.toml", environ={}, machine=MACHINE, serving=True)
     assert config.turn.hostname == config.turn.realm == "turn.example.org"
 
 

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,6 +82,19 @@ def test_a_packet_goes_through_the_relay_and_back(
     ]
 
 
+@pytest.mark.parametrize(
+    ("flag", "key"), [("--realm", "turn.realm"), ("--log-format", "log.format"), ("--listen", "turn.listen")]
+)
+def test_an_empty_flag_is_a_mistake_like_any_other(tmp_path: Path, flag: str, key: str) -> None:
+    """It is the highest source, so what the file says does not stand in for it."""
+    file = tmp_path / "icelane.toml"
+    file.write_text(CONFIGURATION)
+    command = [*ICELANE, "serve", "-c", str(file), flag, ""]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 2
+    assert key in done.stderr
+
+
 def test_the_password_may_come_from_the_environment(icelane: Icelane, listening: dict[str, int]) -> None:
     """CR-6: arguments stand in the list of processes."""
     url = f"turn:127.0.0.1:{listening['udp']}"
@@ -139,6 +153,19 @@ def test_serve_refuses_to_start_when_nobody_could_authenticate(icelane: Icelane)
     assert "turn.secrets" in result.err
 
 
+def test_serve_names_the_function_whose_module_fails_and_repeats_nothing_of_it(tmp_path: Path) -> None:
+    """CR-6: what a module of somebody else says when it is imported may hold the password of its database."""
+    (tmp_path / "accounts.py").write_text("raise RuntimeError('the password is swordfish')")
+    body = CONFIGURATION.replace("[turn]", '[turn]\nauth = "accounts:find"', 1)
+    environ = os.environ | {"ICELANE_CONFIG_BODY": body, "PYTHONPATH": str(tmp_path)}
+    result = subprocess.run([*ICELANE, "serve"], capture_output=True, text=True, timeout=60, env=environ, check=False)
+    assert result.returncode == 2
+    assert "turn.auth" in result.stderr
+    assert "RuntimeError" in result.stderr
+    assert "swordfish" not in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_serve_names_the_listener_that_is_taken(tmp_path: Path) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
@@ -148,6 +175,50 @@ def test_serve_names_the_listener_that_is_taken(tmp_path: Path) -> None:
         result = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environ, check=False)
     assert result.returncode == 2
     assert url in result.stderr
+
+
+def test_a_hang_up_while_the_server_starts_does_not_end_it(tmp_path: Path) -> None:
+    """OP-12: whoever starts it and reloads it at once, as a supervisor may, has a server."""
+    starting, go_on = tmp_path / "starting", tmp_path / "go-on"
+    script = tmp_path / "address"
+    script.write_text(f"#!/bin/sh\ntouch {starting}\nwhile ! test -e {go_on}; do sleep 0.05; done\necho 203.0.113.7\n")
+    script.chmod(0o755)
+    body = CONFIGURATION.replace("[turn]", f'[turn]\nexternal_address_from = "command:{script}"', 1)
+    environ = os.environ | {"ICELANE_CONFIG_BODY": body}
+    with subprocess.Popen(
+        [*ICELANE, "serve"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ
+    ) as server:
+        deadline = time.monotonic() + 30
+        while not starting.exists():  # everything else is bound by now
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        server.send_signal(signal.SIGHUP)
+        time.sleep(0.05)
+        go_on.touch()
+        assert server.stdout is not None
+        assert server.stdout.readline().startswith("listening on")
+        server.send_signal(signal.SIGTERM)
+        _, err = server.communicate(timeout=30)
+    assert server.returncode == 0
+    assert "config.reloaded" in [json.loads(line)["event"] for line in err.splitlines()]
+
+
+def test_the_first_thing_that_serve_does_is_to_ignore_hang_ups(tmp_path: Path) -> None:
+    """OP-12: before it reads anything, which may take a second; here the configuration keeps it waiting."""
+    file = tmp_path / "icelane.toml"
+    os.mkfifo(file)
+    with subprocess.Popen(
+        [*ICELANE, "serve", "-c", str(file)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as server:
+        with file.open("w") as writer:  # opens when the server does
+            server.send_signal(signal.SIGHUP)
+            time.sleep(0.05)
+            writer.write(CONFIGURATION)
+        assert server.stdout is not None
+        assert server.stdout.readline().startswith("listening on")
+        server.send_signal(signal.SIGTERM)
+        server.communicate(timeout=30)
+    assert server.returncode == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -8,6 +8,7 @@ import hmac
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from demo.__main__ import TRANSPORTS
 from docs.command_reference import commands, page
 from icelane.server.config import parse_config
 from icelane.server.machine import Machine
@@ -165,10 +167,49 @@ def test_the_check_of_the_readme_succeeds(served: dict[str, str]) -> None:
     assert icelane(adapted(line, served)).returncode == 0
 
 
+def test_the_readme_shows_every_path_that_the_demo_tries() -> None:
+    """As text and as a picture. `docs/picture.py` draws it anew, and what it recorded belongs into the table."""
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "demo").glob("*.py")))
+    ends = re.findall(r'path = f"([^"{]+), \{transport\.upper\(\)\}"', sources)
+    tried = {f"{end}, {transport.upper()}" for end in ends for transport in TRANSPORTS}
+    (table,) = [text for text in blocks("README.md", "text") if text.lstrip().startswith("Path")]
+    assert set(re.findall(r"^  (\S.*?)   +carried", table, re.MULTILINE)) == tried
+    picture = (ROOT / "docs/images/demo.svg").read_text(encoding="utf-8").replace("&#160;", " ")
+    assert set(re.findall(r">  (\S[^<]*, [A-Z]+) *</text>", picture)) == tried
+
+
 def test_the_ice_servers_of_the_readme_are_those_that_are_printed(tmp_path: Path) -> None:
     (tmp_path / "icelane.toml").write_text(blocks("README.md", "toml")[0])
     done = icelane("icelane ice --format browser -c icelane.toml", folder=tmp_path)
     assert done.stdout == blocks("README.md", "json")[0]
+
+
+@pytest.mark.skipif(shutil.which("pidof") is None, reason="pidof is not installed: apt-get install sysvinit-utils")
+def test_the_how_to_finds_the_process_that_it_sends_a_signal(tmp_path: Path) -> None:
+    """The program is a script, which pidof passes over unless it is told to look at scripts."""
+    (line,) = [
+        line
+        for text in blocks("docs/howto/run-for-years.md", "sh")
+        for line in text.splitlines()
+        if line.startswith("kill -HUP ")
+    ]
+    file = tmp_path / "icelane.toml"
+    file.write_text(blocks("README.md", "toml")[0].replace(":3478", ":0"))
+    command = [str(Path(sys.executable).with_name("icelane")), "serve", "--json", "-c", str(file)]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        assert server.stdout is not None
+        assert server.stdout.readline()
+        # Only said, since another server of this machine may be found as well.
+        said = subprocess.run(
+            ["sh", "-c", line.replace("kill -HUP", "echo")], capture_output=True, text=True, check=True
+        )
+        assert str(server.pid) in said.stdout.split()
+    finally:
+        server.terminate()
+        server.wait(SECONDS)
+        if server.stdout is not None:
+            server.stdout.close()
 
 
 def icelane(line: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:

@@ -63,7 +63,9 @@ class Talker:
         secret = (AttributeType.SOFTWARE, SECRET)
         self._client.send_to(OTHER_PEER, SECRET)
         self._client.send_on(CHANNEL, SECRET)
-        await self._client.ask(Method.ALLOCATE, secret, (AttributeType.USERNAME, SECRET), sign=False)
+        # A realm of his own, since names that nobody has are guesses and the talker would soon be throttled.
+        name, realm = (AttributeType.USERNAME, SECRET), (AttributeType.REALM, SECRET)
+        await self._client.ask(Method.ALLOCATE, secret, name, realm, sign=False)
         await self._client.request(Method.REFRESH, secret, (AttributeType.LIFETIME, encode_uint32(600)))
         heard = [(await self._peer.inbox.take())[0] for _ in range(2)]
         if heard != [SECRET, SECRET]:

@@ -81,26 +81,78 @@ def test_a_packet_larger_than_the_limit_passes_now_and_then() -> None:
 def test_closing_forgets_everything() -> None:
     """TQ-9: bounded: nothing is left of allocations that are gone."""
     bandwidth = Bandwidth(BandwidthLimits(per_allocation=1, per_user=1, total=1))
+    now = Instant(100.0)
     for number in range(100):
         meter = bandwidth.open(number, f"user{number % 10}")
         assert bandwidth.open(number, "again") is meter
-    assert len(bandwidth) == 100
+    assert (len(bandwidth), bandwidth.users) == (100, 10)
     for number in range(100):
-        bandwidth.close(number)
-        bandwidth.close(number)
-    assert len(bandwidth) == 0
+        bandwidth.close(number, now)
+        bandwidth.close(number, now)
+    assert (len(bandwidth), bandwidth.users) == (0, 0)
 
 
-def test_a_user_is_remembered_until_its_last_allocation_is_gone() -> None:
-    """TQ-9: what was used up stays used up while one is open; whoever comes back later is new."""
+def spend(meter: Meter, now: Instant) -> None:
+    """Use up all that there is."""
+    while meter.admit(PACKET, now):
+        pass
+
+
+def test_a_user_is_remembered_until_its_bucket_is_full_again() -> None:
+    """TQ-9: what was used up stays used up, with an allocation or without; whoever comes back later is new."""
     bandwidth = Bandwidth(BandwidthLimits(per_user=10 * PACKET))
     spent, other = bandwidth.open("a", "alice"), bandwidth.open("b", "alice")
     now = Instant(100.0)
-    while spent.admit(PACKET, now):
-        pass
-    bandwidth.close("a")
+    spend(spent, now)
+    bandwidth.close("a", now)
     assert not other.admit(PACKET, now)
     assert not bandwidth.open("c", "alice").admit(PACKET, now)
-    bandwidth.close("b")
-    bandwidth.close("c")
-    assert bandwidth.open("d", "alice").admit(PACKET, now)
+    bandwidth.close("b", now)
+    bandwidth.close("c", now)
+    again = bandwidth.open("d", "alice")
+    assert not again.admit(PACKET, now)
+    assert again.admit(PACKET, Instant(100.1))
+    bandwidth.close("d", Instant(100.2))
+    bandwidth.close("nothing", Instant(100.9))
+    assert bandwidth.users == 1
+    bandwidth.close("nothing", Instant(101.2))
+    assert bandwidth.users == 0
+
+
+def test_allocating_again_and_again_gains_nothing() -> None:
+    """TQ-9: a hundred allocations, one after the other, carry what one of them would."""
+    bandwidth = Bandwidth(BandwidthLimits(per_user=100_000))
+    carried = 0
+    for cycle in range(100):
+        now = Instant(100.0 + cycle / 20)
+        meter = bandwidth.open(cycle, "alice")
+        carried += sum(PACKET * meter.admit(PACKET, now) for _ in range(200))
+        bandwidth.close(cycle, now)
+    assert carried == pytest.approx(100_000 * 6, rel=0.02)
+
+
+def test_an_allocation_that_begins_before_the_bucket_is_full_keeps_it() -> None:
+    """TQ-9: the time at which it would have been full passes with the user back."""
+    bandwidth = Bandwidth(BandwidthLimits(per_user=10 * PACKET))
+    spend(bandwidth.open("a", "alice"), Instant(100.0))
+    bandwidth.close("a", Instant(100.0))
+    back = bandwidth.open("b", "alice")
+    spend(back, Instant(102.0))
+    bandwidth.close("nothing", Instant(102.0))
+    assert not bandwidth.open("c", "alice").admit(PACKET, Instant(102.0))
+
+
+def test_users_who_left_are_remembered_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TQ-9: beyond it the one is forgotten that gains least by it."""
+    monkeypatch.setattr("icelane.server.bandwidth.MAX_RESTING_USERS", 3)
+    bandwidth = Bandwidth(BandwidthLimits(per_user=10 * PACKET))
+    now = Instant(100.0)
+    for user, packets in [("dave", 8), ("alice", 2), ("bob", 10), ("carol", 5), ("erin", 9)]:
+        meter = bandwidth.open(user, user)
+        for _ in range(packets):
+            meter.admit(PACKET, now)
+        bandwidth.close(user, now)
+    assert bandwidth.users == 3
+    left = {user: bandwidth.open(user, user) for user in ("alice", "bob", "carol", "dave", "erin")}
+    room = {user: sum(meter.admit(PACKET, now) for _ in range(20)) for user, meter in left.items()}
+    assert room == {"alice": 10, "bob": 0, "carol": 10, "dave": 2, "erin": 1}

@@ -20,12 +20,11 @@ from icelane.server.config import (
     load_config,
     parse_config,
     problems_of,
-    require_credentials,
 )
 from icelane.server.config.reference import markdown, reference
 from icelane.server.config.sources import environment_names
+from icelane.server.engine_config import engine_config
 from icelane.server.machine import Machine
-from icelane.server.turn_server import engine_config
 
 ROOT = Path(__file__).parents[2]
 
@@ -111,16 +110,23 @@ def load(
     environ: Mapping[str, str] | None = None,
     flags: Mapping[str, object] | None = None,
     machine: Machine = MACHINE,
+    serving: bool = False,
 ) -> Config:
     """A configuration from the text of a file, hermetic."""
     body = {"ICELANE_CONFIG_BODY": text}
-    return load_config(environ=body | dict(environ or {}), flags=flags, searched=(), machine=machine)
+    environ = body | dict(environ or {})
+    return load_config(environ=environ, flags=flags, searched=(), machine=machine, serving=serving)
 
 
-def refusals(text: str = "", environ: Mapping[str, str] | None = None, machine: Machine = MACHINE) -> dict[str, str]:
+def refusals(
+    text: str = "",
+    environ: Mapping[str, str] | None = None,
+    machine: Machine = MACHINE,
+    serving: bool = False,
+) -> dict[str, str]:
     """The messages of all refusals, by key."""
     with pytest.raises(ConfigurationError) as caught:
-        load(text, environ, machine=machine)
+        load(text, environ, machine=machine, serving=serving)
     return {problem.key: problem.message for problem in problems_of(caught.value)}
 
 
@@ -150,8 +156,7 @@ def test_every_key_of_a_full_file_arrives() -> None:
 
 
 def test_the_published_keys_are_accepted_word_for_word_and_a_server_can_run_by_them() -> None:
-    config = load(PUBLISHED)
-    require_credentials(config)
+    config = load(PUBLISHED, serving=True)
     told = {advice.key: advice.message for advice in advise(config, MACHINE)}
     assert "10.0.0.5 is not one of turn.relay_addresses" in told["turn.external_addresses.10.0.0.5"]
     settings = engine_config(config, [], MACHINE)
@@ -517,9 +522,24 @@ def test_a_machine_with_loopback_alone_must_be_told_where_to_relay() -> None:
 
 def test_a_server_that_nobody_could_use_is_not_started() -> None:
     with pytest.raises(ConfigurationError, match="nobody could authenticate"):
-        require_credentials(load())
-    require_credentials(load('turn.users = { alice = "pw" }'))
-    require_credentials(load(f"turn.secrets = [{{ kid = 'a', secret = '{SECRET}' }}]"))
+        load(serving=True)
+    load('turn.users = { alice = "pw" }', serving=True)
+    load(f"turn.secrets = [{{ kid = 'a', secret = '{SECRET}' }}]", serving=True)
+    load('turn.auth = "users:find"', serving=True)
+    load(environ={"ICELANE_TURN__USERS": '{"alice": "pw"}'}, serving=True)
+    load()
+
+
+def test_that_nobody_could_use_a_server_is_named_beside_what_else_is_wrong() -> None:
+    """OP-4: one run tells everything."""
+    text = 'turn.realm = ""\nturn.relay_addresses = ["nowhere"]\nturn.users = {}'
+    assert list(refusals(text, serving=True)) == ["turn.secrets", "turn.realm", "turn.relay_addresses[0]"]
+
+
+@pytest.mark.parametrize("environ", [{"ICELANE_TURN__USERS": "{"}, {"ICELANE_TURN__USERS_FILE": "nowhere"}])
+def test_users_that_could_not_be_read_are_not_said_to_be_missing(environ: dict[str, str]) -> None:
+    assert [key.removesuffix("_FILE") for key in refusals(environ=environ, serving=True)] == ["ICELANE_TURN__USERS"]
+    assert list(refusals("turn.users = {", serving=True)) == ["file"]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,7 @@ import pytest
 from icelane.aio.udp import RawAddress, UdpSocket, address_of
 from icelane.core.net import SocketAddress, Transport
 from icelane.errors import ConfigurationError, IcelaneError
+from icelane.server import external_address
 from icelane.server.config import advise
 from icelane.server.config.values import parse_address_source
 from icelane.server.external_address import (
@@ -273,3 +278,48 @@ def test_no_advice_to_write_down_an_address_that_is_looked_for() -> None:
         external_address_from="stun:stun.example.org",
     )
     assert advise(config, machine) == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sleep 30 & sleep 30",  # a child that holds the output open
+        "setsid sleep 30 & sleep 30",  # one that has left the group
+        "setsid sleep 30 &",  # and one that outlives its parent
+        "yes",
+        "trap '' TERM HUP; sleep 30",
+    ],
+)
+def test_a_program_that_does_not_end_or_says_too_much_is_ended_in_time(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """The start waits for it, so nothing that it leaves behind may hold the start up."""
+    monkeypatch.setattr(external_address, "TIMEOUT", 0.3)
+
+    async def scenario() -> None:
+        mark = f"31.{os.getpid()}"  # seconds, and found again among the processes
+        command = program(tmp_path, text.replace("30", mark))
+        before = time.monotonic()
+        with pytest.raises(AddressNotFoundError):
+            async with asyncio.timeout(10):
+                await CommandFinder(command).find((HERE,))
+        assert time.monotonic() - before < 5
+        if "setsid" not in text:
+            await eventually(lambda: not processes(mark))
+
+    run(scenario())
+    for pid in processes(f"31.{os.getpid()}"):
+        os.kill(pid, signal.SIGKILL)
+
+
+def processes(word: str) -> list[int]:
+    """The processes that have `word` as an argument, those that nobody has waited for left out."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            arguments = (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue  # it has ended meanwhile
+        if word.encode() in arguments:
+            found.append(int(folder.name))
+    return found

@@ -43,11 +43,12 @@ class Terminal(io.StringIO):
 
 @pytest.fixture(autouse=True)
 def _restored_root() -> Iterator[None]:
-    root = logging.getLogger()
+    root, ours = logging.getLogger(), logging.getLogger("icelane")
     handlers, level = root.handlers[:], root.level
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    ours.setLevel(logging.NOTSET)
 
 
 def configured(style: str, addresses: bool = False, stream: io.StringIO | None = None) -> io.StringIO:
@@ -190,3 +191,23 @@ def test_configuring_twice_does_not_write_twice() -> None:
     stream = configured("human")
     report("x", logging.INFO)
     assert stream.getvalue().count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("level", "written"),
+    [
+        ("debug", ["ours 10", "ours 20", "ours 30", "theirs 20", "theirs 30"]),
+        ("info", ["ours 20", "ours 30", "theirs 20", "theirs 30"]),
+        ("warning", ["ours 30", "theirs 30"]),
+    ],
+)
+def test_the_level_says_what_is_written_and_may_change(level: str, written: list[str]) -> None:
+    """What libraries have to say at level debug is nobody's business here."""
+    for before in ("debug", "warning"):
+        configure_logging(LogSettings.model_validate({"level": before}), io.StringIO())
+        stream = io.StringIO()
+        configure_logging(LogSettings.model_validate({"format": "json", "level": level}), stream)
+        for name, logger in (("ours", "icelane.server"), ("theirs", "somebody")):
+            for number in (logging.DEBUG, logging.INFO, logging.WARNING):
+                logging.getLogger(logger).log(number, f"{name} {number}")
+        assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == written

@@ -14,8 +14,13 @@ from icelane.errors import ConfigurationError
 from icelane.server.config import Config, MetricsSettings, parse_config
 from icelane.server.health import Check, Health
 from icelane.server.turn_server import TurnServer
+from icelane.stun.attributes import AttributeType
+from icelane.stun.message import Method
+from icelane.turn.attributes import PROTOCOL_TCP, encode_requested_transport
 from tests.loops import Run
-from tests.server.clients import Client, address_on, eventually, settings
+from tests.server.clients import Client, Peer, Refused, address_on, eventually, peer_attribute, settings
+
+CHANNEL = 0x4000
 
 
 def metrics_section(**keys: Any) -> MetricsSettings:
@@ -182,5 +187,30 @@ def test_the_figures_of_a_server_that_has_ended_can_still_be_read(run: Run) -> N
         page = server.observation.metrics.page()[0].decode()
         assert 'icelane_turn_allocations_ended_total{reason="server-closed"} 1.0' in page
         assert "icelane_ready 0.0" in page
+
+    run(scenario())
+
+
+def test_the_port_of_the_figures_is_no_peer_even_where_loopback_is_open(run: Run) -> None:
+    """TR-5: as it is bound, neither by UDP nor by TCP, and not after a reload either; other ports of the host are."""
+
+    async def scenario() -> None:
+        config = observed(tcp_allocations=True)
+        async with TurnServer(config) as server:
+            figures = server.observation.listening
+            assert figures is not None
+            client = await Client.allocated(address_on(server, Transport.UDP))
+            other = await Client.connect(address_on(server, Transport.TCP), Transport.TCP)
+            tcp = (AttributeType.REQUESTED_TRANSPORT, encode_requested_transport(PROTOCOL_TCP))
+            await other.request(Method.ALLOCATE, tcp)
+            for _ in range(2):
+                with pytest.raises(Refused, match="403"):
+                    await client.permit(figures)
+                with pytest.raises(Refused, match="403"):
+                    await client.bind(CHANNEL, figures)
+                with pytest.raises(Refused, match="403"):
+                    await other.request(Method.CONNECT, peer_attribute(figures))
+                server.reload(config)
+            await client.bind(CHANNEL, Peer().address)
 
     run(scenario())

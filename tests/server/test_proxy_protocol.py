@@ -28,6 +28,10 @@ IPV6_BODY = (
     bytes.fromhex("20010db8000000000000000000000007" "20010db8000000000000000000000001")
     + struct.pack("!HH", 50000, 443)
 )  # fmt: skip
+MAPPED_BODY = (
+    bytes.fromhex("00000000000000000000ffffc0000207" "00000000000000000000ffffc6336401")
+    + struct.pack("!HH", 50000, 443)
+)  # fmt: skip
 TLV = b"\x03\x00\x04abcd"
 
 CLIENT4 = SocketAddress("192.0.2.7", 50000)
@@ -40,6 +44,9 @@ GOOD = {
     "version 1, unknown with addresses": (b"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n", None),
     "version 2, IPv4": (binary(0x21, 0x11, IPV4_BODY), CLIENT4),
     "version 2, IPv6": (binary(0x21, 0x21, IPV6_BODY), CLIENT6),
+    "version 1, IPv4 as IPv6": (b"PROXY TCP6 ::ffff:192.0.2.7 ::ffff:198.51.100.1 50000 443\r\n", CLIENT4),
+    "version 1, IPv4 as IPv6 in hexadecimal": (b"PROXY TCP6 ::FFFF:C000:207 2001:db8::1 50000 443\r\n", CLIENT4),
+    "version 2, IPv4 as IPv6": (binary(0x21, 0x21, MAPPED_BODY), CLIENT4),
     "version 2, with more fields": (binary(0x21, 0x11, IPV4_BODY + TLV), CLIENT4),
     "version 2, the proxy itself": (binary(0x20, 0x00, b""), None),
     "version 2, the proxy itself, with addresses": (binary(0x20, 0x11, IPV4_BODY), None),

@@ -21,6 +21,7 @@ from icelane.stun.attributes import AttributeType
 from icelane.stun.integrity import long_term_key_md5
 from icelane.stun.message import Method
 from icelane.turn.attributes import encode_requested_transport
+from icelane.turn.throttle import SOURCE_FAILURES
 from tests.loops import Run
 from tests.server.clients import (
     IPV6,
@@ -34,6 +35,7 @@ from tests.server.clients import (
     address_on,
     settings,
 )
+from tests.server.test_turn_server import SteppedClock
 
 ROOT = Path(__file__).parents[2]
 SECRET = "q5Vn0nJ3rX8sZk2LwT7yBd4E"
@@ -147,17 +149,18 @@ CASES = [
 
 @pytest.fixture(autouse=True)
 def _restored_root() -> Iterator[None]:
-    root = logging.getLogger()
+    root, ours = logging.getLogger(), logging.getLogger("icelane")
     handlers, level = root.handlers[:], root.level
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    ours.setLevel(logging.NOTSET)
 
 
-def configured() -> io.StringIO:
+def configured(level: str = "info") -> io.StringIO:
     """The log of a server with `log.format = "json"`."""
     stream = io.StringIO()
-    configure_logging(LogSettings.model_validate({"format": "json"}), stream)
+    configure_logging(LogSettings.model_validate({"format": "json", "level": level}), stream)
     return stream
 
 
@@ -197,6 +200,28 @@ def test_the_log_says_why(run: Run, case: Case) -> None:
         assert secret not in log.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("level", "written"),
+    [("debug", [(401, "no-credentials", "debug"), (438, "nonce-stale", "debug")]), ("info", [])],
+)
+def test_what_belongs_to_every_session_is_written_to_who_asks_for_it(
+    run: Run, level: str, written: list[tuple[int, str, str]]
+) -> None:
+    """OP-15: every code has a record with its reason; two of them at level debug alone."""
+    log = configured(level)
+
+    async def scenario() -> None:
+        clock = SteppedClock()
+        async with TurnServer(settings(), wall_clock=clock) as server:
+            client = await Client.allocated(address_on(server, Transport.UDP))
+            clock.offset += 601  # nonces live for ten minutes
+            with pytest.raises(Refused, match="438"):
+                await client.request_once(Method.REFRESH)
+
+    run(scenario())
+    assert [(record["code"], record["reason"], record["level"]) for record in refusals(log)] == written
+
+
 def test_every_code_that_people_ask_about_is_provoked() -> None:
     assert {case.code for case in CASES} == {400, 401, 403, 437, 438, 441, 442, 443, 486, 508}
 
@@ -217,7 +242,7 @@ def test_a_client_that_is_refused_again_and_again_is_one_record_and_a_count(run:
 
     async def scenario() -> None:
         async with TurnServer(settings()) as server:
-            for _ in range(50):
+            for _ in range(SOURCE_FAILURES):
                 client = await Client.connect(address_on(server, Transport.UDP), username="mallory")
                 with pytest.raises(Refused):
                     await client.allocate()
@@ -226,7 +251,7 @@ def test_a_client_that_is_refused_again_and_again_is_one_record_and_a_count(run:
     run(scenario())
     first, *rest = refusals(log)
     assert first["reason"] == "unknown-user"
-    assert sum(record.get("repeats", 0) for record in rest) == 49
+    assert sum(record.get("repeats", 0) for record in rest) == SOURCE_FAILURES - 1
     assert len(rest) <= 5
 
 

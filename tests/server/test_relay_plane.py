@@ -16,7 +16,7 @@ from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
 from icelane.crypto.provider import SystemEntropy
 from icelane.server.relay_plane import MAX_PAYLOAD, RelayPlane, RelaySocket
 from icelane.server.turn_server import TurnServer
-from icelane.stun.attributes import AttributeType
+from icelane.stun.attributes import AttributeType, encode_xor_address
 from icelane.stun.message import MessageBuilder, MessageClass, Method, parse_message
 from icelane.turn.attributes import IcmpError
 from icelane.turn.peer_policy import Verdict
@@ -234,6 +234,11 @@ def test_what_is_no_valid_payload_message_is_dropped_and_the_rest_goes_on(run: R
                 indication((AttributeType.XOR_PEER_ADDRESS, b"\0\1bad")),
                 indication((AttributeType.XOR_PEER_ADDRESS, b"\0\3\0\0\0\0\0\0"), (AttributeType.DATA, b"family 3")),
                 indication((0x7FFF, b"what?"), (AttributeType.DATA, b"unknown attribute")),
+                indication(
+                    (AttributeType.XOR_PEER_ADDRESS, encode_xor_address(peer.address, bytes(12))),
+                    (AttributeType.DATA, b"wrong fingerprint"),
+                    (AttributeType.FINGERPRINT, bytes(4)),
+                ),
                 b"\x4f\xff\x00\x04none",
                 b"\x7f\xff\x00\x00",
             ]

@@ -11,7 +11,7 @@ import pytest
 
 from icelane.aio.turn_client import connect_turn
 from icelane.core.net import AddressFamily, SocketAddress, Transport
-from icelane.errors import ConfigurationError, TurnError
+from icelane.errors import ConfigurationError, IntegrityError, TurnError
 from icelane.server.config import Config
 from icelane.server.config.sources import dotted, table_of
 from icelane.server.config.sources import settings as all_settings
@@ -23,6 +23,7 @@ from icelane.stun.attributes import AttributeType, parse_address
 from icelane.stun.message import Method
 from icelane.turn.revocation import Revocation
 from tests.loops import Run
+from tests.scale import scaled
 from tests.server.clients import (
     IPV6,
     PASSWORD,
@@ -201,13 +202,18 @@ def test_a_bandwidth_limit_takes_hold_of_live_sessions_and_lets_go_again(run: Ru
     run(scenario())
 
 
-def test_a_peer_that_a_reload_denies_gets_no_further_packet(run: Run) -> None:
-    """TR-7: within a second, both ways. On loopback it is the switch that denies; the list is tried in the engine."""
+@pytest.mark.parametrize(
+    "denying",
+    [{"dangerously_allow_loopback_peers": False}, {"peers": {"deny": ["127.0.0.1"]}}],
+    ids=["switch", "list"],
+)
+def test_a_peer_that_a_reload_denies_gets_no_further_packet(run: Run, denying: dict[str, Any]) -> None:
+    """TR-7: within a second, both ways, whether the switch is taken back or the list names the peer."""
 
     async def scenario() -> None:
         async with TurnServer(settings()) as server:
             client, peer = await in_use(server)
-            server.reload(settings(dangerously_allow_loopback_peers=False))
+            server.reload(settings(**denying))
             client.send_on(CHANNEL, b"late")
             client.send_to(peer.address, b"late")
             peer.send(b"late", client.relayed[0])
@@ -280,7 +286,7 @@ def test_the_reloaded_list_of_revocations_ends_and_refuses(run: Run, tmp_path: P
 
 
 def test_reloads_and_authentications_race_and_nobody_is_wrongly_refused_or_let_in(run: Run) -> None:
-    """OP-12: scaled down; every reload swaps one of two other users, while alice and a stranger keep asking."""
+    """OP-12: ten thousand times, scaled; every reload swaps one of two users, while alice and strangers keep asking."""
 
     async def scenario() -> None:
         async with TurnServer(settings(quota={"allocations_per_user": 100})) as server:
@@ -295,12 +301,13 @@ def test_reloads_and_authentications_race_and_nobody_is_wrongly_refused_or_let_i
 
             reloading = asyncio.create_task(reload())
             client = await Client.allocated(address_on(server, UDP))
-            for _ in range(60):
+            strangers = 10  # more would be slowed, as whoever guesses passwords is
+            for number in range(max(strangers, scaled(10_000))):
                 await client.refresh(600)
-                stranger = await Client.connect(address_on(server, UDP), password="guess")
-                if _ < 10:
+                if number < strangers:
+                    stranger = await Client.connect(address_on(server, UDP), password="guess")
                     assert await code_of(stranger) == 401
-                stranger.close()
+                    stranger.close()
             stop = True
             await reloading
             assert len(server.allocations) == 1
@@ -379,6 +386,49 @@ def test_draining_ends_at_the_deadline(run: Run, caplog: pytest.LogCaptureFixtur
     assert "server.drain_deadline" in caplog.text
 
 
+def test_a_deadline_that_is_reloaded_while_the_server_drains_counts_from_the_beginning(run: Run) -> None:
+    """OP-1: shorter ends it now, longer lets the calls go on."""
+
+    async def scenario() -> None:
+        async with TurnServer(settings(drain_deadline="1s")) as server:
+            await in_use(server)
+            draining = asyncio.create_task(server.drain())
+            await asyncio.sleep(0)
+            assert server.reload(settings(drain_deadline="1h")).changed == ("turn.drain_deadline",)
+            await asyncio.sleep(1.2)
+            assert not draining.done()
+            server.reload(settings(drain_deadline="1s"))
+            assert not await asyncio.wait_for(draining, 5)
+            server.reload(settings(drain_deadline="1h"))  # too late, and harmless
+
+    run(scenario())
+
+
+def test_an_alternate_server_that_is_reloaded_while_the_server_drains_is_named_from_then_on(run: Run) -> None:
+    """OP-1: the operator learns only then where clients should go, or that they should not go there."""
+
+    async def named(server: TurnServer) -> SocketAddress | None:
+        with pytest.raises(Refused) as caught:
+            await Client.allocated(address_on(server, UDP))
+        assert caught.value.code == 508
+        value = caught.value.message.get(AttributeType.ALTERNATE_SERVER)
+        return parse_address(value) if value is not None else None
+
+    async def scenario() -> None:
+        async with TurnServer(settings()) as server:
+            server.reload(settings(alternate_server="192.0.2.1:3478"))
+            await Client.allocated(address_on(server, UDP))  # it does not drain yet
+            server.reload(settings())
+            server.begin_drain()
+            assert await named(server) is None
+            server.reload(settings(alternate_server="192.0.2.1:3478"))
+            assert await named(server) == SocketAddress("192.0.2.1", 3478)
+            server.reload(settings())
+            assert await named(server) is None
+
+    run(scenario())
+
+
 def test_a_client_that_disconnects_while_the_server_drains_is_no_trouble(run: Run) -> None:
     """OP-1: no deadlock when a client closes."""
 
@@ -393,22 +443,29 @@ def test_a_client_that_disconnects_while_the_server_drains_is_no_trouble(run: Ru
     run(scenario())
 
 
-def test_new_clients_are_sent_to_the_alternate_server_and_ours_follows(run: Run) -> None:
-    """OP-1, RFC 8489 section 10: one server drains, the next one takes over without anybody being told."""
+@pytest.mark.parametrize("transport", [UDP, Transport.TCP])
+def test_new_clients_are_sent_to_the_alternate_server_and_ours_follows(run: Run, transport: Transport) -> None:
+    """OP-1: one server drains, the next one takes over without anybody being told."""
 
     async def scenario() -> None:
         async with TurnServer(settings()) as other:
-            target = address_on(other, UDP)
-            async with TurnServer(settings(alternate_server=str(target))) as server:
+            target = address_on(other, transport)
+            config = settings(alternate_server=str(target), alternate_domain="b.example.org")
+            async with TurnServer(config) as server:
                 server.begin_drain()
                 with pytest.raises(Refused) as caught:
-                    await Client.allocated(address_on(server, UDP))
-                assert caught.value.code == 300
+                    await Client.allocated(address_on(server, transport), transport)
+                assert caught.value.code == 508
                 value = caught.value.message.get(AttributeType.ALTERNATE_SERVER)
+                domain = caught.value.message.get(AttributeType.ALTERNATE_DOMAIN)
                 assert value is not None
                 assert parse_address(value) == target
+                assert domain == b"b.example.org"
                 assert await code_of(await Client.connect(address_on(server, UDP, AddressFamily.IPV6))) == 508
-                async with await connect_turn(address_on(server, UDP), username=USER, password=PASSWORD):
+                relay = await connect_turn(
+                    address_on(server, transport), transport=transport, username=USER, password=PASSWORD
+                )
+                async with relay:
                     assert len(other.allocations) == 1
 
     run(scenario())
@@ -501,6 +558,20 @@ def test_a_program_that_fails_lets_nobody_in_and_stops_nobody_else(run: Run, use
             await Client.allocated(address_on(server, UDP))
             assert await refused == 500
             assert len(server.allocations) == 1
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("transport", [UDP, Transport.TCP])
+def test_our_client_says_what_the_server_of_a_program_that_fails_answered(run: Run, transport: Transport) -> None:
+    """TA-14: nobody's key is known there, so the 500 is unsigned; it is not believed, and not kept from the user."""
+
+    async def scenario() -> None:
+        async with TurnServer(settings(auth=f"{__name__}:users")) as server:
+            with pytest.raises(IntegrityError, match=r"said 500: the server has a defect or lost its database"):
+                await connect_turn(
+                    address_on(server, transport), transport=transport, username="broken", password="x", timeout=2
+                )
 
     run(scenario())
 

@@ -6,6 +6,7 @@ server opens once and keeps is then no growth.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -16,6 +17,9 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +29,19 @@ from benches import turn_client
 from benches.turn_client import Flow
 from icelane.core.net import Transport
 from icelane.server.descriptors import allow_many_descriptors
+from tests import certificates
 from tests.server.served import Holdings, Served, served
-from tests.server.test_floods import MIB, close_flows, junk, open_flows, settled, sources, warmed_up
+from tests.server.test_floods import (
+    CREDENTIALS,
+    MIB,
+    close_flows,
+    junk,
+    open_flow,
+    open_flows,
+    settled,
+    sources,
+    warmed_up,
+)
 
 BATCH = 10
 BATCHES_PER_SECOND = 5  # 50 allocations a second
@@ -46,61 +61,139 @@ def _many_sockets() -> None:
     allow_many_descriptors()
 
 
-def talk(flows: list[Flow]) -> None:
-    """A few packets each, to a peer that answers none."""
-    packet = turn_client.channel_data_prefix(len(PAYLOAD)) + PAYLOAD
-    for flow in flows:
-        for _ in range(5):
-            flow.socket.send(packet)
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """How a client comes, and how it reaches its peer."""
+
+    transport: Transport
+    tcp_relay: bool = False
 
 
-def go(flows: list[Flow], transport: Transport, order: random.Random) -> None:
-    """Most say goodbye; one in ten vanishes, over TCP with a reset."""
-    rude = [flow for flow in flows if order.random() < 0.1]
+KINDS = (
+    Kind(transport=Transport.UDP),
+    Kind(transport=Transport.TCP),
+    Kind(transport=Transport.TLS),
+    Kind(transport=Transport.TCP, tcp_relay=True),
+    Kind(transport=Transport.TLS, tcp_relay=True),
+)
+
+
+class Peers:
+    """One peer over UDP that answers nothing, and one over TCP that hangs up when it is told to."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._udp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        self._tcp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+        for one in (self._udp, self._tcp):
+            one.bind(("127.0.0.1", 0))
+        self._tcp.listen()
+        self._tcp.setblocking(False)
+
+    @property
+    def udp(self) -> tuple[str, int]:
+        host, port = self._udp.getsockname()
+        return host, port
+
+    @property
+    def tcp(self) -> tuple[str, int]:
+        host, port = self._tcp.getsockname()
+        return host, port
+
+    def hang_up(self) -> int:
+        """Close every connection that has been made; returns how many."""
+        count = 0
+        while True:
+            try:
+                self._tcp.accept()[0].close()
+            except BlockingIOError:
+                return count
+            count += 1
+
+
+Origins = Iterator[tuple[str, int]]
+
+
+def come(server: Served, kind: Kind, count: int, peers: Peers, origins: Origins) -> tuple[list[Flow], list[Flow]]:
+    """Clients that have sent a few packets to their peer, and their connections with it, if it is reached by TCP."""
+    if not kind.tcp_relay:
+        flows = open_flows(server, count, kind.transport, peers.udp, origins)
+        packet = turn_client.channel_data_prefix(len(PAYLOAD)) + PAYLOAD
+        for flow in flows:
+            for _ in range(5):
+                flow.socket.send(packet)
+        return flows, []
+    flows = [open_flow(server, kind.transport, origins) for _ in range(count)]
+    turn_client.open_allocations(flows, CREDENTIALS, turn_client.TCP_PROTOCOL)
+    connections = []
+    # One in ten connects and never binds.
+    for connection_id in turn_client.connect_peers(flows, CREDENTIALS, peers.tcp)[: -count // 10]:
+        connection = open_flow(server, kind.transport, origins)
+        turn_client.bind_connection(connection, CREDENTIALS, connection_id)
+        connection.socket.send(PAYLOAD)
+        connections.append(connection)
+    return flows, connections
+
+
+def go(flows: list[Flow], connections: list[Flow], order: random.Random) -> None:
+    """Most say goodbye; one in ten vanishes, over TCP and TLS with a reset."""
+    rude = [flow for flow in (*flows, *connections) if order.random() < 0.1]
     close_flows([flow for flow in flows if flow not in rude])
+    for flow in connections:
+        if flow not in rude:
+            flow.socket.close()
     for flow in rude:
-        if transport is Transport.TCP:
+        if flow.is_stream:
             flow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         flow.socket.close()
 
 
-def churn(server: Served, seconds: float, peer: tuple[str, int], seed: int) -> int:
-    """Clients for so long; returns how many."""
+def churn(server: Served, seconds: float, peers: Peers, seed: int) -> int:
+    """Clients of every kind for so long; returns how many."""
     order, rubbish = random.Random(seed), junk(seed)
     # A host for each client: whoever gets the port of one that vanished would inherit its allocation, and a 437.
     origins = sources()
-    began, clients = time.monotonic(), 0
+    began, clients, reached = time.monotonic(), 0, 0
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
         stranger.connect(server.listening[Transport.UDP])
-        while (passed := time.monotonic() - began) < seconds:
-            transport = order.choice((Transport.UDP, Transport.TCP))
-            flows = open_flows(server, BATCH, transport, peer, origins)
-            talk(flows)
+        for kind in itertools.cycle(KINDS):
+            passed = time.monotonic() - began
+            if passed >= seconds and clients >= BATCH * len(KINDS):
+                break
+            flows, connections = come(server, kind, BATCH, peers, origins)
             for _ in range(20):
                 stranger.send(next(rubbish))
-            go(flows, transport, order)
+            # Whose turn it is to hang up first changes.
+            if order.random() < 0.5:
+                reached += peers.hang_up()
+            go(flows, connections, order)
+            reached += peers.hang_up()
             clients += BATCH
             time.sleep(max(0.0, clients / (BATCH * BATCHES_PER_SECOND) - passed))
+    assert reached >= BATCH
     return clients
 
 
 @LENGTHS
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
-def test_clients_that_come_and_go_leave_nothing_behind(loop: str, seconds: float) -> None:
+def test_clients_that_come_and_go_leave_nothing_behind(loop: str, seconds: float, tmp_path: Path) -> None:
     """OP-8: descriptors, tasks, timers, sockets and collections are back, memory stays level."""
-    turn = {"quota": {"allocations_per_user": 1000, "bytes_per_second_per_user": 1 << 30}}
-    with (
-        served(turn, {"default_lifetime": LIFETIME}, loop=loop) as server,
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer,
-    ):
-        peer.bind(("127.0.0.1", 0))
+    turn = {
+        "quota": {"allocations_per_user": 1000, "bytes_per_second_per_user": 1 << 30},
+        "listen": [f"{scheme}://127.0.0.1:0" for scheme in ("udp", "tcp", "tls")],
+        "tcp_allocations": True,
+        "tls": certificates.good(tmp_path).section(),
+    }
+    with served(turn, {"default_lifetime": LIFETIME}, loop=loop) as server, ExitStack() as stack:
+        peers = Peers(stack)
+        for kind in KINDS:
+            go(*come(server, kind, 1, peers, sources()), random.Random(0))
         start = warmed_up(server)
         rounds: list[Holdings] = []
         for seed in (1, 2):
-            clients = churn(server, seconds, peer.getsockname(), seed)
-            rounds.append(settled(server, lambda holdings: holdings.idle and holdings.state == start.state))
+            clients = churn(server, seconds, peers, seed)
+            rounds.append(settled(server, lambda holdings: holdings.idle and holdings.is_back_at(start)))
             print(f"{clients} clients in {seconds:.0f} s, {rounds[-1].resident / MIB:.1f} MiB")
-            assert rounds[-1].state == start.state
+            assert rounds[-1].is_back_at(start), (rounds[-1], start)
             assert rounds[-1].idle
             assert not rounds[-1].unhandled
         first, second = rounds

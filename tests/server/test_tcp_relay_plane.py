@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final, cast
 
 import pytest
 
+from icelane.aio.stream import StreamConnection
 from icelane.aio.udp import address_of
 from icelane.core.net import AddressFamily, SocketAddress, Transport
 from icelane.server import tcp_relay_plane
 from icelane.server.splice import HIGH_WATER
+from icelane.server.tcp_relay_plane import TcpRelayPlane
 from icelane.server.turn_server import TurnServer
 from icelane.stun.attributes import AttributeType, encode_uint32, parse_uint32, parse_xor_address
 from icelane.stun.message import Method, parse_message
 from icelane.turn.attributes import encode_requested_transport
+from icelane.turn.routes import BindStreams
 from icelane.turn.server_config import TurnServerConfig
 from tests.loops import Run, close_later
 from tests.server.clients import (
@@ -431,6 +435,68 @@ def test_the_bandwidth_limit_slows_down_and_drops_nothing(run: Run) -> None:
             assert (counted.bytes_from_client, counted.dropped) == (rate * 2, 0)
 
     run(scenario())
+
+
+def test_a_bandwidth_limit_that_is_reloaded_takes_hold_of_open_connections_and_lets_go_again(run: Run) -> None:
+    """TQ-9: the connection is the one that was open before."""
+
+    async def scenario() -> None:
+        unlimited, limited = (
+            settings(tcp_allocations=True, quota=quota) for quota in ({}, {"bytes_per_second_per_allocation": 1})
+        )
+        async with on() as server:
+            _, near, far = await joined(server, await ListeningPeer.start())
+            near.transport.write(b"free")
+            await far.hears(b"free")
+            server.reload(limited)
+            near.transport.write(b"debt")  # a bucket may go into debt by one piece
+            await far.hears(b"debt")
+            near.transport.write(b"held")
+            await asyncio.sleep(0.1)
+            assert not far.received
+            server.reload(unlimited)
+            await far.hears(b"held")
+            far.transport.write(LARGE)
+            await near.hears(LARGE)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_a_connection_that_ends_while_it_is_joined_leaves_nothing(
+    run: Run, monkeypatch: pytest.MonkeyPatch, turns: int
+) -> None:
+    """TR-9, OP-8: the loop makes the peer's transport in a few turns, and its end may come in any of them."""
+    join = tcp_relay_plane.TcpRelayPlane.bind
+    endings = []
+
+    async def scenario() -> None:
+        async with asyncio.timeout(2 * PATIENCE), on() as server:
+
+            async def end() -> None:
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                server.end([allocation.client for allocation in server.allocations])
+
+            def bind(plane: TcpRelayPlane, command: BindStreams, connection: StreamConnection) -> None:
+                join(plane, command, connection)
+                endings.append(asyncio.ensure_future(end()))
+
+            monkeypatch.setattr(tcp_relay_plane.TcpRelayPlane, "bind", bind)
+            peer = await ListeningPeer.start()
+            client = await allocated(server)
+            connection_id = await connect(client, peer.address)
+            data = await Client.connect(address_on(server, Transport.TCP), Transport.TCP)
+            with suppress(Refused, ConnectionError, TimeoutError):
+                await data.request(Method.CONNECTION_BIND, (AttributeType.CONNECTION_ID, encode_uint32(connection_id)))
+            await asyncio.gather(*endings)
+            plane = server._tcp_plane
+            await eventually(lambda: not (plane._splices or plane._tasks or plane._peers_by_id))
+            await (await peer.wire()).is_over()
+            # The end of the server waits for its splices.
+
+    run(scenario())
+    assert endings
 
 
 def test_a_relay_port_that_listens_is_nobody_elses(run: Run) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import re
+import socket
 import ssl
 import sys
 from datetime import UTC, datetime
@@ -231,6 +232,34 @@ def test_new_connections_get_the_new_certificate_and_old_ones_live_on(run: Run, 
             client.send_on(CHANNEL, b"still here")
             assert (await peer.inbox.take())[0] == b"still here"
             await client.refresh(600)
+
+    run(scenario())
+
+
+def test_a_session_of_before_is_not_resumed_with_the_old_certificate(run: Run, tmp_path: Path) -> None:
+    """OP-4: TLS 1.2 has sessions by number, whose client is shown no certificate and keeps the one that it saw."""
+    pair = certificates.good(tmp_path)
+    context = trusting()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+
+    def dial(address: SocketAddress, session: ssl.SSLSession | None) -> tuple[ssl.SSLSession | None, int]:
+        plain = socket.create_connection((address.host, address.port), timeout=5)
+        with context.wrap_socket(plain, server_hostname=NAME, session=session) as secure:
+            certificate = secure.getpeercert(binary_form=True)
+            assert certificate is not None
+            found = secure.session
+            secure.unwrap().close()  # OpenSSL forgets the session of a connection that was not closed properly
+            return found, x509.load_der_x509_certificate(certificate).serial_number
+
+    async def scenario() -> None:
+        async with TurnServer(tls_settings(pair)) as server:
+            address = address_on(server, Transport.TLS)
+            session, first = await asyncio.to_thread(dial, address, None)
+            assert first == serial(pair)
+            install(certificates.good(tmp_path, file="new"), pair)
+            assert server.reload_certificates()
+            _, second = await asyncio.to_thread(dial, address, session)
+            assert second == serial(pair) != first
 
     run(scenario())
 

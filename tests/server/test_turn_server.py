@@ -304,7 +304,7 @@ def test_an_allocation_beyond_its_limit_is_throttled_and_another_loses_nothing(r
 
 @pytest.mark.parametrize("key", ["bytes_per_second_per_user", "bytes_per_second_total"])
 def test_limits_of_users_and_of_the_server_cover_all_their_allocations(run: Run, key: str) -> None:
-    """TQ-9: the bucket is shared, towards the client too, and forgotten with the last allocation."""
+    """TQ-9: the bucket is shared, towards the client too."""
 
     async def scenario() -> None:
         async with TurnServer(settings(quota={key: 10_000})) as server:
@@ -320,6 +320,28 @@ def test_limits_of_users_and_of_the_server_cover_all_their_allocations(run: Run,
             await eventually(lambda: sum(client.dropped for client in server.plane.clients.values()) > 30)
             for client in (one, other):
                 await client.refresh(0)
+            assert server.idle
+
+    run(scenario())
+
+
+def test_allocating_again_and_again_does_not_renew_what_a_user_may_send(run: Run) -> None:
+    """TQ-9: ten allocations one after the other, each of which sends what the user has for a second."""
+    limit, size = 20_000, 1000
+
+    async def scenario() -> None:
+        async with TurnServer(settings(quota={"bytes_per_second_per_user": limit})) as server:
+            peer = Peer()
+            began = time.monotonic()
+            for _ in range(10):
+                client = await Client.allocated(address_on(server, Transport.UDP))
+                await client.bind(CHANNEL, peer.address)
+                for _ in range(limit // size):
+                    client.send_on(CHANNEL, bytes(size))
+                await client.refresh(0)
+            elapsed = time.monotonic() - began
+            await eventually(lambda: peer.inbox.qsize() * size >= limit)
+            assert peer.inbox.qsize() * size <= limit * (1 + elapsed) + size
             assert server.idle
 
     run(scenario())

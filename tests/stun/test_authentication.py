@@ -117,7 +117,6 @@ def test_a_server_of_rfc_8489_gets_its_algorithm_list_back_and_message_integrity
     assert request.integrity_offset is None
     verify_integrity_sha256(request, SHA256_KEY)
     assert key.sha256
-    assert authentication.uses_sha256
     assert authentication.algorithm is PasswordAlgorithm.SHA256
 
 

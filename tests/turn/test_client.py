@@ -469,23 +469,26 @@ def test_a_nonce_that_goes_stale_later_costs_one_more_round() -> None:
 # Redirection
 
 
-def redirect(script: Script, target: SocketAddress, domain: str = "") -> None:
+def redirect(script: Script, target: SocketAddress, domain: str = "", code: int = 300) -> None:
     script.client.allocate(AllocateOptions(), script.clock.now)
     attributes = [(int(AttributeType.ALTERNATE_SERVER), encode_address(target))]
     if domain:
         attributes.append((AttributeType.ALTERNATE_DOMAIN, encode_text(domain)))
-    script.refuse(script.request(Method.ALLOCATE, signed=False), 300, *attributes, signed=False)
+    script.refuse(script.request(Method.ALLOCATE, signed=False), code, *attributes, signed=False)
 
 
-def test_a_redirection_is_told_and_ends_the_engine() -> None:
+@pytest.mark.parametrize("code", [300, 508])
+def test_a_redirection_is_told_and_ends_the_engine(code: int) -> None:
+    """By 300, and by the 508 of a server that is being emptied."""
     script = Script()
     target = SocketAddress("192.0.2.2", 3479)
-    redirect(script, target, "b.example.org")
+    redirect(script, target, "b.example.org", code)
     assert script.take_events() == [Redirected(target, "b.example.org")]
     assert script.client.state is ClientState.ENDED
     assert script.client.idle
 
 
+@pytest.mark.parametrize("code", [300, 508])
 @pytest.mark.parametrize(
     ("server", "target"),
     [
@@ -501,11 +504,35 @@ def test_a_redirection_is_told_and_ends_the_engine() -> None:
         ("8.8.8.8", "2600::1"),
     ],
 )
-def test_a_redirection_into_a_network_of_ours_is_refused(server: str, target: str) -> None:
+def test_a_redirection_into_a_network_of_ours_is_refused(server: str, target: str, code: int) -> None:
     """IC-12: a public server must not make us knock at private doors."""
     script = Script(Path(LOCAL, SocketAddress(server, 3478), Transport.UDP))
-    redirect(script, SocketAddress(target, 3478))
+    redirect(script, SocketAddress(target, 3478), code=code)
     script.assert_ended(RemoteProtocolError)
+
+
+def test_a_508_that_names_nobody_is_the_end() -> None:
+    script = Script()
+    script.client.allocate(AllocateOptions(), script.clock.now)
+    script.refuse(script.request(Method.ALLOCATE, signed=False), 508, signed=False)
+    script.assert_ended(TurnError)
+
+
+def test_another_error_that_names_a_server_redirects_nobody() -> None:
+    script = Script()
+    redirect(script, SocketAddress("192.0.2.2", 3479), code=486)
+    script.assert_ended(TurnError)
+
+
+def test_a_508_that_redirects_must_be_signed_once_the_request_is() -> None:
+    """IC-12, TA-14: nobody on the way sends a client elsewhere."""
+    script = Script()
+    script.client.allocate(AllocateOptions(), script.clock.now)
+    script.challenge(script.request(Method.ALLOCATE, signed=False))
+    attribute = (AttributeType.ALTERNATE_SERVER, encode_address(SocketAddress("192.0.2.2", 3479)))
+    script.refuse(script.request(Method.ALLOCATE), 508, attribute, signed=False)
+    assert script.take_events() == []
+    assert script.client.state is ClientState.REQUESTED
 
 
 @pytest.mark.parametrize(("server", "target"), [("10.0.0.1", "192.168.1.1"), ("127.0.0.1", "127.0.0.2")])
@@ -529,6 +556,42 @@ def test_redirections_in_a_circle_and_more_than_three_are_refused() -> None:
 
 
 # Refreshing and closing
+
+
+@pytest.mark.parametrize("code", [400, 500])
+def test_what_unsigned_errors_said_is_told_when_nothing_better_came(code: int) -> None:
+    """TA-14: ignored over UDP as if never received; the last of them stands in the error at the end."""
+    script = Script()
+    script.client.allocate(AllocateOptions(), script.clock.now)
+    script.challenge(script.request(Method.ALLOCATE, signed=False))
+    request = script.request(Method.ALLOCATE)
+    for said in (508, code):
+        script.refuse(request, said, signed=False)
+    assert script.take_events() == []
+    assert script.client.unproven_code == code
+    script.advance(40)
+    error = script.assert_ended(IntegrityError)  # of the 508, which is not believed; of a 400 alone it is a timeout
+    assert f"an unsigned answer said {code}: " in str(error)
+
+
+def test_a_signed_answer_makes_unsigned_ones_forgotten() -> None:
+    script = Script()
+    script.client.allocate(AllocateOptions(), script.clock.now)
+    script.challenge(script.request(Method.ALLOCATE, signed=False))
+    request = script.request(Method.ALLOCATE)
+    script.refuse(request, 500, signed=False)
+    script.grant(request)
+    assert isinstance(script.take_events()[0], Allocated)
+    assert script.client.unproven_code is None
+
+
+def test_over_a_stream_an_unsigned_error_is_the_end_and_is_told() -> None:
+    """TA-14."""
+    script = Script(Path(LOCAL, SERVER, Transport.TCP))
+    script.client.allocate(AllocateOptions(), script.clock.now)
+    script.challenge(script.request(Method.ALLOCATE, signed=False))
+    script.refuse(script.request(Method.ALLOCATE), 500, signed=False)
+    assert "an unsigned answer said 500: " in str(script.assert_ended(IntegrityError))
 
 
 def test_an_allocation_is_refreshed_a_minute_before_it_ends() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given
@@ -73,7 +74,8 @@ def test_public_addresses_are_allowed_on_every_port_but_zero(host: str) -> None:
     assert policy.check(SocketAddress(host, 0), family).reason == "port-zero"
     verdict = policy.check_permission(SocketAddress(host, 0), family)
     assert verdict.allowed
-    assert verdict.unrestricted
+    assert all(verdict.allows_port(port) for port in range(1, 65536))
+    assert not verdict.allows_port(0)
     assert verdict.wire_host == host
 
 
@@ -180,7 +182,6 @@ def test_two_clients_of_one_server_reach_each_other(host: str, wire: str) -> Non
         assert verdict.wire_host == wire
     permission = OWN.check_permission(SocketAddress(host, 0), family_of(host))
     assert permission.allowed
-    assert not permission.unrestricted
     assert permission.allows_port(50000)
     assert not permission.allows_port(3478)
     assert not permission.allows_port(0)
@@ -250,6 +251,16 @@ def test_the_loopback_switch_keeps_own_listeners_closed(host: str, port: int, re
     assert refusal(LOOPBACK, host, port) == reason
     permission = LOOPBACK.check_permission(SocketAddress(host, 0), family_of(host))
     assert permission.allows_port(port) is (reason is None)
+
+
+def test_the_deny_list_wins_over_the_loopback_switch() -> None:
+    """TR-6: as over the allow list; what the list does not name stays open."""
+    policy = replace(LOOPBACK, allow=EVERYTHING, deny=("127.0.0.2-127.0.0.3", "::1"))
+    for host in ("127.0.0.2", "127.0.0.3", "::1"):
+        assert refusal(policy, host, 40000) == "deny-list"
+    for host in ("127.0.0.1", "127.0.0.4"):
+        assert refusal(policy, host, 40000) is None
+    assert refusal(replace(policy, deny=EVERYTHING), "127.0.0.1", 50001) == "deny-list"
 
 
 def test_being_a_relay_address_opens_nothing_on_loopback_without_the_switch() -> None:

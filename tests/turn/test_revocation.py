@@ -4,7 +4,7 @@ import pytest
 
 from icelane.core.clock import UnixSeconds
 from icelane.errors import LocalProtocolError
-from icelane.turn.credentials import MAX_TTL, password_credential
+from icelane.turn.credentials import Credential, CredentialStore, RestCredentials, Secret, password_credential
 from icelane.turn.revocation import MAX_REVOKED, UNTIL_RESTART, Revocation, Revocations, end_of
 
 NOW = UnixSeconds(1.8e9)
@@ -14,8 +14,8 @@ ALICE = password_credential("alice", "example.org", "secret")
 def test_an_entry_ends_with_what_it_covers() -> None:
     revocations = Revocations()
     revocations.add(Revocation("alice"), UnixSeconds(NOW + 10), NOW)
-    assert revocations.covers(ALICE, "", UnixSeconds(NOW + 9))
-    assert not revocations.covers(ALICE, "", UnixSeconds(NOW + 10))
+    assert revocations.covers(ALICE, "", UnixSeconds(NOW + 10))  # when the credential is still good
+    assert not revocations.covers(ALICE, "", UnixSeconds(NOW + 10.1))
 
 
 def test_a_second_revocation_never_shortens_the_first() -> None:
@@ -50,11 +50,19 @@ def test_memory_is_bounded_and_nothing_that_counts_is_forgotten() -> None:
     with pytest.raises(LocalProtocolError):
         revocations.add(Revocation("alice"), UNTIL_RESTART, NOW)
     assert len(revocations) == MAX_REVOKED
-    revocations.add(Revocation("alice"), UNTIL_RESTART, UnixSeconds(NOW + 10))
+    with pytest.raises(LocalProtocolError):
+        revocations.add(Revocation("alice"), UNTIL_RESTART, UnixSeconds(NOW + 10))
+    revocations.add(Revocation("alice"), UNTIL_RESTART, UnixSeconds(NOW + 10.5))
     assert len(revocations) == MAX_REVOKED // 2 + 1
 
 
-def test_an_end_is_that_of_the_credential_or_a_day() -> None:
-    assert end_of(Revocation(kid="k1"), [], NOW) == UNTIL_RESTART
-    assert end_of(Revocation("carol"), [], NOW) == NOW + MAX_TTL
-    assert end_of(Revocation("alice"), [ALICE], NOW) == UNTIL_RESTART
+def test_only_a_single_credential_that_is_known_has_an_end() -> None:
+    """TR-12: a user, a secret and whoever has not been seen may have credentials of any length."""
+    secret = Secret("k1", "a secret that is long enough")
+    found = CredentialStore(rest=RestCredentials([secret], leeway=120)).find("1800000600:carol", "example.org", NOW)
+    assert isinstance(found, Credential)
+    assert end_of(Revocation("1800000600:carol"), [found]) == NOW + 600 + 120
+    assert end_of(Revocation("carol"), [found]) == UNTIL_RESTART
+    assert end_of(Revocation("carol"), []) == UNTIL_RESTART
+    assert end_of(Revocation(kid="k1"), [found]) == UNTIL_RESTART
+    assert end_of(Revocation("alice"), [ALICE]) == UNTIL_RESTART

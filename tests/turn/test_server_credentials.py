@@ -228,6 +228,17 @@ def guess(driver: ServerDriver, path_host: str, count: int, user: str = "alice",
     return answered
 
 
+Outcome = int | None
+
+
+def guess_once(driver: ServerDriver, host: str, user: str, *, hashed: bool = False) -> Outcome:
+    """The code of the answer to one wrong password; None for silence."""
+    guesser = driver.caller(user, "guess", path=path_from(host, 20000))
+    guesser.hashed_name = hashed
+    reply = guesser.send(guesser.build(Method.ALLOCATE, UDP_RELAY))
+    return reply.code if reply is not None else None
+
+
 @pytest.mark.parametrize("ports", [1, 1000])
 @pytest.mark.parametrize("host", ["203.0.113.1", "2001:db8:bad::1"])
 def test_a_guesser_is_ignored_after_a_few_wrong_passwords(host: str, ports: int) -> None:
@@ -272,6 +283,54 @@ def test_a_guesser_beside_an_allocation_does_not_stop_its_refreshes() -> None:
     alice.allocate()
     guess(driver, "203.0.113.1", 1000)
     assert alice.refresh().code is None
+
+
+@pytest.mark.parametrize("hashed", [False, True], ids=["name", "hash"])
+@pytest.mark.parametrize("sources", [1, 40])
+def test_guessing_does_not_tell_which_names_exist(hashed: bool, sources: int) -> None:
+    """TA-12: of known and of unknown names the same requests are answered, from one address or many."""
+
+    def answered(user: str) -> list[Outcome]:
+        driver = ServerDriver(config=settings(unauthenticated_replies_per_second=0))
+        answers = [guess_once(driver, f"203.0.113.{number % sources}", user, hashed=hashed) for number in range(400)]
+        driver.assert_nothing_is_left()
+        return answers
+
+    expected = answered("alice")
+    assert expected.count(None) == 400 - expected.count(401)
+    assert 0 < expected.count(401) <= USER_FAILURES + SOURCE_FAILURES + sources * ATTACKED_FAILURES
+    assert answered("nobody") == expected
+
+
+def test_a_name_that_is_sent_now_in_clear_and_now_hashed_is_counted_once() -> None:
+    """TA-12: names that nobody has are as one with their hash as those are that somebody has."""
+
+    def answered(user: str) -> list[Outcome]:
+        driver = ServerDriver(config=settings(unauthenticated_replies_per_second=0))
+        return [guess_once(driver, f"203.0.113.{number % 40}", user, hashed=number % 3 == 0) for number in range(400)]
+
+    assert answered("nobody") == answered("alice")
+
+
+@pytest.mark.parametrize("name", ["1800000600:u", "u:1800000600", "nobody", "1000000000:u"])
+def test_a_source_that_guessed_too_often_is_told_nothing_about_any_name(name: str) -> None:
+    """TA-12: known, malformed, unknown, expired; before the name is looked up."""
+    driver = ServerDriver(secrets=[OLD], config=settings(unauthenticated_replies_per_second=0))
+    guess(driver, "203.0.113.1", SOURCE_FAILURES)
+    assert guess_once(driver, "203.0.113.1", name) is None
+    assert driver.refusals[-1].reason == "throttled"
+    assert guess_once(driver, "203.0.113.2", name) == 401
+
+
+def test_making_names_up_is_slowed_as_making_passwords_up_is() -> None:
+    """TA-12: unknown and malformed names count against the source, an expired one does not."""
+    driver = ServerDriver(secrets=[OLD], config=settings(unauthenticated_replies_per_second=0))
+    for _ in range(100):
+        assert guess_once(driver, "203.0.113.1", "1000000000:u") == 401
+    names = [f"nobody{number}" if number % 2 else f"{number}x:u" for number in range(100)]
+    assert sum(guess_once(driver, "203.0.113.1", name) == 401 for name in names) == SOURCE_FAILURES
+    assert driver.caller().allocate().code is None
+    driver.close()
 
 
 # TA-15: names are nothing but bytes

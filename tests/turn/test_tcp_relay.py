@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
@@ -12,6 +13,7 @@ from icelane.stun.attributes import AttributeType, encode_uint32, parse_uint32, 
 from icelane.stun.message import MessageClass, Method, parse_message
 from icelane.testing.peers import ALLOWED, REFUSED_ALWAYS, REFUSED_BY_DEFAULT
 from icelane.turn.attributes import encode_address_family, encode_even_port, encode_requested_transport
+from icelane.turn.credentials import Minted, Secret, mint
 from icelane.turn.peer_policy import PeerPolicy
 from icelane.turn.routes import BindRelayPort, BindStreams, ClosePeer, ConnectionId, ConnectPeer
 from icelane.turn.tcp_relay import MAX_PEER_CONNECTIONS
@@ -21,10 +23,12 @@ from tests.turn.server_driver import (
     PEER_V6,
     RELAY,
     UDP_RELAY,
+    USERS,
     Caller,
     Reply,
     ServerDriver,
     checked,
+    credentials,
     lifetime,
     path_from,
     settings,
@@ -35,14 +39,19 @@ IPV6: Final = (AttributeType.REQUESTED_ADDRESS_FAMILY, encode_address_family(PEE
 WAIT: Final = 30.0  # RFC 6062 sections 5.2 and 5.3
 ON: Final = settings(tcp_allocations=True)
 
+SECRET: Final = Secret("k1", "a secret that is long enough")
+OTHER_SECRET: Final = Secret("k2", "another that is long enough")
+
 C = TypeVar("C")
 
 
 class World(ServerDriver):
     """The engine with TCP allocations turned on; clients are reached over TCP."""
 
-    def __init__(self, *, on: bool = True, policy: PeerPolicy | None = None, **changes: object) -> None:
-        super().__init__(config=settings(tcp_allocations=on, **changes), policy=policy)
+    def __init__(
+        self, *, on: bool = True, policy: PeerPolicy | None = None, secrets: Sequence[Secret] = (), **changes: object
+    ) -> None:
+        super().__init__(config=settings(tcp_allocations=on, **changes), policy=policy, secrets=secrets)
         self._ports = 50_000
 
     def client(self, username: str = "alice", transport: Transport = Transport.TCP) -> Caller:
@@ -55,6 +64,16 @@ class World(ServerDriver):
         client = self.client(username)
         assert client.request(Method.ALLOCATE, TCP_RELAY, *attributes).code is None
         return client
+
+    def guest(self, minted: Minted) -> Caller:
+        """A connection of somebody with an ephemeral credential."""
+        self._ports += 1
+        path = path_from(port=self._ports, transport=Transport.TCP)
+        return self.caller(minted.username, minted.password, path=path)
+
+    def minted(self, ttl: float = 60) -> Minted:
+        """An ephemeral credential."""
+        return mint(SECRET, "carol", ttl, self.clock.unix_time(self.clock.now))
 
     def relay(self, client: Caller) -> SocketAddress:
         """Its relayed address."""
@@ -387,6 +406,63 @@ def test_only_the_user_of_the_allocation_may_bind_its_connections(world: World) 
     ]
     assert not world.told(BindStreams)
     world.bound(world.client("alice"), connection_id)
+    world.close()
+
+
+def test_a_connection_is_bound_by_the_credential_of_its_allocation_after_that_has_expired() -> None:
+    """TA-9: ConnectionBind begins nothing of its own, though it comes over a connection of its own."""
+    world = World(secrets=[SECRET])
+    minted = world.minted()
+    carol = world.guest(minted)
+    assert carol.request(Method.ALLOCATE, TCP_RELAY).code is None
+    world.advance(61)
+    world.bound(world.guest(minted), world.connected(carol))
+    assert world.guest(minted).request(Method.ALLOCATE, TCP_RELAY).code == 401
+    world.close()
+
+
+def test_with_strict_expiry_it_is_not() -> None:
+    """TA-9: the allocation is gone by then."""
+    world = World(secrets=[SECRET], strict_expiry=True)
+    minted = world.minted()
+    carol = world.guest(minted)
+    assert carol.request(Method.ALLOCATE, TCP_RELAY).code is None
+    world.advance(45)
+    connection_id = world.connected(carol)
+    world.clock.step_wall(16)
+    late = world.bind(world.guest(minted), connection_id)
+    assert late is not None
+    assert late.code == 401
+    world.close()
+
+
+def test_a_connection_is_bound_by_the_credential_of_its_allocation_after_its_secret_was_removed() -> None:
+    """TA-11: and the user is not taken for somebody who guesses passwords."""
+    world = World(secrets=[SECRET])
+    minted = world.minted(600)
+    carol = world.guest(minted)
+    assert carol.request(Method.ALLOCATE, TCP_RELAY).code is None
+    world.engine.set_credentials(credentials(USERS, [OTHER_SECRET]))
+    for number in range(MAX_PEER_CONNECTIONS):
+        world.bound(world.guest(minted), world.connected(carol, SocketAddress(PEER.host, 1000 + number)))
+    assert {refused.reason for refused in world.refusals} == {"no-credentials"}
+    world.close()
+
+
+def test_the_credential_of_an_allocation_is_no_good_for_another_user_s_connection() -> None:
+    """TR-9, TA-11: nor for a number that does not exist."""
+    world = World(secrets=[SECRET])
+    minted = world.minted(600)
+    carol = world.guest(minted)
+    assert carol.request(Method.ALLOCATE, TCP_RELAY).code is None
+    connection_id = world.connected(carol)
+    of_alice = world.connected(world.allocated("alice"))
+    world.engine.set_credentials(credentials(USERS, [OTHER_SECRET]))
+    for number in (of_alice, connection_id ^ of_alice ^ 1):
+        refused = world.bind(world.guest(minted), number)
+        assert refused is not None
+        assert refused.code == 401
+    world.bound(world.guest(minted), connection_id)
     world.close()
 
 

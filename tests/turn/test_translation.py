@@ -109,6 +109,20 @@ def test_what_is_not_a_whole_send_indication_is_malformed(data: bytes) -> None:
         parse_send_indication(data)
 
 
+def test_a_fingerprint_is_checked_where_there_is_one() -> None:
+    """RFC 8489 section 14.7: and what stands behind it does not exist."""
+    builder = MessageBuilder(Method.SEND, MessageClass.INDICATION, ID).add(*PEER).add(*DATA)
+    good = builder.add_fingerprint().build()
+    assert parse_send_indication(good) == SendIndication(PEERS[0], b"data", False)
+    for place in (len(good) - 1, good.index(b"data"), 8):
+        damaged = bytearray(good)
+        damaged[place] ^= 1
+        with pytest.raises(MalformedError, match="FINGERPRINT"):
+            parse_send_indication(bytes(damaged))
+    with pytest.raises(MalformedError, match="FINGERPRINT"):
+        parse_send_indication(indication(Method.SEND, PEER, DATA, (AttributeType.FINGERPRINT, bytes(4))))
+
+
 def test_what_is_optional_and_unknown_is_skipped() -> None:
     data = indication(Method.SEND, (AttributeType.SOFTWARE, b"x"), PEER, (0xFFFF, b"?"), DATA)
     assert parse_send_indication(data).payload == b"data"

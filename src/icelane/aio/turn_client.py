@@ -28,13 +28,14 @@ from icelane.core.clock import Duration
 from icelane.core.entropy import Entropy
 from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
 from icelane.crypto.provider import SystemEntropy
-from icelane.errors import IcelaneError, LocalProtocolError, TransportClosedError, TurnError
+from icelane.errors import IcelaneError, IntegrityError, LocalProtocolError, TransportClosedError, TurnError
 from icelane.stun.framing import measure_stun
 from icelane.stun.uri import StunUri, TurnUri, parse_uri
 from icelane.turn.channel_data import measure_turn
 from icelane.turn.client import TurnClient
 from icelane.turn.client_request import AllocateOptions
 from icelane.turn.connection_bind import ConnectionBinder
+from icelane.turn.explanation import explain
 
 # What a person waits for; the standard's 39.5 s for each server are for calls that have begun.
 DEFAULT_TIMEOUT: Final[Duration] = 10.0
@@ -133,14 +134,19 @@ class _Connector:
         self._entropy = entropy
         self._on_data = on_data
         self._opening = Opening()
+        self._engine: TurnClient | None = None
 
     def timed_out(self, target: Target, waited: Duration) -> IcelaneError:
         """What to raise when `connect` has been stopped because it took too long."""
-        return self._opening.timed_out(target.address, waited)
+        code = self._engine.unproven_code if self._engine is not None else None
+        if code is None:
+            return self._opening.timed_out(target.address, waited)
+        told = f"an unsigned answer said {code}: {explain(code).meaning}"
+        return IntegrityError(f"{target.address}: no answer that can be believed within {waited:.1f} s; {told}")
 
     async def connect(self, target: Target) -> TurnRelay:
         """Allocate at `target` or where it sends us."""
-        self._opening = Opening()
+        self._opening, self._engine = Opening(), None
         visited: list[SocketAddress] = []
         mismatched = False
         while True:
@@ -224,7 +230,7 @@ class _Connector:
     def _relay(
         self, path: Path, link: Link, visited: list[SocketAddress], open_peer_stream: OpenStream | None = None
     ) -> TurnRelay:
-        engine = TurnClient(
+        self._engine = engine = TurnClient(
             path, entropy=self._entropy, username=self._username, password=self._password, visited=visited
         )
         relay = TurnRelay(engine, link, open_peer_stream)

@@ -81,8 +81,8 @@ def revoke(
 ) -> None:
     """End the sessions of a credential, a user or a secret now, and refuse it until it has expired.
 
-    The running server remembers it, for a user whose credentials it does not know for a day. What has to outlast a
-    restart belongs into turn.revoked_file.
+    A user and a secret are refused until the server is restarted. What has to outlast a restart, or to be forgiven
+    without one, belongs into turn.revoked_file.
     """
     with speaking(as_json):
         if (name is None) == (kid is None):
@@ -105,12 +105,11 @@ def reload(path: SocketOption = None, file: ConfigFile = None, as_json: JsonFlag
             output.line(f"ended {document['ended']} session(s)")
         if document["restart"]:
             output.note(f"needs a restart: {', '.join(document['restart'])}")
-        output.result(document)
         if not document["certificate"]:
             mend = "icelane config check; the log has it as tls.certificate_rejected"
-            raise CommandError(
-                ExitCode.CHECK_FAILED, Problem("the TLS certificate cannot be used; the old one stays", mend)
-            )
+            problem = Problem("the TLS certificate cannot be used; the old one stays", mend)
+            raise CommandError(ExitCode.CHECK_FAILED, problem, document=document)
+        output.result(document)
 
 
 def drain(path: SocketOption = None, file: ConfigFile = None, as_json: JsonFlag = False) -> None:

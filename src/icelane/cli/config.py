@@ -13,6 +13,7 @@ from rich.text import Text
 
 from icelane.cli.extras import require_extra
 from icelane.cli.output import ConfigFile, JsonFlag, speaking
+from icelane.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from icelane.server.config import Advice, Config
@@ -26,15 +27,15 @@ app = typer.Typer(
 def check(file: ConfigFile = None, as_json: JsonFlag = False) -> None:
     """Check the configuration as `icelane serve` does, without starting anything.
 
-    Every mistake is named at once. What is allowed and still looks wrong is said, and does not fail the check.
+    Every wrong key is named at once, and then what does not fit together. What is allowed and still looks wrong is
+    said, and does not fail the check. Files that are named are read, and the module of turn.auth is imported.
     """
     with speaking(as_json) as output:
         require_extra("server")
-        from icelane.server.config import advise, load_config, require_credentials
+        from icelane.server.config import advise, load_config
 
-        config = load_config(file)
-        require_credentials(config)
-        advice = (*advise(config), *_about_certificate(config))
+        config = load_config(file, serving=True)
+        advice = (*advise(config), *_about_what_is_named(config))
         for piece in advice:
             output.note(str(piece))
         output.line("the configuration is valid", "green")
@@ -73,6 +74,28 @@ def docs(as_json: JsonFlag = False) -> None:
             output.console.print(Markdown(markdown()), soft_wrap=False)
         else:
             output.console.print(Text(markdown()), end="")
+
+
+def _about_what_is_named(config: Config) -> list[Advice]:
+    """What looks wrong with what stands outside of the configuration. Raises ConfigurationError for all of it that the
+    server could not use."""
+    from icelane.server.config.validation import refuse
+    from icelane.server.credential_source import load_source
+    from icelane.server.revoked_file import read_revoked
+
+    advice: list[Advice] = []
+    problems = []
+    for look in (
+        lambda: advice.extend(_about_certificate(config)),
+        lambda: read_revoked(config.turn.revoked_file),
+        lambda: load_source(config.turn.auth) if config.turn.auth is not None else None,
+    ):
+        try:
+            look()
+        except ConfigurationError as error:
+            problems.append(error)
+    refuse(problems)
+    return advice
 
 
 def _about_certificate(config: Config) -> Iterator[Advice]:

@@ -23,6 +23,7 @@ from icelane.errors import (
     CertificateRefusedError,
     ConfigurationError,
     IcelaneError,
+    IntegrityError,
     LocalProtocolError,
     RemoteProtocolError,
     ResolutionError,
@@ -72,12 +73,13 @@ class Problem:
 
 
 class CommandError(Exception):
-    """Ends a command with an exit code and what is wrong."""
+    """Ends a command with an exit code and what is wrong. `document` is what --json says beside it."""
 
-    def __init__(self, code: ExitCode, *problems: Problem) -> None:
+    def __init__(self, code: ExitCode, *problems: Problem, document: Mapping[str, Any] | None = None) -> None:
         super().__init__("; ".join(problem.message for problem in problems))
         self.code = code
         self.problems = problems
+        self.document = document or {}
 
 
 class Output:
@@ -131,7 +133,8 @@ class Output:
     def failed(self, error: CommandError) -> None:
         """Say why the command ends."""
         if self.as_json:
-            print(json.dumps({"ok": False, "exit": int(error.code), "problems": _as_json(error.problems)}), flush=True)
+            failure = {"ok": False, "exit": int(error.code), "problems": _as_json(error.problems)}
+            print(json.dumps({**error.document, **failure}), flush=True)
             return
         for problem in error.problems:
             self.errors.print(f"[bold red]error:[/bold red] {escape(problem.message)}")
@@ -198,6 +201,8 @@ def _network_mend(error: IcelaneError) -> str | None:
                 "name the port of a tls:// listener; a port without TLS is reached by turn:HOST:PORT?transport=tcp, or"
                 " by stun:HOST:PORT with --tcp"
             )
+        case IntegrityError():
+            return "read the server's log: an answer that is not signed with the password may be anybody's"
         case TransportClosedError():
             return "check the port and that the server listens on this transport: `ss -lntu` on the server"
         case StunError():

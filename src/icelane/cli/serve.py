@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,20 +37,21 @@ def serve(
     Prints what it listens on when it is ready. Records go to standard error; with --json the first line of standard
     output is one JSON document with the listeners.
     """
+    # Until the server listens to it, SIGHUP would end us. Not SIG_IGN, which the programs that we run would inherit.
+    signal.signal(signal.SIGHUP, lambda *_: None)
     with speaking(as_json) as output:
         require_extra("server")
-        from icelane.server.config import advise, load_config, require_credentials
+        from icelane.server.config import advise, load_config
         from icelane.server.descriptors import allow_many_descriptors
         from icelane.server.events import report
         from icelane.server.logs import configure_logging
 
         flags = {"turn.listen": listen, "turn.realm": realm, "log.format": log_format}
-        chosen = {key: value for key, value in flags.items() if value}
+        # An empty text was said and is judged; an option that may come several times and did not is an empty list.
+        chosen = {key: value for key, value in flags.items() if value not in (None, [])}
 
         def load() -> Config:
-            config = load_config(file, flags=chosen)
-            require_credentials(config)
-            return config
+            return load_config(file, flags=chosen, serving=True)
 
         config = load()
         configure_logging(config.log)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from icelane.cli.relay_check import Login, Report, Step
     from icelane.stun.uri import TurnUri
 
-_EXAMPLE = "Example: `icelane turn check turn:turn.example.org?transport=tcp --user alice --password secret`"
+_EXAMPLE = "Example: `icelane turn check 'turn:turn.example.org?transport=tcp' --user alice --password secret`"
 
 app = typer.Typer(help="Try a TURN server, and rule the one that runs here.", epilog=_EXAMPLE, no_args_is_help=True)
 
@@ -87,7 +87,7 @@ def _turn_uri(url: str) -> TurnUri:
     try:
         uri = parse_uri(url)
     except MalformedError as error:
-        raise usage(str(error), "icelane turn check turn:turn.example.org:3478?transport=udp --user NAME") from None
+        raise usage(str(error), "icelane turn check 'turn:turn.example.org:3478?transport=udp' --user NAME") from None
     if not isinstance(uri, TurnUri):
         raise usage(f"{url} is a STUN server", f"icelane stun {url}")
     return uri

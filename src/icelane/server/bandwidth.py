@@ -4,6 +4,9 @@ Each limit is a bucket that fills at so many bytes per second and holds one seco
 allocation's, its user's and the server's bucket all have something in them, and is taken from each, so a bucket may
 go into debt by one packet: that keeps any size of packet passing at any limit. Bytes to and from the peer count alike.
 What does not pass is dropped, never queued.
+
+A user's bucket outlives the user's last allocation until it would be full anyway; otherwise whoever allocates again and
+again would start with a second's worth each time (TQ-9).
 """
 
 from __future__ import annotations
@@ -12,7 +15,12 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Final
 
-from icelane.core.clock import Instant
+from icelane.core.clock import NEVER, Instant, TimerTable, later
+
+# Users without an allocation whose bucket is still filling: for a second after a flow, a little more after a debt. One
+# more, and the one is forgotten that is nearest to full, which gives its user the least. By default the server has no
+# more allocations than this that could end at once.
+MAX_RESTING_USERS: Final = 16_384
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +48,10 @@ class _Bucket:
         self._filled_at = now
         return self.level
 
+    def full_at(self, now: Instant) -> Instant:
+        """When it holds all it can, if nothing is taken."""
+        return later(now, (self._rate - self.fill(now)) / self._rate)
+
 
 class Meter:
     """The buckets that one allocation draws on. `dropped` counts the packets that did not pass."""
@@ -65,17 +77,26 @@ _UNLIMITED: Final[tuple[_Bucket, ...]] = ()
 
 
 class Bandwidth:
-    """The limits of one server. Memory is a bucket for each open allocation and each user that has one."""
+    """The limits of one server.
+
+    Memory is a bucket for each open allocation, each user that has one, and at most MAX_RESTING_USERS others.
+    """
 
     def __init__(self, limits: BandwidthLimits) -> None:
         self._limits = limits
         self._total = (_Bucket(limits.total),) if limits.total else _UNLIMITED
         self._meters_by_allocation: dict[Hashable, tuple[Meter, str]] = {}
         self._buckets_by_user: dict[str, tuple[_Bucket, int]] = {}
+        self._resting: TimerTable[str] = TimerTable()
 
     def __len__(self) -> int:
         """How many allocations are open."""
         return len(self._meters_by_allocation)
+
+    @property
+    def users(self) -> int:
+        """How many users have a bucket of their own."""
+        return len(self._buckets_by_user)
 
     @property
     def limits(self) -> BandwidthLimits:
@@ -97,12 +118,13 @@ class Bandwidth:
         self._meters_by_allocation[allocation] = (meter, user_key)
         return meter
 
-    def close(self, allocation: Hashable) -> None:
-        """Forget an allocation, and its user with the last of them. A user that comes back at once starts with what a
-        second holds, so nothing is gained but that second."""
+    def close(self, allocation: Hashable, now: Instant) -> None:
+        """Forget an allocation, and users without one as soon as their buckets are full again."""
         known = self._meters_by_allocation.pop(allocation, None)
         if known is not None:
-            self._leave(known[1])
+            self._leave(known[1], now)
+        while (rested := self._resting.pop_due(now)) is not None:
+            del self._buckets_by_user[rested]
 
     def _join(self, user_key: str) -> tuple[_Bucket, ...]:
         if not self._limits.per_user:
@@ -110,10 +132,20 @@ class Bandwidth:
         bucket, members = self._buckets_by_user.get(user_key, (None, 0))
         if bucket is None:
             bucket = _Bucket(self._limits.per_user)
+        self._resting.cancel(user_key)
         self._buckets_by_user[user_key] = (bucket, members + 1)
         return (bucket,)
 
-    def _leave(self, user_key: str) -> None:
-        known = self._buckets_by_user.pop(user_key, None)
-        if known is not None and known[1] > 1:
-            self._buckets_by_user[user_key] = (known[0], known[1] - 1)
+    def _leave(self, user_key: str, now: Instant) -> None:
+        known = self._buckets_by_user.get(user_key)
+        if known is None:
+            return
+        bucket, members = known[0], known[1] - 1
+        self._buckets_by_user[user_key] = (bucket, members)
+        if members:
+            return
+        self._resting.set(user_key, bucket.full_at(now))
+        if len(self._resting) > MAX_RESTING_USERS:
+            nearest = self._resting.pop_due(NEVER)
+            assert nearest is not None, "there are too many"
+            del self._buckets_by_user[nearest]

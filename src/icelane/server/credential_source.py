@@ -74,20 +74,32 @@ class LookupFailedError(IcelaneError):
 
 
 def load_source(name: str) -> CredentialSource:
-    """The function behind `package.module:function`. Raises ConfigurationError for `turn.auth`."""
+    """The function behind `package.module:function`. Raises ConfigurationError for `turn.auth`, whatever its module
+    does; what that says of itself is not repeated, since it may hold a password."""
     module_name, _, function_name = name.partition(":")
-    try:
-        found: object = importlib.import_module(module_name)
-        for part in function_name.split("."):
+    found: object = _module(module_name)
+    for part in function_name.split("."):
+        try:
             found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise ConfigurationError(f"{name} cannot be imported: {error}", key="turn.auth") from error
+        except AttributeError:
+            raise ConfigurationError(f"{name} cannot be imported: it has no {part}", key="turn.auth") from None
     if not callable(found) or not (
         inspect.iscoroutinefunction(found) or inspect.iscoroutinefunction(getattr(found, "__call__", None))  # noqa: B004
     ):
         raise ConfigurationError(f"{name} is not an `async def` function", key="turn.auth")
     source: CredentialSource = found
     return source
+
+
+def _module(name: str) -> object:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        problem = f"there is no module {error.name}"
+    except (Exception, SystemExit) as error:
+        problem = f"its import raised {type(error).__name__}; `python -c 'import {name}'` shows where"
+    # Raised out here, so that the exception of somebody else's module is no context of ours.
+    raise ConfigurationError(f"{name} cannot be imported: {problem}", key="turn.auth")
 
 
 class _Asked(NamedTuple):

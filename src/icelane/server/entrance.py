@@ -53,7 +53,7 @@ class Entrance:
             self._closed,
             limit=self.limit,
             log=self._log,
-            tls=tls.context if tls is not None else None,
+            tls=tls,
             proxies=self._proxies,
             deadlines=self._deadlines,
         )

@@ -113,6 +113,7 @@ class _Refusal(NamedTuple):
     source: str
     code: int
     reason: str
+    level: int
 
 
 class RefusalLog:
@@ -125,14 +126,23 @@ class RefusalLog:
     def __len__(self) -> int:
         return len(self._gate)
 
-    def refused(self, client: Path, *, code: int, reason: str, now: Instant, **details: object) -> None:
+    def refused(
+        self,
+        client: Path,
+        *,
+        code: int,
+        reason: str,
+        now: Instant,
+        level: int = logging.WARNING,
+        **details: object,
+    ) -> None:
         """Report that `client` was answered with `code`, or would have been. Details without a value are left out."""
         if now - self._last_flush >= _FLUSH_INTERVAL:
             self.flush(now)
-        if self._gate.admit(_Refusal(source_of(client.remote.host), code, reason), now):
+        if self._gate.admit(_Refusal(source_of(client.remote.host), code, reason, level), now):
             report(
                 "turn.refused",
-                logging.WARNING,
+                level,
                 code=code,
                 reason=reason,
                 client=client.remote,
@@ -143,10 +153,10 @@ class RefusalLog:
     def flush(self, now: Instant) -> None:
         """Report what was left out in the windows that are over. Call it every few seconds, and when closing."""
         self._last_flush = now
-        for (source, code, reason), count in self._gate.ended(now):
+        for (source, code, reason, level), count in self._gate.ended(now):
             report(
                 "turn.refused",
-                logging.WARNING,
+                level,
                 code=code,
                 reason=reason,
                 client=SocketAddress(source, 0),

@@ -8,7 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from io import FileIO
 from typing import Final, Protocol
 
 from icelane.aio.stun_client import binding
@@ -89,34 +92,67 @@ class CommandFinder:
         return found
 
     async def _output(self) -> str:
-        # The program does not get our secrets, which may stand in the environment.
-        environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+        reader, pipe, write_end = await _pipe()
         try:
-            running = await asyncio.create_subprocess_exec(
-                *self._command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-                env=environ,
-            )
-        except OSError as error:
-            raise AddressNotFoundError(f"{self._command[0]} cannot be run: {error.strerror}") from None
-        assert running.stdout is not None
+            try:
+                running = await self._start(write_end)
+            finally:
+                os.close(write_end)
+            printed, code = await self._end_of(running, reader)
+        finally:
+            pipe.close()
+        if code:
+            raise AddressNotFoundError(f"{self._command[0]} ended with {code}")
+        return printed.decode(errors="replace")
+
+    async def _end_of(self, running: asyncio.subprocess.Process, reader: asyncio.StreamReader) -> tuple[bytes, int]:
+        """What the program printed and ended with; it is ended with all that it has started when it goes too far."""
         try:
             async with asyncio.timeout(TIMEOUT):
                 printed = b""
-                while len(printed) < _MAX_OUTPUT and (more := await running.stdout.read(_MAX_OUTPUT)):
+                while more := await reader.read(_MAX_OUTPUT):
                     printed += more
-                code = await running.wait()
+                    if len(printed) > _MAX_OUTPUT:
+                        raise AddressNotFoundError(f"{self._command[0]} prints more than addresses")
+                return printed, await running.wait()
         except TimeoutError:
             raise AddressNotFoundError(f"{self._command[0]} took longer than {TIMEOUT:.0f} s") from None
         finally:
             if running.returncode is None:
-                running.kill()
+                with suppress(ProcessLookupError):
+                    os.killpg(running.pid, signal.SIGKILL)
                 await running.wait()
-        if code:
-            raise AddressNotFoundError(f"{self._command[0]} ended with {code}")
-        return printed.decode(errors="replace")
+
+    async def _start(self, output: int) -> asyncio.subprocess.Process:
+        # The program does not get our secrets, which may stand in the environment. In a session of its own it can be
+        # ended with what it has started.
+        environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+        try:
+            return await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=asyncio.subprocess.DEVNULL,
+                env=environ,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise AddressNotFoundError(f"{self._command[0]} cannot be run: {error.strerror}") from None
+
+
+async def _pipe() -> tuple[asyncio.StreamReader, asyncio.ReadTransport, int]:
+    """A pipe to read from, and the end to write to. With asyncio's own, waiting for a program would mean to wait until
+    every process that it leaves behind has let go of its output, too."""
+    reader = asyncio.StreamReader()
+    read_end, write_end = os.pipe()
+    try:
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), FileIO(read_end)
+        )
+    except BaseException:
+        os.close(write_end)
+        raise
+    return reader, transport, write_end
 
 
 class ExternalAddressWatch:

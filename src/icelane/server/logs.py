@@ -26,12 +26,15 @@ MAX_TEXT: Final = 512
 _MAX_TRACEBACK: Final = 16_384
 
 _HANDLER_NAME: Final = "icelane"
+_OURS: Final = logging.getLogger("icelane")
+_LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 
 
-def configure_logging(settings: LogSettings, stream: TextIO | None = None, level: int = logging.INFO) -> None:
-    """Write all records of this process to `stream`, standard error by default.
+def configure_logging(settings: LogSettings, stream: TextIO | None = None) -> None:
+    """Write all records of this process to `stream`, standard error by default, from the level of `settings` on.
 
-    Replaces the handlers of the root logger that an earlier call set. For programs; a library never calls it.
+    Replaces the handlers of the root logger that an earlier call set. What libraries have to say at level debug is left
+    out. For programs; a library never calls it.
     """
     stream = sys.stderr if stream is None else stream
     handler = logging.StreamHandler(stream)
@@ -42,7 +45,9 @@ def configure_logging(settings: LogSettings, stream: TextIO | None = None, level
     for old in [old for old in root.handlers if old.get_name() == _HANDLER_NAME]:
         root.removeHandler(old)
     root.addHandler(handler)
-    root.setLevel(level)
+    level = _LEVELS[settings.level]
+    root.setLevel(max(level, logging.INFO))
+    _OURS.setLevel(level)
 
 
 def escaped(text: str, limit: int = MAX_TEXT) -> str:

@@ -56,9 +56,8 @@ class Observation:
         """Judge the load by other limits from now on."""
         self._config = config
 
-    async def start(self) -> None:
-        """Begin to measure, and to answer where `metrics.listen` says. Raises ConfigurationError."""
-        self._lag.start()
+    def listen(self) -> None:
+        """Bind what `metrics.listen` says, so that it is known where that is. Raises ConfigurationError."""
         address = self._config.metrics.listen
         if address is None:
             return
@@ -69,7 +68,12 @@ class Observation:
         except OSError as error:
             text = f"{address}: {error.strerror or error}"
             raise ConfigurationError(text, key="metrics.listen") from error
-        await self._http.start()
+
+    async def start(self) -> None:
+        """Begin to measure, and to answer where `listen` has bound."""
+        self._lag.start()
+        if self._http is not None:
+            await self._http.start()
 
     async def close(self) -> None:
         """End it; again is harmless."""

@@ -26,7 +26,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from icelane.core.net import SocketAddress, canonical_host, unpack_host
+from icelane.core.net import SocketAddress, pack_host, unpack_host
 from icelane.errors import MalformedError
 
 # A header of version 2 says its length itself; what is longer carries no address that we would wait for.
@@ -42,6 +42,8 @@ _UNKNOWN: Final = re.compile(rb"PROXY UNKNOWN(?: [^\r\n]*)?\r\n")
 
 _LOCAL: Final = 0x20
 _PROXY: Final = 0x21
+_LINE_SIZES: Final = {b"TCP4": 4, b"TCP6": 16}
+_MAPPED: Final = bytes(10) + b"\xff\xff"  # RFC 4291 section 2.5.5.2
 _ADDRESS_SIZES: Final = {0x11: 4, 0x21: 16}
 
 
@@ -97,10 +99,10 @@ def _source_of_line(line: bytes) -> SocketAddress | None:
     match = _LINE.fullmatch(line)
     if match is None:
         raise MalformedError("the PROXY line does not parse")
-    host, port = canonical_host(match[2].decode()), int(match[4])
-    if port > 0xFFFF or (":" in host) != (match[1] == b"TCP6"):
+    packed, port = pack_host(match[2].decode()), int(match[4])
+    if port > 0xFFFF or len(packed) != _LINE_SIZES[match[1]]:
         raise MalformedError("the PROXY line has an address that does not fit")
-    return SocketAddress(host, port)
+    return SocketAddress(_unmapped(packed), port)
 
 
 def _source_of_binary(header: bytes) -> SocketAddress | None:
@@ -113,5 +115,11 @@ def _source_of_binary(header: bytes) -> SocketAddress | None:
     if len(header) < _FIXED_SIZE + 2 * size + 4:
         raise MalformedError("the PROXY header is too short for its addresses")
     ports = _FIXED_SIZE + 2 * size
-    host = unpack_host(header[_FIXED_SIZE : _FIXED_SIZE + size])
+    host = _unmapped(header[_FIXED_SIZE : _FIXED_SIZE + size])
     return SocketAddress(host, header[ports] << 8 | header[ports + 1])
+
+
+def _unmapped(packed: bytes) -> str:
+    """The client's address as it has it: a proxy that listens on IPv6 alone writes IPv4 clients as ::ffff:192.0.2.7,
+    which would be another source for limits, and another family for the alternate server."""
+    return unpack_host(packed.removeprefix(_MAPPED) if len(packed) == 16 else packed)

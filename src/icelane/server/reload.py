@@ -24,6 +24,7 @@ RELOADABLE: Final = frozenset({
     "turn.revoked_file",
     "turn.drain_deadline",
     "turn.alternate_server",
+    "turn.alternate_domain",
     "turn.peers.allow",
     "turn.peers.deny",
     "turn.peers.nat64_prefixes",
@@ -37,6 +38,7 @@ RELOADABLE: Final = frozenset({
     "tls.certificate",
     "tls.key",
     "log.format",
+    "log.level",
     "log.addresses",
     "metrics.ready_load_percent",
 })  # fmt: skip

@@ -44,6 +44,8 @@ class Service:
         self._reloaded = reloaded
         self._stopping = asyncio.Event()
         self._forced = asyncio.Event()
+        self._serving = False
+        self._hung_up = False
         admin = Admin(server, reload=self.reload, drain=self.stop)
         path = server.config.admin.socket
         self._socket = AdminSocket(path, lambda line: admin.answer(line, monotonic())) if path is not None else None
@@ -58,10 +60,14 @@ class Service:
             async with self._server:
                 if self._socket is not None:
                     await self._socket.start()
+                self._serving = True
                 started()
+                if self._hung_up:
+                    self._hang_up()
                 await self._stopping.wait()
                 await self._drain()
         finally:
+            self._serving = False
             if self._socket is not None:
                 await self._socket.close()
             for number in (*_STOPPING, signal.SIGHUP):
@@ -93,6 +99,9 @@ class Service:
         return result
 
     def _hang_up(self) -> None:
+        if not self._serving:
+            self._hung_up = True  # what is changed while the server starts counts once it serves
+            return
         with suppress(ConfigurationError):  # it has been reported
             self.reload()
 

@@ -111,7 +111,7 @@ class Flow:
         source: StreamEnd,
         sink: StreamEnd,
         *,
-        admit: Admit | None,
+        admit: Admit,
         count: Callable[[int], None],
         on_finished: Callable[[], None],
     ) -> None:
@@ -156,7 +156,7 @@ class Flow:
             self._retry = None
 
     def _passes(self, data: bytes) -> bool:
-        if self._admit is not None and not self._admit(len(data)):
+        if not self._admit(len(data)):
             return False
         self._count(len(data))
         self._sink.write(data)
@@ -199,7 +199,7 @@ class Splice:
     def __init__(
         self,
         *,
-        admit: Admit | None,
+        admit: Admit,
         count_from_client: Callable[[int], None],
         count_to_client: Callable[[int], None],
         on_client_lost: Callable[[Exception | None], None],

@@ -20,7 +20,7 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from icelane.aio.stream import StreamConnection
 from icelane.aio.system import monotonic
@@ -71,8 +71,15 @@ class _Guest:
         self.opened = False
 
 
+class TlsSource(Protocol):
+    """Who has the TLS context; it may be another one for the next connection."""
+
+    @property
+    def context(self) -> ssl.SSLContext: ...
+
+
 class StreamListener:
-    """Clients over TCP, or over TLS with a context, on one local address."""
+    """Clients over TCP, or over TLS with `tls`, on one local address."""
 
     def __init__(
         self,
@@ -82,7 +89,7 @@ class StreamListener:
         *,
         limit: ConnectionLimit,
         log: ConnectionLog,
-        tls: ssl.SSLContext | None = None,
+        tls: TlsSource | None = None,
         proxies: Sequence[AddressRange] = (),
         deadlines: StreamDeadlines | None = None,
     ) -> None:
@@ -116,11 +123,6 @@ class StreamListener:
     def connections(self) -> int:
         """How many connections are open, those in a handshake left out."""
         return len(self._connections_by_path)
-
-    @property
-    def greetings(self) -> int:
-        """How many connections are before the end of their handshake."""
-        return len(self._greetings)
 
     def send(self, data: bytes, path: Path) -> None:
         """Send a control message to a client; a client that does not read loses its connection."""
@@ -285,11 +287,12 @@ class StreamListener:
             guest.opened = self._on_opened(connection, guest.client)
 
         secure = self._tls is not None
+        context = self._tls.context if self._tls is not None else None
         try:
             await self._loop.connect_accepted_socket(
                 lambda: StreamConnection(measure_stun, on_opened=on_opened, remote=guest.client),
                 guest.accepted,
-                ssl=self._tls,
+                ssl=context,
                 ssl_handshake_timeout=self._deadlines.handshake if secure else None,
                 ssl_shutdown_timeout=SHUTDOWN_TIMEOUT if secure else None,
             )

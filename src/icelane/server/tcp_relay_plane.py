@@ -173,6 +173,10 @@ class TcpRelayPlane:
         client = relay.client
         assert client is not None, "a connection belongs to a relay that is somebody's"
 
+        def admit(size: int) -> bool:
+            # Asked each time, because a reload may put another limit in its place.
+            return client.admit is None or client.admit(size)
+
         def count_from_client(size: int) -> None:
             client.packets_from_client += 1
             client.bytes_from_client += size
@@ -193,7 +197,7 @@ class TcpRelayPlane:
                 self._events.closed(command.connection_id)
 
         peer.splice = splice = Splice(
-            admit=client.admit,
+            admit=admit,
             count_from_client=count_from_client,
             count_to_client=count_to_client,
             on_client_lost=connection.connection_lost,
@@ -211,10 +215,12 @@ class TcpRelayPlane:
         if peer is None:
             return
         if peer.splice is not None:
+            # While it is joined the task goes on to its end, which closes what it has made: uvloop closes the transport
+            # of one that is cancelled, and does not tell its protocol.
             peer.splice.close()
-        if peer.task is not None:
+        elif peer.task is not None:
             peer.task.cancel()
-        elif peer.splice is None:
+        else:
             peer.socket.close()
 
     def close(self) -> None:
@@ -224,8 +230,6 @@ class TcpRelayPlane:
             self.close_peer(ClosePeer(connection_id))
         for splice in list(self._splices):
             splice.close()
-        for task in self._tasks:
-            task.cancel()
         self._relays_by_address.clear()
 
     async def wait_closed(self) -> None:

@@ -1,13 +1,14 @@
 """The server's certificate: read from files, proven before it is used, and replaced without closing a connection.
 
     tls = ServerTls(Path("fullchain.pem"), Path("privkey.pem"))
-    loop.connect_accepted_socket(protocol, accepted, ssl=tls.context)
+    loop.connect_accepted_socket(protocol, accepted, ssl=tls.context)      # asked for each connection
     tls.reload()                       # new connections get the new certificate, or the old one and an alarm
 
 1. `load_certificate` puts the pair into a context of its own and shakes hands with itself in memory.
 2. `tls.context` holds no certificate. At each ClientHello, with or without a name, its SNI callback hands the
    connection over to the context of the pair that counts then.
-3. A live context is never changed: a mismatched pair loaded into one breaks every handshake that follows.
+3. A live context is never changed: a mismatched pair loaded into one breaks every handshake that follows. A reload
+   makes both anew, so that no session of before is resumed.
 
 The settings are Mozilla's "Intermediate": TLS 1.3, and TLS 1.2 with ECDHE and AEAD only. No tickets, no early data, no
 compression, no renegotiation.
@@ -73,8 +74,7 @@ class ServerTls:
         self._paths = (certificate, key)
         self._wall_clock = wall_clock or SystemWallClock()
         self._live = load_certificate(certificate, key)
-        self.context = server_context()
-        self.context.sni_callback = self._choose
+        self.context = self._outer_context()
         self._names_asked: RepeatGate[str] = RepeatGate(capacity=_MAX_NAMES)
         self._announce(self._live)
 
@@ -103,8 +103,16 @@ class ServerTls:
             return False
         self._paths = paths
         self._live = loaded
+        self.context = self._outer_context()
         self._announce(loaded)
         return True
+
+    def _outer_context(self) -> ssl.SSLContext:
+        """What a listener shakes hands with. It remembers TLS 1.2 sessions, so each pair has one of its own: a client
+        that resumes a session is shown no certificate and goes by the one that it saw."""
+        context = server_context()
+        context.sni_callback = self._choose
+        return context
 
     def _choose(
         self, connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, _context: ssl.SSLContext

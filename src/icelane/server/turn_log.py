@@ -47,13 +47,15 @@ class TurnLog:
         return len(self._refusals) > 0
 
     def _refused(self, event: RequestRefused, now: Instant) -> None:
-        if event.reason in _EXPECTED and not event.silent and not LOGGER.isEnabledFor(logging.DEBUG):
+        level = logging.DEBUG if event.reason in _EXPECTED and not event.silent else logging.WARNING
+        if not LOGGER.isEnabledFor(level):
             return
         self._refusals.refused(
             event.client,
             code=event.code,
             reason=event.reason,
             now=now,
+            level=level,
             realm=self._realm,
             username=event.username,
             kid=event.kid,

@@ -15,10 +15,10 @@ from collections import deque
 from collections.abc import Callable, Collection
 from pathlib import Path as File
 from types import TracebackType
-from typing import Self, assert_never
+from typing import NamedTuple, Self, assert_never
 
 from icelane.aio.system import SystemWallClock, monotonic
-from icelane.core.clock import NEVER, Instant, UnixSeconds, WallClock
+from icelane.core.clock import NEVER, Duration, Instant, UnixSeconds, WallClock, later
 from icelane.core.entropy import Entropy
 from icelane.core.net import Path, SocketAddress, Transport
 from icelane.crypto.provider import SystemEntropy
@@ -28,6 +28,7 @@ from icelane.server.config import Config
 from icelane.server.config.values import Listener as ListenSetting
 from icelane.server.credential_source import CredentialAnswers, LookupFailedError, load_source
 from icelane.server.credentials import credential_store
+from icelane.server.engine_config import alternates, bandwidth_limits, engine_config
 from icelane.server.entrance import Entrance
 from icelane.server.events import REPEAT_WINDOW, report
 from icelane.server.external_address import Mapped, watch_for
@@ -42,7 +43,6 @@ from icelane.server.tcp_relay_plane import PeerEvents, TcpRelayPlane
 from icelane.server.traffic import SocketLoss
 from icelane.server.turn_log import TurnLog
 from icelane.turn.allocation_table import AllocationTable
-from icelane.turn.peer_policy import PeerPolicy
 from icelane.turn.revocation import Revocation
 from icelane.turn.routes import (
     AssignRelayPort,
@@ -62,6 +62,18 @@ from icelane.turn.routes import (
 )
 from icelane.turn.server import TurnServer as TurnEngine
 from icelane.turn.server_config import TurnServerConfig
+
+
+class _DrainLimit(NamedTuple):
+    """How long a drain waits. A reload may change that while it lasts."""
+
+    timeout: asyncio.Timeout
+    began: Instant
+
+    def set_deadline(self, deadline: Duration) -> None:
+        """Wait so long, counted from the beginning."""
+        if not self.timeout.expired():
+            self.timeout.reschedule(later(self.began, deadline))
 
 
 class TurnServer:
@@ -91,7 +103,7 @@ class TurnServer:
         self._log = log or TurnLog(realm=config.turn.realm or "")
         self._plane = RelayPlane(self._entropy)
         self._tcp_plane = TcpRelayPlane(PeerEvents(self._peer_accepted, self._peer_connected, self._peer_closed))
-        self._bandwidth = Bandwidth(_bandwidth_limits(config))
+        self._bandwidth = Bandwidth(bandwidth_limits(config))
         self._entrance = Entrance(
             config,
             receive=self._receive,
@@ -109,6 +121,7 @@ class TurnServer:
         self._answers: CredentialAnswers | None = None
         self._lookups: set[asyncio.Task[None]] = set()
         self._draining = False
+        self._drain_limit: _DrainLimit | None = None
         self._empty = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: Instant | None = None
@@ -136,19 +149,21 @@ class TurnServer:
         try:
             for setting in self._config.turn.listen:
                 self._listen(setting)
+            self._observation.listen()
             if self._external_watch is not None:
                 await self._external_watch.look()
+            self._engine = TurnEngine(
+                self._settings(self._config),
+                credentials=credential_store(self._config),
+                entropy=self._entropy,
+                wall_clock=self._wall_clock,
+                nonce_key=turn.nonce_key.get_secret_value().encode() if turn.nonce_key is not None else None,
+                revoked=revoked,
+            )
         except BaseException:
             self._close_listeners()
+            await self._observation.close()
             raise
-        self._engine = TurnEngine(
-            self._settings(self._config),
-            credentials=credential_store(self._config),
-            entropy=self._entropy,
-            wall_clock=self._wall_clock,
-            nonce_key=turn.nonce_key.get_secret_value().encode() if turn.nonce_key is not None else None,
-            revoked=revoked,
-        )
         try:
             if self._external_watch is not None:
                 self._external_watch.start()
@@ -199,10 +214,14 @@ class TurnServer:
         self._config = merged
         ended = engine.reconfigure(settings, credentials, revoked, monotonic())
         self._drain(engine)
-        self._set_bandwidth(_bandwidth_limits(merged))
+        self._set_bandwidth(bandwidth_limits(merged))
         self._entrance.limit.total = merged.turn.quota.connections_total
         self._entrance.limit.per_source = merged.turn.quota.connections_per_source
         self._observation.reconfigure(merged)
+        if self._draining:
+            engine.drain(alternates(merged))
+        if self._drain_limit is not None:
+            self._drain_limit.set_deadline(merged.turn.drain_deadline)
         certificate = self.reload_certificates(merged.tls.certificate, merged.tls.key)
         return Reloaded(changed=changed, restart=restart, ended=ended, certificate=certificate)
 
@@ -212,8 +231,7 @@ class TurnServer:
         if engine is None or self._draining:
             return
         self._draining = True
-        alternate = self._config.turn.alternate_server
-        engine.drain(frozenset() if alternate is None else frozenset({alternate}))
+        engine.drain(alternates(self._config))
         report("server.draining", logging.INFO, allocations=len(engine.allocations))
         self._drain(engine)
 
@@ -224,11 +242,14 @@ class TurnServer:
         """
         self.begin_drain()
         try:
-            async with asyncio.timeout(self._config.turn.drain_deadline):
+            async with asyncio.timeout(self._config.turn.drain_deadline) as timeout:
+                self._drain_limit = _DrainLimit(timeout, monotonic())
                 await self._empty.wait()
         except TimeoutError:
             report("server.drain_deadline", logging.WARNING, allocations=len(self.allocations))
             return False
+        finally:
+            self._drain_limit = None
         return True
 
     def revoke(self, entry: Revocation) -> int:
@@ -439,7 +460,7 @@ class TurnServer:
         client = self._plane.release(command)
         if client is None:
             return
-        self._bandwidth.close(client.path)
+        self._bandwidth.close(client.path, monotonic())
         listener = self._listener_of(client.path)
         if listener is not None:
             listener.detach(client)
@@ -463,8 +484,13 @@ class TurnServer:
             external = dict(config.turn.external_addresses) | self._external_watch.found
             turn = config.turn.model_copy(update={"external_addresses": external})
             config = config.model_copy(update={"turn": turn})
-        settings = engine_config(config, self._listeners, self._machine or Machine.here())
+        settings = engine_config(config, self._bound(), self._machine or Machine.here())
         return self._tune(settings) if self._tune is not None else settings
+
+    def _bound(self) -> set[SocketAddress]:
+        """What no client may reach through the relay, because we listen there."""
+        figures = self._observation.listening
+        return {listener.local for listener in self._listeners} | ({figures} if figures is not None else set())
 
     def _follow(self, found: Mapped) -> None:
         """The world knows us by another address now."""
@@ -540,48 +566,6 @@ class TurnServer:
     def _close_listeners(self) -> None:
         for listener in self._listeners:
             listener.close()
-
-
-def engine_config(config: Config, listeners: list[Listener], machine: Machine) -> TurnServerConfig:
-    """The engine's settings: those of `[turn]`, and what is known once the listeners are bound."""
-    turn = config.turn
-    ports = range(turn.relay_ports.first, turn.relay_ports.last + 1)
-    external = turn.external_by_relay
-    policy = PeerPolicy(
-        relay_addresses=turn.relay_addresses,
-        relay_ports=ports,
-        external_addresses=external,
-        own_addresses=machine.networks or machine.addresses,
-        own_listeners=frozenset(listener.local for listener in listeners),
-        # In a container the gateway is the host, with all that listens there; everywhere else it is a router's console.
-        infrastructure=frozenset(SocketAddress(host, 0) for host in machine.gateways),
-        allow=tuple(str(network) for network in turn.peers.allow),
-        deny=tuple(str(network) for network in turn.peers.deny),
-        nat64_prefixes=turn.peers.nat64_prefixes,
-        allow_loopback=turn.dangerously_allow_loopback_peers,
-    )
-    return TurnServerConfig(
-        realm=turn.realm or "",
-        relay_addresses=turn.relay_addresses,
-        relay_ports=ports,
-        external_addresses=external,
-        policy=policy,
-        allocations_per_user=turn.quota.allocations_per_user,
-        allocations_total=turn.quota.allocations_total,
-        strict_expiry=turn.strict_expiry,
-        credential_lookup=turn.auth is not None,
-        unauthenticated_replies_per_second=turn.unauthenticated_replies_per_second,
-        tcp_allocations=turn.tcp_allocations,
-    )
-
-
-def _bandwidth_limits(config: Config) -> BandwidthLimits:
-    quota = config.turn.quota
-    return BandwidthLimits(
-        per_allocation=quota.bytes_per_second_per_allocation,
-        per_user=quota.bytes_per_second_per_user,
-        total=quota.bytes_per_second_total,
-    )
 
 
 def _why_not(setting: ListenSetting, error: OSError) -> str:

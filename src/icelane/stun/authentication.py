@@ -52,7 +52,7 @@ MAX_ATTEMPTS: Final = 3
 
 _PASSWORD_ALGORITHMS: Final = SecurityFeature.PASSWORD_ALGORITHMS | 1
 _USERNAME_ANONYMITY: Final = SecurityFeature.USERNAME_ANONYMITY | 2
-_CHALLENGES: Final = (401, 438)
+CHALLENGES: Final = (401, 438)
 
 
 class Reply(enum.Enum):
@@ -126,7 +126,7 @@ class ClientAuthentication:
         server must not be tried again; LocalProtocolError when the credentials cannot be prepared for it.
         """
         code = _error_code(response)
-        if code in _CHALLENGES:
+        if code in CHALLENGES:
             return self._handle_challenge(response, code, key, attempt)
         # RFC 8489 section 9.2.5: whatever else the response is, its nonce may not promise what it does not hold.
         self._check_promises(response)
@@ -162,11 +162,6 @@ class ClientAuthentication:
     def algorithm(self) -> PasswordAlgorithm | None:
         """How the key is derived, None before the first challenge."""
         return None if self._key is None else self._algorithm
-
-    @property
-    def uses_sha256(self) -> bool:
-        """Whether requests carry MESSAGE-INTEGRITY-SHA256."""
-        return self._key is not None and self._key.sha256
 
     def _handle_challenge(self, response: Message, code: int, key: RequestKey | None, attempt: int) -> Reply:
         realm = self._challenged_realm(response)

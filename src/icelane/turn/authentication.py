@@ -13,6 +13,9 @@ The checks, in their order; the first that fails answers:
 RFC 8489 looks at the nonce last. Here a nonce that was never ours for this source ends it earlier: otherwise 401 or 438
 would tell a guesser with a made-up nonce whether a password is right, without his source ever being counted (TA-12).
 
+Before 6 the source is asked whether it has guessed too often, and a name that nobody has counts as a wrong password
+does: silence that depended on the name would tell which names exist.
+
 Nothing is remembered of whoever fails: nonces are computed, not stored (`icelane.stun.nonce`).
 """
 
@@ -34,7 +37,7 @@ from icelane.stun.attributes import (
     parse_password_algorithm,
     parse_text,
 )
-from icelane.stun.integrity import has_well_formed_integrity, verify_integrity, verify_integrity_sha256
+from icelane.stun.integrity import has_well_formed_integrity, userhash, verify_integrity, verify_integrity_sha256
 from icelane.stun.message import Message, MessageBuilder
 from icelane.stun.nonce import NonceFactory, NonceVerdict, SecurityFeature
 from icelane.turn.credentials import Credential, CredentialStore, RefusalReason
@@ -76,6 +79,10 @@ class Identity:
             response.add_integrity_sha256(self.key)
         else:
             response.add_integrity_sha1(self.key)
+
+
+class _StrangerRefusal(Refusal):
+    """Nobody has that name."""
 
 
 class CredentialUnknown(Exception):
@@ -144,7 +151,7 @@ class Authenticator:
     ) -> Identity:
         """The sender's identity; raises Refusal, or CredentialUnknown.
 
-        `known` is the credential that the allocation of `path` was made with: a request of the same user is judged by
+        `known` is the credential of the allocation that the request is about: a request of the same user is judged by
         it, so that neither the expiry of a credential nor the rotation of its secret breaks a Refresh. `provided` is
         what a look-up found.
         """
@@ -155,21 +162,29 @@ class Authenticator:
             raise Refusal(438, "nonce-foreign", challenge=True)
         if claim.realm != self._realm:
             raise Refusal(401, "wrong-realm", challenge=True)
-        credential = self._credential(claim, known, provided, unix_time)
+        host = path.remote.host
+        # Whoever is in is not asked again, even beside a guesser.
+        of_allocation = known is not None and known.username == claim.username
+        if not of_allocation and not self._throttle.admits_source(host, now):
+            raise Refusal(401, "throttled", silent=True)
+        try:
+            credential = self._credential(claim, known, provided, unix_time)
+        except _StrangerRefusal as refusal:
+            raise self._refuse_stranger(refusal, claim, host, now) from None
         if credential is None:
             # A name that nobody has asked about yet costs a look-up, so its source has to be right now, and in bounds.
             if nonce_verdict is NonceVerdict.STALE:
                 raise Refusal(438, "nonce-stale", challenge=True)
             assert claim.username is not None, "a name without a credential is a name"
-            if not self._throttle.admits(path.remote.host, claim.username, now):
+            if not self._throttle.admits(host, claim.username, now):
                 raise Refusal(401, "throttled", silent=True)
             raise CredentialUnknown(claim.username)
-        if credential is not known and not self._throttle.admits(path.remote.host, credential.user_key, now):
+        if not of_allocation and not self._throttle.admits(host, credential.user_key, now):
             raise Refusal(401, "throttled", silent=True)
         identity = _prove(message, credential, claim)
         if identity is None:
             # The nonce has shown that the sender receives at its address, so a forged source locks nobody out.
-            self._throttle.failed(path.remote.host, credential.user_key, now)
+            self._throttle.failed(host, credential.user_key, now)
             raise Refusal(401, "wrong-password", challenge=True)
         if nonce_verdict is NonceVerdict.STALE:
             raise Refusal(438, "nonce-stale", challenge=True)
@@ -223,7 +238,8 @@ class Authenticator:
         sha256 = algorithm is not None or message.integrity_offset is None
         if sha256 and message.integrity_sha256_offset is None:
             raise Refusal(400, "integrity-too-weak")
-        return _Claim(username, realm, nonce, algorithm or PasswordAlgorithm.MD5, sha256)
+        hashed = message.get(AttributeType.USERHASH) or b""
+        return _Claim(username, hashed, realm, nonce, algorithm or PasswordAlgorithm.MD5, sha256)
 
     def _username(self, message: Message) -> str | None:
         """The name in USERNAME, or the one behind USERHASH; None when nobody has that hash."""
@@ -241,7 +257,7 @@ class Authenticator:
     ) -> Credential | None:
         """The keys to try; None when a look-up has to find them. Raises Refusal when there are none."""
         if claim.username is None:
-            raise Refusal(401, "unknown-userhash", challenge=True)
+            raise _StrangerRefusal(401, "unknown-userhash", challenge=True)
         if known is not None and known.username == claim.username:
             if self._strict_expiry and known.expired(unix_time):
                 raise Refusal(401, "expired", challenge=True)
@@ -249,11 +265,22 @@ class Authenticator:
         if provided is not None and provided.username == claim.username:
             return provided
         found = self._credentials.find(claim.username, self._realm, unix_time)
-        if self._credential_lookup and not isinstance(found, Credential) and found.reason in _NOT_OURS:
-            return None
-        if not isinstance(found, Credential):
+        if isinstance(found, Credential):
+            return found
+        if found.reason not in _NOT_OURS:
             raise Refusal(401, found.reason.value, challenge=True)
-        return found
+        if self._credential_lookup:
+            return None
+        raise _StrangerRefusal(401, found.reason.value, challenge=True)
+
+    def _refuse_stranger(self, refusal: Refusal, claim: _Claim, host: str, now: Instant) -> Refusal:
+        """What a wrong password of a name that exists would be answered, and it is counted alike (TA-12)."""
+        # By its hash, so that a name is the same whether it is sent or hashed, as those are that exist.
+        name = (claim.hashed if claim.username is None else userhash(claim.username, self._realm)).hex()
+        if not self._throttle.admits(host, name, now):
+            return Refusal(401, "throttled", silent=True)
+        self._throttle.failed(host, name, now)
+        return refusal
 
 
 def _features(anonymity: bool) -> SecurityFeature:
@@ -263,9 +290,10 @@ def _features(anonymity: bool) -> SecurityFeature:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Claim:
-    """What a request says about its sender, before it is believed. `username` is None for a hash that nobody has."""
+    """What a request says about its sender, before it is believed. `username` is None where nobody has `hashed`."""
 
     username: str | None
+    hashed: bytes
     realm: str
     nonce: str
     algorithm: PasswordAlgorithm

@@ -41,6 +41,7 @@ from icelane.errors import (
     TransportClosedError,
     TurnError,
 )
+from icelane.stun.attributes import AttributeType
 from icelane.stun.authentication import ClientAuthentication
 from icelane.stun.integrity import verify_fingerprint
 from icelane.stun.message import TRANSACTION_ID_SIZE, Message, MessageBuilder, MessageClass, Method, parse_message
@@ -316,6 +317,11 @@ class TurnClient:
         return tuple(self._visited)
 
     @property
+    def unproven_code(self) -> int | None:
+        """What the last unsigned error said, for people alone; see `Exchanges`."""
+        return self._exchanges.unproven_code
+
+    @property
     def idle(self) -> bool:
         """Whether nothing is remembered and nothing is waited for."""
         return not (len(self._exchanges) or len(self._traffic) or len(self._timers))
@@ -417,10 +423,10 @@ class TurnClient:
 
     def _redirected(self, outcome: Failed[_Purpose]) -> TurnClientEvent | None:
         error, response = outcome.error, outcome.response
-        if not isinstance(error, TurnError) or error.code != 300 or response is None:
+        if not isinstance(error, TurnError) or response is None or self._state is not ClientState.REQUESTED:
             return None
-        if self._state is not ClientState.REQUESTED:
-            return None
+        if error.code != 300 and not (error.code == 508 and response.has(AttributeType.ALTERNATE_SERVER)):
+            return None  # a server that is being emptied may name another one in its 508
         try:
             redirected = parse_redirect(response)
             check_redirect(self._visited, redirected.server)

@@ -174,7 +174,7 @@ def parse_lifetime(response: Message) -> int:
 
 
 def parse_redirect(response: Message) -> Redirected:
-    """Read a 300 response (RFC 8489 section 10). Raises MalformedError."""
+    """Read a response that sends us to another server (RFC 8489 section 10). Raises MalformedError."""
     server = response.get(AttributeType.ALTERNATE_SERVER)
     if server is None:
         raise MalformedError("300 Try Alternate without ALTERNATE-SERVER")

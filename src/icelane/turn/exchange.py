@@ -20,11 +20,19 @@ from icelane.core.clock import Instant
 from icelane.core.engine import Transmit
 from icelane.core.entropy import Entropy
 from icelane.core.net import Path
-from icelane.errors import IcelaneError, IntegrityError, MalformedError, RemoteProtocolError, TurnError
+from icelane.errors import (
+    IcelaneError,
+    IntegrityError,
+    MalformedError,
+    RemoteProtocolError,
+    TransactionTimeoutError,
+    TurnError,
+)
 from icelane.stun.attributes import AttributeType, parse_error_code
-from icelane.stun.authentication import ClientAuthentication, Reply, RequestKey
+from icelane.stun.authentication import CHALLENGES, ClientAuthentication, Reply, RequestKey
 from icelane.stun.message import TRANSACTION_ID_SIZE, Message, MessageBuilder, MessageClass
 from icelane.stun.transaction import ClientTransactions
+from icelane.turn.explanation import explain
 
 P = TypeVar("P")
 
@@ -77,7 +85,7 @@ class Failed(Generic[P]):
 
 
 class _Exchange(Generic[P]):
-    __slots__ = ("attempt", "key", "method", "purpose", "write")
+    __slots__ = ("attempt", "key", "method", "purpose", "unproven_code", "write")
 
     def __init__(self, purpose: P, method: int, write: Write) -> None:
         self.purpose = purpose
@@ -85,12 +93,17 @@ class _Exchange(Generic[P]):
         self.write = write
         self.attempt = 0
         self.key: RequestKey | None = None
+        self.unproven_code: int | None = None
 
 
 class Exchanges(Generic[P]):
     """All exchanges of one client with the server at the other end of `path`, at most `limit` at once.
 
     Without `authentication` no request is signed and a challenge is an error like any other.
+
+    `unproven_code` is the code of the last unsigned error that came to a signed request, None once something better has
+    come. Anybody can send one, so it is for people alone; but a server that cannot find the user's key, as when its
+    database is gone, has no other answer.
     """
 
     def __init__(
@@ -102,6 +115,7 @@ class Exchanges(Generic[P]):
         self._transactions = ClientTransactions(limit=limit)
         self._exchanges_by_transaction: dict[bytes, _Exchange[P]] = {}
         self._outcomes: deque[Answered[P] | Failed[P]] = deque()
+        self.unproven_code: int | None = None
 
     def __len__(self) -> int:
         return len(self._exchanges_by_transaction)
@@ -112,6 +126,9 @@ class Exchanges(Generic[P]):
         if transaction is None:
             return
         exchange = self._exchanges_by_transaction[message.transaction_id]
+        code = _unproven_code(message, exchange.key)
+        if code is not None:
+            exchange.unproven_code = self.unproven_code = code
         try:
             reply = self._judge(message, exchange)
         except (IntegrityError, MalformedError) as error:
@@ -184,6 +201,7 @@ class Exchanges(Generic[P]):
             self._collect_failures()
             return
         self._finish(message.transaction_id)
+        self.unproven_code = None
         if outcome is None:
             self._attempt(exchange, now)
         else:
@@ -206,4 +224,23 @@ class Exchanges(Generic[P]):
         while (failure := self._transactions.poll_event()) is not None:
             exchange = self._exchanges_by_transaction.pop(failure.transaction_id, None)
             if exchange is not None:
-                self._outcomes.append(Failed(exchange.purpose, failure.error))
+                self._outcomes.append(Failed(exchange.purpose, _with_unproven(failure.error, exchange.unproven_code)))
+
+
+def _unproven_code(message: Message, key: RequestKey | None) -> int | None:
+    """The code of an unsigned error to a signed request; None for anything else, challenges among them."""
+    signed = message.integrity_offset is not None or message.integrity_sha256_offset is not None
+    if key is None or signed or message.message_class is not MessageClass.ERROR:
+        return None
+    value = message.get(AttributeType.ERROR_CODE)
+    try:
+        code = parse_error_code(value).code if value is not None else None
+    except MalformedError:
+        return None
+    return None if code in CHALLENGES else code
+
+
+def _with_unproven(error: IcelaneError, code: int | None) -> IcelaneError:
+    if code is None or not isinstance(error, IntegrityError | TransactionTimeoutError):
+        return error
+    return type(error)(f"{error}; an unsigned answer said {code}: {explain(code).meaning}")

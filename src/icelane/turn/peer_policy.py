@@ -130,11 +130,6 @@ class Verdict:
     ports: range = ALL_PORTS
     closed_ports: frozenset[int] = frozenset()
 
-    @property
-    def unrestricted(self) -> bool:
-        """Whether every port but 0 is open, so that a route need not ask."""
-        return self.ports == ALL_PORTS and not self.closed_ports
-
     def allows_port(self, port: int) -> bool:
         """Whether packets may go to, and come from, this port of the peer."""
         return self.allowed and port in self.ports and port not in self.closed_ports
@@ -171,10 +166,11 @@ class PeerPolicy:
     """NAT64 prefixes of the network around us, beside the well-known ones."""
 
     allow_loopback: bool = False
-    """For tests: opens 127.0.0.0/8 and ::1, never the ports in `own_listeners`."""
+    """For tests: opens 127.0.0.0/8 and ::1, but for what `deny` names and the ports in `own_listeners`."""
 
     _own: Mapping[str, Verdict] = field(init=False, repr=False, compare=False)
     _hard: Mapping[AddressFamily, RangeTable] = field(init=False, repr=False, compare=False)
+    _denied: Mapping[AddressFamily, RangeTable] = field(init=False, repr=False, compare=False)
     _allowed: Mapping[AddressFamily, RangeTable] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -184,6 +180,7 @@ class PeerPolicy:
         hard = [*self._nat64(), *_rows(EMBEDDED_IPV4), *self._broadcasts(), *_rows(HARD), *deny]
         object.__setattr__(self, "_own", MappingProxyType(own))
         object.__setattr__(self, "_hard", _tables(hard))
+        object.__setattr__(self, "_denied", _tables(deny))
         object.__setattr__(self, "_allowed", _tables(allow))
 
     def check(self, peer: SocketAddress, family: AddressFamily) -> Verdict:
@@ -210,8 +207,8 @@ class PeerPolicy:
             return own
         number = number_of(host)
         if self.allow_loopback and _is_loopback(family, number):
-            closed = _closed_ports(self, host)
-            return Verdict(allowed=True, wire_host=host, closed_ports=closed)
+            denied = self._denied[family].label(number)  # the switch lifts step 4, and none of the others
+            return _refuse(denied) if denied else _open_loopback(self, host)
         reason = self._refusal(family, number)
         return _refuse(reason) if reason else Verdict(allowed=True, wire_host=host)
 
@@ -282,6 +279,10 @@ class _OwnAddresses:
                 raise ConfigurationError(f"{external} stands for two relay addresses", key=key)
             wire_by_external[external] = local
         return wire_by_external
+
+
+def _open_loopback(policy: PeerPolicy, host: str) -> Verdict:
+    return Verdict(allowed=True, wire_host=host, closed_ports=_closed_ports(policy, host))
 
 
 def _closed_ports(policy: PeerPolicy, host: str) -> frozenset[int]:

@@ -1,4 +1,4 @@
-"""Where a server may send a client by 300 Try Alternate (RFC 8489 section 10).
+"""Where a server may send a client by ALTERNATE-SERVER, in a 300 (RFC 8489 section 10) or in the 508 of its end.
 
 The response that redirects may be unsigned, so it must not turn a client into a probe of networks that its sender
 cannot reach: hosts of the client's own machine, link or private network.

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from icelane.core.net import Path, SocketAddress
+
+
+class Alternate(NamedTuple):
+    """A server that clients are sent to instead. `domain` is the name in its certificate, "" for that of this one."""
+
+    server: SocketAddress
+    domain: str = ""
 
 
 class Refusal(Exception):
@@ -12,7 +20,7 @@ class Refusal(Exception):
 
     `code` goes to the client with the standard phrase. `reason` is one of the words of docs/reference/logs.md and never
     leaves this host. `challenge` asks for REALM and NONCE in the response; `silent` for no response at all; `unknown`
-    lists the attribute types of a 420, `alternate` is the server that a 300 sends to.
+    lists the attribute types of a 420, `alternate` is the server that the client may ask instead.
     """
 
     def __init__(
@@ -23,7 +31,7 @@ class Refusal(Exception):
         challenge: bool = False,
         silent: bool = False,
         unknown: tuple[int, ...] = (),
-        alternate: SocketAddress | None = None,
+        alternate: Alternate | None = None,
     ) -> None:
         super().__init__(f"{code} {reason}")
         self.code = code

@@ -172,6 +172,14 @@ def parse_connection_bind(message: Message) -> ConnectionId:
     return ConnectionId(connection_id)
 
 
+def connection_id_in(message: Message) -> ConnectionId | None:
+    """The connection that a ConnectionBind names; None when it names none that could be read. Raises nothing."""
+    try:
+        return parse_connection_bind(message)
+    except Refusal:
+        return None
+
+
 def parse_channel_bind(message: Message) -> ChannelBindRequest:
     """RFC 8656 section 12.2. Raises Refusal."""
     channel = _optional(message, AttributeType.CHANNEL_NUMBER, parse_channel_number)

@@ -14,6 +14,7 @@ from icelane.stun.attributes import (
     AttributeType,
     encode_address,
     encode_error_code,
+    encode_text,
     encode_uint32,
     encode_unknown_attributes,
     encode_xor_address,
@@ -28,7 +29,6 @@ from icelane.turn.relay_acquisition import Acquired
 from icelane.turn.request import AllocateRequest
 
 # TQ-4: a first challenge is at most five times its request; other answers to strangers, Binding aside, are no longer.
-# The exception is a 438 to a request whose nonce is too short to be one of ours.
 _CHALLENGE_AMPLIFICATION: Final = 5
 _FINGERPRINT_SIZE: Final = 8
 
@@ -93,7 +93,9 @@ class Responder:
             identity.protect(response)
             return response
         # TQ-4: whoever has not said who he is gets no phrase where it would make the answer too large, and no answer
-        # that asks nothing of him where it would be larger than his request.
+        # where it would be too large without. A 401 goes out all the same: with a long realm nobody could come in else.
+        # Of the 438s only those to a nonce much shorter than ours are that large, which no client of ours sends; over a
+        # stream, where no source is forged, it has its answer.
         allowed = len(message.raw) * (_CHALLENGE_AMPLIFICATION if refusal.code == 401 else 1)
         fingerprint = 0 if message.fingerprint_offset is None else _FINGERPRINT_SIZE
         for phrase in (REASONS[refusal.code], ""):
@@ -102,7 +104,8 @@ class Responder:
                 self._authenticator.add_challenge(response, path, now)
             if len(response) + fingerprint <= allowed:
                 return response
-        return response if refusal.challenge else None
+        answered = refusal.code == 401 or path.transport.reliable
+        return response if refusal.challenge and answered else None
 
 
 def allocate_response(
@@ -132,7 +135,9 @@ def error_response(message: Message, refusal: Refusal, phrase: str) -> MessageBu
     if refusal.unknown:
         response.add(AttributeType.UNKNOWN_ATTRIBUTES, encode_unknown_attributes(refusal.unknown))
     if refusal.alternate is not None:
-        response.add(AttributeType.ALTERNATE_SERVER, encode_address(refusal.alternate))
+        response.add(AttributeType.ALTERNATE_SERVER, encode_address(refusal.alternate.server))
+        if refusal.alternate.domain:
+            response.add(AttributeType.ALTERNATE_DOMAIN, encode_text(refusal.alternate.domain))
     return response
 
 

@@ -1,7 +1,7 @@
 """Credentials that were taken back before their time (TR-12).
 
 An ephemeral credential is right for whoever knows the secret, so taking one back means to remember it: until it has
-expired, and no longer.
+expired, its last second included, and no longer. A user is remembered until the restart.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from typing import Final, NamedTuple
 
 from icelane.core.clock import UnixSeconds
 from icelane.errors import LocalProtocolError
-from icelane.turn.credentials import MAX_TTL, Credential
+from icelane.turn.credentials import Credential
 
 # Taken back at run time, and as many again in the list of the configuration. At the bound what has expired makes room;
 # when nothing has, taking back fails aloud: to forget another one would let it in again.
 MAX_REVOKED: Final = 10_000
 
 UNTIL_RESTART: Final = UnixSeconds(float("inf"))
-"""The end of a revocation of something that does not expire."""
+"""The end of a revocation of something that does not expire, or of which nobody knows when."""
+
+_NEVER: Final = UnixSeconds(float("-inf"))
 
 
 class Revocation(NamedTuple):
@@ -61,26 +63,24 @@ class Revocations:
         if not self._listed and not self._ends_by_entry:
             return False
         return any(
-            entry in self._listed or self._ends_by_entry.get(entry, unix_time) > unix_time
+            entry in self._listed or self._ends_by_entry.get(entry, _NEVER) >= unix_time
             for entry in _meeting(credential, kid)
         )
 
     def _drop_expired(self, unix_time: UnixSeconds) -> None:
-        for entry in [entry for entry, end in self._ends_by_entry.items() if end <= unix_time]:
+        for entry in [entry for entry, end in self._ends_by_entry.items() if end < unix_time]:
             del self._ends_by_entry[entry]
 
 
-def end_of(entry: Revocation, known: Collection[Credential], unix_time: UnixSeconds) -> UnixSeconds:
+def end_of(entry: Revocation, known: Collection[Credential]) -> UnixSeconds:
     """When everything that `entry` covers has expired, as far as its `known` credentials tell.
 
-    A user whatever his user names may have others than the known ones: it is taken that none lives longer than what is
-    issued here, a day. What lives longer belongs into the list.
+    Only the name of a single ephemeral credential says that. A user may have others of any length, which other
+    programs issued, and a static user's or a secret's never end.
     """
-    if entry.kid:
+    if entry.kid or not any(one.username == entry.name and one.user_key != entry.name for one in known):
         return UNTIL_RESTART
-    ends = [UNTIL_RESTART if one.valid_until is None else one.valid_until for one in known]
-    single = any(one.username == entry.name and one.user_key != entry.name for one in known)
-    return max(ends) if single else max([*ends, UnixSeconds(unix_time + MAX_TTL)])
+    return max(UNTIL_RESTART if one.valid_until is None else one.valid_until for one in known)
 
 
 def _meeting(credential: Credential, kid: str) -> Iterator[Revocation]:

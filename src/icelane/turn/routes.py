@@ -34,8 +34,7 @@ class ChannelRoute:
 class PermissionRoute:
     """Payload of Send indications of `client` goes out of `relay` to `verdict.wire_host`, and back as Data.
 
-    Every packet's port must pass `verdict.allows_port`, both ways; where it is `unrestricted`, all but port 0
-    do. RFC 8656 section 9.
+    Every packet's port must pass `verdict.allows_port`, both ways. RFC 8656 section 9.
     """
 
     client: Path

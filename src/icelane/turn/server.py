@@ -12,7 +12,7 @@ A request goes through these hands, in this order:
 Nothing is remembered of a client before step 3 succeeded, but for a request whose user has to be asked for outside: it
 waits a second at most and goes on from step 3. An Allocate waits for the plane to bind its relay ports; any other
 request is answered in the call that brought it. What is remembered is in four places: requests that wait for a
-credential in `credential_lookup`, those that wait for ports in `relay_acquisition`, allocations in `allocation_table`,
+credential in `credential_lookup`, those that wait for ports in `allocate`, allocations in `allocation_table`,
 credentials that were taken back in `revocation`.
 """
 
@@ -20,13 +20,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from icelane.core.clock import Instant, WallClock
 from icelane.core.engine import Transmit
 from icelane.core.entropy import Entropy
-from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
+from icelane.core.net import AddressFamily, Path, SocketAddress
 from icelane.errors import IntegrityError, LocalProtocolError, MalformedError
 from icelane.stun.attributes import (
     AttributeType,
@@ -35,6 +34,7 @@ from icelane.stun.attributes import (
 )
 from icelane.stun.integrity import verify_fingerprint
 from icelane.stun.message import Message, MessageBuilder, MessageClass, Method, parse_message
+from icelane.turn.allocate import Allocates
 from icelane.turn.allocation import (
     MAX_CHANNELS,
     MAX_PERMISSIONS,
@@ -50,12 +50,12 @@ from icelane.turn.credential_lookup import CredentialLookups
 from icelane.turn.credentials import Credential, CredentialStore
 from icelane.turn.limiter import SourceLimiter
 from icelane.turn.peer_policy import PeerPolicy, Verdict
-from icelane.turn.quota import AllocationQuota, QuotaRefusal, QuotaSlot
-from icelane.turn.refusal import Refusal, RequestRefused
-from icelane.turn.relay_acquisition import Acquired, RelayAcquisition
+from icelane.turn.quota import AllocationQuota
+from icelane.turn.refusal import Alternate, Refusal, RequestRefused
+from icelane.turn.relay_acquisition import RelayAcquisition
 from icelane.turn.relay_ports import RelayPorts
 from icelane.turn.request import (
-    AllocateRequest,
+    connection_id_in,
     known_in,
     parse_allocate,
     parse_channel_bind,
@@ -64,7 +64,7 @@ from icelane.turn.request import (
     parse_create_permission,
     parse_refresh,
 )
-from icelane.turn.response import Responder, allocate_response, encoded, error_response
+from icelane.turn.response import Responder, encoded, error_response
 from icelane.turn.revocation import UNTIL_RESTART, Revocation, Revocations, end_of
 from icelane.turn.routes import BindId, BindStreams, Command, ConnectionId, LookupId
 from icelane.turn.server_config import TurnServerConfig
@@ -72,16 +72,6 @@ from icelane.turn.tcp_relay import ConnectRequest, PeerConnections
 from icelane.turn.throttle import FailureThrottle
 
 Event = AllocationCreated | AllocationEnded | RequestRefused
-
-
-@dataclass(frozen=True, slots=True)
-class _PendingAllocate:
-    """An Allocate request that is authenticated and counted against the quotas, and waits for its relay ports."""
-
-    message: Message
-    request: AllocateRequest
-    identity: Identity
-    slot: QuotaSlot
 
 
 class TurnServer:
@@ -107,7 +97,7 @@ class TurnServer:
         self._wall_clock = wall_clock
         self._revocations = Revocations(revoked)
         self._draining = False
-        self._alternates: frozenset[SocketAddress] = frozenset()
+        self._alternates: frozenset[Alternate] = frozenset()
         self._authenticator = Authenticator(
             realm=config.realm,
             credentials=credentials,
@@ -128,7 +118,6 @@ class TurnServer:
         self._events: deque[Event] = deque()
         limiter = SourceLimiter(entropy, rate=config.unauthenticated_replies_per_second)
         self._responder = Responder(self._authenticator, limiter, self._transmits)
-        self._pending_by_client: dict[Path, _PendingAllocate] = {}
         self._lookups = CredentialLookups(config.realm, self._commands)
         self._acquisition = RelayAcquisition(self._relay_ports, config.reservation_lifetime, self._commands)
         self._connections = PeerConnections(
@@ -144,6 +133,17 @@ class TurnServer:
             commands=self._commands,
             release=self._release,
             on_end=self._ended,
+        )
+        self._allocates = Allocates(
+            quota=self._quota,
+            relay_ports=self._relay_ports,
+            acquisition=self._acquisition,
+            table=self._table,
+            connections=self._connections,
+            responder=self._responder,
+            lifetime=self._lifetime,
+            refuse=self._refuse,
+            on_created=self._events.append,
         )
 
     # Inputs
@@ -168,19 +168,18 @@ class TurnServer:
     def handle_closed(self, path: Path, now: Instant) -> None:
         """The stream of `path` is gone; its allocation goes with it."""
         del now
-        self._cancel(path)
+        self._lookups.cancel(path)
+        self._allocates.cancel(path)
         self._connections.handle_client_closed(path)
         self._table.end(path, EndReason.CONNECTION_CLOSED)
 
     def handle_relay_bound(self, bind_id: BindId, now: Instant) -> None:
         """The plane carried out `BindRelayPort`."""
-        self._acquisition.handle_bound(bind_id, now)
-        self._finish_allocates(now)
+        self._allocates.handle_bound(bind_id, now)
 
     def handle_relay_failed(self, bind_id: BindId, now: Instant) -> None:
         """The plane could not carry out `BindRelayPort`; another port is tried."""
-        self._acquisition.handle_failed(bind_id)
-        self._finish_allocates(now)
+        self._allocates.handle_failed(bind_id, now)
 
     def handle_peer_connected(self, connection_id: ConnectionId, now: Instant) -> None:
         """The plane carried out `ConnectPeer`."""
@@ -283,8 +282,8 @@ class TurnServer:
     def revoke_credential(self, entry: Revocation, now: Instant) -> int:
         """Refuse what `entry` covers until it has expired, and end its allocations; returns how many.
 
-        Of a user whose credentials are not known here it is taken that they live for a day at most. Raises
-        LocalProtocolError when too many revocations are remembered already; the allocations end all the same.
+        A user, whose other credentials nobody knows here, and a secret are refused as long as this server lives.
+        Raises LocalProtocolError when too many revocations are remembered already; the allocations end all the same.
         """
         unix_time = self._wall_clock.unix_time(now)
         ended = [one.credential for one in self._table if entry.covers(one.credential, one.kid)]
@@ -293,15 +292,16 @@ class TurnServer:
         if isinstance(known, Credential):
             ended.append(known)
         # What is looked up outside has an end that nobody knows here.
-        until = UNTIL_RESTART if self._config.credential_lookup else end_of(entry, ended, unix_time)
+        until = UNTIL_RESTART if self._config.credential_lookup else end_of(entry, ended)
         self._revocations.add(entry, until, unix_time)
         self._cancel_revoked(now)
         return count
 
-    def drain(self, alternates: frozenset[SocketAddress] = frozenset()) -> None:
+    def drain(self, alternates: frozenset[Alternate] = frozenset()) -> None:
         """Begin no allocation from now on; those that live go on.
 
-        `alternates`, one of each address family at most, is where clients over UDP and TCP are sent instead.
+        `alternates`, one of each address family at most, are named to clients, whatever they come over. Called again,
+        others take their place.
         """
         self._draining = True
         self._alternates = alternates
@@ -315,8 +315,7 @@ class TurnServer:
 
     def close(self) -> None:
         """End everything."""
-        for client in list(self._pending_by_client):
-            self._cancel(client)
+        self._allocates.clear()
         for client in [allocation.client for allocation in self._table]:
             self._table.end(client, EndReason.SERVER_CLOSED)
         self._acquisition.close()
@@ -359,7 +358,7 @@ class TurnServer:
         return not (
             len(self._table)
             or self._table.timers
-            or self._pending_by_client
+            or len(self._allocates)
             or len(self._lookups)
             or not self._acquisition.idle
             or len(self._connections)
@@ -384,7 +383,7 @@ class TurnServer:
         allocation = self._table.authorised(path, now)
         identity: Identity | None = None
         try:
-            known = allocation.credential if allocation is not None else None
+            known = self._known_credential(message, allocation, now)
             try:
                 identity = self._authenticator.authenticate(message, path, known, now, provided=provided)
             except CredentialUnknown as unknown_user:
@@ -400,7 +399,7 @@ class TurnServer:
             self._refuse(refusal, message, path, identity, now)
 
     def _handle_allocate(self, message: Message, path: Path, identity: Identity, now: Instant) -> None:
-        if path in self._pending_by_client:
+        if path in self._allocates:
             return  # a retransmission; the answer is on its way
         allocation = self._table.get(path)
         if allocation is not None:
@@ -411,16 +410,7 @@ class TurnServer:
         request = parse_allocate(message, path.transport, self._config.tcp_allocations)
         if self._draining:
             raise self._draining_refusal(path)
-        slot = self._quota.reserve(identity.user_key)
-        if isinstance(slot, QuotaRefusal):
-            raise Refusal(slot.code, slot.value)
-        self._pending_by_client[path] = _PendingAllocate(message, request, identity, slot)
-        try:
-            self._acquisition.begin(path, request)
-        except Refusal:
-            self._drop_pending(path)
-            raise
-        self._finish_allocates(now)
+        self._allocates.begin(message, path, request, identity, now)
 
     def _handle_refresh(self, message: Message, path: Path, identity: Identity, now: Instant) -> None:
         allocation = self._existing(path)
@@ -475,7 +465,7 @@ class TurnServer:
     def _handle_connection_bind(self, message: Message, path: Path, identity: Identity, now: Instant) -> None:
         del now
         self._require_tcp_allocations()
-        if not path.transport.reliable or self._table.get(path) is not None or path in self._pending_by_client:
+        if not path.transport.reliable or self._table.get(path) is not None or path in self._allocates:
             raise Refusal(400, "not-a-data-connection")
         connection_id = parse_connection_bind(message)
         self._connections.bind(connection_id, path, identity.username)
@@ -483,6 +473,15 @@ class TurnServer:
         identity.protect(response)
         # Not a transmit: what the peer has sent by now must follow the response, and nothing may come between.
         self._commands.append(BindStreams(connection_id, path, encoded(response, message)))
+
+    def _known_credential(self, message: Message, allocation: Allocation | None, now: Instant) -> Credential | None:
+        """The credential of the allocation that a request is about, whose user is judged by it."""
+        if message.method == Method.CONNECTION_BIND and allocation is None:
+            # TA-9, TA-11: it comes over a connection of its own, and names its allocation by the number (RFC 6062
+            # section 4.3). Whether it may have that is asked later; without the allocation's password it may not.
+            owner = self._connections.owner_of(connection_id_in(message))
+            allocation = self._table.authorised(owner, now) if owner is not None else None
+        return allocation.credential if allocation is not None else None
 
     def _require_tcp_allocations(self) -> None:
         # The client is told, but only after it said who it is.
@@ -522,52 +521,12 @@ class TurnServer:
             return 0
         return max(self._config.default_lifetime, min(requested or 0, self._config.max_lifetime))
 
-    # The end of an Allocate, and of an allocation
-
-    def _finish_allocates(self, now: Instant) -> None:
-        while (acquired := self._acquisition.poll_finished()) is not None:
-            pending = self._pending_by_client[acquired.client]
-            if acquired.relays:
-                self._complete_allocate(pending, acquired, now)
-            else:
-                self._drop_pending(acquired.client)
-                refusal = Refusal(508, "no-relay-port")
-                self._refuse(refusal, pending.message, acquired.client, pending.identity, now)
-
-    def _complete_allocate(self, pending: _PendingAllocate, acquired: Acquired, now: Instant) -> None:
-        del self._pending_by_client[acquired.client]
-        identity = pending.identity
-        allocation = Allocation(
-            client=acquired.client,
-            credential=identity.credential,
-            kid=identity.kid,
-            slot=pending.slot,
-            transaction_id=pending.message.transaction_id,
-            tcp=pending.request.tcp,
-        )
-        relays = [Relay(local, self._relay_ports.external(local), now) for local in acquired.relays]
-        lifetime = self._lifetime(pending.request.lifetime) or self._config.default_lifetime
-        self._table.add(allocation, relays, lifetime, now)
-        if allocation.tcp:
-            for relay in relays:
-                self._connections.open_relay(relay.local, allocation)
-        response = allocate_response(pending.message, pending.request, acquired, relays, lifetime)
-        allocation.response = self._responder.succeed(response, pending.message, acquired.client, identity)
-        created = AllocationCreated(
-            client=acquired.client,
-            username=allocation.username,
-            kid=allocation.kid,
-            relays=tuple(relay.external for relay in relays),
-        )
-        self._events.append(created)
+    # What ends
 
     def _draining_refusal(self, path: Path) -> Refusal:
-        """RFC 8489 section 10: 300 only to a server of the same family; without TLS, since its port is not known."""
-        if path.transport is not Transport.TLS:
-            for alternate in self._alternates:
-                if alternate.family is path.remote.family:
-                    return Refusal(300, "draining", alternate=alternate)
-        return Refusal(508, "draining")
+        # RFC 8489 section 14.15: the alternate server is of the family that the client came by.
+        same = (alternate for alternate in self._alternates if alternate.server.family is path.remote.family)
+        return Refusal(508, "draining", alternate=next(same, None))
 
     def _removed_users(self, credentials: CredentialStore, now: Instant) -> set[Path]:
         """The clients whose user the store has and `credentials` has not: static users, since a secret has a kid."""
@@ -582,15 +541,7 @@ class TurnServer:
 
     def _cancel_revoked(self, now: Instant) -> None:
         unix_time = self._wall_clock.unix_time(now)
-        for client, pending in list(self._pending_by_client.items()):
-            if self._revocations.covers(pending.identity.credential, pending.identity.kid, unix_time):
-                self._cancel(client)
-
-    def _cancel(self, client: Path) -> None:
-        self._lookups.cancel(client)
-        if client in self._pending_by_client:
-            self._acquisition.cancel(client)
-            self._drop_pending(client)
+        self._allocates.cancel_whose(lambda one: self._revocations.covers(one.credential, one.kid, unix_time))
 
     def _release(self, relay: SocketAddress) -> None:
         self._connections.close_relay(relay)
@@ -606,9 +557,6 @@ class TurnServer:
                 response = MessageBuilder.response_to(message)
                 response.add(AttributeType.CONNECTION_ID, encode_uint32(connection.connection_id))
                 self._responder.succeed(response, message, client, identity)
-
-    def _drop_pending(self, client: Path) -> None:
-        self._quota.release(self._pending_by_client.pop(client).slot)
 
     def _ended(self, allocation: Allocation, reason: EndReason) -> None:
         self._quota.release(allocation.slot)

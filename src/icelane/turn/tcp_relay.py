@@ -219,6 +219,11 @@ class PeerConnections:
         """Whether that connection carries a peer's bytes and no messages any more."""
         return client in self._connections_by_data_client
 
+    def owner_of(self, connection_id: ConnectionId | None) -> Path | None:
+        """The client whose allocation a connection belongs to; None when there is no such connection."""
+        connection = self._connections_by_id.get(connection_id) if connection_id is not None else None
+        return connection.allocation.client if connection is not None else None
+
     def _add(
         self,
         found: _Relay,

@@ -1,6 +1,7 @@
 """Slows those who guess passwords without locking out those who know theirs (TA-12).
 
-Only wrong passwords count, after the nonce has proved the source. Three limits, each in fixed memory:
+Only wrong passwords count, and names that nobody has, as if they were one: else the limits would tell which names
+exist. They count after the nonce has proved the source. Three limits, each in fixed memory:
 
 * a source (IPv4 address or IPv6 /64, ports ignored) has 20 in stock and gets one per second back; beyond that none of
   its requests is looked at, right or wrong;
@@ -43,11 +44,18 @@ class FailureThrottle:
         self._pairs = BucketSketch(ATTACKED_RECOVERY, ATTACKED_FAILURES, entropy, _BUCKETS)
 
     def failed(self, host: str, user: str, now: Instant) -> None:
-        """A request of `user` from `host` had the wrong password. Raises MalformedError when `host` is no address."""
+        """A request of `user` from `host` had the wrong password, or nobody is called that.
+
+        Raises MalformedError when `host` is no address.
+        """
         source, name = source_key(host), user.encode()
         self._sources.pour(source, now)
         self._users.pour(name, now)
         self._pairs.pour(_pair(source, name), now)
+
+    def admits_source(self, host: str, now: Instant) -> bool:
+        """Whether to look at a request at all. Raises MalformedError when `host` is no address."""
+        return not self._sources.full(source_key(host), now)
 
     def admits(self, host: str, user: str, now: Instant) -> bool:
         """Whether to check the password of a request. Raises MalformedError when `host` is no address."""

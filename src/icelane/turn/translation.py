@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from icelane.core.net import SocketAddress
-from icelane.errors import MalformedError
+from icelane.errors import IntegrityError, MalformedError
 from icelane.stun.attributes import AttributeType, encode_xor_address, parse_flag, parse_xor_address
+from icelane.stun.integrity import verify_fingerprint
 from icelane.stun.message import Message, MessageBuilder, MessageClass, Method, parse_message
 from icelane.turn.attributes import IcmpError, encode_icmp, parse_icmp
 
@@ -45,9 +46,11 @@ def parse_send_indication(data: bytes) -> SendIndication:
     """Parse a Send indication.
 
     Raises MalformedError also where RFC 8656 section 11.2 says "silently discarded": without XOR-PEER-ADDRESS or DATA,
-    or with an unknown comprehension-required attribute.
+    or with an unknown comprehension-required attribute; and where a FINGERPRINT is wrong.
     """
     message = parse_message(data)
+    if message.fingerprint_offset is not None:
+        _check_fingerprint(message)
     if message.method != Method.SEND or message.message_class != MessageClass.INDICATION:
         raise MalformedError("not a Send indication")
     peer, payload = _peer_and_payload(message, _KNOWN_IN_SEND)
@@ -93,6 +96,13 @@ def build_icmp_indication(peer: SocketAddress, error: IcmpError, transaction_id:
     builder = MessageBuilder(Method.DATA, MessageClass.INDICATION, transaction_id)
     builder.add(AttributeType.XOR_PEER_ADDRESS, encode_xor_address(peer, transaction_id))
     return builder.add(AttributeType.ICMP, encode_icmp(error)).build()
+
+
+def _check_fingerprint(message: Message) -> None:
+    try:
+        verify_fingerprint(message)
+    except IntegrityError as error:
+        raise MalformedError(str(error)) from None
 
 
 def _peer_and_payload(message: Message, known: frozenset[AttributeType]) -> tuple[SocketAddress, bytes | None]:

@@ -9,7 +9,7 @@ Read `model` for the keys, `values` for the shapes, `sources` for the precedence
 from __future__ import annotations
 
 from icelane.server.config.advice import Advice, advise
-from icelane.server.config.load import load_config, parse_config, require_credentials
+from icelane.server.config.load import load_config, parse_config
 from icelane.server.config.model import (
     AdminSettings,
     Config,
@@ -38,7 +38,6 @@ __all__ = [
     "PortRange",
     "load_config",
     "parse_config",
-    "require_credentials",
     "advise",
     "Advice",
     "problems_of",

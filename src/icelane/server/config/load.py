@@ -6,11 +6,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from icelane.errors import ConfigurationError
 from icelane.server.config.model import Config
 from icelane.server.config.resolution import resolve
 from icelane.server.config.sources import (
     BODY,
+    Origin,
     Tree,
     add_environment,
     add_flags,
@@ -31,11 +31,15 @@ def load_config(
     flags: Mapping[str, object] | None = None,
     searched: tuple[Path, ...] = SEARCHED,
     machine: Machine | None = None,
+    serving: bool = False,
 ) -> Config:
     """The settings from `file`, the environment and `flags` (dotted names), checked and complete.
 
-    Without `file` the text in ICELANE_CONFIG_BODY counts, and without that the first existing file of `searched`.
-    Raises ConfigurationError that names every wrong key and where it stands; no error holds a value that may be secret.
+    Without `file` the text in ICELANE_CONFIG_BODY counts, and without that the first existing file of `searched`. With
+    `serving` it is an error that nobody could ever authenticate, so that a server would only refuse.
+
+    Raises ConfigurationError that names every wrong key and where it stands, or where each is right alone what does not
+    fit together; no error holds a value that may be secret.
     """
     environ = os.environ if environ is None else environ
     tree = Tree()
@@ -48,6 +52,8 @@ def load_config(
         add_toml(tree, environ[BODY], BODY)
     add_environment(tree, environ, folder)
     add_flags(tree, flags or {})
+    if serving:
+        _require_credentials(tree)
     return _complete(tree, machine, folder)
 
 
@@ -56,14 +62,14 @@ def parse_config(document: Mapping[str, object], *, machine: Machine | None = No
     return _complete(Tree(values=dict(document)), machine, Path())
 
 
-def require_credentials(config: Config) -> None:
-    """Raises ConfigurationError when nobody could ever authenticate, so that a server would only refuse."""
-    if not config.turn.users and not config.turn.secrets and config.turn.auth is None:
-        raise ConfigurationError(
-            "nobody could authenticate: neither users nor secrets are set. `openssl rand -base64 32` prints a secret"
-            " for [[turn.secrets]]",
-            key="turn.secrets",
-        )
+def _require_credentials(tree: Tree) -> None:
+    """Report that nobody could authenticate, beside what is wrong with the values that are there."""
+    if tree.problems:
+        return  # what could not be read may be just that
+    turn = tree.values.get("turn", {})
+    if isinstance(turn, dict) and not any(turn.get(name) for name in ("users", "secrets", "auth")):
+        text = "nobody could authenticate: neither users nor secrets are set. `openssl rand -base64 32` prints a secret"
+        tree.problem(f"{text} for [[turn.secrets]]", Origin(name="turn.secrets"))
 
 
 def _complete(tree: Tree, machine: Machine | None, folder: Path) -> Config:

@@ -290,7 +290,7 @@ class TurnSettings(Section):
         False,
         kind="true or false",
         doc="Lets clients reach 127.0.0.0/8 and ::1 through the relay. For tests on one machine only: it opens every"
-        " service that listens on loopback.",
+        " service that listens on loopback and is not in `turn.peers.deny`.",
     )
     tcp_allocations: Switch = _key(
         False,
@@ -358,9 +358,14 @@ class TurnSettings(Section):
         None,
         kind="address",
         shown="none",
-        doc="`ADDRESS:PORT` of another server that takes the same credentials. While this one drains, new clients over"
-        " UDP and TCP of that address family are sent there by 300 Try Alternate; without it, and over TLS, they get"
-        " 508.",
+        doc="`ADDRESS:PORT` of another server that takes the same credentials. While this one drains, new clients of"
+        " that address family are told it in the 508 that they get, whichever transport they come over.",
+    )
+    alternate_domain: Annotated[str | None, PlainValidator(parse_hostname)] = _key(
+        None,
+        kind="host name",
+        shown="none: the certificate is for the name of this server",
+        doc="The name that the certificate of `turn.alternate_server` is for, told to clients with it.",
     )
     users: Users = _key(
         _EMPTY,
@@ -407,6 +412,12 @@ class LogSettings(Section):
 
     format: Literal["human", "json"] = _key(
         "human", kind="`human` or `json`", doc="Lines for people, in colour on a terminal, or one JSON object a line."
+    )
+    level: Literal["debug", "info", "warning"] = _key(
+        "info",
+        kind="`debug`, `info` or `warning`",
+        doc="The least that is written. `warning` leaves out allocations; `debug` adds the refusals that belong to"
+        " every session, and what `turn.auth` raises with its text, which may hold what it looks up.",
     )
     addresses: Switch = _key(
         False,

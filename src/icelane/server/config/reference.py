@@ -29,7 +29,7 @@ is set in a higher place replaces the lower one whole.
 - A name that ends in `_FILE` names a file with the value, for keys that hold secrets. A relative path is relative to
   the configuration file.
 - An unknown key, an unknown `{PREFIX}<SECTION>__<KEY>`, a wrong type or an inconsistent value stops the start. All
-  mistakes are named at once.
+  wrong keys are named at once; what does not fit together is named once each key is right.
 - {", ".join(f"`{name}`" for name in sorted(RESERVED))} are not settings.
 """
 

@@ -60,6 +60,8 @@ listen = "127.0.0.1:9641"
 [log]
 # "json" for a program that collects records, "human" for people.
 format = "human"
+# "debug" writes every refusal, also those that belong to every session; "warning" leaves out allocations.
+# level = "info"
 # Client addresses are personal data: without this they are masked to /24 and /48.
 # addresses = true
 """
