@@ -24,6 +24,13 @@ from demo.report import print_json, print_table
 from demo.server import demo_server
 
 TRANSPORTS = ("udp", "tcp", "tls")
+PATHS = (
+    "icelane peers, TLS",
+    "Chromium to icelane, TLS",
+    *(f"icelane clients, {transport.upper()}" for transport in TRANSPORTS),
+    *(f"Chromium pages, {transport.upper()}" for transport in TRANSPORTS),
+)
+"""The rows, by name. Everything else in the repository that lists them is compared with this."""
 
 
 async def run() -> list[PathResult]:
