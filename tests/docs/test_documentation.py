@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from demo.__main__ import PATHS
+from docs import api_reference
 from docs.command_reference import commands, page
 from icelane.server.config import parse_config
 from icelane.server.machine import Machine
@@ -79,6 +80,12 @@ def test_the_index_of_decisions_lists_all_of_them() -> None:
 def test_the_command_reference_is_that_of_the_program() -> None:
     """After changing a command: `python docs/command_reference.py > docs/reference/commands.md`."""
     assert (ROOT / "docs/reference/commands.md").read_text(encoding="utf-8") == page()
+
+
+def test_the_api_reference_is_that_of_the_package() -> None:
+    """After changing what `icelane` exports: `python docs/api_reference.py > docs/reference/python-api.md`."""
+    written = (ROOT / "docs/reference/python-api.md").read_text(encoding="utf-8")
+    assert written == f"{api_reference.page()}\n"
 
 
 @every_page

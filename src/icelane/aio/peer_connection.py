@@ -142,7 +142,7 @@ class RTCPeerConnection(EventTarget):
     async def setRemoteDescription(self, description: RTCSessionDescription | Mapping[str, object]) -> None:  # noqa: N802
         """Set the peer's description; our own offer is rolled back for one of the peer's.
 
-        Raises InvalidStateError for a type that does not fit the state, SyntaxError_ for text that does not parse,
+        Raises InvalidStateError for a type that does not fit the state, OperationError for text that does not parse,
         InvalidAccessError for one that cannot be used. Nothing has changed then.
         """
         if isinstance(description, Mapping):
