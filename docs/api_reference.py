@@ -121,8 +121,12 @@ def _text(item: object) -> str:
 def _exceptions(kind: type = icelane.errors.IcelaneError, depth: int = 0) -> str:
     text = " ".join((inspect.getdoc(kind) or "").split())
     lines = [f"{'  ' * depth}- `{kind.__name__}`: {text}"]
-    below: list[type] = [one for one in kind.__subclasses__() if one.__module__ == "icelane.errors"]
-    return "\n".join([*lines, *(_exceptions(one, depth + 1) for one in below)])
+    below = [_exceptions(one, depth + 1) for one in _subclasses(kind) if one.__module__ == "icelane.errors"]
+    return "\n".join([*lines, *below])
+
+
+def _subclasses(kind: type) -> list[type]:
+    return kind.__subclasses__()
 
 
 if __name__ == "__main__":
