@@ -588,7 +588,9 @@ class PeerConnection:
         """Carry records up and packets down until both have nothing to say, then tell what changed."""
         self._settle_transport(now)
         self._update_states()
-        if self._closing and self._associated and self.channels is not None and self.channels.is_over:
+        # The channels are gone already where the peer's close_notify came first: both sides were closing.
+        over = self.channels is None or (self._associated and self.channels.is_over)
+        if self._closing and over and self.ice_state is not IceState.CLOSED:
             self._end(now)
 
     def _settle_transport(self, now: Instant) -> None:
