@@ -600,14 +600,15 @@ class PeerConnection:
                 self._drain_channels(channels)
             return
         transport.settle(now)
+        if self._associated and channels is not None and (records := transport.take_payloads()):
+            channels.handle_batch(records, now)  # before the goodbye that may have come behind them
         while (event := transport.poll_event()) is not None:
             self._handle_transport(event, now)
         if channels is None:
             channels = self.channels
         if channels is None:
             return
-        records = transport.take_payloads()
-        if records and self._associated:
+        if (records := transport.take_payloads()) and self._associated:
             channels.handle_batch(records, now)
         packets = []
         while (packet := channels.poll_transmit()) is not None:
