@@ -1,50 +1,96 @@
-"""What may be set about a peer connection, and that it has its effect."""
-
 from __future__ import annotations
-
-import asyncio
-from typing import Any
 
 import pytest
 
-from icelane import RTCConfiguration, RTCPeerConnection
-from icelane.errors import TransportClosedError
+from icelane.aio.configuration import MAX_URLS, RTCConfiguration, RTCIceServer
+from icelane.core.net import Transport
+from icelane.errors import InvalidAccessError, NotSupportedError, SyntaxError_
+from icelane.stun.uri import StunUri, TurnUri
+
+FOR_BROWSERS = {
+    "iceServers": [
+        {"urls": "stun:stun.example.org"},
+        {"urls": ["turn:turn.example.org?transport=tcp", "turns:turn.example.org"], "username": "a", "credential": "b"},
+    ],
+    "iceTransportPolicy": "relay",
+    "bundlePolicy": "max-bundle",
+    "iceCandidatePoolSize": 0,
+    "lifetimeDuration": "86400s",
+}
 
 
-@pytest.mark.parametrize("patience", [0, -1.0, float("inf"), float("nan")])
-def test_patience_is_a_positive_number_of_seconds(patience: float) -> None:
-    with pytest.raises(TypeError, match="patience"):
-        RTCConfiguration(patience=patience).check()
+def test_the_object_that_browsers_take_is_understood() -> None:
+    configuration = RTCConfiguration.from_json(FOR_BROWSERS)
+    assert configuration.iceTransportPolicy == "relay"
+    assert configuration.bundlePolicy == "max-bundle"
+    found = configuration.check()
+    assert [type(uri) for _, uri in found] == [StunUri, TurnUri, TurnUri]
+    assert next(uri.transport for _, uri in found if isinstance(uri, TurnUri)) is Transport.TCP
+    assert found[1][0].username == "a"
 
 
-def test_without_patience_a_peer_that_is_not_there_is_given_up_at_once() -> None:
-    async def run() -> float:
-        here: Any = {"interfaces": ["lo"], "patience": 0.2}
-        async with RTCPeerConnection(RTCConfiguration(**here)) as caller:
-            callee = RTCPeerConnection(RTCConfiguration(**here))
-            caller.createDataChannel("chat")
-            await caller.setLocalDescription()
-            await caller.gathering_complete()
-            assert caller.localDescription is not None
-            await callee.setRemoteDescription(caller.localDescription)
-            await callee.setLocalDescription()
-            await callee.gathering_complete()
-            answer = callee.localDescription
-            assert answer is not None
-            await callee.close(0)
-            begun = asyncio.get_running_loop().time()
-            await caller.setRemoteDescription(answer)
-            with pytest.raises(TransportClosedError):
-                await caller.connected(10.0)
-            return asyncio.get_running_loop().time() - begun
-
-    assert 0.2 <= asyncio.run(run()) < 5.0
+def test_nobody_is_contacted_whom_nobody_named() -> None:
+    assert RTCConfiguration().check() == []
+    assert RTCConfiguration.from_json({}).check() == []
 
 
-def test_patience_does_not_change_in_mid_connection() -> None:
-    async def run() -> None:
-        async with RTCPeerConnection() as pc:
-            with pytest.raises(Exception, match="the patience of a connection does not change"):
-                pc.setConfiguration(RTCConfiguration(patience=5.0))
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"iceServers": "stun:stun.example.org"},
+        {"iceServers": ["stun:stun.example.org"]},
+        {"iceServers": [{}]},
+        {"iceServers": [{"urls": 7}]},
+        {"iceServers": [{"urls": [7]}]},
+        {"iceServers": {"urls": "stun:stun.example.org"}},
+    ],
+)
+def test_another_shape_is_an_error_in_syntax(body: dict[str, object]) -> None:
+    with pytest.raises(SyntaxError_):
+        RTCConfiguration.from_json(body)
 
-    asyncio.run(run())
+
+@pytest.mark.parametrize(
+    "url", ["", "stun:", "http://example.org", "stun:ex ample.org", "turn:turn.example.org?transport=sctp"]
+)
+def test_a_url_that_does_not_parse_is_an_error_in_syntax(url: str) -> None:
+    with pytest.raises(SyntaxError_):
+        RTCIceServer(urls=url, username="a", credential="b").uris()
+
+
+@pytest.mark.parametrize("account", [{}, {"username": "a"}, {"credential": "b"}, {"username": "", "credential": "b"}])
+def test_a_turn_server_needs_an_account(account: dict[str, str]) -> None:
+    with pytest.raises(InvalidAccessError):
+        RTCIceServer(urls=["stun:stun.example.org", "turn:turn.example.org"], **account).uris()
+
+
+def test_an_empty_list_of_urls_and_too_many_are_errors_in_syntax() -> None:
+    with pytest.raises(SyntaxError_):
+        RTCIceServer(urls=[]).uris()
+    many = [RTCIceServer(urls=[f"stun:{number}.example.org" for number in range(MAX_URLS + 1)])]
+    with pytest.raises(SyntaxError_):
+        RTCConfiguration(iceServers=many).check()
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ({"iceTransportPolicy": "public"}, TypeError),
+        ({"bundlePolicy": "max"}, TypeError),
+        ({"rtcpMuxPolicy": "sometimes"}, TypeError),
+        ({"rtcpMuxPolicy": "negotiate"}, NotSupportedError),
+    ],
+)
+def test_words_that_w3c_does_not_have_and_those_that_we_do_not_do_are_refused(
+    words: dict[str, object], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        RTCConfiguration.from_json(words).check()
+
+
+def test_passwords_are_in_no_repr() -> None:
+    configuration = RTCConfiguration(
+        iceServers=[RTCIceServer(urls="turn:t.example.org", username="a", credential="pw-x")]
+    )
+    assert "pw-x" not in repr(configuration)
+    assert "pw-x" not in str(configuration)

@@ -12,13 +12,13 @@ ours. Nobody is contacted whom `iceServers` does not name.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, cast, get_args
 
 from icelane.aio.certificate import RTCCertificate
 from icelane.core.clock import Duration
-from icelane.errors import InvalidAccessError, MalformedError, SyntaxError_
+from icelane.errors import InvalidAccessError, MalformedError, NotSupportedError, SyntaxError_
 from icelane.peer.negotiation import BundlePolicy
 from icelane.stun.uri import StunUri, TurnUri, parse_uri
 
@@ -96,20 +96,42 @@ class RTCConfiguration:
         if not isinstance(servers, Sequence) or isinstance(servers, str):
             raise SyntaxError_("iceServers is a list")
         policy, bundle = body.get("iceTransportPolicy", "all"), body.get("bundlePolicy", "balanced")
+        pool = body.get("iceCandidatePoolSize", 0)
+        if not isinstance(pool, int):
+            raise SyntaxError_("iceCandidatePoolSize is a number")
         return cls(
             iceServers=[_server_of(server) for server in servers],
             iceTransportPolicy=str(policy),
             bundlePolicy=cast(BundlePolicy, str(bundle)),  # looked at by `check`
+            rtcpMuxPolicy=str(body.get("rtcpMuxPolicy", "require")),
+            iceCandidatePoolSize=pool,
+        )
+
+    def with_settings_of(self, other: RTCConfiguration) -> RTCConfiguration:
+        """The same with the settings of `other` that no JSON object holds."""
+        return replace(
+            self,
+            certificates=other.certificates,
+            authority=other.authority,
+            legacy_peers=other.legacy_peers,
+            interfaces=other.interfaces,
+            include_loopback=other.include_loopback,
+            patience=other.patience,
         )
 
     def check(self) -> list[tuple[RTCIceServer, StunUri | TurnUri]]:
-        """Every server with every URI of it, in order. Raises what `RTCIceServer.uris` does, and TypeError."""
+        """Every server with every URI of it, in order.
+
+        Raises what `RTCIceServer.uris` does, TypeError for words that W3C does not have, and NotSupportedError.
+        """
         if self.iceTransportPolicy not in _ICE_POLICIES:
             raise TypeError(f"iceTransportPolicy is one of {', '.join(_ICE_POLICIES)}, not {self.iceTransportPolicy!r}")
         if self.bundlePolicy not in _BUNDLE_POLICIES:
             raise TypeError(f"bundlePolicy is one of {', '.join(_BUNDLE_POLICIES)}, not {self.bundlePolicy!r}")
+        if self.rtcpMuxPolicy == "negotiate":
+            raise NotSupportedError("RTCP without multiplexing is not supported: rtcpMuxPolicy is require")
         if self.rtcpMuxPolicy != "require":
-            raise TypeError("rtcpMuxPolicy is require")
+            raise TypeError(f"rtcpMuxPolicy is require, not {self.rtcpMuxPolicy!r}")
         if not 0 <= self.iceCandidatePoolSize <= 255:
             raise TypeError("iceCandidatePoolSize is 0 to 255")
         if self.patience is not None and not 0 < self.patience < float("inf"):

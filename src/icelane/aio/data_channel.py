@@ -7,7 +7,8 @@
         ...
 
 A program that does not read slows the peer down: what is not consumed counts against the receive window. Messages are
-consumed by handlers of "message" at once, by `async for` and `receive` when they are taken.
+consumed by handlers of "message" at once, by `async for` and `receive` when they are taken. A handler that comes late
+gets first what came before it.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ class RTCDataChannel(EventTarget):
         self._stream_id: int | None = None
         self._threshold = 0
         self._queue: deque[tuple[bytes | str, int]] = deque()
+        self._hands_over = False
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._changed: asyncio.Event | None = None
         self._drainers: list[asyncio.Future[None]] = []
@@ -194,13 +196,26 @@ class RTCDataChannel(EventTarget):
             self._emit("open")
 
     def _received(self, data: bytes | str, size: int) -> None:
-        if self.has_listener("message"):
+        if self.has_listener("message") and not self._queue:
             self._port.release(self._number, size)
             self._emit("message", data, data=data)
             return
         # Nobody listens yet: kept for `receive`, within the bounds of the receive window that it is charged to.
         self._queue.append((data, size))
         self._wake_one()
+
+    def _gained_listener(self, event: str) -> None:
+        if event == "message" and self._queue and not self._hands_over:
+            self._hands_over = True
+            asyncio.get_running_loop().call_soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        """What came before anybody listened, to who listens now."""
+        self._hands_over = False
+        while self._queue and self.has_listener("message"):
+            data, size = self._queue.popleft()
+            self._port.release(self._number, size)
+            self._emit("message", data, data=data)
 
     def _ran_low(self) -> None:
         drainers, self._drainers = self._drainers, []
@@ -209,6 +224,8 @@ class RTCDataChannel(EventTarget):
                 waiter.set_result(None)
         if self.bufferedAmount <= self._threshold:
             self._emit("bufferedamountlow")
+        elif drainers:
+            self._port.set_low_threshold(self._number, self._threshold)  # the program's own is still to come
 
     def _closing(self) -> None:
         if self._state not in ("closing", "closed"):

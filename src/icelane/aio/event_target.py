@@ -89,6 +89,7 @@ class EventTarget:
                 self._attributes_by_event.pop(name[2:], None)
             elif callable(value):
                 self._attributes_by_event[name[2:]] = value
+                self._gained_listener(name[2:])
             else:
                 raise LocalProtocolError(f"{name} takes a function or None")
             return
@@ -105,9 +106,13 @@ class EventTarget:
 
         def subscribe(wanted: F) -> F:
             self._handlers_by_event.setdefault(event, []).append((wanted, once))
+            self._gained_listener(event)
             return wanted
 
         return subscribe if handler is None else subscribe(handler)
+
+    def _gained_listener(self, event: str) -> None:
+        """For a subclass that keeps what nobody has listened to."""
 
     def _emit(self, event: str, *bare: object, **attributes: object) -> None:
         """Tell everybody; `bare` is for `on`, `attributes` are those of the W3C event for `on...` attributes."""

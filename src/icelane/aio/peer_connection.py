@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -32,8 +33,9 @@ from icelane.aio.peer_driver import PeerDriver
 from icelane.aio.session_description import RTCIceCandidate, RTCSessionDescription
 from icelane.aio.system import SystemWallClock, monotonic
 from icelane.aio.transports import RTCSctpTransport, Transports
-from icelane.core.clock import Duration
+from icelane.core.clock import Duration, Instant
 from icelane.crypto.provider import SystemEntropy
+from icelane.datachannel.dcep import MAX_TEXT
 from icelane.datachannel.event import (
     BufferedAmountLow,
     ChannelAnnounced,
@@ -72,6 +74,12 @@ _log = logging.getLogger(__name__)
 CLOSE_TIMEOUT: Final[Duration] = 5.0
 # How long TURN servers may take to hear that we give their addresses back; they would find out by themselves.
 RELEASE_TIMEOUT: Final[Duration] = 1.0
+# W3C section 4.4.1.5 resolves the promise of setLocalDescription before it tells of candidates, so that a program which
+# sends its description when that is set sends it before them. Where it awaits through a task or a timeout, it goes on a
+# few turns of the loop later.
+TURNS_BEFORE_CANDIDATES: Final = 4
+# W3C RTCDataChannelInit: what `[EnforceRange] unsigned short` holds.
+_MAX_UNSIGNED_SHORT: Final = 65_535
 
 
 class RTCPeerConnection(EventTarget):
@@ -104,8 +112,12 @@ class RTCPeerConnection(EventTarget):
         self._operation_lock = asyncio.Lock()
         self._transports = Transports()
         self._ask_when_idle = False
+        self._creating = False
+        self._gathering_events: deque[LocalCandidate | CandidateFailed | GatheringStateChanged] = deque()
+        self._gathering_state = GatheringState.NEW
         self._closed = asyncio.Event()
         self._gathered = asyncio.Event()
+        self._gathered.set()
         self._changed = asyncio.Event()
         self._close_task: asyncio.Task[None] | None = None
         if self._configuration.iceCandidatePoolSize:
@@ -193,21 +205,23 @@ class RTCPeerConnection(EventTarget):
         return replace(self._configuration, certificates=[self._certificate])
 
     def setConfiguration(self, configuration: RTCConfiguration | Mapping[str, object]) -> None:  # noqa: N802
-        """Other servers, from the next gathering on.
+        """Other servers or another iceTransportPolicy, from the next gathering on; `restartIce` makes that soon.
 
-        Raises InvalidStateError when closed, InvalidModificationError for what cannot change: certificates and
-        bundlePolicy, and our own settings; otherwise as the constructor.
+        A mapping holds what browsers take, and what it leaves out has W3C's default; our own settings stay. Raises
+        InvalidStateError when closed, InvalidModificationError for what cannot change: certificates, policies of
+        multiplexing and legacy_peers; otherwise as the constructor.
         """
         if self._engine.is_closed:
             raise InvalidStateError("the peer connection is closed")
+        old = self._configuration
         if isinstance(configuration, Mapping):
-            configuration = replace(
-                self._configuration, iceServers=RTCConfiguration.from_json(configuration).iceServers
-            )
+            configuration = RTCConfiguration.from_json(configuration).with_settings_of(old)
         configuration.check()
-        _check_unchanged(self._configuration, configuration, self._certificate)
+        _check_unchanged(old, configuration, self._certificate)
         self._configuration = configuration
         self._driver.configuration = configuration
+        if _names_other_paths(old, configuration):
+            self._engine.change_ice_configuration(relay_only=configuration.iceTransportPolicy == "relay")
 
     # Channels
 
@@ -227,10 +241,19 @@ class RTCPeerConnection(EventTarget):
         Raises InvalidStateError when closed, TypeError for what does not go together, OperationError when no stream is
         left.
         """
+        if self._engine.is_closed:
+            raise InvalidStateError("the peer connection is closed")
         if maxPacketLifeTime is not None and maxRetransmits is not None:
             raise TypeError("maxPacketLifeTime and maxRetransmits exclude each other")
         if negotiated and id is None:
             raise TypeError("a negotiated channel needs an id")
+        if max(len(text.encode("utf-8", "replace")) for text in (label, protocol)) > MAX_TEXT:
+            raise TypeError(f"label and protocol have {MAX_TEXT} bytes of UTF-8 at most")
+        for name, number in (("maxPacketLifeTime", maxPacketLifeTime), ("maxRetransmits", maxRetransmits), ("id", id)):
+            if number is not None and not 0 <= number <= _MAX_UNSIGNED_SHORT:
+                raise TypeError(f"{name} is a number from 0 to {_MAX_UNSIGNED_SHORT}, not {number}")
+        if negotiated and id == _MAX_UNSIGNED_SHORT:
+            raise TypeError(f"{id} is no stream id (RFC 8832 section 6)")
         options = ChannelOptions(
             label=label,
             protocol=protocol,
@@ -240,8 +263,15 @@ class RTCPeerConnection(EventTarget):
             negotiated=negotiated,
             stream_id=id if negotiated else None,
         )
-        number = self._driver.run(lambda now: self._engine.create_data_channel(options, now))
-        return self._add_channel(number, options)
+
+        def create(now: Instant) -> RTCDataChannel:
+            return self._add_channel(self._engine.create_data_channel(options, now), options)
+
+        self._creating = True
+        try:
+            return self._driver.run(create)
+        finally:
+            self._creating = False
 
     # The end
 
@@ -274,8 +304,7 @@ class RTCPeerConnection(EventTarget):
 
     async def gathering_complete(self) -> None:
         """Wait until `localDescription` holds every candidate. Returns at once when nothing is being gathered."""
-        if self._engine.gathering_state is GatheringState.GATHERING:
-            await self._gathered.wait()
+        await self._gathered.wait()
 
     async def connected(self, timeout: Duration | None = None) -> None:
         """Wait until the peers are connected. Raises TransportClosedError when that fails, TimeoutError."""
@@ -327,7 +356,7 @@ class RTCPeerConnection(EventTarget):
 
     @property
     def iceGatheringState(self) -> str:  # noqa: N802
-        return self._engine.gathering_state.value
+        return self._gathering_state.value
 
     @property
     def iceConnectionState(self) -> str:  # noqa: N802
@@ -358,14 +387,13 @@ class RTCPeerConnection(EventTarget):
             if channel is not None:
                 size = len(event.data)
                 channel._received(event.data.decode("utf-8", "replace") if event.is_text else event.data, size)
-        elif isinstance(event, LocalCandidate):
-            self._tell_candidate(event)
-        elif isinstance(event, CandidateFailed):
-            self._tell_candidate_error(event)
+        elif isinstance(event, LocalCandidate | CandidateFailed | GatheringStateChanged):
+            self._gathered.clear()
+            if not self._gathering_events:
+                self._loop.call_soon(self._tell_gathering, TURNS_BEFORE_CANDIDATES)
+            self._gathering_events.append(event)
         elif isinstance(event, SignalingStateChanged):
             self._emit("signalingstatechange")
-        elif isinstance(event, GatheringStateChanged):
-            self._handle_gathering(event)
         elif isinstance(event, PairSelected):
             self._transports.tell_ice("selectedcandidatepairchange")
         elif isinstance(event, IceConnectionStateChanged):
@@ -396,7 +424,10 @@ class RTCPeerConnection(EventTarget):
         if channel is None:
             return
         if isinstance(event, ChannelOpened):
-            channel._opened()
+            if self._creating:
+                self._loop.call_soon(channel._opened)  # who creates it has had no chance to listen
+            else:
+                channel._opened()
         elif isinstance(event, BufferedAmountLow):
             channel._ran_low()
         elif isinstance(event, ChannelClosing):
@@ -405,11 +436,26 @@ class RTCPeerConnection(EventTarget):
             channel._closed(event.error)
             del self._channels_by_number[event.channel]
 
-    def _handle_gathering(self, event: GatheringStateChanged) -> None:
-        if event.state is GatheringState.COMPLETE:
+    def _tell_gathering(self, turns: int) -> None:
+        """Tell what gathering has found, `turns` turns of the loop from now."""
+        if turns:
+            self._loop.call_soon(self._tell_gathering, turns - 1)
+            return
+        while self._gathering_events and not self._engine.is_closed:
+            event = self._gathering_events.popleft()
+            if isinstance(event, LocalCandidate):
+                if self._engine.negotiation.has_generation(event.ufrag):  # and was not taken back meanwhile
+                    self._tell_candidate(event)
+            elif isinstance(event, CandidateFailed):
+                self._tell_candidate_error(event)
+            else:
+                self._tell_gathering_state(event)
+        self._gathering_events.clear()
+        if self._engine.gathering_state is not GatheringState.GATHERING or self._engine.is_closed:
             self._gathered.set()
-        else:
-            self._gathered.clear()
+
+    def _tell_gathering_state(self, event: GatheringStateChanged) -> None:
+        self._gathering_state = event.state
         self._transports.tell_ice("gatheringstatechange")
         self._emit("icegatheringstatechange")
         if event.state is GatheringState.COMPLETE:
@@ -532,9 +578,13 @@ def _check_unchanged(old: RTCConfiguration, new: RTCConfiguration, certificate: 
     """W3C section 4.4.1.6: what a connection began with."""
     if new.certificates and list(new.certificates) != [certificate] and new.certificates != old.certificates:
         raise InvalidModificationError("the certificates of a connection do not change")
-    for name in ("bundlePolicy", "iceTransportPolicy", "legacy_peers", "patience"):
+    for name in ("bundlePolicy", "rtcpMuxPolicy", "legacy_peers", "patience"):
         if getattr(old, name) != getattr(new, name):
             raise InvalidModificationError(f"the {name} of a connection does not change")
+
+
+def _names_other_paths(old: RTCConfiguration, new: RTCConfiguration) -> bool:
+    return old.iceTransportPolicy != new.iceTransportPolicy or list(old.iceServers or ()) != list(new.iceServers or ())
 
 
 def _description(description: Description) -> RTCSessionDescription:

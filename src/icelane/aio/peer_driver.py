@@ -96,6 +96,7 @@ class PeerDriver:
                 async with asyncio.timeout(timeout):
                     await self._idle.wait()
         self.abandon()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def abandon(self) -> None:
         """Close sockets and streams now."""

@@ -328,6 +328,13 @@ class PeerConnection:
         """The next offer has new credentials."""
         self._need(self.negotiation.restart_ice())
 
+    def change_ice_configuration(self, *, relay_only: bool) -> None:
+        """Servers or policy are others from the next gathering on, for which the next offer asks.
+
+        Until then nothing changes for the path in use; but with `relay_only` no other candidate is told from now on.
+        """
+        self.negotiation.change_ice_configuration(relay_only=relay_only)
+
     # Commands: channels
 
     def create_data_channel(self, options: ChannelOptions, now: Instant) -> ChannelId:
@@ -527,7 +534,7 @@ class PeerConnection:
             role=role,
             credentials=credentials,
             entropy=self._entropy,
-            relay_only=self._options.relay_only,
+            relay_only=self.negotiation.relay_only,
             options=self._options.ice,
         )
         self.transport = SecureTransport(ice, self._certificate, options=self._options.dtls)
@@ -536,7 +543,7 @@ class PeerConnection:
 
     def _restart_ice(self, local: IceParameters, now: Instant) -> None:
         self._remote_ufrag = None
-        self._secure().ice.restart(_credentials(local), now)
+        self._secure().ice.restart(_credentials(local), now, relay_only=self.negotiation.relay_only)
         self._commands.append(FindSources())
 
     def _set_remote(self, command: SetRemoteTransport, now: Instant) -> None:
@@ -588,9 +595,7 @@ class PeerConnection:
         """Carry records up and packets down until both have nothing to say, then tell what changed."""
         self._settle_transport(now)
         self._update_states()
-        # The channels are gone already where the peer's close_notify came first: both sides were closing.
-        over = self.channels is None or (self._associated and self.channels.is_over)
-        if self._closing and over and self.ice_state is not IceState.CLOSED:
+        if self._closing and not self.is_closed and (self.channels is None or self.channels.is_over):
             self._end(now)
 
     def _settle_transport(self, now: Instant) -> None:
@@ -608,14 +613,19 @@ class PeerConnection:
             channels = self.channels
         if channels is None:
             return
-        if (records := transport.take_payloads()) and self._associated:
-            channels.handle_batch(records, now)
+        self._deliver(now)
         packets = []
         while (packet := channels.poll_transmit()) is not None:
             packets.append(packet)
         if packets:
             transport.send(packets, now)
         self._drain_channels(channels)
+
+    def _deliver(self, now: Instant) -> None:
+        """What the peer has encrypted for us goes to SCTP."""
+        records = self._secure().take_payloads()
+        if records and self._associated and self.channels is not None:
+            self.channels.handle_batch(records, now)
 
     def _drain_channels(self, channels: DataChannels) -> None:
         counts = self.counts
@@ -639,7 +649,10 @@ class PeerConnection:
             self._events.append(event)
 
     def _tell_candidate(self, event: CandidateGathered) -> None:
-        ufrag = self._secure().ice.agent.credentials.ufrag
+        ice = self._secure().ice
+        if self.negotiation.relay_only and not ice.relay_only:
+            return  # gathered for a policy that holds no more
+        ufrag = ice.agent.credentials.ufrag
         place = self.negotiation.add_local_candidate(event.line, ufrag)
         if place is not None:
             self._events.append(LocalCandidate(event.line, place, ufrag, event.url))
@@ -660,6 +673,7 @@ class PeerConnection:
             channels.connect(now)
             self._associated = True
         elif event.state in (DtlsState.CLOSED, DtlsState.FAILED):
+            self._deliver(now)  # what came in one wake with the peer's goodbye, and before it
             self._end_channels(None, now)
 
     def _end_channels(self, error: IcelaneError | None, now: Instant) -> None:

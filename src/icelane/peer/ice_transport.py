@@ -18,7 +18,8 @@
 
 It is driven like any engine. Two polls more: `poll_command` for streams to open and names to look up, `poll_relayed`
 for datagrams that came to a relayed address, which are told apart above as those of a socket are. With `relay_only`,
-nothing leaves for anybody but the TURN servers, and no address of ours or of our network is in what it tells.
+nothing leaves for anybody but the TURN servers, and no address of ours or of our network is in what it tells. That can
+be changed with a restart; what carries data until then goes on until the restart has found its pair.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from icelane.core.clock import Instant
@@ -35,12 +36,12 @@ from icelane.core.entropy import Entropy
 from icelane.core.net import Path, SocketAddress
 from icelane.errors import IcelaneError, LocalProtocolError, MalformedError, StunError
 from icelane.ice.agent import IceAgent
-from icelane.ice.candidate import COMPONENT, Candidate, is_mdns_name, parse_candidate
+from icelane.ice.candidate import COMPONENT, Candidate, CandidateType, is_mdns_name, parse_candidate
 from icelane.ice.credentials import Credentials
 from icelane.ice.event import IceEvent, IceRole, IceState, PairSelected
 from icelane.ice.options import IceOptions
 from icelane.ice.pair import PairReport
-from icelane.peer.local_candidates import LocalCandidates
+from icelane.peer.local_candidates import LocalCandidates, without_related
 from icelane.peer.reflexive import MappedAddressFound, ProbeFailed, ReflexiveEvent, ReflexiveProbes
 from icelane.peer.relays import (
     CloseStream,
@@ -135,10 +136,11 @@ class IceTransport:
         self._relays = Relays(entropy=entropy)
         self._preferences_by_base: dict[SocketAddress, int] = {}
         self._locals: list[_Local] = []
+        self._before_restart: tuple[list[_Local], bool] | None = None
         self._told = 0
         self._sources_done = False
         self._selected: PairSelected | None = None
-        self._names: dict[str, Candidate] = {}
+        self._names: dict[str, list[Candidate]] = {}
         self._transmits: deque[Transmit] = deque()
         self._events: deque[IceTransportEvent] = deque()
         self._commands: deque[IceTransportCommand] = deque()
@@ -154,8 +156,9 @@ class IceTransport:
             self.discarded += 1
             return
         if not self._probes.handle_message(message, path, now):
-            if path.local in self._preferences_by_base and self._relay_only:
-                self.discarded += 1  # whoever is there must not learn that we are here
+            # Whoever is there must not learn that we are here, unless data has gone there until the policy changed.
+            if self._relay_only and path.local in self._preferences_by_base and not self.agent.accepts(path):
+                self.discarded += 1
                 return
             self.agent.handle_datagram(data, path, now)
         self._settle(now)
@@ -186,10 +189,12 @@ class IceTransport:
 
     def handle_name_resolved(self, name: str, host: str | None, now: Instant) -> None:
         """What `ResolveName` asked for; None when nobody on the network knows it."""
-        candidate = self._names.pop(name, None)
-        if candidate is not None and host is not None:
+        candidates = self._names.pop(name, ())
+        if host is None or self._relay_only:
+            return
+        for candidate in candidates:
             self.agent.add_remote_candidate(candidate.resolved_to(host), now)
-            self._settle(now)
+        self._settle(now)
 
     def handle_timeout(self, now: Instant) -> None:
         """A deadline passed."""
@@ -212,8 +217,7 @@ class IceTransport:
             return
         self._preferences_by_base[base] = preference
         if not self._relay_only:
-            self._add_local(self._make.host(base, preference), base, None, now)
-            self._probes.add_base(base, now)
+            self._use_directly(base, now)
         self._relays.add_base(base, now)
         self._settle(now)
 
@@ -263,9 +267,8 @@ class IceTransport:
             return
         if candidate.host_name is None:
             self.agent.add_remote_candidate(candidate, now)
-        elif is_mdns_name(candidate.host) and not self._relay_only and len(self._names) < MAX_NAMES:
-            self._names[candidate.host] = candidate
-            self._commands.append(ResolveName(candidate.host))
+        elif is_mdns_name(candidate.host) and not self._relay_only:
+            self._resolve(candidate)
         self._settle(now)
 
     def remote_candidates_done(self, now: Instant) -> None:
@@ -273,9 +276,16 @@ class IceTransport:
         self.agent.remote_candidates_done(now)
         self._settle(now)
 
-    def restart(self, credentials: Credentials, now: Instant) -> None:
-        """Begin anew with other credentials; data goes on along the selected path until a new one is found."""
+    def restart(self, credentials: Credentials, now: Instant, *, relay_only: bool | None = None) -> None:
+        """Begin anew with other credentials; data goes on along the selected path until a new one is found.
+
+        `relay_only` is the policy from now on, None for the one of before. Servers are asked again by adding them.
+        """
         self.agent.restart(now, credentials)
+        if self._before_restart is None:
+            self._before_restart = self._locals, self._relay_only
+        self._change_policy(self._relay_only if relay_only is None else relay_only, now)
+        self._probes.resume()
         self._told = 0
         self._sources_done = False  # the machine is looked at once more
         self._change_gathering(GatheringState.GATHERING)
@@ -286,6 +296,10 @@ class IceTransport:
     def undo_restart(self, now: Instant) -> None:
         """The description that asked for the restart was taken back: go on as before."""
         self.agent.undo_restart(now)
+        if self._before_restart is not None:
+            self._locals, self._relay_only = self._before_restart
+            self._make.relay_only = self._relay_only
+            self._before_restart = None
         self._told = len(self._locals)
         self._settle(now)
 
@@ -372,6 +386,11 @@ class IceTransport:
         return [local.candidate for local in self._locals]
 
     @property
+    def local_candidates_with_bases(self) -> list[tuple[Candidate, SocketAddress]]:
+        """The same, each with the base that its checks leave from."""
+        return [(local.candidate, local.base) for local in self._locals]
+
+    @property
     def selected(self) -> PairSelected | None:
         """The path that both sides have agreed on, None before that and after it was lost."""
         return self._selected if self.agent.selected is not None else None
@@ -385,6 +404,32 @@ class IceTransport:
     def relay_of(self, base: SocketAddress) -> RelayServer | None:
         """The server behind a relayed base, None for a socket of ours."""
         return self._relays.server_of(base)
+
+    def _use_directly(self, base: SocketAddress, now: Instant) -> None:
+        self._add_local(self._make.host(base, self._preferences_by_base[base]), base, None, now)
+        self._probes.add_base(base, now)
+
+    def _change_policy(self, relay_only: bool, now: Instant) -> None:
+        """The agent knows no candidate of ours now; those that the policy allows are to be in `_locals`."""
+        if relay_only is self._relay_only:
+            return
+        self._relay_only = self._make.relay_only = relay_only
+        if relay_only:
+            relayed = [local for local in self._locals if local.candidate.type is CandidateType.RELAYED]
+            self._locals = [replace(local, candidate=without_related(local.candidate)) for local in relayed]
+            self._probes = ReflexiveProbes(entropy=self._entropy)  # no server is asked or reminded of us any more
+            self._names.clear()
+        else:
+            for base in self._preferences_by_base:
+                self._use_directly(base, now)
+
+    def _resolve(self, candidate: Candidate) -> None:
+        """Ask for the name once, whatever number of candidates have it."""
+        if sum(map(len, self._names.values())) >= MAX_NAMES:
+            return
+        if candidate.host not in self._names:
+            self._commands.append(ResolveName(candidate.host))
+        self._names.setdefault(candidate.host, []).append(candidate)
 
     def _handle_probed(self, data: bytes, path: Path, now: Instant) -> bool:
         try:
@@ -454,6 +499,7 @@ class IceTransport:
         self._events.append(event)
         if isinstance(event, PairSelected):
             self._selected = event
+            self._before_restart = None
             if event.path.local not in self._preferences_by_base:
                 self._relays.bind_channel(event.path, now)
             if self.agent.state is IceState.COMPLETED:

@@ -6,6 +6,7 @@ away (RFC 8828 section 5.2; IC-8).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from icelane.core.net import AddressFamily, SocketAddress, Transport
@@ -26,7 +27,7 @@ class LocalCandidates:
     """Makes candidates, and numbers their foundations."""
 
     def __init__(self, *, relay_only: bool) -> None:
-        self._relay_only = relay_only
+        self.relay_only = relay_only
         self._foundations = Foundations()
 
     def host(self, base: SocketAddress, preference: int) -> Candidate:
@@ -58,11 +59,17 @@ class LocalCandidates:
         """On a TURN server that is reached over `transport`; the earlier of several has the lower `index`."""
         rank = _RELAY_RANK[transport] << _RANK_SHIFT
         preference = rank | (1 << _RANK_SHIFT) - 1 - min(index, (1 << _RANK_SHIFT) - 1)
-        return Candidate(
+        candidate = Candidate(
             type=CandidateType.RELAYED,
             host=relayed.host,
             port=relayed.port,
             priority=compute_priority(CandidateType.RELAYED, preference),
             foundation=self._foundations.of(CandidateType.RELAYED, relayed.host, server.host, transport.value),
-            related=_NEUTRAL[relayed.family] if self._relay_only else mapped,
+            related=mapped,
         )
+        return without_related(candidate) if self.relay_only else candidate
+
+
+def without_related(candidate: Candidate) -> Candidate:
+    """The same with a neutral related address."""
+    return replace(candidate, related=_NEUTRAL[candidate.address.family])

@@ -281,6 +281,10 @@ class Negotiation:
         """W3C [[NegotiationNeeded]]."""
         return self._negotiation_needed
 
+    def has_generation(self, username_fragment: str) -> bool:
+        """Whether a description of ours still speaks of these ICE credentials."""
+        return self._transport.generations.find(username_fragment) is not None
+
     @property
     def current_local_description(self) -> Description | None:
         return show_local(self._current_local, self._transport.generations)

@@ -128,10 +128,10 @@ class ReflexiveProbes:
             self._keepalives.cancel(path)
 
     def add_server(self, server: SocketAddress, url: str, now: Instant) -> None:
-        """Ask there, too; `url` names it in events. Beyond MAX_SERVERS it is left out."""
-        if server in self._urls_by_server or len(self._urls_by_server) >= MAX_SERVERS:
+        """Ask there, once more if it was asked before; `url` names it in events. Beyond MAX_SERVERS it is left out."""
+        if server not in self._urls_by_server and len(self._urls_by_server) >= MAX_SERVERS:
             return
-        self._urls_by_server[server] = url
+        self._urls_by_server.setdefault(server, url)
         for base in self._bases:
             self._probe(base, server, now)
 
@@ -139,6 +139,10 @@ class ReflexiveProbes:
         """ICE has chosen its path: the bindings need not be kept open any longer."""
         self._settled = True
         self._keepalives.clear()
+
+    def resume(self) -> None:
+        """ICE begins anew: answers from now on are kept open again."""
+        self._settled = False
 
     # Outputs
 
@@ -166,6 +170,8 @@ class ReflexiveProbes:
         if base.family is not server.family:
             return
         path = Path(base, server, Transport.UDP)
+        if path in self._transaction_ids_by_path:
+            return
         request = encode_binding_request(self._entropy.token(TRANSACTION_ID_SIZE))
         self._transaction_ids_by_path[path] = self._transactions.start(request, path, now)
         self._deadlines.set(path, later(now, PROBE_TIMEOUT))

@@ -220,14 +220,18 @@ class Relays:
                 self._end(relay, TransportClosedError("the interface is gone"), now)
 
     def add_server(self, server: RelayServer, now: Instant) -> None:
-        """Ask there for a relayed address, too; beyond MAX_SERVERS it is left out."""
-        if server in self._servers or len(self._servers) >= MAX_SERVERS or self._closing:
+        """Ask there for a relayed address, unless it has given one or is being asked; beyond MAX_SERVERS, left out.
+
+        Adding a server once more asks again where that failed, and where the way there was lost since.
+        """
+        if self._closing or (server not in self._servers and len(self._servers) >= MAX_SERVERS):
             return
-        self._servers.append(server)
+        if server not in self._servers:
+            self._servers.append(server)
         if server.transport is Transport.UDP:
             for base in self._bases:
                 self._allocate_from(base, server, now)
-        else:
+        elif not self._is_reached(server):
             self._open_stream(server, (), now)
 
     def send(self, data: bytes, path: Path, now: Instant) -> None:
@@ -312,6 +316,15 @@ class Relays:
         """The server that has this relayed address for us."""
         relay = self._relays_by_relayed.get(relayed)
         return relay.server if relay is not None else None
+
+    def _is_reached(self, server: RelayServer) -> bool:
+        """Whether there is a stream to it, or to where it has redirected us."""
+        known = [relay.server for relay in self._relays_by_path.values()]
+        known += [opening for opening, _ in self._opening.values()]
+        return any(
+            one.url == server.url and one.transport is server.transport and one.address.family is server.address.family
+            for one in known
+        )
 
     def _allocate_from(self, base: SocketAddress, server: RelayServer, now: Instant) -> None:
         if base.family is server.address.family:

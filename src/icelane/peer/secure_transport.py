@@ -254,6 +254,8 @@ class SecureTransport:
         """DTLS begins with the first valid pair, when it is known who the peer is."""
         if self._started or self._dtls is None or self.ice.agent.data_path is None:
             return
+        if self._dtls.state is not DtlsState.NEW:
+            return  # it has failed already: the description names our own certificate
         self._started = True
         self._change(DtlsState.CONNECTING)
         self._dtls.start(now)

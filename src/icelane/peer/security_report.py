@@ -1,7 +1,7 @@
 """How a connection is protected, for people and programs: `str()` of it is a table.
 
     protocol              DTLSv1.2
-    cipher suite          ECDHE-ECDSA-AES128-GCM-SHA256
+    cipher suite          TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
     SRTP profile          none
     our fingerprint       sha-256 6B:0C:...
     peer's fingerprint    sha-256 1F:E2:...

@@ -3,7 +3,7 @@
 peer-connection   P                      how many channels were opened and closed
 transport         T                      states, bytes, DTLS version and suite, the selected pair
 candidate-pair    CP<n>                  checks, round trips
-local-candidate   I<n>                   ours; with relay-only nothing but relayed ones
+local-candidate   I<n>                   ours, paired or not; with relay-only nothing but relayed ones
 remote-candidate  R<n>                   the peer's
 certificate       C<local|remote>        fingerprints
 data-channel      D<n>                   messages and bytes
@@ -12,7 +12,7 @@ data-channel      D<n>                   messages and bytes
 from __future__ import annotations
 
 from icelane.core.clock import UnixSeconds
-from icelane.core.net import Path
+from icelane.core.net import SocketAddress
 from icelane.crypto.certificate import fingerprint_of
 from icelane.ice.candidate import Candidate
 from icelane.ice.pair import PairReport
@@ -105,22 +105,22 @@ def _add_transport(collector: _Collector, connection: PeerConnection, transport:
 
 
 def _add_pairs(collector: _Collector, transport: SecureTransport) -> list[tuple[str, PairReport]]:
-    locals_by_candidate: dict[tuple[Candidate, Path], str] = {}
+    locals_: dict[tuple[Candidate, SocketAddress], str] = {}
     remotes: dict[Candidate, str] = {}
     pairs = []
+    for candidate, base in transport.ice.local_candidates_with_bases:
+        locals_[candidate, base] = _add_local(collector, f"I{len(locals_)}", candidate, base, transport)
     for number, pair in enumerate(transport.ice.agent.pairs()):
-        key = (pair.local, pair.path._replace(remote=pair.path.local))
-        if key not in locals_by_candidate:
-            name = f"I{len(locals_by_candidate)}"
-            locals_by_candidate[key] = _add_candidate(collector, "local-candidate", name, pair.local, transport, pair)
+        key = (pair.local, pair.path.local)
+        if key not in locals_:
+            locals_[key] = _add_local(collector, f"I{len(locals_)}", *key, transport)
         if pair.remote not in remotes:
-            name = f"R{len(remotes)}"
-            remotes[pair.remote] = _add_candidate(collector, "remote-candidate", name, pair.remote, transport, None)
+            remotes[pair.remote] = _add_remote(collector, f"R{len(remotes)}", pair.remote)
         identifier = collector.add(
             "candidate-pair",
             f"CP{number}",
             transportId="T",
-            localCandidateId=locals_by_candidate[key],
+            localCandidateId=locals_[key],
             remoteCandidateId=remotes[pair.remote],
             state=pair.state.value,
             nominated=pair.nominated,
@@ -137,15 +137,26 @@ def _add_pairs(collector: _Collector, transport: SecureTransport) -> list[tuple[
     return pairs
 
 
-def _add_candidate(
-    collector: _Collector,
-    kind: str,
-    name: str,
-    candidate: Candidate,
-    transport: SecureTransport,
-    pair: PairReport | None,
+def _add_local(
+    collector: _Collector, name: str, candidate: Candidate, base: SocketAddress, transport: SecureTransport
 ) -> str:
-    relay = transport.ice.relay_of(pair.path.local) if pair is not None else None
+    relay = transport.ice.relay_of(base)
+    return _add_candidate(
+        collector,
+        "local-candidate",
+        name,
+        candidate,
+        usernameFragment=transport.ice.agent.credentials.ufrag,
+        relayProtocol=relay.transport.value if relay is not None else None,
+        url=relay.url if relay is not None else None,
+    )
+
+
+def _add_remote(collector: _Collector, name: str, candidate: Candidate) -> str:
+    return _add_candidate(collector, "remote-candidate", name, candidate, usernameFragment=candidate.ufrag)
+
+
+def _add_candidate(collector: _Collector, kind: str, name: str, candidate: Candidate, **more: Value | None) -> str:
     return collector.add(
         kind,
         name,
@@ -158,9 +169,7 @@ def _add_candidate(
         foundation=candidate.foundation,
         relatedAddress=candidate.related.host if candidate.related is not None else None,
         relatedPort=candidate.related.port if candidate.related is not None else None,
-        usernameFragment=transport.ice.agent.credentials.ufrag if pair is not None else None,
-        relayProtocol=relay.transport.value if relay is not None else None,
-        url=relay.url if relay is not None else None,
+        **more,
     )
 
 

@@ -43,7 +43,8 @@ FIRST_PORT: Final = 40_000
 class PeerHost:
     """`engine` with a socket on each of `hosts`. `names` are what mDNS knows, `stun` and `relays` the servers.
 
-    Messages are collected in `messages`, as pairs of the channel's number and the data, and released at once.
+    Messages are collected in `messages`, as pairs of the channel's number and the data, and released at once. `told`
+    has every candidate, `events` those that `take_candidates` has not taken.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class PeerHost:
         self.network = network
         self.hosts = hosts
         self.events: list[PeerConnectionEvent] = []
+        self.told: list[LocalCandidate] = []
         self.messages: list[tuple[ChannelId, bytes | str]] = []
         self.sent: list[tuple[Path, bytes]] = []
         self.keeps_sent = False
@@ -107,7 +109,7 @@ class PeerHost:
     def move_to(self, *hosts: str) -> None:
         """Other addresses from now on, as after a change of network; the old sockets are gone at once."""
         self.hosts = hosts
-        for base in list(self._bases()):
+        for base in self.bases:
             if base.host not in hosts:
                 self.network.detach(base)
                 self.run(lambda now, base=base: self.engine.remove_base(base, now))  # type: ignore[misc]
@@ -121,6 +123,12 @@ class PeerHost:
         """The numbers of the channels that are open, by order of opening."""
         return [event.channel for event in self.events if isinstance(event, ChannelOpened | ChannelAnnounced)]
 
+    @property
+    def bases(self) -> list[SocketAddress]:
+        """Where its sockets are."""
+        transport = self.engine.transport
+        return [base for base in transport.ice.bases if base in self.network.addresses] if transport is not None else []
+
     # What the network calls
 
     def next_timeout(self) -> Instant | None:
@@ -130,14 +138,6 @@ class PeerHost:
     def handle_timeout(self) -> None:
         """That time has come."""
         self.run(self.engine.handle_timeout)
-
-    def _bases(self) -> list[SocketAddress]:
-        return [address for address in self.network.addresses if address in self._attached]
-
-    @property
-    def _attached(self) -> set[SocketAddress]:
-        transport = self.engine.transport
-        return set(transport.ice.bases) if transport is not None else set()
 
     def _arrived(self, data: bytes, source: SocketAddress, destination: SocketAddress) -> None:
         path = Path(destination, source, Transport.UDP)
@@ -168,6 +168,8 @@ class PeerHost:
             self.messages.append((event.channel, event.data.decode() if event.is_text else event.data))
             self._answers.append(lambda now: self.engine.release(event.channel, len(event.data), now))
         else:
+            if isinstance(event, LocalCandidate):
+                self.told.append(event)
             self.events.append(event)
 
     def _answer(self, command: PeerConnectionCommand) -> Callable[[Instant], object]:
@@ -181,7 +183,7 @@ class PeerHost:
         return _nothing
 
     def _find_sources(self, now: Instant) -> None:
-        bound = {base.host for base in self._attached}
+        bound = {base.host for base in self.bases}
         for rank, host in enumerate(self.hosts):
             if host not in bound:
                 base = SocketAddress(host, self._next_port)

@@ -1,0 +1,358 @@
+"""RTCDataChannel on loopback: messages of every kind, how full it may be, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from typing import Any
+
+import pytest
+
+from icelane.aio.data_channel import DRAINED, RTCDataChannel
+from icelane.aio.event_target import Event
+from icelane.errors import InvalidStateError, MessageTooLargeError, OperationError, TransportClosedError
+from tests.aio.peers import PATIENCE, channels, connect, exchange, pair, until
+from tests.loops import Run
+
+MIB = 1 << 20
+
+
+async def next_of(channel: RTCDataChannel) -> str | bytes:
+    return await asyncio.wait_for(channel.receive(), PATIENCE)
+
+
+def test_messages_arrive_as_what_they_were_and_in_their_order(run: Run) -> None:
+    async def main() -> None:
+        async with channels() as (ours, theirs):
+            sent: list[str | bytes | bytearray | memoryview] = [
+                "", b"", "\0", b"\0", "Grüße, 世界 🌍", b"bytes", bytearray(b"bytearray"),
+                memoryview(b"a memoryview")[2:],
+                memoryview(bytes(range(100)))[::2], "x" * 65_536, bytes(65_536),
+            ]  # fmt: skip
+            for message in sent:
+                ours.send(message)
+                theirs.send(message)
+            for message in sent:
+                expected = message if isinstance(message, str) else bytes(message)
+                for end in (theirs, ours):
+                    got = await next_of(end)
+                    assert got == expected
+                    assert type(got) is type(expected)
+
+    run(main())
+
+
+def test_what_is_sent_is_what_it_was_then_even_if_the_buffer_changes(run: Run) -> None:
+    async def main() -> None:
+        async with channels() as (ours, theirs):
+            buffer = bytearray(b"before")
+            ours.send(buffer)
+            buffer[:] = b"afters"
+            assert await next_of(theirs) == b"before"
+
+    run(main())
+
+
+@pytest.mark.parametrize("options", [{"ordered": False}, {"maxRetransmits": 0}, {"maxPacketLifeTime": 500}])
+def test_less_than_ordered_and_reliable_works_and_is_told_to_the_peer(run: Run, options: dict[str, Any]) -> None:
+    async def main() -> None:
+        async with channels(protocol="soap", **options) as (ours, theirs):
+            for end in (ours, theirs):
+                assert end.label == "chat"
+                assert end.protocol == "soap"
+                assert end.ordered is options.get("ordered", True)
+                assert end.maxRetransmits == options.get("maxRetransmits")
+                assert end.maxPacketLifeTime == options.get("maxPacketLifeTime")
+                assert end.negotiated is False
+            assert ours.id == theirs.id
+            for number in range(50):
+                ours.send(str(number))
+            assert {await next_of(theirs) for _ in range(50)} == {str(number) for number in range(50)}
+
+    run(main())
+
+
+def test_what_is_no_message_is_refused(run: Run) -> None:
+    async def main() -> None:
+        async with channels() as (ours, _):
+            for wrong in (7, None, [b"x"], object()):
+                with pytest.raises(TypeError):
+                    ours.send(wrong)  # type: ignore[arg-type]
+            with pytest.raises(TypeError):
+                ours.bufferedAmountLowThreshold = -1
+
+    run(main())
+
+
+def test_a_message_beyond_what_the_peer_takes_is_refused_and_the_channel_goes_on(run: Run) -> None:
+    async def main() -> None:
+        async with pair() as (alice, bob):
+            theirs: list[RTCDataChannel] = []
+            bob.on("datachannel", theirs.append)
+            ours = alice.createDataChannel("chat")
+            await alice.setLocalDescription()
+            await alice.gathering_complete()
+            assert alice.localDescription is not None
+            await bob.setRemoteDescription(alice.localDescription)
+            await bob.setLocalDescription()
+            await bob.gathering_complete()
+            assert bob.localDescription is not None
+            answer = bob.localDescription.toJSON()
+            before = answer["sdp"]
+            limit = int(before.partition("a=max-message-size:")[2].partition("\r")[0])
+            answer["sdp"] = before.replace(f"a=max-message-size:{limit}", "a=max-message-size:1000")
+            await alice.setRemoteDescription(answer)
+            await ours.opened()
+            assert alice.sctp is not None
+            assert alice.sctp.maxMessageSize == 1000
+            with pytest.raises(MessageTooLargeError):
+                ours.send(bytes(1001))
+            with pytest.raises(MessageTooLargeError):
+                ours.send("ü" * 501)
+            ours.send(bytes(1000))
+            await until(lambda: theirs)
+            assert await next_of(theirs[0]) == bytes(1000)
+
+    run(main())
+
+
+def test_beyond_sixteen_mebibytes_nothing_more_is_taken_until_it_drains(run: Run) -> None:
+    async def main() -> None:
+        async with channels() as (ours, theirs):
+            piece = bytes(200_000)
+            count = 0
+            while ours.bufferedAmount + len(piece) <= 16 * MIB:
+                ours.send(piece)
+                count += 1
+            with pytest.raises(OperationError):
+                ours.send(piece)
+            assert 16 * MIB - len(piece) <= ours.bufferedAmount <= 16 * MIB
+            reading = asyncio.ensure_future(read(theirs, count * len(piece)))
+            await ours.drain()
+            assert ours.bufferedAmount <= DRAINED
+            ours.send(b"again")
+            await reading
+            assert await next_of(theirs) == b"again"
+
+    run(main())
+
+
+async def read(channel: RTCDataChannel, size: int) -> bytes:
+    """So many bytes; their hash."""
+    digest = hashlib.sha256()
+    while size > 0:
+        message = await next_of(channel)
+        assert isinstance(message, bytes)
+        digest.update(message)
+        size -= len(message)
+    return digest.digest()
+
+
+def test_drain_and_a_loop_carry_megabytes_unchanged(run: Run) -> None:
+    async def main() -> None:
+        async with channels() as (ours, theirs):
+            data = secrets.token_bytes(60_000)
+
+            async def write() -> None:
+                for _ in range(100):
+                    ours.send(data)
+                    await ours.drain()
+
+            digest, _ = await asyncio.gather(read(theirs, 100 * len(data)), write())
+            assert digest == hashlib.sha256(data * 100).digest()
+
+    run(main())
+
+
+def test_a_reader_that_is_slow_slows_the_sender(run: Run) -> None:
+    async def main() -> None:
+        async with channels() as (ours, theirs):
+            piece = bytes(60_000)
+            sent = 0
+            try:
+                async with asyncio.timeout(1.0):
+                    while sent < 200:
+                        ours.send(piece)
+                        sent += 1
+                        await ours.drain()
+            except TimeoutError:
+                pass
+            assert sent < 200  # 12 MB would be more than windows and queues hold
+            held = sum(len(data) for data, _ in theirs._queue)
+            assert held <= 6 * MIB
+            for _ in range(sent):
+                assert await next_of(theirs) == piece
+            await ours.drain()
+
+    run(main())
+
+
+def test_bufferedamountlow_comes_at_the_threshold_also_after_a_drain(run: Run) -> None:
+    async def main() -> None:
+        async with channels() as (ours, theirs):
+            low: list[int] = []
+            ours.on("bufferedamountlow", lambda: low.append(ours.bufferedAmount))
+            reading = asyncio.ensure_future(read(theirs, 40 * 60_000))
+            for _ in range(20):
+                ours.send(bytes(60_000))
+            await ours.drain()
+            await until(lambda: low)
+            assert low == [0]
+            ours.bufferedAmountLowThreshold = 100_000
+            assert ours.bufferedAmountLowThreshold == 100_000
+            for _ in range(20):
+                ours.send(bytes(60_000))
+            await until(lambda: len(low) > 1)
+            assert low[1] <= 100_000
+            await reading
+            await until(lambda: ours.bufferedAmount == 0)
+            assert len(low) == 2
+
+    run(main())
+
+
+def test_a_loop_over_messages_ends_with_the_channel(run: Run) -> None:
+    async def main() -> None:
+        async with channels() as (ours, theirs):
+            for number in range(10):
+                ours.send(str(number))
+            ours.close()
+            assert ours.readyState == "closing"
+            with pytest.raises(InvalidStateError):
+                ours.send("late")
+            ours.close()
+            assert [message async for message in theirs] == [str(number) for number in range(10)]
+            assert theirs.readyState == "closed"
+            await until(lambda: ours.readyState == "closed")
+            with pytest.raises(InvalidStateError):
+                theirs.send("late")
+            with pytest.raises(TransportClosedError):
+                await theirs.receive()
+            ours.close()
+
+    run(main())
+
+
+def test_the_events_of_a_channel_come_in_their_order(run: Run) -> None:
+    async def main() -> None:
+        async with pair() as (alice, bob):
+            happened: list[str] = []
+            theirs: list[RTCDataChannel] = []
+            bob.on("datachannel", theirs.append)
+            ours = alice.createDataChannel("chat")
+            for event in ours.EVENTS:
+                ours.on(event, lambda *_, event=event: happened.append(event))
+            await connect(alice, bob)
+            await ours.opened()
+            await until(lambda: theirs)
+            theirs[0].send("hello")
+            await until(lambda: "message" in happened)
+            theirs[0].close()
+            await until(lambda: ours.readyState == "closed")
+            assert happened == ["open", "message", "closing", "close"]
+
+    run(main())
+
+
+def test_a_channel_that_is_created_later_opens_after_it_was_returned(run: Run) -> None:
+    async def main() -> None:
+        async with pair() as (alice, bob):
+            announced: dict[str, RTCDataChannel] = {}
+            bob.on("datachannel", lambda channel: announced.setdefault(channel.label, channel))
+            first = alice.createDataChannel("first")
+            await connect(alice, bob)
+            await first.opened()
+            second = alice.createDataChannel("second")
+            assert second.readyState == "connecting"
+            opened: list[Event] = []
+            second.onopen = opened.append
+            await second.opened()
+            assert [event.target for event in opened] == [second]
+            second.send("at once")
+            await until(lambda: "second" in announced)
+            assert await next_of(announced["second"]) == "at once"
+            third = bob.createDataChannel("third")
+            await third.opened()
+            assert first.id is not None
+            assert third.id is not None
+            assert second.id == first.id + 2
+            assert third.id % 2 != first.id % 2
+
+    run(main())
+
+
+def test_one_channel_s_end_is_not_another_s_and_its_stream_can_be_used_again(run: Run) -> None:
+    async def main() -> None:
+        async with pair() as (alice, bob):
+            announced: list[RTCDataChannel] = []
+            bob.on("datachannel", announced.append)
+            kept = alice.createDataChannel("kept")
+            await connect(alice, bob)
+            await kept.opened()
+            for number in range(20):
+                passing = alice.createDataChannel(f"passing {number}")
+                await passing.opened()
+                passing.send(str(number))
+                passing.close()
+                await until(lambda passing=passing: passing.readyState == "closed")  # type: ignore[misc]
+            await until(lambda: len(announced) == 21)
+            for number, channel in enumerate(announced[1:]):
+                assert await next_of(channel) == str(number)
+            assert (await alice.getStats())["P"].dataChannelsClosed == 20
+            kept.send("still here")
+            assert await next_of(announced[0]) == "still here"
+            assert len(alice._channels_by_number) == 1
+
+    run(main())
+
+
+def test_who_waits_for_a_channel_that_never_opens_is_told(run: Run) -> None:
+    async def main() -> None:
+        async with pair() as (alice, bob):
+            never = alice.createDataChannel("never")
+            waiting = [asyncio.ensure_future(wait) for wait in (never.opened(), never.receive())]
+            await asyncio.sleep(0)
+            with pytest.raises(InvalidStateError):
+                never.send("early")
+            await alice.close()
+            for wait in waiting:
+                with pytest.raises(TransportClosedError):
+                    await wait
+            await bob.close()
+
+    run(main())
+
+
+def test_a_reader_that_is_cancelled_takes_no_message_with_it(run: Run) -> None:
+    async def main() -> None:
+        async with channels() as (ours, theirs):
+            for _ in range(5):
+                waiting = asyncio.ensure_future(theirs.receive())
+                await asyncio.sleep(0)
+                waiting.cancel()
+            ours.send("one")
+            assert await next_of(theirs) == "one"
+            first, second = (asyncio.ensure_future(theirs.receive()) for _ in range(2))
+            await asyncio.sleep(0)
+            first.cancel()
+            ours.send("two")
+            assert await second == "two"
+
+    run(main())
+
+
+def test_channels_of_both_sides_before_the_connection_all_open(run: Run) -> None:
+    async def main() -> None:
+        async with pair() as (alice, bob):
+            announced: list[str] = []
+            for pc in (alice, bob):
+                pc.on("datachannel", lambda channel: announced.append(channel.label))
+            ours = [alice.createDataChannel(f"a{number}") for number in range(10)]
+            theirs = [bob.createDataChannel(f"b{number}") for number in range(10)]
+            await exchange(alice, bob)
+            await asyncio.gather(*(channel.opened() for channel in (*ours, *theirs)))
+            await until(lambda: len(announced) == 20)
+            assert len({channel.id for channel in (*ours, *theirs)}) == 20
+
+    run(main())
