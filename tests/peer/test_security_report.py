@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from icelane.core.clock import UnixSeconds
-from icelane.peer.connection import PeerOptions
+from icelane.peer.connection_options import PeerOptions
 from icelane.peer.security_report import SecurityReport
 from icelane.peer.stats import collect_stats
 from icelane.testing.clock import VirtualClock

@@ -19,7 +19,7 @@ from icelane.core.net import Path, SocketAddress, Transport
 from icelane.datachannel.event import ChannelAnnounced, ChannelClosed
 from icelane.dtls.connection import DtlsState
 from icelane.ice.event import IceRole, IceState
-from icelane.peer.connection import ConnectionState, ConnectionStateChanged, SignalingStateChanged
+from icelane.peer.connection_event import ConnectionState, ConnectionStateChanged, SignalingStateChanged
 from icelane.testing.clock import VirtualClock
 from icelane.testing.network import Link, VirtualNetwork
 from icelane.testing.peer import PeerHost, signal

@@ -49,18 +49,17 @@ from icelane.dtls.options import DtlsOptions
 from icelane.errors import InvalidAccessError, InvalidModificationError, InvalidStateError, TransportClosedError
 from icelane.ice.event import PairSelected
 from icelane.ice.options import IceOptions
-from icelane.peer.connection import (
-    ChannelOptions,
+from icelane.peer.connection import PeerConnection
+from icelane.peer.connection_event import (
     ConnectionState,
     ConnectionStateChanged,
     IceConnectionStateChanged,
     LocalCandidate,
     NegotiationNeeded,
-    PeerConnection,
     PeerConnectionEvent,
-    PeerOptions,
     SignalingStateChanged,
 )
+from icelane.peer.connection_options import ChannelOptions, PeerOptions
 from icelane.peer.description import Description
 from icelane.peer.ice_transport import CandidateFailed, GatheringState, GatheringStateChanged
 from icelane.peer.secure_transport import DtlsStateChanged
