@@ -46,6 +46,9 @@ SEED = 1
 CALL_TIMEOUT = 120.0
 """Seconds for one command; what is queued must arrive within it, too."""
 
+QUIET_LOAD = 0.5
+"""Programs that run or want to, on average over the minute before."""
+
 RATE_BUDGETS = {(LOOPBACK, 16384): "3.0 x, 200 then 600", (LINK, 16384): "20"}
 CPU_BUDGETS = {(LOOPBACK, 16384): "0.33 x, 60 then 8"}
 OPEN_BUDGET = "30 then 10"
@@ -457,10 +460,18 @@ def _latency_cells(row: LatencyRow, name: str) -> list[Cell]:
     ]
 
 
+def note_what_disturbs(session: Session) -> None:
+    """Where others run, an end that has little to do waits for a CPU most of the time; less so with privileges."""
+    load = os.getloadavg()[0]
+    if load > QUIET_LOAD:
+        session.note(f"the load was {load:.1f} before it began: only CPU-s/GB and ratios to {REFERENCE} say something")
+
+
 def main() -> None:
     """The command."""
     options = parse_options(__doc__ or "", "datachannel")
     with announce(options) as session:
+        note_what_disturbs(session)
         try:
             rows, latency = measure(options, session)
         except PeerFailedError as error:

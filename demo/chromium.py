@@ -1,22 +1,22 @@
-"""Two Chromium pages that may only talk through a relay exchange data and video; getStats says what went where.
+"""Chromium pages as ends of calls that may only go through a relay.
 
-`relayed_call(ice_servers)` starts one headless Chromium, opens `page.html` twice, carries the signaling between the two
-pages itself and returns what both ends measured. Nothing is fetched from anywhere: the pages come from this folder,
-answered by the driver without a socket.
+`relayed_call(ice_servers)` starts one headless Chromium, opens `page.html` twice, lets the two call each other and
+returns what both measured. Nothing is fetched from anywhere: the pages come from this folder, answered by the driver
+without a socket.
 """
 
 from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from playwright.async_api import Browser, Page, Route, async_playwright
+from playwright.async_api import Browser, Error, Page, Route, async_playwright
 
-from demo.call import CallReport, PageReport
+from demo.call import CallReport, Security, Statistics, run_call
 
 PACKAGE = "chromium"  # the Debian package that brings the program of the same name
 
@@ -27,7 +27,8 @@ _HERE = Path(__file__).parent
 # A name that needs no look-up and is a secure context, which getUserMedia and crypto.subtle ask for.
 _ORIGIN = "http://127.0.0.1"
 _CONTENT_TYPES = {".html": "text/html", ".js": "text/javascript"}
-_STATISTICS_INTERVAL = 0.1  # seconds between two looks at getStats
+# W3C webrtc-stats: four hexadecimal digits, the version on the wire.
+_DTLS_VERSIONS = {"FEFD": "DTLSv1.2", "FEFC": "DTLSv1.3"}
 _VIDEO = {"width": 320, "height": 240, "frameRate": 15}
 
 _ARGUMENTS = (
@@ -69,33 +70,119 @@ async def relayed_call(
     `timeout` is for the call, in seconds; starting Chromium is not counted. `environment` is Chromium's, by default
     ours. Raises CallFailedError when the time is over.
     """
+    async with chromium(extra_arguments=extra_arguments, environment=environment) as browser:
+        caller, callee = await PageEnd.open(browser, ice_servers), await PageEnd.open(browser, ice_servers)
+        try:
+            async with asyncio.timeout(timeout):
+                return await run_call(caller, callee, payload=payload, frames=frames)
+        except TimeoutError:
+            states = [await page.state() for page in (caller, callee)]
+            raise CallFailedError(f"not finished after {timeout:g} s: {states}") from None
+
+
+@asynccontextmanager
+async def chromium(
+    *, extra_arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Browser]:
+    """The distribution's Chromium without a window. Raises CallFailedError when it is not installed."""
     executable = installed_chromium()
     if executable is None:
         raise CallFailedError(f"Chromium is not installed (Debian package {PACKAGE})")
-    async with AsyncExitStack() as stack:
-        playwright = await stack.enter_async_context(async_playwright())
+    async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=executable,
             headless=True,
             args=[*_ARGUMENTS, *extra_arguments],
             env=dict(environment) if environment is not None else None,
         )
-        stack.push_async_callback(browser.close)
-        caller, callee = await _open_page(browser), await _open_page(browser)
         try:
-            async with asyncio.timeout(timeout):
-                return await _call(caller, callee, ice_servers, payload, frames)
-        except TimeoutError:
-            states = [await _statistics(page) for page in (caller, callee)]
-            raise CallFailedError(f"not finished after {timeout:g} s: {states}") from None
+            yield browser
+        finally:
+            await browser.close()
 
 
-async def _open_page(browser: Browser) -> Page:
-    """A page of its own context, so that the two share nothing but the machine."""
-    context = await browser.new_context()
-    page = await context.new_page()
-    await page.route("**/*", _serve)
-    return page
+class PageEnd:
+    """A page of its own context, so that two share nothing but the machine."""
+
+    def __init__(self, page: Page, ice_servers: Sequence[IceServer]) -> None:
+        self._page = page
+        self._ice_servers = list(ice_servers)
+        self._candidates: asyncio.Queue[str] = asyncio.Queue()
+
+    @classmethod
+    async def open(cls, browser: Browser, ice_servers: Sequence[IceServer]) -> PageEnd:
+        """Load the page."""
+        context = await browser.new_context()
+        page = await context.new_page()
+        end = cls(page, ice_servers)
+        await page.route("**/*", _serve)
+        await page.expose_function("signal", end._candidates.put_nowait)
+        await page.goto(f"{_ORIGIN}/page.html")
+        return end
+
+    async def begin(self, *, video: bool) -> None:
+        given = [self._ice_servers, _VIDEO if video else None]
+        await self._page.evaluate("([servers, video]) => begin(servers, video)", given)
+
+    async def offer(self) -> str:
+        return str(await self._page.evaluate("offer()"))
+
+    async def answer(self, sdp: str) -> str:
+        return str(await self._page.evaluate("sdp => answer(sdp)", sdp))
+
+    async def accept(self, sdp: str) -> None:
+        await self._page.evaluate("sdp => accept(sdp)", sdp)
+
+    async def next_candidate(self) -> str:
+        return await self._candidates.get()
+
+    async def add_candidate(self, candidate: str) -> None:
+        # A candidate may overtake the description, which the driver carries too; the browser keeps no early ones.
+        await self._page.wait_for_function("connection?.remoteDescription != null")
+        await self._page.evaluate("text => addCandidate(text)", candidate)
+
+    async def opened(self) -> float:
+        return float(await self._page.evaluate("opened()"))
+
+    async def send(self, size: int) -> str:
+        return str(await self._page.evaluate("size => send(size)", size))
+
+    async def received(self, size: int) -> tuple[int, str]:
+        arrived = await self._page.evaluate("size => received(size)", size)
+        return arrived["bytes"], arrived["sha256"]
+
+    async def statistics(self) -> Statistics:
+        stats = await self._page.evaluate("report()")
+        return Statistics(
+            connection_state=stats["connectionState"],
+            local_candidate=stats["localType"],
+            remote_candidate=stats["remoteType"],
+            relay_protocol=stats["relayProtocol"],
+            transport_bytes_sent=stats["bytesSent"],
+            transport_bytes_received=stats["bytesReceived"],
+            round_trip=stats["currentRoundTripTime"],
+            security=Security(
+                protocol=_DTLS_VERSIONS.get(stats["tlsVersion"], "unknown"),
+                cipher_suite=stats["dtlsCipher"],
+                local_fingerprint=stats["localFingerprint"],
+                remote_fingerprint=stats["remoteFingerprint"],
+            ),
+            frames_decoded=stats["framesDecoded"],
+            video_packets_received=stats["packetsReceived"],
+            video_packets_lost=stats["packetsLost"],
+            problems=tuple(stats["problems"]),
+        )
+
+    async def aclose(self) -> None:
+        """Close the page and whatever it sends."""
+        await self._page.context.close()
+
+    async def state(self) -> Any:
+        """Whatever there is to say of a call that did not get through."""
+        try:
+            return await self._page.evaluate("typeof connection === 'object' ? report() : null")
+        except Error as error:
+            return str(error)
 
 
 async def _serve(route: Route) -> None:
@@ -104,70 +191,3 @@ async def _serve(route: Route) -> None:
         await route.fulfill(status=404)
         return
     await route.fulfill(body=file.read_text(), content_type=_CONTENT_TYPES[file.suffix])
-
-
-async def _call(caller: Page, callee: Page, ice_servers: Sequence[IceServer], payload: int, frames: int) -> CallReport:
-    await _introduce(caller, callee)
-    for page in (caller, callee):
-        await page.goto(f"{_ORIGIN}/page.html")
-        await page.evaluate("([servers, video]) => begin(servers, video)", [list(ice_servers), _VIDEO])
-    offer = await caller.evaluate("offer()")
-    answer = await callee.evaluate("sdp => answer(sdp)", offer)
-    await caller.evaluate("sdp => accept(sdp)", answer)
-    set_up: list[float] = await asyncio.gather(*(page.evaluate("opened()") for page in (caller, callee)))
-    to_callee, to_caller = await asyncio.gather(_transfer(caller, callee, payload), _transfer(callee, caller, payload))
-    await asyncio.gather(*(_wait_for_frames(page, frames) for page in (caller, callee)))
-    return CallReport(
-        caller=await _page_report(caller, set_up[0], payload, to_caller),
-        callee=await _page_report(callee, set_up[1], payload, to_callee),
-    )
-
-
-async def _introduce(caller: Page, callee: Page) -> None:
-    """Hand each page's candidates to the other, in order, once it has the description they belong to."""
-    for source, target in ((caller, callee), (callee, caller)):
-
-        async def carry(candidate: str, target: Page = target) -> None:
-            # A candidate may overtake the description, which the driver carries too; the browser keeps no early ones.
-            await target.wait_for_function("connection?.remoteDescription != null")
-            await target.evaluate("text => addCandidate(text)", candidate)
-
-        await source.expose_function("signal", carry)
-
-
-async def _transfer(source: Page, target: Page, size: int) -> tuple[int, bool]:
-    """Send `size` random bytes; returns how many came and whether they are the ones that were sent."""
-    sent, arrived = await asyncio.gather(
-        source.evaluate("size => send(size)", size), target.evaluate("size => received(size)", size)
-    )
-    return arrived["bytes"], arrived["sha256"] == sent
-
-
-async def _wait_for_frames(page: Page, frames: int) -> None:
-    while (await _statistics(page))["framesDecoded"] < frames:
-        await asyncio.sleep(_STATISTICS_INTERVAL)
-
-
-async def _statistics(page: Page) -> Any:
-    return await page.evaluate("typeof connection === 'object' ? report() : null")
-
-
-async def _page_report(page: Page, set_up: float, sent: int, arrived: tuple[int, bool]) -> PageReport:
-    stats = await _statistics(page)
-    return PageReport(
-        connection_state=stats["connectionState"],
-        local_candidate=stats["localType"],
-        remote_candidate=stats["remoteType"],
-        relay_protocol=stats["relayProtocol"],
-        transport_bytes_sent=stats["bytesSent"],
-        transport_bytes_received=stats["bytesReceived"],
-        round_trip=stats["currentRoundTripTime"],
-        frames_decoded=stats["framesDecoded"],
-        video_packets_received=stats["packetsReceived"],
-        video_packets_lost=stats["packetsLost"],
-        set_up=set_up,
-        payload_sent=sent,
-        payload_received=arrived[0],
-        payload_intact=arrived[1],
-        problems=tuple(stats["problems"]),
-    )

@@ -1,6 +1,7 @@
 // One end of a call that may only use relayed candidates. The driver (chromium.py) calls the functions below in this
 // order: begin; offer or answer; accept; addCandidate as they come; opened; send and received; report.
-// Whatever this page has to tell the other one goes through `signal`, a function that the driver puts on the window.
+// Whatever this page has to tell the other end goes through `signal`, a function that the driver puts on the window.
+// `video` is what getUserMedia takes, null for a call without pictures.
 "use strict";
 
 const CHUNK = 16384; // the message size that every browser accepts
@@ -14,7 +15,7 @@ const problems = [];
 const arrived = { chunks: [], bytes: 0, expected: Infinity, whole: null };
 
 async function begin(iceServers, video) {
-  const stream = await navigator.mediaDevices.getUserMedia({ video });
+  const stream = video && (await navigator.mediaDevices.getUserMedia({ video }));
   startedAt = performance.now();
   connection = new RTCPeerConnection({ iceServers, iceTransportPolicy: "relay" });
   connection.onicecandidate = ({ candidate }) => candidate && signal(JSON.stringify(candidate));
@@ -35,7 +36,7 @@ async function begin(iceServers, video) {
   arrived.done = new Promise((resolve) => {
     arrived.whole = resolve;
   });
-  for (const track of stream.getTracks()) connection.addTrack(track, stream);
+  for (const track of stream?.getTracks() ?? []) connection.addTrack(track, stream);
 }
 
 async function offer() {
@@ -103,6 +104,10 @@ async function report() {
   const pair = stats.get(transport.selectedCandidatePairId) ?? {};
   const local = stats.get(pair.localCandidateId) ?? {};
   const remote = stats.get(pair.remoteCandidateId) ?? {};
+  const fingerprint = (id) => {
+    const certificate = stats.get(id);
+    return certificate ? `${certificate.fingerprintAlgorithm} ${certificate.fingerprint}` : "none";
+  };
   const video = all.find(({ type, kind }) => type === "inbound-rtp" && kind === "video") ?? {};
   return {
     connectionState: connection.connectionState,
@@ -112,6 +117,10 @@ async function report() {
     bytesSent: transport.bytesSent ?? 0,
     bytesReceived: transport.bytesReceived ?? 0,
     currentRoundTripTime: pair.currentRoundTripTime ?? null,
+    tlsVersion: transport.tlsVersion ?? "none",
+    dtlsCipher: transport.dtlsCipher ?? "none",
+    localFingerprint: fingerprint(transport.localCertificateId),
+    remoteFingerprint: fingerprint(transport.remoteCertificateId),
     framesDecoded: video.framesDecoded ?? 0,
     packetsReceived: video.packetsReceived ?? 0,
     packetsLost: video.packetsLost ?? 0,

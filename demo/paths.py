@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from demo.call import CallReport
+from demo.call import CallReport, EndReport
 
 
 class Outcome(enum.Enum):
@@ -15,6 +15,17 @@ class Outcome(enum.Enum):
     """Every byte arrived unchanged."""
     FAILED = "failed"
     SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecurityResult:
+    """How both ends say that a call was protected, and along which path it went. Fingerprints as in SDP."""
+
+    protocol: str
+    cipher_suite: str
+    path: str
+    caller_fingerprint: str
+    callee_fingerprint: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +41,7 @@ class PathResult:
     packets: int = 0
     """Packets that were counted for loss: all of our clients', the video's of the browser."""
     packets_lost: int = 0
+    security: SecurityResult | None = None
     remark: str = ""
     """What went wrong, why it was skipped, or what else there is to say."""
 
@@ -50,13 +62,11 @@ def failed(path: str, error: Exception) -> PathResult:
     return PathResult(path=path, outcome=Outcome.FAILED, remark=f"{type(error).__name__}: {error}")
 
 
-def of_call(path: str, transport: str, call: CallReport) -> PathResult:
-    """The row of a call between two browser pages over TURN by `transport`."""
-    sent = sum(end.payload_sent for end in call.ends)
-    shortfalls = [text for end in call.ends for text in _shortfalls(end.relayed, end.relay_protocol, transport)]
-    whole = all(end.payload_intact and end.payload_received == end.payload_sent for end in call.ends)
-    if not whole:
-        shortfalls.append("data was lost or changed")
+def of_call(path: str, transport: str, call: CallReport, *, with_security: bool = False) -> PathResult:
+    """The row of a call over TURN by `transport`."""
+    shortfalls = [text for end in call.ends for text in _shortfalls(end, transport)]
+    if not call.compared:
+        shortfalls.append("the two ends do not see the same certificates and encryption")
     pictures = sum(end.frames_decoded for end in call.ends)
     round_trips = [end.round_trip for end in call.ends if end.round_trip is not None]
     return PathResult(
@@ -64,17 +74,31 @@ def of_call(path: str, transport: str, call: CallReport) -> PathResult:
         outcome=Outcome.FAILED if shortfalls else Outcome.CARRIED,
         set_up=max(end.set_up for end in call.ends),
         round_trip=max(round_trips, default=None),
-        bytes_sent=sent,
+        bytes_sent=sum(end.payload_sent for end in call.ends),
         bytes_received=sum(end.payload_received for end in call.ends),
         packets=sum(end.video_packets_received + max(end.video_packets_lost, 0) for end in call.ends),
         packets_lost=sum(max(end.video_packets_lost, 0) for end in call.ends),
-        remark="; ".join(shortfalls) or f"{pictures} pictures decoded",
+        security=_security(call) if with_security else None,
+        remark="; ".join(shortfalls) or (f"{pictures} pictures decoded" if pictures else ""),
     )
 
 
-def _shortfalls(relayed: bool, relay_protocol: str, transport: str) -> list[str]:
-    if not relayed:
+def _security(call: CallReport) -> SecurityResult:
+    caller, callee = call.ends
+    return SecurityResult(
+        protocol=caller.security.protocol,
+        cipher_suite=caller.security.cipher_suite,
+        path=f"{caller.local_candidate} to {callee.local_candidate}, TURN over {caller.relay_protocol.upper()}",
+        caller_fingerprint=caller.security.local_fingerprint,
+        callee_fingerprint=callee.security.local_fingerprint,
+    )
+
+
+def _shortfalls(end: EndReport, transport: str) -> list[str]:
+    if not end.payload_intact or end.payload_received != end.payload_sent:
+        return ["data was lost or changed"]
+    if not end.relayed:
         return ["the selected pair is not relayed"]
-    if relay_protocol != transport:
-        return [f"relayed over {relay_protocol} instead of {transport}"]
+    if end.relay_protocol != transport:
+        return [f"relayed over {end.relay_protocol} instead of {transport}"]
     return []

@@ -9,6 +9,7 @@ from typing import TextIO
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from demo.paths import Outcome, PathResult, all_carried
 
@@ -19,7 +20,8 @@ def print_table(results: list[PathResult], output: TextIO) -> None:
     """One row per path, then what was skipped or failed, and the verdict."""
     console = Console(file=output)
     # Narrow enough for 80 columns, which is what a log has.
-    table = Table(title="Traffic relayed by icelane's TURN server on this machine", box=box.SIMPLE)
+    title = "Traffic relayed by icelane's TURN server on this machine"
+    table = Table(title=title, box=box.SIMPLE, pad_edge=False)
     table.add_column("Path", no_wrap=True)
     table.add_column("Outcome", no_wrap=True)
     for heading in ("Set-up", "Round trip", "Bytes", "Loss"):
@@ -28,10 +30,39 @@ def print_table(results: list[PathResult], output: TextIO) -> None:
         style = _STYLES[result.outcome]
         table.add_row(result.path, f"[{style}]{result.outcome.value}[/{style}]", *_figures(result))
     console.print(table)
+    if any(result.security is not None for result in results):
+        console.print(_security_table(results))
     for result in results:
         if result.remark:
             console.print(f"{result.path}: {result.remark}", highlight=False, markup=False)
     console.print(_verdict(results), highlight=False, markup=False)
+
+
+def _security_table(results: list[PathResult]) -> Table:
+    """How the peer connections were protected, as both of their ends say."""
+    table = Table(title="Security report, the same at both ends", box=box.SIMPLE, pad_edge=False, show_header=False)
+    for result in results:
+        if result.security is None:
+            continue
+        found = result.security
+        table.add_row(Text(result.path, style="bold"), "")
+        rows = (
+            ("protocol", found.protocol),
+            ("cipher suite", found.cipher_suite),
+            ("path", found.path),
+            ("caller's fingerprint", _shortened(found.caller_fingerprint)),
+            ("callee's fingerprint", _shortened(found.callee_fingerprint)),
+        )
+        for name, value in rows:
+            # As Text, because in markup the :AB: of a fingerprint is an emoji.
+            table.add_row(Text(f"  {name}"), Text(value), end_section=name == rows[-1][0])
+    return table
+
+
+def _shortened(fingerprint: str) -> str:
+    """Enough of it to compare; --json has the whole."""
+    algorithm, _, value = fingerprint.partition(" ")
+    return f"{algorithm} {value[:11]} ... {value[-11:]}"
 
 
 def print_json(results: list[PathResult], output: TextIO) -> None:
@@ -54,7 +85,10 @@ def _figures(result: PathResult) -> list[str]:
 
 
 def _milliseconds(seconds: float | None) -> str:
-    return "-" if seconds is None else f"{seconds * 1000:,.1f} ms"
+    if seconds is None:
+        return "-"
+    milliseconds = seconds * 1000
+    return f"{milliseconds:,.{0 if milliseconds >= 100 else 1}f} ms"
 
 
 def _verdict(results: list[PathResult]) -> str:

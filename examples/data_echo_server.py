@@ -4,10 +4,13 @@
     python data_echo_server.py            then open http://127.0.0.1:8080
 
 The page sends an offer by HTTP and gets the answer back; everything after that goes directly from peer to peer.
+INTERFACES in the environment names the only network interfaces to use, such as `lo`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 
 import uvicorn
@@ -16,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
 
-from icelane import RTCDataChannel, RTCPeerConnection, RTCSessionDescription
+from icelane import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 from icelane.errors import IcelaneError
 
 PAGE = """<!doctype html><meta charset="utf-8"><title>Echo</title>
@@ -43,14 +46,15 @@ async def page(_: Request) -> HTMLResponse:
 
 
 async def offer(request: Request) -> JSONResponse:
-    pc = RTCPeerConnection()
+    pc = RTCPeerConnection(RTCConfiguration(interfaces=os.environ.get("INTERFACES", "").split() or None))
     connections.add(pc)
 
     @pc.on("datachannel")
     async def echo(channel: RTCDataChannel) -> None:
-        async for message in channel:
-            channel.send(message)
-            await channel.drain()
+        with contextlib.suppress(IcelaneError):  # the peer may go at any time
+            async for message in channel:
+                channel.send(message)
+                await channel.drain()  # who does not read its echoes is not read from either
 
     @pc.on("connectionstatechange")
     async def watch() -> None:
@@ -62,7 +66,7 @@ async def offer(request: Request) -> JSONResponse:
         await pc.setRemoteDescription(RTCSessionDescription.from_json(await request.json()))
         await pc.setLocalDescription()
         await pc.gathering_complete()
-    except (IcelaneError, ValueError) as error:
+    except (IcelaneError, ValueError, AttributeError) as error:  # no description, or no JSON at all
         await pc.close()
         return JSONResponse({"error": str(error)}, status_code=400)
     assert pc.localDescription is not None

@@ -3,19 +3,23 @@
     python file_transfer.py receive /mnt/shared copy.pdf
     python file_transfer.py send /mnt/shared report.pdf
 
-`icelane peer send` does the same with a progress bar, names and hashes.
+`icelane peer send` does the same with a progress bar, names and hashes, and notices a transfer that broke off.
+INTERFACES in the environment names the only network interfaces to use, such as `lo`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 
-from icelane import RTCDataChannel, RTCPeerConnection, RTCSessionDescription
+from icelane import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 
 CHUNK = 16 * 1024
+# For two networks that do not reach each other add iceServers=[RTCIceServer(urls=..., username=..., credential=...)].
+CONFIGURATION = RTCConfiguration(interfaces=os.environ.get("INTERFACES", "").split() or None)
 
 
 async def put(pc: RTCPeerConnection, path: Path) -> None:
@@ -38,7 +42,7 @@ async def take(path: Path) -> RTCSessionDescription:
 
 
 async def send(directory: Path, source: Path) -> None:
-    async with RTCPeerConnection() as pc:
+    async with RTCPeerConnection(CONFIGURATION) as pc:
         channel = pc.createDataChannel("file")
         await put(pc, directory / "offer.json")
         await pc.setRemoteDescription(await take(directory / "answer.json"))
@@ -51,7 +55,7 @@ async def send(directory: Path, source: Path) -> None:
 
 
 async def receive(directory: Path, target: Path) -> None:
-    async with RTCPeerConnection() as pc:
+    async with RTCPeerConnection(CONFIGURATION) as pc:
         arrived: asyncio.Future[RTCDataChannel] = asyncio.get_running_loop().create_future()
         pc.on("datachannel", arrived.set_result)
         await pc.setRemoteDescription(await take(directory / "offer.json"))

@@ -52,6 +52,7 @@ BUILDING = {"gcc", "libc6-dev", "make", "python3-dev", "python3-venv"}
 PROGRAMS_BY_PACKAGE = {
     "chromium": "chromium",
     "coturn": "turnserver",
+    "firefox-esr": "firefox-esr",
     "iproute2": "ip",
     "libnss3-tools": "certutil",
     "openssl": "openssl",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import base64
 import hmac
 import json
 import time
 
+from icelane import RTCConfiguration
 from tests.cli.conftest import Icelane
 
 SECRET = "q5Vn0nJ3rX8sZk2LwT7yBd4E"
@@ -47,15 +47,15 @@ def test_a_static_user_gets_the_password_without_expiry(icelane: Icelane) -> Non
     assert "null" not in json.dumps(body)
 
 
-def test_python_gets_a_program_that_parses(icelane: Icelane) -> None:
+def test_python_gets_a_configuration_for_our_own_peer_connection(icelane: Icelane) -> None:
     result = icelane("ice", "--format", "python", "--user", "alice", ICELANE_CONFIG_BODY=BODY)
-    calls = [
-        node.func.id
-        for node in ast.walk(ast.parse(result.out))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-    ]
-    assert calls.count("RTCIceServer") == 2
-    assert "wonderland" in result.out
+    scope: dict[str, object] = {}
+    exec(result.out, scope)
+    configuration = scope["configuration"]
+    assert isinstance(configuration, RTCConfiguration)
+    servers = configuration.check()
+    assert [server.credential for server, uri in servers if uri.scheme == "turn"] == ["wonderland"] * 2
+    assert [uri.scheme for _, uri in servers] == ["stun", "turn", "turn"]
 
 
 def test_curl_gets_one_line(icelane: Icelane) -> None:

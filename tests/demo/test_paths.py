@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from demo.call import CallReport, PageReport
-from demo.paths import Outcome, PathResult, all_carried, failed, of_call, skipped
+from demo.call import CallReport, EndReport, Security
+from demo.paths import Outcome, PathResult, SecurityResult, all_carried, failed, of_call, skipped
 
 CARRIED = PathResult(path="a", outcome=Outcome.CARRIED)
 
-END = PageReport(
+CALLER, CALLEE = "sha-256 6B:0C", "sha-256 1F:E2"
+SUITE = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
+END = EndReport(
     connection_state="connected",
     local_candidate="relay",
     remote_candidate="relay",
@@ -17,6 +19,7 @@ END = PageReport(
     transport_bytes_sent=1200,
     transport_bytes_received=1100,
     round_trip=0.002,
+    security=Security(protocol="DTLSv1.2", cipher_suite=SUITE, local_fingerprint=CALLER, remote_fingerprint=CALLEE),
     frames_decoded=30,
     video_packets_received=60,
     video_packets_lost=0,
@@ -25,9 +28,10 @@ END = PageReport(
     payload_received=1000,
     payload_intact=True,
 )
+OTHER = replace(END, security=replace(END.security, local_fingerprint=CALLEE, remote_fingerprint=CALLER))
 
 
-def call(callee: PageReport) -> CallReport:
+def call(callee: EndReport) -> CallReport:
     return CallReport(caller=END, callee=callee)
 
 
@@ -43,7 +47,7 @@ def test_what_was_skipped_counts_neither_way() -> None:
 
 
 def test_a_call_adds_up_both_ends_and_takes_the_slower_set_up() -> None:
-    result = of_call("browser", "udp", call(replace(END, set_up=0.7, round_trip=None, video_packets_lost=2)))
+    result = of_call("browser", "udp", call(replace(OTHER, set_up=0.7, round_trip=None, video_packets_lost=2)))
     assert result == PathResult(
         path="browser",
         outcome=Outcome.CARRIED,
@@ -57,12 +61,40 @@ def test_a_call_adds_up_both_ends_and_takes_the_slower_set_up() -> None:
     )
 
 
+def test_a_call_without_pictures_has_nothing_to_remark() -> None:
+    ends = [replace(end, frames_decoded=0, video_packets_received=0) for end in (END, OTHER)]
+    result = of_call("peers", "udp", CallReport(caller=ends[0], callee=ends[1]))
+    assert (result.outcome, result.packets, result.remark) == (Outcome.CARRIED, 0, "")
+
+
 def test_a_call_that_lost_or_changed_data_failed() -> None:
-    assert of_call("browser", "udp", call(replace(END, payload_received=999))).outcome is Outcome.FAILED
-    assert of_call("browser", "udp", call(replace(END, payload_intact=False))).outcome is Outcome.FAILED
+    assert of_call("browser", "udp", call(replace(OTHER, payload_received=999))).outcome is Outcome.FAILED
+    assert of_call("browser", "udp", call(replace(OTHER, payload_intact=False))).outcome is Outcome.FAILED
 
 
 def test_a_call_that_went_around_the_relay_or_by_another_transport_failed() -> None:
-    around = of_call("browser", "udp", call(replace(END, remote_candidate="host")))
+    around = of_call("browser", "udp", call(replace(OTHER, remote_candidate="host")))
     assert (around.outcome, around.remark) == (Outcome.FAILED, "the selected pair is not relayed")
-    assert of_call("browser", "tcp", call(END)).outcome is Outcome.FAILED
+    assert of_call("browser", "tcp", call(OTHER)).outcome is Outcome.FAILED
+
+
+def test_a_call_whose_ends_see_different_certificates_or_suites_failed() -> None:
+    for change in (
+        {"local_fingerprint": "sha-256 00:00"},
+        {"remote_fingerprint": "sha-256 00:00"},
+        {"protocol": "DTLSv1.3"},
+        {"cipher_suite": "TLS_NULL_WITH_NULL_NULL"},
+    ):
+        between = replace(OTHER, security=replace(OTHER.security, **change))
+        assert of_call("peers", "udp", call(between)).outcome is Outcome.FAILED, change
+
+
+def test_the_security_of_a_call_is_told_where_it_is_asked_for() -> None:
+    assert of_call("peers", "udp", call(OTHER)).security is None
+    assert of_call("peers", "udp", call(OTHER), with_security=True).security == SecurityResult(
+        protocol="DTLSv1.2",
+        cipher_suite=SUITE,
+        path="relay to relay, TURN over UDP",
+        caller_fingerprint=CALLER,
+        callee_fingerprint=CALLEE,
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 
-from demo.paths import Outcome, PathResult, skipped
+from demo.paths import Outcome, PathResult, SecurityResult, skipped
 from demo.report import print_json, print_table
 
 RESULTS = [
@@ -18,6 +18,18 @@ RESULTS = [
         bytes_received=2_400_000,
         packets=2000,
     ),
+    PathResult(
+        path="two peers",
+        outcome=Outcome.CARRIED,
+        set_up=1.2345,
+        security=SecurityResult(
+            protocol="DTLSv1.2",
+            cipher_suite="TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+            path="relay to relay, TURN over TLS",
+            caller_fingerprint="sha-256 " + ":".join(["AB"] * 32),
+            callee_fingerprint="sha-256 " + ":".join(["0C"] * 32),
+        ),
+    ),
     skipped("two pages", "not installed: apt-get install chromium"),
 ]
 
@@ -26,8 +38,24 @@ def test_the_table_says_figures_reasons_and_the_verdict() -> None:
     output = io.StringIO()
     print_table(RESULTS, output)
     text = output.getvalue()
-    for said in ("12.3 ms", "0.4 ms", "2,400,000", "0 %", "apt-get install chromium", "1 skipped"):
+    for said in ("12.3 ms", "0.4 ms", "2,400,000", "0 %", "apt-get install chromium", "1 skipped", "1,234 ms"):
         assert said in text
+
+
+def test_the_table_says_how_a_call_was_protected_and_cuts_nothing_off() -> None:
+    output = io.StringIO()
+    print_table(RESULTS, output)
+    text = output.getvalue()
+    for said in (
+        "two peers",
+        "DTLSv1.2",
+        "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+        "relay to relay, TURN over TLS",
+        "sha-256 AB:AB:AB:AB ... AB:AB:AB:AB",
+    ):
+        assert said in text
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_json_has_the_verdict_and_every_figure() -> None:
@@ -36,5 +64,7 @@ def test_json_has_the_verdict_and_every_figure() -> None:
     document = json.loads(output.getvalue())
     assert document["carried"] is True
     assert document["paths"][0]["bytes_received"] == 2_400_000
-    assert document["paths"][1]["outcome"] == "skipped"
-    assert document["paths"][1]["set_up"] is None
+    assert document["paths"][1]["security"]["caller_fingerprint"].count("AB") == 32
+    assert document["paths"][2]["outcome"] == "skipped"
+    assert document["paths"][2]["set_up"] is None
+    assert document["paths"][2]["security"] is None

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from demo.__main__ import TRANSPORTS
+from demo.__main__ import PATHS
+from docs import api_reference
 from docs.command_reference import commands, page
 from icelane.server.config import parse_config
 from icelane.server.machine import Machine
@@ -79,6 +80,12 @@ def test_the_index_of_decisions_lists_all_of_them() -> None:
 def test_the_command_reference_is_that_of_the_program() -> None:
     """After changing a command: `python docs/command_reference.py > docs/reference/commands.md`."""
     assert (ROOT / "docs/reference/commands.md").read_text(encoding="utf-8") == page()
+
+
+def test_the_api_reference_is_that_of_the_package() -> None:
+    """After changing what `icelane` exports: `python docs/api_reference.py > docs/reference/python-api.md`."""
+    written = (ROOT / "docs/reference/python-api.md").read_text(encoding="utf-8")
+    assert written == f"{api_reference.page()}\n"
 
 
 @every_page
@@ -154,11 +161,28 @@ def adapted(text: str, served: dict[str, str]) -> str:
     return text
 
 
-def test_the_client_of_the_readme_prints_what_it_relayed(served: dict[str, str]) -> None:
+def test_the_program_of_the_readme_prints_what_the_readme_says() -> None:
     (code,) = blocks("README.md", "python")
-    command = [sys.executable, "-c", adapted(code, served)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True)
-    assert re.fullmatch(r"hello from 127\.0\.0\.1:\d+\n", done.stdout)
+    said = run_python(code)
+    (shown,) = [text for text in blocks("README.md", "text") if text.startswith("you said hello")]
+    assert shape(said) == shape(shown)
+
+
+def test_the_client_of_the_how_to_prints_what_it_relayed(served: dict[str, str]) -> None:
+    (code,) = [text for text in blocks("docs/howto/run-a-relay.md", "python") if "connect_turn" in text]
+    assert re.fullmatch(r"hello from 127\.0\.0\.1:\d+\n", run_python(adapted(code, served)))
+
+
+def run_python(code: str) -> str:
+    """What a program prints."""
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True).stdout
+
+
+def shape(text: str) -> list[str]:
+    """The lines of a text without what differs from run to run: fingerprints, addresses and ports."""
+    text = re.sub(r"(\b[0-9A-F]{2}:)+([0-9A-F]{2}\b|\.\.\.)", "FINGERPRINT", text)
+    return re.sub(r"(\[::1\]|127\.0\.0\.1):\d+", "ADDRESS", text).splitlines()
 
 
 def test_the_check_of_the_readme_succeeds(served: dict[str, str]) -> None:
@@ -169,19 +193,16 @@ def test_the_check_of_the_readme_succeeds(served: dict[str, str]) -> None:
 
 def test_the_readme_shows_every_path_that_the_demo_tries() -> None:
     """As text and as a picture. `docs/picture.py` draws it anew, and what it recorded belongs into the table."""
-    sources = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "demo").glob("*.py")))
-    ends = re.findall(r'path = f"([^"{]+), \{transport\.upper\(\)\}"', sources)
-    tried = {f"{end}, {transport.upper()}" for end in ends for transport in TRANSPORTS}
     (table,) = [text for text in blocks("README.md", "text") if text.lstrip().startswith("Path")]
-    assert set(re.findall(r"^  (\S.*?)   +carried", table, re.MULTILINE)) == tried
+    assert re.findall(r"^  (\S.*?)   +carried", table, re.MULTILINE) == list(PATHS)
     picture = (ROOT / "docs/images/demo.svg").read_text(encoding="utf-8").replace("&#160;", " ")
-    assert set(re.findall(r">  (\S[^<]*, [A-Z]+) *</text>", picture)) == tried
+    assert re.findall(r"> (\S[^<]*, [A-Z]+)  +</text>", picture) == list(PATHS)
 
 
-def test_the_ice_servers_of_the_readme_are_those_that_are_printed(tmp_path: Path) -> None:
+def test_the_ice_servers_of_the_how_to_are_those_that_are_printed(tmp_path: Path) -> None:
     (tmp_path / "icelane.toml").write_text(blocks("README.md", "toml")[0])
     done = icelane("icelane ice --format browser -c icelane.toml", folder=tmp_path)
-    assert done.stdout == blocks("README.md", "json")[0]
+    assert done.stdout == blocks("docs/howto/run-a-relay.md", "json")[0]
 
 
 @pytest.mark.skipif(shutil.which("pidof") is None, reason="pidof is not installed: apt-get install sysvinit-utils")

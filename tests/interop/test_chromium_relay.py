@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from demo.call import CallReport, PageReport
+from demo.call import CallReport, EndReport
 from demo.chromium import PACKAGE, relayed_call
 from tests.interop.conftest import need_program
 from tests.interop.relay_server import PASSWORD, USER, RelayServer
@@ -32,33 +32,33 @@ def call(icelane_server: RelayServer, transport: str) -> CallReport:
 
 
 @pytest.fixture(params=["caller", "callee"])
-def end(request: pytest.FixtureRequest, call: CallReport) -> PageReport:
+def end(request: pytest.FixtureRequest, call: CallReport) -> EndReport:
     return call.caller if request.param == "caller" else call.callee
 
 
 def test_both_ends_of_the_selected_pair_are_relayed_over_the_transport_of_the_url(
-    end: PageReport, transport: str
+    end: EndReport, transport: str
 ) -> None:
     assert (end.local_candidate, end.remote_candidate) == ("relay", "relay")
     assert end.relay_protocol == transport
     assert end.problems == ()
 
 
-def test_every_byte_of_data_arrives_unchanged(end: PageReport) -> None:
+def test_every_byte_of_data_arrives_unchanged(end: EndReport) -> None:
     assert end.payload_received == PAYLOAD
     assert end.payload_intact
     assert end.transport_bytes_sent > PAYLOAD
     assert end.transport_bytes_received > PAYLOAD
 
 
-def test_video_is_decoded(end: PageReport) -> None:
+def test_video_is_decoded(end: EndReport) -> None:
     assert end.frames_decoded >= FRAMES
     assert end.video_packets_received > 0
     # Video that shares a relay with a bulk transfer may lose to it, a little; the frames above were decoded anyway.
     assert end.video_packets_lost <= end.video_packets_received * 0.1
 
 
-def test_set_up_and_round_trip_are_those_of_one_machine(end: PageReport) -> None:
+def test_set_up_and_round_trip_are_those_of_one_machine(end: EndReport) -> None:
     assert 0 < end.set_up < 10
     assert end.round_trip is not None
     assert 0 <= end.round_trip < 1

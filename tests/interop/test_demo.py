@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from demo.__main__ import PATHS
 from tests.interop.conftest import need_program
 
 pytestmark = pytest.mark.interop
@@ -25,14 +26,10 @@ def test_every_path_carries_every_byte() -> None:
     assert run.returncode == 0, run.stdout + run.stderr
     document = json.loads(run.stdout)
     assert document["carried"] is True
-    assert [(path["path"], path["outcome"]) for path in document["paths"]] == [
-        ("icelane clients, UDP", "carried"),
-        ("icelane clients, TCP", "carried"),
-        ("icelane clients, TLS", "carried"),
-        ("Chromium pages, UDP", "carried"),
-        ("Chromium pages, TCP", "carried"),
-        ("Chromium pages, TLS", "carried"),
-    ]
+    assert [(path["path"], path["outcome"]) for path in document["paths"]] == [(path, "carried") for path in PATHS]
+    for path in document["paths"][:2]:
+        assert path["security"]["protocol"] == "DTLSv1.2"
+        assert path["security"]["path"] == "relay to relay, TURN over TLS"
 
 
 def test_without_a_browser_the_demo_says_what_it_skipped_and_how_to_get_it() -> None:
@@ -46,4 +43,5 @@ def test_without_a_browser_the_demo_says_what_it_skipped_and_how_to_get_it() -> 
     )
     assert run.returncode == 0, run.stdout + run.stderr
     assert "Chromium pages, UDP: Chromium is not installed: apt-get install chromium" in run.stdout
-    assert "3 skipped" in run.stdout
+    assert "Chromium to icelane, TLS: Chromium is not installed: apt-get install chromium" in run.stdout
+    assert "4 skipped" in run.stdout

@@ -13,7 +13,7 @@ from icelane.core.net import Path, SocketAddress, Transport
 from icelane.crypto.certificate import Certificate
 from icelane.datachannel.mux import DataChannels
 from icelane.dtls.connection import DtlsState
-from icelane.peer.connection import SignalingStateChanged
+from icelane.peer.connection_event import SignalingStateChanged
 from icelane.sctp.association import SctpAssociation
 from icelane.testing.clock import DEFAULT_EPOCH
 from icelane.testing.entropy import SeededEntropy

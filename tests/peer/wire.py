@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from icelane.core.net import Path, SocketAddress, Transport
-from icelane.peer.connection import PeerOptions
+from icelane.peer.connection_options import PeerOptions
 from icelane.peer.secure_transport import SecureTransport
 from icelane.stun.message import MessageClass, looks_like_stun, parse_message
 from icelane.testing.clock import VirtualClock

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from icelane.core.net import SocketAddress, Transport
-from icelane.peer.connection import PeerOptions
+from icelane.peer.connection_options import PeerOptions
 from icelane.peer.relays import RelayServer
 from icelane.testing.clock import VirtualClock
 from icelane.testing.entropy import SeededEntropy

@@ -10,7 +10,7 @@ import pytest
 
 from icelane.core.clock import Instant
 from icelane.ice.event import IceState
-from icelane.peer.connection import ConnectionState, ConnectionStateChanged
+from icelane.peer.connection_event import ConnectionState, ConnectionStateChanged
 from icelane.stun.message import looks_like_stun
 from icelane.testing.network import Link
 from icelane.testing.peer import PeerHost, signal

@@ -12,7 +12,7 @@ import pytest
 
 from icelane.core.entropy import Entropy
 from icelane.ice.event import IceState
-from icelane.peer.connection import ConnectionState
+from icelane.peer.connection_event import ConnectionState
 from icelane.peer.description import Description
 from icelane.peer.signaling_state import DescriptionType
 from icelane.testing.entropy import SeededEntropy

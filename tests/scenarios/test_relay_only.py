@@ -13,7 +13,7 @@ import pytest
 from icelane.core.clock import UnixSeconds
 from icelane.core.net import SocketAddress
 from icelane.ice.event import IceState
-from icelane.peer.connection import PeerOptions
+from icelane.peer.connection_options import PeerOptions
 from icelane.peer.ice_transport import CandidateFailed
 from icelane.peer.security_report import SecurityReport
 from icelane.peer.stats import collect_stats

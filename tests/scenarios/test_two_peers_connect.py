@@ -13,10 +13,13 @@ alice                              bob
 
 from __future__ import annotations
 
+from functools import partial
+
+from icelane.core.net import Path, SocketAddress, Transport
 from icelane.datachannel.event import ChannelAnnounced, ChannelClosed
 from icelane.dtls.connection import DtlsState
 from icelane.ice.event import IceRole, IceState
-from icelane.peer.connection import ConnectionState, ConnectionStateChanged, SignalingStateChanged
+from icelane.peer.connection_event import ConnectionState, ConnectionStateChanged, SignalingStateChanged
 from icelane.testing.clock import VirtualClock
 from icelane.testing.network import Link, VirtualNetwork
 from icelane.testing.peer import PeerHost, signal
@@ -25,6 +28,20 @@ from icelane.testing.peer import PeerHost, signal
 def two_peers() -> tuple[VirtualNetwork, PeerHost, PeerHost]:
     network = VirtualNetwork(VirtualClock(), link=Link(delay=0.02))
     return network, PeerHost(network, "192.0.2.1", seed=1), PeerHost(network, "198.51.100.1", seed=2)
+
+
+def collected(network: VirtualNetwork, peer: PeerHost) -> list[tuple[bytes, Path]]:
+    """What arrives at `peer` from now on, for who gives it to the engine in batches."""
+    batch: list[tuple[bytes, Path]] = []
+
+    def collect(data: bytes, source: SocketAddress, destination: SocketAddress) -> None:
+        batch.append((data, Path(destination, source, Transport.UDP)))
+
+    assert peer.engine.transport is not None
+    for base in peer.engine.transport.ice.bases:
+        network.detach(base)
+        network.attach(base, collect)
+    return batch
 
 
 def test_a_message_arrives_a_quarter_of_a_second_after_the_call_began() -> None:
@@ -109,3 +126,22 @@ def test_what_is_gathered_in_advance_is_told_with_the_description() -> None:
     alice.create_channel("chat")
     signal(alice, bob)
     network.run_until(lambda: alice.opened and bob.opened, timeout=1.0)
+
+
+def test_both_can_end_at_the_same_moment_where_a_socket_wakes_for_many_datagrams_at_once() -> None:
+    """The peer's close_notify is then seen before the SHUTDOWN COMPLETE that came with it."""
+    network, alice, bob = two_peers()
+    alice.create_channel("chat")
+    signal(alice, bob)
+    network.run_until(lambda: alice.opened and bob.opened)
+    batches = [(peer, collected(network, peer)) for peer in (alice, bob)]
+    for peer in (alice, bob):
+        peer.run(peer.engine.close)
+    for _ in range(10):
+        for peer, batch in batches:  # one after the other, as on one machine
+            network.run_for(0.03)
+            taken = batch.copy()
+            batch.clear()
+            peer.run(partial(peer.engine.handle_batch, taken))
+    assert alice.engine.is_closed
+    assert bob.engine.is_closed

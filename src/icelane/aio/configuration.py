@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final, cast, get_args
 
 from icelane.aio.certificate import RTCCertificate
+from icelane.core.clock import Duration
 from icelane.errors import InvalidAccessError, MalformedError, NotSupportedError, SyntaxError_
 from icelane.peer.negotiation import BundlePolicy
 from icelane.stun.uri import StunUri, TurnUri, parse_uri
@@ -68,7 +69,9 @@ class RTCConfiguration:
 
     Ours: `authority` is a PEM file with the only authorities to trust for `turns:` servers; `legacy_peers` also offers
     the CBC suites of DTLS; `interfaces` are the names of the only network interfaces to use; `include_loopback` uses
-    127.0.0.1 and ::1 too, which otherwise happens only where there is no other address.
+    127.0.0.1 and ::1 too, which otherwise happens only where there is no other address; `patience` is how many seconds
+    a peer has to be found and to answer, before the connection is `failed`: by default 39.5 for ICE and 30 for DTLS,
+    and not enough where a person carries the answer.
     """
 
     iceServers: Sequence[RTCIceServer] | None = None  # noqa: N815  (W3C names)
@@ -81,6 +84,7 @@ class RTCConfiguration:
     legacy_peers: bool = False
     interfaces: Sequence[str] | None = None
     include_loopback: bool = False
+    patience: Duration | None = None
 
     @classmethod
     def from_json(cls, body: Mapping[str, object]) -> RTCConfiguration:
@@ -112,6 +116,7 @@ class RTCConfiguration:
             legacy_peers=other.legacy_peers,
             interfaces=other.interfaces,
             include_loopback=other.include_loopback,
+            patience=other.patience,
         )
 
     def check(self) -> list[tuple[RTCIceServer, StunUri | TurnUri]]:
@@ -129,6 +134,8 @@ class RTCConfiguration:
             raise TypeError(f"rtcpMuxPolicy is require, not {self.rtcpMuxPolicy!r}")
         if not 0 <= self.iceCandidatePoolSize <= 255:
             raise TypeError("iceCandidatePoolSize is 0 to 255")
+        if self.patience is not None and not 0 < self.patience < float("inf"):
+            raise TypeError("patience is a positive number of seconds")
         found = [(server, uri) for server in self.iceServers or () for uri in server.uris()]
         if len(found) > MAX_URLS:
             raise SyntaxError_(f"more than {MAX_URLS} URLs of ICE servers")

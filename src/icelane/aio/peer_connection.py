@@ -48,18 +48,18 @@ from icelane.datachannel.event import (
 from icelane.dtls.options import DtlsOptions
 from icelane.errors import InvalidAccessError, InvalidModificationError, InvalidStateError, TransportClosedError
 from icelane.ice.event import PairSelected
-from icelane.peer.connection import (
-    ChannelOptions,
+from icelane.ice.options import IceOptions
+from icelane.peer.connection import PeerConnection
+from icelane.peer.connection_event import (
     ConnectionState,
     ConnectionStateChanged,
     IceConnectionStateChanged,
     LocalCandidate,
     NegotiationNeeded,
-    PeerConnection,
     PeerConnectionEvent,
-    PeerOptions,
     SignalingStateChanged,
 )
+from icelane.peer.connection_options import ChannelOptions, PeerOptions
 from icelane.peer.description import Description
 from icelane.peer.ice_transport import CandidateFailed, GatheringState, GatheringStateChanged
 from icelane.peer.secure_transport import DtlsStateChanged
@@ -162,7 +162,7 @@ class RTCPeerConnection(EventTarget):
     async def setRemoteDescription(self, description: RTCSessionDescription | Mapping[str, object]) -> None:  # noqa: N802
         """Set the peer's description; our own offer is rolled back for one of the peer's.
 
-        Raises InvalidStateError for a type that does not fit the state, SyntaxError_ for text that does not parse,
+        Raises InvalidStateError for a type that does not fit the state, OperationError for text that does not parse,
         InvalidAccessError for one that cannot be used. Nothing has changed then.
         """
         if isinstance(description, Mapping):
@@ -564,10 +564,12 @@ def _certificate(configuration: RTCConfiguration) -> RTCCertificate:
 
 
 def _options(configuration: RTCConfiguration) -> PeerOptions:
+    patience, dtls = configuration.patience, DtlsOptions(legacy_peers=configuration.legacy_peers)
     return PeerOptions(
         relay_only=configuration.iceTransportPolicy == "relay",
         bundle_policy=configuration.bundlePolicy,
-        dtls=DtlsOptions(legacy_peers=configuration.legacy_peers),
+        ice=IceOptions() if patience is None else IceOptions(patience=patience),
+        dtls=dtls if patience is None else replace(dtls, handshake_timeout=patience),
     )
 
 
@@ -575,7 +577,7 @@ def _check_unchanged(old: RTCConfiguration, new: RTCConfiguration, certificate: 
     """W3C section 4.4.1.6: what a connection began with."""
     if new.certificates and list(new.certificates) != [certificate] and new.certificates != old.certificates:
         raise InvalidModificationError("the certificates of a connection do not change")
-    for name in ("bundlePolicy", "rtcpMuxPolicy", "legacy_peers"):
+    for name in ("bundlePolicy", "rtcpMuxPolicy", "legacy_peers", "patience"):
         if getattr(old, name) != getattr(new, name):
             raise InvalidModificationError(f"the {name} of a connection does not change")
 

@@ -30,7 +30,8 @@ from icelane.core.engine import Transmit
 from icelane.core.net import AddressFamily, Path, SocketAddress, Transport, family_of
 from icelane.errors import IcelaneError
 from icelane.ice.candidate import HIGHEST_LOCAL_PREFERENCE
-from icelane.peer.connection import FindSources, PeerConnection, PeerConnectionCommand, PeerConnectionEvent
+from icelane.peer.connection import PeerConnection
+from icelane.peer.connection_event import FindSources, PeerConnectionCommand, PeerConnectionEvent
 from icelane.peer.ice_transport import ResolveName
 from icelane.peer.relays import CloseStream, OpenStream, RelayServer
 from icelane.stun.uri import StunUri, TurnUri

@@ -69,7 +69,7 @@ class RTCIceTransport(EventTarget):
 
     def getSelectedCandidatePair(self) -> RTCIceCandidatePair | None:  # noqa: N802
         """The path that is in use, None before there is one."""
-        selected = self._ice.selected
+        selected = self._ice.in_use
         if selected is None:
             return None
         return RTCIceCandidatePair(

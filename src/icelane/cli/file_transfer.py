@@ -1,36 +1,60 @@
 """A file over a data channel.
 
     1. sender -> receiver   text    {"name": "report.pdf", "size": 1234}
-    2. sender -> receiver   binary  the bytes, in chunks
-    3. sender -> receiver   text    {"sha256": "..."}
-    4. receiver -> sender   text    {"ok": true}, once the file has its name; or {"ok": false, "error": "..."}
+    2. receiver -> sender   text    {"ready": true}, or {"ok": false, "error": "..."} and the end
+    3. sender -> receiver   binary  the bytes, in chunks
+    4. sender -> receiver   text    {"sha256": "..."}
+    5. receiver -> sender   text    {"ok": true}, once the file has its name; or {"ok": false, "error": "..."}
 
 The receiver writes beside the target and gives the file its name when the hash is right, so that a broken transfer
-never looks like a whole file.
+never looks like a whole file. What the one side says of an error holds no path of its machine.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final, Protocol
 
-from icelane import RTCDataChannel
-from icelane.errors import RemoteProtocolError
+from icelane.crypto.provider import SystemEntropy
+from icelane.errors import InvalidStateError, LocalProtocolError, RemoteProtocolError, TransportClosedError
 
 CHUNK: Final = 16 * 1024
+# Bytes of a file's name, on every file system that people have.
 MAX_NAME: Final = 255
 MAX_SIZE: Final = 1 << 50
+# Characters of the peer's reason that are shown.
+MAX_REASON: Final = 200
 
-Progress = Callable[[int, int], None]
-"""`progress(bytes so far, bytes in all)`."""
+Progress = Callable[[str, int, int], None]
+"""`progress(name, bytes so far, bytes in all)`."""
+
+
+class Channel(Protocol):
+    """What the transfer needs of an RTCDataChannel."""
+
+    def send(self, data: str | bytes) -> None: ...
+    async def receive(self) -> str | bytes: ...
+    async def drain(self) -> None: ...
 
 
 class TransferError(RemoteProtocolError):
     """The other side ended the transfer, or what came is not what was announced."""
+
+
+class TargetError(LocalProtocolError):
+    """The file cannot be had, or not be written here. `mend` says what would help, `told` what the peer is told."""
+
+    def __init__(self, message: str, mend: str | None = None, told: str = "it cannot write the file") -> None:
+        super().__init__(message)
+        self.mend = mend
+        self.told = told
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,69 +66,139 @@ class Transferred:
     sha256: str
 
 
-async def send_file(channel: RTCDataChannel, path: Path, progress: Progress) -> Transferred:
-    """Send the file at `path`, and wait until the receiver has it. Raises TransferError, OSError."""
-    size = _size_of(path)
+# The sender
+
+
+async def send_file(channel: Channel, path: Path, progress: Progress) -> Transferred:
+    """Send the file at `path`, and wait until the receiver has it. Raises TransferError, TargetError."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            channel.send(json.dumps({"name": path.name, "size": size}))
+            if _reply(await channel.receive()).get("ready") is not True:
+                raise TransferError("the other side does not speak this protocol")
+            return await _send_bytes(channel, path, file, size, progress)
+    except TransportClosedError:
+        raise TransferError("the other side has gone, before it had the whole file") from None
+    except OSError as error:
+        raise TargetError(f"{path}: {error.strerror or error}") from None
+
+
+async def _send_bytes(channel: Channel, path: Path, file: BinaryIO, size: int, progress: Progress) -> Transferred:
     digest = hashlib.sha256()
-    channel.send(json.dumps({"name": path.name, "size": size}))
     sent = 0
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-            channel.send(chunk)
-            sent += len(chunk)
-            progress(sent, size)
-            await channel.drain()
-    channel.send(json.dumps({"sha256": digest.hexdigest()}))
-    reply = _document(await channel.receive())
-    if reply.get("ok") is not True:
-        raise TransferError(f"the receiver gave up: {reply.get('error', 'no reason given')}")
+    progress(path.name, sent, size)
+    # The receiver says nothing until the end, unless it gives up.
+    reply = asyncio.ensure_future(channel.receive())
+    try:
+        with contextlib.suppress(InvalidStateError, TransportClosedError):  # `reply` knows why
+            while not reply.done() and (chunk := file.read(CHUNK)):
+                digest.update(chunk)
+                channel.send(chunk)
+                sent += len(chunk)
+                progress(path.name, sent, size)
+                await channel.drain()
+            if not reply.done():
+                channel.send(json.dumps({"sha256": digest.hexdigest()}))
+        if _reply(await reply).get("ok") is not True:
+            raise TransferError("the other side does not speak this protocol")
+    finally:
+        reply.cancel()
     return Transferred(path, sent, digest.hexdigest())
 
 
-async def receive_file(channel: RTCDataChannel, directory: Path, progress: Progress, *, replace: bool) -> Transferred:
-    """Take one file into `directory`. Raises TransferError, and OSError when it cannot be written.
+def _reply(message: str | bytes) -> dict[str, object]:
+    """What the receiver says; raises TransferError when that is its giving up."""
+    document = _document(message)
+    if document.get("ok") is False:
+        raise TransferError(f"the other side gave up: {_shown(document.get('error'))}")
+    return document
+
+
+def _shown(reason: object) -> str:
+    """The peer's words, without what would move the cursor."""
+    text = reason if isinstance(reason, str) else "no reason given"
+    return "".join(character if character.isprintable() else "?" for character in text[:MAX_REASON])
+
+
+# The receiver
+
+
+async def receive_file(channel: Channel, directory: Path, progress: Progress, *, replace: bool) -> Transferred:
+    """Take one file into `directory`. Raises TransferError, and TargetError when it cannot be written.
 
     The sender chooses the name, without a path; with `replace` a file of that name is replaced.
     """
     try:
         name, size = _announcement(_document(await channel.receive()))
         target = directory / name
-        if target.exists() and not replace:
-            raise TransferError(f"{target} is there already")
-        received = await _receive_bytes(channel, target, size, progress)
-    except (TransferError, OSError) as error:
-        channel.send(json.dumps({"ok": False, "error": str(error)}))
+        _check_free(target, replace)
+        channel.send(json.dumps({"ready": True}))
+        received = await _receive_into(channel, target, size, progress, replace)
+    except (TransportClosedError, InvalidStateError):
+        raise TransferError("the other side has gone, before the whole file was here") from None
+    except TransferError as error:
+        _give_up(channel, str(error))
         raise
-    channel.send(json.dumps({"ok": True}))
+    except TargetError as error:
+        _give_up(channel, error.told)
+        raise
+    except OSError as error:
+        _give_up(channel, error.strerror or "it cannot write the file")
+        raise TargetError(f"{directory}: {error.strerror or error}") from None
+    _say(channel, {"ok": True})
     return received
 
 
-async def _receive_bytes(channel: RTCDataChannel, target: Path, size: int, progress: Progress) -> Transferred:
-    draft = target.with_name(f".{target.name}.part"[:MAX_NAME])
-    digest = hashlib.sha256()
-    received = 0
+async def _receive_into(channel: Channel, target: Path, size: int, progress: Progress, replace: bool) -> Transferred:
+    draft = target.with_name(f".icelane-{SystemEntropy().token(8).hex()}.part")
     try:
-        with draft.open("wb") as file:
-            while isinstance(message := await channel.receive(), bytes):
-                received += len(message)
-                if received > size:
-                    raise TransferError(f"more than the {size} bytes that were announced")
-                digest.update(message)
-                file.write(message)
-                progress(received, size)
-        if received != size:
-            raise TransferError(f"{received} of {size} bytes came")
-        if _document(message).get("sha256") != digest.hexdigest():
-            raise TransferError("the hash of what came is not that of what was sent")
+        with draft.open("xb") as file:
+            sha256 = await _receive_bytes(channel, target.name, file, size, progress)
+        _check_free(target, replace)  # a transfer takes its time
         draft.rename(target)
     finally:
         draft.unlink(missing_ok=True)
-    return Transferred(target, received, digest.hexdigest())
+    return Transferred(target, size, sha256)
 
 
-def _size_of(path: Path) -> int:
-    return path.stat().st_size
+async def _receive_bytes(channel: Channel, name: str, file: BinaryIO, size: int, progress: Progress) -> str:
+    digest = hashlib.sha256()
+    received = 0
+    progress(name, received, size)
+    while isinstance(message := await channel.receive(), bytes):
+        received += len(message)
+        if received > size:
+            raise TransferError(f"more came than the {size} bytes that were announced")
+        digest.update(message)
+        file.write(message)
+        progress(name, received, size)
+    if received != size:
+        raise TransferError(f"{received} of {size} bytes came")
+    if _document(message).get("sha256") != digest.hexdigest():
+        raise TransferError("the hash of what came is not that of what was sent")
+    return digest.hexdigest()
+
+
+def _check_free(target: Path, replace: bool) -> None:
+    if target.is_dir():
+        raise TargetError(f"{target} is a directory", "--into another directory", "it has a directory of this name")
+    if os.path.lexists(target) and not replace:
+        raise TargetError(
+            f"{target} is there already",
+            "--replace, or --into another directory",
+            "it has a file of this name already",
+        )
+
+
+def _give_up(channel: Channel, reason: str) -> None:
+    _say(channel, {"ok": False, "error": reason})
+
+
+def _say(channel: Channel, document: dict[str, object]) -> None:
+    """A sender that has gone by now needs no answer."""
+    with contextlib.suppress(InvalidStateError):
+        channel.send(json.dumps(document))
 
 
 def _announcement(document: dict[str, object]) -> tuple[str, int]:
@@ -112,8 +206,8 @@ def _announcement(document: dict[str, object]) -> tuple[str, int]:
     if not isinstance(name, str) or not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= MAX_SIZE:
         raise TransferError("the sender announced no file")
     # Whatever it is called there, here it stays in the directory, and is no hidden file.
-    safe = Path(name.replace("\\", "/")).name.lstrip(".")
-    if not safe or len(safe.encode()) > MAX_NAME or not safe.isprintable():
+    safe = name.replace("\\", "/").rpartition("/")[2].lstrip(".")
+    if not safe.isprintable() or not 0 < len(safe.encode()) <= MAX_NAME:
         raise TransferError("the sender's name for the file cannot be used")
     return safe, size
 

@@ -73,9 +73,9 @@ def _print(output: Output, style: Format, body: IceServersBody) -> None:
 
 
 def python(body: IceServersBody) -> str:
-    """The body as the first lines of a program that uses aiortc's names."""
+    """The body as the first lines of a program; aiortc has the same names."""
     lines = [
-        "from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection",
+        "from icelane import RTCConfiguration, RTCIceServer",
         "",
         "configuration = RTCConfiguration(",
         "    iceServers=[",
@@ -83,5 +83,5 @@ def python(body: IceServersBody) -> str:
     for server in body["iceServers"]:
         arguments = ", ".join(f"{name}={json.dumps(value)}" for name, value in server.items())
         lines.append(f"        RTCIceServer({arguments}),")
-    lines += ["    ]", ")", "connection = RTCPeerConnection(configuration)"]
+    lines += ["    ]", ")"]
     return "\n".join(lines)

@@ -108,7 +108,9 @@ class Output:
             for row in rows:
                 print("\t".join(str(cell) for cell in row), flush=True)  # rich would make spaces of the tabs
             return
-        table = Table(*columns, header_style="bold", box=None, pad_edge=False, show_header=any(columns))
+        table = Table(header_style="bold", box=None, pad_edge=False, show_header=any(columns))
+        for name in columns:
+            table.add_column(name, overflow="fold")  # a fingerprint that is cut off compares with nothing
         for row in rows:
             table.add_row(*[cell if isinstance(cell, Text) else Text(cell) for cell in row])
         self.console.print(table, soft_wrap=False)

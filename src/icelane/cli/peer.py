@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from icelane.cli.output import JsonFlag, Output, speaking, usage
+from icelane.cli.output import CommandError, ExitCode, JsonFlag, Output, Problem, speaking, usage
+from icelane.core.clock import Duration
 
 if TYPE_CHECKING:
     from icelane import RTCConfiguration, RTCPeerConnection
+    from icelane.cli.file_transfer import Progress as ShowProgress
     from icelane.cli.file_transfer import Transferred
     from icelane.cli.peer_signaling import Signaling
-
-T = TypeVar("T")
 
 SEND_EXAMPLE = "Example: `icelane peer send report.pdf --signal /mnt/shared`"
 RECEIVE_EXAMPLE = "Example: `icelane peer receive --into Downloads --signal /mnt/shared`"
 
 app = typer.Typer(
-    help="Send a file to another machine, encrypted from end to end.", epilog=SEND_EXAMPLE, no_args_is_help=True
+    help="Send a file to another machine, encrypted from end to end: `receive` there, `send` here.\n\nNo server is"
+    " needed where the two machines reach each other; elsewhere --ice names one that both use.",
+    epilog=SEND_EXAMPLE,
+    no_args_is_help=True,
 )
 
 SignalOption = Annotated[
@@ -44,14 +47,31 @@ IceOption = Annotated[
 UserOption = Annotated[str | None, typer.Option("--user", metavar="NAME", help="The user of the TURN servers.")]
 PasswordOption = Annotated[
     str | None,
-    typer.Option(envvar="ICELANE_PEER_PASSWORD", show_envvar=True, help="The password of that user."),
+    typer.Option(
+        envvar="ICELANE_PEER_PASSWORD",
+        show_envvar=True,
+        help="The password of that user. Others on this machine see arguments; the environment they do not see.",
+    ),
 ]
 AuthorityOption = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="For turns: a PEM file with the authorities to trust instead of this machine's."),
 ]
-RelayOption = Annotated[bool, typer.Option("--relay-only", help="Show the peer no address of this machine.")]
-TimeoutOption = Annotated[float, typer.Option(min=1, max=3600, help="Seconds to wait for the connection.")]
+RelayOption = Annotated[
+    bool, typer.Option("--relay-only", help="Talk to the TURN servers alone, and show the peer no address of ours.")
+]
+InterfaceOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--interface", metavar="NAME", help="A network interface to use, and no others, such as eth0; may be repeated."
+    ),
+]
+TimeoutOption = Annotated[
+    float, typer.Option(min=1, max=3600, help="Seconds to wait for the connection, once both sides know of each other.")
+]
+
+# How long a person may take to carry the answer to the sender. From then on it is a matter of seconds.
+ANSWER_TIMEOUT = 300.0
 
 
 @app.callback()
@@ -68,14 +88,19 @@ def send(
     password: PasswordOption = None,
     authority: AuthorityOption = None,
     relay_only: RelayOption = False,
+    interface: InterfaceOption = None,
     timeout: TimeoutOption = 60.0,
     as_json: JsonFlag = False,
 ) -> None:
-    """Send a file, and wait until the other side has it whole."""
+    """Send a file, and wait until the other side has it whole.
+
+    The two sides meet in a directory that both reach, or each gives the other a line of text. Exits with 4 when they do
+    not reach each other, and when the other side gives up.
+    """
     with speaking(as_json) as output:
         if not file.is_file():
             raise usage(f"{file} is no file", "icelane peer send report.pdf")
-        configuration = _configuration(ice, user, password, authority, relay_only)
+        configuration = _configuration(ice, user, password, authority, relay_only, interface, timeout)
         asyncio.run(_send(output, file, _signaling(output, signal), configuration, timeout))
 
 
@@ -89,30 +114,46 @@ def receive(
     password: PasswordOption = None,
     authority: AuthorityOption = None,
     relay_only: RelayOption = False,
-    timeout: TimeoutOption = 60.0,
+    interface: InterfaceOption = None,
+    timeout: TimeoutOption = ANSWER_TIMEOUT,
     as_json: JsonFlag = False,
 ) -> None:
-    """Receive one file, and check its hash before it gets its name."""
+    """Receive one file, and check its hash before it gets its name.
+
+    The sender chooses the name, without a path. A file that is there already stays, unless --replace is given.
+    """
     with speaking(as_json) as output:
         if not into.is_dir():
             raise usage(f"{into} is no directory", f"mkdir -p {into}")
-        configuration = _configuration(ice, user, password, authority, relay_only)
+        configuration = _configuration(ice, user, password, authority, relay_only, interface, timeout)
         asyncio.run(_receive(output, into, replace, _signaling(output, signal), configuration, timeout))
 
 
 def _configuration(
-    ice: list[str] | None, user: str | None, password: str | None, authority: Path | None, relay_only: bool
+    ice: list[str] | None,
+    user: str | None,
+    password: str | None,
+    authority: Path | None,
+    relay_only: bool,
+    interfaces: list[str] | None,
+    timeout: Duration,
 ) -> RTCConfiguration:
     from icelane import RTCConfiguration, RTCIceServer
     from icelane.errors import InvalidAccessError, SyntaxError_
 
     servers = [RTCIceServer(urls=url, username=user, credential=password) for url in ice or ()]
-    if relay_only and not servers:
+    if relay_only and not any(url.startswith("turn") for url in ice or ()):
         raise usage(
             "--relay-only needs a TURN server", "icelane peer send FILE --relay-only --ice turn:HOST --user NAME"
         )
+    if authority is not None and not authority.is_file():
+        raise usage(f"{authority} is no file", "--authority authority.pem")
     configuration = RTCConfiguration(
-        iceServers=servers, iceTransportPolicy="relay" if relay_only else "all", authority=authority
+        iceServers=servers,
+        iceTransportPolicy="relay" if relay_only else "all",
+        authority=authority,
+        interfaces=interfaces or None,
+        patience=timeout + 1.0,  # whoever is too late hears it from --timeout
     )
     try:
         configuration.check()
@@ -130,84 +171,74 @@ def _signaling(output: Output, directory: Path | None) -> Signaling:
         return CopyAndPaste(output)
     if not directory.is_dir():
         raise usage(f"{directory} is no directory", f"mkdir -p {directory}")
-    return SharedDirectory(directory)
+    return SharedDirectory(directory, output)
 
 
 async def _send(
-    output: Output, file: Path, signaling: Signaling, configuration: RTCConfiguration, timeout: float
+    output: Output, file: Path, signaling: Signaling, configuration: RTCConfiguration, timeout: Duration
 ) -> None:
-    from icelane import RTCPeerConnection
     from icelane.aio.system import monotonic
     from icelane.cli.file_transfer import send_file
+    from icelane.cli.peer_session import offer_channel, open_call, while_connected
 
-    async with RTCPeerConnection(configuration) as pc:
-        channel = pc.createDataChannel("icelane-file")
-        await pc.setLocalDescription()
-        await pc.gathering_complete()
-        offer = pc.localDescription
-        if offer is None:
-            raise AssertionError("an offer was set")
-        await signaling.send(offer)
-        await pc.setRemoteDescription(await signaling.receive("answer"))
-        await _within(timeout, channel.opened())
-        with _progress(output, file.name) as show:
+    async with open_call(configuration, output) as pc:
+        channel = await offer_channel(pc, signaling, timeout)
+        with _progress(output) as show, _file_errors():
             started = monotonic()
-            sent = await send_file(channel, file, show)
+            sent = await while_connected(pc, send_file(channel, file, show))
             seconds = monotonic() - started
         _report(output, pc, sent, seconds)
 
 
 async def _receive(
-    output: Output, into: Path, replace: bool, signaling: Signaling, configuration: RTCConfiguration, timeout: float
+    output: Output,
+    into: Path,
+    replace: bool,
+    signaling: Signaling,
+    configuration: RTCConfiguration,
+    timeout: Duration,
 ) -> None:
-    from icelane import RTCDataChannel, RTCPeerConnection
     from icelane.aio.system import monotonic
     from icelane.cli.file_transfer import receive_file
+    from icelane.cli.peer_session import answer_channel, open_call, while_connected
 
-    async with RTCPeerConnection(configuration) as pc:
-        announced: asyncio.Future[RTCDataChannel] = asyncio.get_running_loop().create_future()
-        pc.on("datachannel", announced.set_result)
-        await pc.setRemoteDescription(await signaling.receive("offer"))
-        await pc.setLocalDescription()
-        await pc.gathering_complete()
-        answer = pc.localDescription
-        if answer is None:
-            raise AssertionError("an answer was set")
-        await signaling.send(answer)
-        channel = await _within(timeout, announced)
-        with _progress(output, "receiving") as show:
+    async with open_call(configuration, output) as pc:
+        channel = await answer_channel(pc, signaling, timeout)
+        with _progress(output) as show, _file_errors():
             started = monotonic()
-            received = await receive_file(channel, into, show, replace=replace)
+            received = await while_connected(pc, receive_file(channel, into, show, replace=replace))
             seconds = monotonic() - started
         _report(output, pc, received, seconds)
 
 
-async def _within(timeout: float, awaitable: Awaitable[T]) -> T:
-    from icelane.errors import TransactionTimeoutError
+@contextmanager
+def _file_errors() -> Iterator[None]:
+    from icelane.cli.file_transfer import TargetError, TransferError
 
     try:
-        async with asyncio.timeout(timeout):
-            return await awaitable
-    except TimeoutError:
-        raise TransactionTimeoutError(f"the two sides did not reach each other within {timeout:g} s") from None
+        yield
+    except TargetError as error:
+        raise CommandError(ExitCode.USAGE, Problem(str(error), error.mend)) from None
+    except TransferError as error:
+        raise CommandError(ExitCode.NETWORK, Problem(str(error))) from None
 
 
 @contextmanager
-def _progress(output: Output, what: str) -> Iterator[Callable[[int, int], None]]:
+def _progress(output: Output) -> Iterator[ShowProgress]:
     """A bar on a terminal, nothing elsewhere."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=output.errors, disable=output.as_json or not output.errors.is_terminal) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+        task = progress.add_task("connected", total=None)
+        yield lambda name, done, total: progress.update(task, description=name, completed=done, total=total)
 
 
-def _report(output: Output, pc: RTCPeerConnection, done: Transferred, seconds: float) -> None:
+def _report(output: Output, pc: RTCPeerConnection, done: Transferred, seconds: Duration) -> None:
     report = pc.security_report()
     rate = done.size * 8 / max(seconds, 1e-6) / 1e6
     output.table(

@@ -13,14 +13,15 @@
     peer.send(channel, b"hello", now)
 
 Every verb is one mutation: the driver drains `poll_transmit`, `poll_event` and `poll_command` after it.
+
+The module is long because this is the one place where all parts meet: half of it is verbs of three lines that pass on
+what they are told, to the part that it is for.
 """
 
 from __future__ import annotations
 
-import enum
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Final, assert_never
 
 from icelane.core.clock import Instant
@@ -28,15 +29,28 @@ from icelane.core.engine import Transmit
 from icelane.core.entropy import Entropy
 from icelane.core.net import Path, SocketAddress
 from icelane.crypto.certificate import Certificate
-from icelane.datachannel.event import ChannelEvent, ChannelId, MessageReceived
+from icelane.datachannel.event import ChannelId, MessageReceived
 from icelane.datachannel.mux import DataChannels
 from icelane.dtls.connection import DtlsState
-from icelane.dtls.options import DtlsOptions, DtlsRole
+from icelane.dtls.options import DtlsRole
 from icelane.errors import IcelaneError, InvalidStateError, MalformedError, OperationError
 from icelane.ice.credentials import Credentials, generate_credentials
 from icelane.ice.event import IceRole, IceState, PairSelected, RoleChanged, StateChanged
-from icelane.ice.options import IceOptions
 from icelane.peer.channel_counts import ChannelCounts
+from icelane.peer.connection_event import (
+    ALIVE,
+    ConnectionState,
+    ConnectionStateChanged,
+    FindSources,
+    IceConnectionStateChanged,
+    LocalCandidate,
+    NegotiationNeeded,
+    PeerConnectionCommand,
+    PeerConnectionEvent,
+    SignalingStateChanged,
+    derive_state,
+)
+from icelane.peer.connection_options import ChannelOptions, PeerOptions
 from icelane.peer.description import Description
 from icelane.peer.ice_transport import (
     CandidateFailed,
@@ -44,9 +58,8 @@ from icelane.peer.ice_transport import (
     GatheringState,
     GatheringStateChanged,
     IceTransport,
-    IceTransportCommand,
 )
-from icelane.peer.negotiation import BundlePolicy, Negotiation
+from icelane.peer.negotiation import Negotiation
 from icelane.peer.relays import RelayServer
 from icelane.peer.remote_candidate import RemoteCandidate
 from icelane.peer.secure_transport import DtlsStateChanged, SecureTransport, SecureTransportEvent
@@ -61,109 +74,16 @@ from icelane.peer.transport_command import (
     RemoteApplied,
     RestartIce,
     RolledBack,
-    SectionPlace,
     SetRemoteTransport,
     StartGathering,
     TransportCommand,
 )
 from icelane.sctp.association import SctpAssociation
-from icelane.sctp.options import SctpOptions
 
 # Transports that are being given back to their servers; a negotiation that makes more of them has gone mad.
 MAX_RETIRED: Final = 8
 # RFC 8122 section 5: with which hash functions our certificate is described.
 FINGERPRINTS: Final = ("sha-256",)
-
-
-class ConnectionState(enum.Enum):
-    """W3C RTCPeerConnectionState."""
-
-    NEW = "new"
-    CONNECTING = "connecting"
-    CONNECTED = "connected"
-    DISCONNECTED = "disconnected"
-    FAILED = "failed"
-    CLOSED = "closed"
-
-
-@dataclass(frozen=True, kw_only=True)
-class PeerOptions:
-    """What can be set about a peer connection."""
-
-    relay_only: bool = False
-    bundle_policy: BundlePolicy = "balanced"
-    ice: IceOptions = field(default_factory=IceOptions)
-    dtls: DtlsOptions = field(default_factory=DtlsOptions)
-    sctp: SctpOptions = field(default_factory=SctpOptions)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ChannelOptions:
-    """What `createDataChannel` takes (W3C RTCDataChannelInit); `max_packet_life_time` is in milliseconds."""
-
-    label: str
-    protocol: str = ""
-    ordered: bool = True
-    max_retransmits: int | None = None
-    max_packet_life_time: int | None = None
-    negotiated: bool = False
-    stream_id: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SignalingStateChanged:
-    """A description was set."""
-
-    state: SignalingState
-
-
-@dataclass(frozen=True, slots=True)
-class IceConnectionStateChanged:
-    """W3C iceConnectionState."""
-
-    state: IceState
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionStateChanged:
-    """W3C connectionState."""
-
-    state: ConnectionState
-
-
-@dataclass(frozen=True, slots=True)
-class LocalCandidate:
-    """A candidate for the peer. `ufrag` is the generation that it belongs to."""
-
-    line: str
-    place: SectionPlace
-    ufrag: str
-    url: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class NegotiationNeeded:
-    """An offer would change something. To be looked at again when nothing else is under way (W3C section 4.7.3)."""
-
-
-@dataclass(frozen=True, slots=True)
-class FindSources:
-    """Bind a socket on every interface and find the servers of the configuration; ends with `sources_done`."""
-
-
-PeerConnectionEvent = (
-    SignalingStateChanged
-    | GatheringStateChanged
-    | IceConnectionStateChanged
-    | ConnectionStateChanged
-    | LocalCandidate
-    | CandidateFailed
-    | DtlsStateChanged
-    | PairSelected
-    | NegotiationNeeded
-    | ChannelEvent
-)
-PeerConnectionCommand = IceTransportCommand | FindSources
 
 
 class PeerConnection:
@@ -393,7 +313,7 @@ class PeerConnection:
         self.negotiation.close()
         if self.negotiation.signaling_state is not before:
             self._events.append(SignalingStateChanged(self.negotiation.signaling_state))
-        if self._associated and self.channels is not None and self.ice_state in _ALIVE:
+        if self._associated and self.channels is not None and self.ice_state in ALIVE:
             self.channels.close(now)
             self._settle(now)
         else:
@@ -605,6 +525,8 @@ class PeerConnection:
                 self._drain_channels(channels)
             return
         transport.settle(now)
+        if self._associated and channels is not None and (records := transport.take_payloads()):
+            channels.handle_batch(records, now)  # before the goodbye that may have come behind them
         while (event := transport.poll_event()) is not None:
             self._handle_transport(event, now)
         if channels is None:
@@ -695,7 +617,7 @@ class PeerConnection:
         if ice is not self.ice_state:
             self.ice_state = ice
             self._events.append(IceConnectionStateChanged(ice))
-        state = self._connection_state(ice)
+        state = derive_state(ice, self.transport.state if self.transport is not None else DtlsState.NEW)
         if state is not self.connection_state:
             self.connection_state = state
             self._events.append(ConnectionStateChanged(state))
@@ -704,24 +626,6 @@ class PeerConnection:
         if self._closing and (self.transport is None or self.transport.ice.agent.state is IceState.CLOSED):
             return IceState.CLOSED
         return self.transport.ice.agent.state if self.transport is not None else IceState.NEW
-
-    def _connection_state(self, ice: IceState) -> ConnectionState:
-        """W3C section 4.4.3.3: the first that applies."""
-        dtls = self.transport.state if self.transport is not None else DtlsState.NEW
-        if ice is IceState.CLOSED:
-            return ConnectionState.CLOSED
-        if ice is IceState.FAILED or dtls is DtlsState.FAILED:
-            return ConnectionState.FAILED
-        if ice is IceState.DISCONNECTED:
-            return ConnectionState.DISCONNECTED
-        if ice is IceState.NEW and dtls in (DtlsState.NEW, DtlsState.CLOSED):
-            return ConnectionState.NEW
-        if ice in _ALIVE and dtls in (DtlsState.CONNECTED, DtlsState.CLOSED):
-            return ConnectionState.CONNECTED
-        return ConnectionState.CONNECTING
-
-
-_ALIVE: Final = (IceState.CONNECTED, IceState.COMPLETED)
 
 
 def _credentials(parameters: IceParameters) -> Credentials:

@@ -40,6 +40,7 @@ from icelane.ice.candidate import COMPONENT, Candidate, CandidateType, is_mdns_n
 from icelane.ice.credentials import Credentials
 from icelane.ice.event import IceEvent, IceRole, IceState, PairSelected
 from icelane.ice.options import IceOptions
+from icelane.ice.pair import PairReport
 from icelane.peer.local_candidates import LocalCandidates, without_related
 from icelane.peer.reflexive import MappedAddressFound, ProbeFailed, ReflexiveEvent, ReflexiveProbes
 from icelane.peer.relays import (
@@ -393,6 +394,12 @@ class IceTransport:
     def selected(self) -> PairSelected | None:
         """The path that both sides have agreed on, None before that and after it was lost."""
         return self._selected if self.agent.selected is not None else None
+
+    @property
+    def in_use(self) -> PairReport | None:
+        """The pair that carries data now: the selected one, and until there is one the best that works."""
+        path = self.agent.data_path
+        return next((pair for pair in self.agent.pairs() if pair.path == path), None)
 
     def relay_of(self, base: SocketAddress) -> RelayServer | None:
         """The server behind a relayed base, None for a socket of ours."""

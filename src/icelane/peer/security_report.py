@@ -38,7 +38,7 @@ class SecurityReport:
         """What holds now."""
         transport = connection.transport
         security = transport.security if transport is not None else None
-        selected = transport.ice.selected if transport is not None else None
+        selected = transport.ice.in_use if transport is not None else None
         relay = transport.ice.relay_of(selected.path.local) if transport is not None and selected is not None else None
         return cls(
             protocol=security.protocol if security else None,

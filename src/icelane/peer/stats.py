@@ -78,7 +78,8 @@ def collect_stats(connection: PeerConnection, at: UnixSeconds) -> StatsReport:
 
 def _add_transport(collector: _Collector, connection: PeerConnection, transport: SecureTransport) -> None:
     pairs = _add_pairs(collector, transport)
-    selected = next((name for name, pair in pairs if pair.selected), None)
+    # W3C RTCIceTransport: the selected pair is the one that is used to send.
+    selected = next((name for name, pair in pairs if pair.path == transport.ice.agent.data_path), None)
     security = transport.security
     local = _add_certificate(collector, "Clocal", connection.certificate.der)
     remote = _add_certificate(collector, "Cremote", security.remote_certificate) if security is not None else None

@@ -19,16 +19,15 @@ from icelane.core.net import Path, SocketAddress, Transport
 from icelane.crypto.certificate import Certificate
 from icelane.datachannel.event import ChannelAnnounced, ChannelId, ChannelOpened, MessageReceived
 from icelane.errors import TransportClosedError
-from icelane.peer.connection import (
-    ChannelOptions,
+from icelane.peer.connection import PeerConnection
+from icelane.peer.connection_event import (
     ConnectionState,
     FindSources,
     LocalCandidate,
-    PeerConnection,
     PeerConnectionCommand,
     PeerConnectionEvent,
-    PeerOptions,
 )
+from icelane.peer.connection_options import ChannelOptions, PeerOptions
 from icelane.peer.ice_transport import ResolveName
 from icelane.peer.relays import OpenStream, RelayServer
 from icelane.testing.clock import DEFAULT_EPOCH

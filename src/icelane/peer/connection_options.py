@@ -1,0 +1,34 @@
+"""What can be set about a peer connection and about a channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from icelane.dtls.options import DtlsOptions
+from icelane.ice.options import IceOptions
+from icelane.peer.negotiation import BundlePolicy
+from icelane.sctp.options import SctpOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeerOptions:
+    """What can be set about a peer connection."""
+
+    relay_only: bool = False
+    bundle_policy: BundlePolicy = "balanced"
+    ice: IceOptions = field(default_factory=IceOptions)
+    dtls: DtlsOptions = field(default_factory=DtlsOptions)
+    sctp: SctpOptions = field(default_factory=SctpOptions)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChannelOptions:
+    """What `createDataChannel` takes (W3C RTCDataChannelInit); `max_packet_life_time` is in milliseconds."""
+
+    label: str
+    protocol: str = ""
+    ordered: bool = True
+    max_retransmits: int | None = None
+    max_packet_life_time: int | None = None
+    negotiated: bool = False
+    stream_id: int | None = None

@@ -1,0 +1,162 @@
+"""Each example, started as the program that it is and talked to by a peer of the test or by its other half."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from icelane import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+TIMEOUT = 60.0  # seconds for a program; it takes two
+FINGERPRINT = re.compile(r"fingerprint +(sha-256 [0-9A-F:]{95})")
+
+
+@contextmanager
+def started(name: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """An example as a process of its own, on loopback."""
+    with subprocess.Popen(
+        [sys.executable, str(EXAMPLES / name), *arguments],
+        env={**os.environ, "INTERFACES": "lo"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as program:
+        try:
+            yield program
+        finally:
+            program.kill()
+
+
+def line_with(program: subprocess.Popen[str], wanted: str) -> str:
+    """What the program says next that has `wanted` in it."""
+    assert program.stdout is not None
+    said = []
+    for line in program.stdout:
+        said.append(line)
+        if wanted in line:
+            return line
+    raise AssertionError("".join(said))
+
+
+def say(program: subprocess.Popen[str], text: str) -> None:
+    """Type a line."""
+    assert program.stdin is not None
+    program.stdin.write(text.rstrip("\n") + "\n")
+    program.stdin.flush()
+
+
+def test_every_example_is_tested_here() -> None:
+    tested = {"data_echo_server.py", "file_transfer.py", "terminal_chat.py"}
+    assert {path.name for path in EXAMPLES.glob("*.py")} == tested
+
+
+# -- data_echo_server.py
+
+
+def post(url: str, body: bytes) -> bytes:
+    with urllib.request.urlopen(urllib.request.Request(url, data=body), timeout=TIMEOUT) as answer:
+        return bytes(answer.read())
+
+
+def test_the_echo_server_answers_an_offer_and_echoes_what_comes() -> None:
+    async def call(url: str) -> None:
+        async with asyncio.timeout(TIMEOUT), RTCPeerConnection(RTCConfiguration(interfaces=["lo"])) as pc:
+            channel = pc.createDataChannel("echo")
+            await pc.setLocalDescription()
+            await pc.gathering_complete()
+            assert pc.localDescription is not None
+            answer = await asyncio.to_thread(post, f"{url}/offer", json.dumps(pc.localDescription.toJSON()).encode())
+            await pc.setRemoteDescription(RTCSessionDescription.from_json(json.loads(answer)))
+            await channel.opened()
+            for message in ("hello", b"\0\1\2", "Grüße, 世界", b"x" * 100_000):
+                channel.send(message)
+                assert await channel.receive() == message
+
+    with started("data_echo_server.py", "0") as server:
+        url = line_with(server, "running on").split("running on ")[1].split(" ")[0]
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as page:
+            assert b"new RTCPeerConnection()" in page.read()
+        for nonsense in (b"no JSON", b"[]", b'{"type": "offer"}', b'{"type": "offer", "sdp": "v=1"}'):
+            with pytest.raises(urllib.error.HTTPError) as caught:
+                post(f"{url}/offer", nonsense)
+            assert caught.value.code == 400
+            caught.value.close()
+        asyncio.run(call(url))
+        asyncio.run(call(url))
+        server.send_signal(signal.SIGINT)
+        assert server.stdout is not None
+        said = server.stdout.read()
+        server.wait(TIMEOUT)
+    assert "Traceback" not in said
+    assert "Task was destroyed" not in said
+
+
+# -- file_transfer.py
+
+
+@pytest.mark.parametrize("size", [0, 5_000_000])
+def test_a_file_is_copied_from_program_to_program(tmp_path: Path, size: int) -> None:
+    data = os.urandom(size)
+    (tmp_path / "source").write_bytes(data)
+    target = tmp_path / "copy"
+    with (
+        started("file_transfer.py", "receive", str(tmp_path), str(target)) as receiver,
+        started("file_transfer.py", "send", str(tmp_path), str(tmp_path / "source")) as sender,
+    ):
+        said, _ = receiver.communicate(timeout=TIMEOUT)
+        sender.communicate(timeout=TIMEOUT)
+    assert (sender.returncode, receiver.returncode) == (0, 0)
+    assert said == f"{target}: {size:,} bytes\n"
+    assert target.read_bytes() == data
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "source"]
+
+
+def test_without_arguments_file_transfer_explains_itself() -> None:
+    with started("file_transfer.py") as program:
+        said, _ = program.communicate(timeout=TIMEOUT)
+    assert program.returncode == 1
+    assert "python file_transfer.py send /mnt/shared report.pdf" in said
+
+
+# -- terminal_chat.py
+
+
+def test_two_people_chat_until_one_leaves() -> None:
+    with started("terminal_chat.py") as alice, started("terminal_chat.py", "answer") as bob:
+        say(bob, line_with(alice, '"type": "offer"'))
+        say(alice, line_with(bob, '"type": "answer"'))
+        reports = [[FINGERPRINT.findall(line_with(one, "fingerprint"))[0] for _ in range(2)] for one in (alice, bob)]
+        assert reports[0] == reports[1][::-1]
+        for one in (alice, bob):
+            line_with(one, "Connected")
+        say(alice, "hello")
+        assert line_with(bob, "> ") == "> 'hello'\n"
+        say(bob, "and back, Grüße")
+        assert line_with(alice, "> ") == "> 'and back, Grüße'\n"
+        say(alice, "")
+        assert alice.wait(TIMEOUT) == 0
+        line_with(bob, "has left")
+        say(bob, "")
+        assert bob.wait(TIMEOUT) == 0
+
+
+def test_ctrl_c_ends_a_chat_that_waits_for_a_line() -> None:
+    with started("terminal_chat.py") as alice:
+        line_with(alice, "Paste the line")
+        alice.send_signal(signal.SIGINT)
+        alice.communicate(timeout=10)
+    assert alice.returncode not in (0, None)
