@@ -283,3 +283,24 @@ def test_serve_stops_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     assert server.returncode == 0
     assert out.endswith("stopping\n")
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_no_signal_that_comes_while_the_process_ends_changes_its_code(tmp_path: Path, number: signal.Signals) -> None:
+    """OP-1: a supervisor that insists is told that all went well, since it did."""
+    environ = os.environ | {"ICELANE_CONFIG_BODY": CONFIGURATION}
+    log = tmp_path / "log"  # not a pipe: every SIGHUP but the last ones writes a record
+    with (
+        log.open("w") as err,
+        subprocess.Popen([*ICELANE, "serve"], stdout=subprocess.PIPE, stderr=err, text=True, env=environ) as server,
+    ):
+        assert server.stdout is not None
+        assert server.stdout.readline().startswith("listening on")
+        server.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + 30
+        while server.poll() is None:
+            assert time.monotonic() < deadline
+            server.send_signal(number)
+            time.sleep(0.001)
+    assert server.returncode == 0
+    assert "Traceback" not in log.read_text()
