@@ -418,7 +418,7 @@ class LogSettings(Section):
         "info",
         kind="`debug`, `info` or `warning`",
         doc="The least that is written. `warning` leaves out allocations; `debug` adds the refusals that belong to"
-        " every session, and what `turn.auth` raises with its text, which may hold what it looks up.",
+        " every session.",
     )
     addresses: Switch = _key(
         False,
