@@ -66,6 +66,11 @@ def revocations_grow_for_ever() -> None:
     swap(revocation.Revocations, "add", add)
 
 
+@breaks("TR-12", test=f"{OPERATION}::test_a_revoked_credential_does_not_come_back_with_a_leeway_that_is_raised[True]")
+def a_revocation_ends_by_the_leeway_of_its_day() -> None:
+    swap(revocation, "MAX_LEEWAY", 0)
+
+
 @breaks("TR-12", test=f"{REVOKED_FILE}::test_a_file_that_cannot_be_used_is_named")
 def lines_that_are_not_understood_are_skipped() -> None:
     def lenient(text: str) -> revocation.Revocation:
