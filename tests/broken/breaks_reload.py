@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 from icelane.core.clock import Instant, UnixSeconds
 from icelane.core.net import Path
 from icelane.errors import ConfigurationError
@@ -62,6 +64,11 @@ def revocations_grow_for_ever() -> None:
         self._ends_by_entry[entry] = until
 
     swap(revocation.Revocations, "add", add)
+
+
+@breaks("TR-12", test=f"{OPERATION}::test_a_revoked_credential_does_not_come_back_with_a_leeway_that_is_raised[True]")
+def a_revocation_ends_by_the_leeway_of_its_day() -> None:
+    swap(revocation, "MAX_LEEWAY", 0)
 
 
 @breaks("TR-12", test=f"{REVOKED_FILE}::test_a_file_that_cannot_be_used_is_named")
@@ -147,12 +154,7 @@ def everybody_may_wait_for_a_look_up() -> None:
 
 @breaks("CR-6", test=f"{SOURCE}::test_what_fails_lets_nobody_in_and_is_reported_without_its_text[uvloop-raises]")
 def the_text_of_a_strangers_exception_is_logged() -> None:
-    failed = credential_source.CredentialAnswers._failed
-
-    def chatty(self: credential_source.CredentialAnswers, reason: str, error: str = "") -> object:
-        return failed(self, reason, f"{error}: the password is swordfish")
-
-    swap(credential_source.CredentialAnswers, "_failed", chatty)
+    swap(credential_source, "_frames", traceback.format_exception)
 
 
 @breaks("OP-14", test=f"{ADMIN}::test_the_socket_is_its_owner_s_alone_and_goes_with_the_server[uvloop]")

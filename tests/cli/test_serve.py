@@ -9,13 +9,16 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from icelane.cli import entry
 from tests.cli.conftest import Icelane
 
+PYPROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
 ICELANE = (sys.executable, "-c", "from icelane.cli.main import main; main()")
 SECRET = "q5Vn0nJ3rX8sZk2LwT7yBd4E"
 CONFIGURATION = f"""
@@ -203,6 +206,52 @@ def test_a_hang_up_while_the_server_starts_does_not_end_it(tmp_path: Path) -> No
     assert "config.reloaded" in [json.loads(line)["event"] for line in err.splitlines()]
 
 
+def test_a_hang_up_while_the_commands_are_imported_does_not_end_the_server(tmp_path: Path) -> None:
+    """OP-12: that takes half a second, in which a supervisor may reload what it has just started."""
+    module, _, function = PYPROJECT["project"]["scripts"]["icelane"].partition(":")
+    reached, go_on = tmp_path / "reached", tmp_path / "go-on"
+    os.mkfifo(reached)
+    os.mkfifo(go_on)
+    # What main.py imports first stands still until the signal has been sent, and is then what it always was.
+    (tmp_path / "typer.py").write_text(
+        f"import sys\nopen({str(reached)!r}, 'w').close()\nopen({str(go_on)!r}).read()\n"
+        f"sys.path.remove({str(tmp_path)!r})\ndel sys.modules['typer']\nimport typer\n"
+    )
+    environ = os.environ | {"ICELANE_CONFIG_BODY": CONFIGURATION, "PYTHONPATH": str(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", f"from {module} import {function}; {function}()", "serve"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environ,
+    ) as server:
+        reached.read_text()  # ends when the server is there
+        server.send_signal(signal.SIGHUP)
+        time.sleep(0.05)
+        assert server.poll() is None
+        go_on.write_text("")
+        assert server.stdout is not None
+        assert server.stdout.readline().startswith("listening on")
+        server.send_signal(signal.SIGTERM)
+        server.communicate(timeout=30)
+    assert server.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ignored"),
+    [
+        (["serve"], True),
+        (["--help", "serve"], True),
+        (["turn", "check", "turn:127.0.0.1", "--user", "serve"], False),
+        (["stun", "serve"], False),
+        ([], False),
+    ],
+)
+def test_only_the_server_ignores_hang_ups(arguments: list[str], ignored: bool) -> None:
+    """Every other command ends with its terminal."""
+    assert entry.serves(arguments) is ignored
+
+
 def test_the_first_thing_that_serve_does_is_to_ignore_hang_ups(tmp_path: Path) -> None:
     """OP-12: before it reads anything, which may take a second; here the configuration keeps it waiting."""
     file = tmp_path / "icelane.toml"
@@ -234,3 +283,24 @@ def test_serve_stops_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     assert server.returncode == 0
     assert out.endswith("stopping\n")
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_no_signal_that_comes_while_the_process_ends_changes_its_code(tmp_path: Path, number: signal.Signals) -> None:
+    """OP-1: a supervisor that insists is told that all went well, since it did."""
+    environ = os.environ | {"ICELANE_CONFIG_BODY": CONFIGURATION}
+    log = tmp_path / "log"  # not a pipe: every SIGHUP but the last ones writes a record
+    with (
+        log.open("w") as err,
+        subprocess.Popen([*ICELANE, "serve"], stdout=subprocess.PIPE, stderr=err, text=True, env=environ) as server,
+    ):
+        assert server.stdout is not None
+        assert server.stdout.readline().startswith("listening on")
+        server.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + 30
+        while server.poll() is None:
+            assert time.monotonic() < deadline
+            server.send_signal(number)
+            time.sleep(0.001)
+    assert server.returncode == 0
+    assert "Traceback" not in log.read_text()

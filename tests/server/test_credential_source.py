@@ -173,7 +173,7 @@ FAILURES: dict[str, tuple[Callable[[], object], str]] = {
 def test_what_fails_lets_nobody_in_and_is_reported_without_its_text(
     run: Run, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
-    """CR-6: an exception's text may hold what is looked up."""
+    """CR-6: an exception's text may hold what is looked up; no level of the log asks for that."""
     make, reason = FAILURES[name]
 
     async def scenario() -> None:
@@ -182,11 +182,36 @@ def test_what_fails_lets_nobody_in_and_is_reported_without_its_text(
             with pytest.raises(LookupFailedError):
                 await answers.find(command())
 
-    with caplog.at_level(logging.INFO, "icelane.server"):
+    with caplog.at_level(logging.DEBUG, "icelane.server"):
         run(scenario())
-    (record,) = [record for record in caplog.records if record.message == "turn.lookup_failed"]
+    (record,) = [record for record in caplog.records if record.name == "icelane.server"]
+    assert record.message == "turn.lookup_failed"
     assert record.__dict__["reason"] == reason
-    assert "swordfish" not in str([vars(record) for record in caplog.records])
+    assert "swordfish" not in caplog.text + str([vars(record) for record in caplog.records])
+
+
+def test_where_the_source_failed_is_reported_and_no_line_of_it_is_shown(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    """CR-6: a line may hold the password of a database, too. Of an endless recursion the end is enough."""
+
+    async def deep(query: CredentialQuery, depth: int = 100) -> Password:
+        if depth:
+            return await deep(query, depth - 1)
+        raise ConnectionError("postgres://turn:swordfish@db")
+
+    async def scenario() -> None:
+        with pytest.raises(LookupFailedError):
+            await CredentialAnswers(deep).find(command())
+
+    with caplog.at_level(logging.DEBUG, "icelane.server"):
+        run(scenario())
+    (record,) = [record for record in caplog.records if record.name == "icelane.server"]
+    assert record.__dict__["error"] == "ConnectionError"
+    frames = record.__dict__["frames"]
+    assert len(frames) == 16
+    assert all(frame.startswith(f"{__file__}:") and frame.endswith(" deep") for frame in frames)
+    assert "swordfish" not in caplog.text + str(vars(record))
 
 
 def test_whoever_takes_too_long_is_given_up(run: Run, caplog: pytest.LogCaptureFixture) -> None:

@@ -312,6 +312,54 @@ def test_a_program_that_does_not_end_or_says_too_much_is_ended_in_time(
         os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [
+        (f"echo {FIRST}; sleep 30 &", True),
+        (f"echo {FIRST}; sleep 30 >/dev/null 2>&1 &", True),
+        (f"setsid sleep 30 & echo {FIRST}", True),  # which has left the group, and holds the output
+        ("sleep 30 & exit 1", False),
+        ("sleep 30 >/dev/null 2>&1 & exit 1", False),
+    ],
+)
+def test_what_a_program_leaves_behind_ends_with_it_and_what_it_printed_counts(
+    run: Run, tmp_path: Path, text: str, known: bool
+) -> None:
+    """It is run every five minutes for years: one process each time would fill the machine."""
+
+    async def scenario() -> None:
+        mark = f"32.{os.getpid()}"
+        finder = CommandFinder(program(tmp_path, text.replace("30", mark)))
+        before = time.monotonic()
+        if known:
+            assert await finder.find((HERE,)) == {HERE: FIRST}
+        else:
+            with pytest.raises(AddressNotFoundError, match="ended with 1"):
+                await finder.find((HERE,))
+        assert time.monotonic() - before < external_address.TIMEOUT / 2
+        if "setsid" not in text:
+            await eventually(lambda: not processes(mark))
+
+    try:
+        run(scenario())
+    finally:
+        for pid in processes(f"32.{os.getpid()}"):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(("size", "known"), [(4000, True), (4200, False), (200_000, False)])
+def test_only_so_much_is_read(run: Run, tmp_path: Path, size: int, known: bool) -> None:
+    async def scenario() -> None:
+        finder = CommandFinder(program(tmp_path, f"echo {FIRST}; head -c {size} /dev/zero | tr '\\0' '\\n'"))
+        if known:
+            assert await finder.find((HERE,)) == {HERE: FIRST}
+        else:
+            with pytest.raises(AddressNotFoundError, match="more than addresses"):
+                await finder.find((HERE,))
+
+    run(scenario())
+
+
 def processes(word: str) -> list[int]:
     """The processes that have `word` as an argument, those that nobody has waited for left out."""
     found = []

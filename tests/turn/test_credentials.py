@@ -12,6 +12,7 @@ from icelane.core.clock import UnixSeconds
 from icelane.errors import ConfigurationError, LocalProtocolError, MalformedError
 from icelane.stun.attributes import PasswordAlgorithm
 from icelane.turn.credentials import (
+    MAX_LEEWAY,
     MAX_SECRETS,
     MAX_USERNAME_BYTES,
     Credential,
@@ -203,6 +204,14 @@ def test_leeway_forgives_an_issuer_whose_clock_is_behind() -> None:
             assert found.md5_keys[0].key == md5_key(minted.username, minted.password)
     late = store.find(mint(OLD, "dave", 10, UnixSeconds(NOW - 300)).username, REALM, NOW)
     assert late == Refusal(RefusalReason.EXPIRED, "290 s ago", "k1")
+
+
+def test_a_leeway_has_an_end() -> None:
+    """TR-12: so long is remembered that a credential was taken back."""
+    RestCredentials((OLD,), leeway=MAX_LEEWAY)
+    with pytest.raises(ConfigurationError) as caught:
+        RestCredentials((OLD,), leeway=MAX_LEEWAY + 1)
+    assert caught.value.key == "turn.expiry_leeway"
 
 
 @pytest.mark.parametrize(

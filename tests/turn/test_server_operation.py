@@ -9,7 +9,7 @@ import pytest
 from icelane.core.net import SocketAddress, Transport
 from icelane.stun.attributes import AttributeType, parse_address, parse_text
 from icelane.stun.message import Method
-from icelane.turn.credentials import CredentialStore, Secret
+from icelane.turn.credentials import MAX_LEEWAY, CredentialStore, Secret
 from icelane.turn.refusal import Alternate
 from icelane.turn.revocation import Revocation
 from icelane.turn.server_config import TurnServerConfig
@@ -212,6 +212,24 @@ def test_a_revoked_credential_is_refused_to_the_end_of_the_leeway() -> None:
     issued = guest(driver, "carol", ttl=60)
     revoke(driver, issued.username)
     driver.advance(60 + 3600)
+    assert driver.caller(issued.username, issued.password).allocate().code == 401
+    assert driver.refusals[-1].reason == "revoked"
+    driver.close()
+
+
+@pytest.mark.parametrize("allocated", [True, False])
+def test_a_revoked_credential_does_not_come_back_with_a_leeway_that_is_raised(allocated: bool) -> None:
+    """TR-12: a reload may give it another hour after its end was noted."""
+    driver = ServerDriver(secrets=[OLD])
+    issued = guest(driver, "carol", ttl=60)
+    if allocated:
+        assert issued.allocate().code is None
+    assert revoke(driver, issued.username) == allocated
+    driver.advance(60 + 10)
+    reconfigure(driver, credentials({}, [OLD], leeway=MAX_LEEWAY))
+    assert driver.caller(issued.username, issued.password).allocate().code == 401
+    assert driver.refusals[-1].reason == "revoked"
+    driver.advance(MAX_LEEWAY - 10)  # its last second, now
     assert driver.caller(issued.username, issued.password).allocate().code == 401
     assert driver.refusals[-1].reason == "revoked"
     driver.close()

@@ -13,8 +13,9 @@ import asyncio
 import importlib
 import inspect
 import logging
+import traceback
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -22,7 +23,7 @@ from icelane.aio.system import monotonic
 from icelane.core.clock import Duration, Instant, later
 from icelane.core.net import SocketAddress, Transport
 from icelane.errors import ConfigurationError, IcelaneError
-from icelane.server.events import LOGGER, RepeatGate, report
+from icelane.server.events import RepeatGate, report
 from icelane.turn.credential_lookup import LOOKUP_TIMEOUT, MAX_LOOKUPS
 from icelane.turn.credentials import Credential, key_credential, password_credential
 from icelane.turn.routes import LookUpCredential
@@ -31,6 +32,9 @@ from icelane.turn.routes import LookUpCredential
 CACHE_TIME: Final[Duration] = 60.0
 # Names are made up by strangers; at the bound the answer that was not used for longest is forgotten.
 MAX_CACHED: Final = 10_000
+
+# Of a function that calls itself without end the innermost frames tell enough.
+_MAX_FRAMES: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,9 +165,7 @@ class CredentialAnswers:
         except TimeoutError:
             raise self._failed("timeout") from None
         except Exception as error:
-            # The text of a stranger's exception may hold a password, so it is written only for who asks for it.
-            LOGGER.debug("turn.auth raised", exc_info=True)
-            raise self._failed("exception", type(error).__name__) from None
+            raise self._failed("exception", type(error).__name__, _frames(error)) from None
         finally:
             del self._running[asked]
         self._remember(asked, credential)
@@ -175,11 +177,11 @@ class CredentialAnswers:
         if len(self._cache) > MAX_CACHED:
             self._cache.popitem(last=False)
 
-    def _failed(self, reason: str, error: str = "") -> LookupFailedError:
+    def _failed(self, reason: str, error: str = "", frames: Sequence[str] = ()) -> LookupFailedError:
         now = monotonic()
         repeats = sum(count for key, count in self._gate.ended(now) if key == reason)
         if repeats or self._gate.admit(reason, now):
-            details = {"error": error, "repeats": repeats}
+            details = {"error": error, "frames": frames, "repeats": repeats}
             report(
                 "turn.lookup_failed",
                 logging.ERROR,
@@ -187,6 +189,16 @@ class CredentialAnswers:
                 **{name: value for name, value in details.items() if value},
             )
         return LookupFailedError(reason)
+
+
+def _frames(error: Exception) -> list[str]:
+    """Where it was raised, the innermost frame last. Neither its text, which may hold a password or the address of a
+    database with one, nor any line of the source, which may as well."""
+    frames = [
+        f"{frame.f_code.co_filename}:{line} {frame.f_code.co_name}"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    return frames[-_MAX_FRAMES:]
 
 
 def _credential(query: CredentialQuery, answer: object) -> Credential | None:

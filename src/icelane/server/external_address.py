@@ -11,7 +11,6 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from io import FileIO
 from typing import Final, Protocol
 
 from icelane.aio.stun_client import binding
@@ -92,36 +91,33 @@ class CommandFinder:
         return found
 
     async def _output(self) -> str:
-        reader, pipe, write_end = await _pipe()
+        output = _Output()
         try:
             try:
-                running = await self._start(write_end)
+                running = await self._start(output.write_end)
             finally:
-                os.close(write_end)
-            printed, code = await self._end_of(running, reader)
+                os.close(output.write_end)
+            code = await self._end_of(running, output)
         finally:
-            pipe.close()
+            output.close()
+        if output.excessive:
+            raise AddressNotFoundError(f"{self._command[0]} prints more than addresses")
         if code:
             raise AddressNotFoundError(f"{self._command[0]} ended with {code}")
-        return printed.decode(errors="replace")
+        return output.printed.decode(errors="replace")
 
-    async def _end_of(self, running: asyncio.subprocess.Process, reader: asyncio.StreamReader) -> tuple[bytes, int]:
-        """What the program printed and ended with; it is ended with all that it has started when it goes too far."""
+    async def _end_of(self, running: asyncio.subprocess.Process, output: _Output) -> int:
+        """What the program ended with, once what it printed has been read. What it has started ends with it."""
         try:
             async with asyncio.timeout(TIMEOUT):
-                printed = b""
-                while more := await reader.read(_MAX_OUTPUT):
-                    printed += more
-                    if len(printed) > _MAX_OUTPUT:
-                        raise AddressNotFoundError(f"{self._command[0]} prints more than addresses")
-                return printed, await running.wait()
+                code = await running.wait()
         except TimeoutError:
             raise AddressNotFoundError(f"{self._command[0]} took longer than {TIMEOUT:.0f} s") from None
+        else:
+            output.read()
+            return code
         finally:
-            if running.returncode is None:
-                with suppress(ProcessLookupError):
-                    os.killpg(running.pid, signal.SIGKILL)
-                await running.wait()
+            await _end_group(running)
 
     async def _start(self, output: int) -> asyncio.subprocess.Process:
         # The program does not get our secrets, which may stand in the environment. In a session of its own it can be
@@ -140,19 +136,53 @@ class CommandFinder:
             raise AddressNotFoundError(f"{self._command[0]} cannot be run: {error.strerror}") from None
 
 
-async def _pipe() -> tuple[asyncio.StreamReader, asyncio.ReadTransport, int]:
-    """A pipe to read from, and the end to write to. With asyncio's own, waiting for a program would mean to wait until
-    every process that it leaves behind has let go of its output, too."""
-    reader = asyncio.StreamReader()
-    read_end, write_end = os.pipe()
+class _Output:
+    """What a program prints, up to the read that finds too much.
+
+    A pipe of our own: with asyncio's, waiting for a program would mean to wait until every process that it leaves
+    behind has let go of its output, too.
+    """
+
+    def __init__(self) -> None:
+        self.printed = b""
+        self._read_end, self.write_end = os.pipe()
+        self._open = True
+        self._loop = asyncio.get_running_loop()
+        os.set_blocking(self._read_end, False)
+        self._loop.add_reader(self._read_end, self.read)
+
+    @property
+    def excessive(self) -> bool:
+        """Whether there was more than addresses take."""
+        return len(self.printed) > _MAX_OUTPUT
+
+    def read(self) -> None:
+        """Take what is there. Whoever prints too much loses its reader, and thereby ends."""
+        with suppress(BlockingIOError):
+            while self._open:
+                more = os.read(self._read_end, _MAX_OUTPUT)
+                self.printed += more
+                if not more or self.excessive:
+                    self.close()
+
+    def close(self) -> None:
+        """Read no more; again is harmless."""
+        if self._open:
+            self._open = False
+            self._loop.remove_reader(self._read_end)
+            os.close(self._read_end)
+
+
+async def _end_group(running: asyncio.subprocess.Process) -> None:
+    """End what is left of a program and of what it has started, save what has left its group or is somebody else's."""
     try:
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), FileIO(read_end)
-        )
-    except BaseException:
-        os.close(write_end)
-        raise
-    return reader, transport, write_end
+        # Its number stays the group's for as long as anybody is in that, so it cannot mean another one.
+        os.killpg(running.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # nobody is left
+    except PermissionError:
+        return  # only what runs as another user, and cannot be waited for
+    await running.wait()
 
 
 class ExternalAddressWatch:

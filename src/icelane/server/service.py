@@ -3,6 +3,9 @@
 SIGHUP            reads the configuration again
 SIGTERM, SIGINT   drains: no new allocation, and the end when the last one is gone or after turn.drain_deadline
 again             ends at once
+
+A service is the last thing that its process does: from its end on all three are ignored, so that none that comes while
+the process is leaving makes a failure of it.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
@@ -51,7 +54,10 @@ class Service:
         self._socket = AdminSocket(path, lambda line: admin.answer(line, monotonic())) if path is not None else None
 
     async def run(self, started: Callable[[], None] = lambda: None) -> None:
-        """Start, call `started`, serve, drain and close. Raises ConfigurationError when it cannot start."""
+        """Start, call `started`, serve, drain and close. Raises ConfigurationError when it cannot start.
+
+        Leaves SIGHUP, SIGTERM and SIGINT ignored for the rest of the process.
+        """
         loop = asyncio.get_running_loop()
         for number in _STOPPING:
             loop.add_signal_handler(number, self.stop)
@@ -70,8 +76,7 @@ class Service:
             self._serving = False
             if self._socket is not None:
                 await self._socket.close()
-            for number in (*_STOPPING, signal.SIGHUP):
-                loop.remove_signal_handler(number)
+            _ignore(loop, (*_STOPPING, signal.SIGHUP))
 
     def stop(self) -> None:
         """Drain and end; called again, end at once."""
@@ -113,3 +118,19 @@ class Service:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _ignore(loop: asyncio.AbstractEventLoop, numbers: Iterable[signal.Signals]) -> None:
+    """Take `numbers` from the loop, and ignore them from then on.
+
+    A loop gives a signal back to its default action, at the latest when it is closed, so what comes in between is held
+    back. A handler of Python's would not do: the interpreter takes those back when it ends, and SIG_IGN it leaves.
+    """
+    numbers = tuple(numbers)
+    held_back = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held_back)

@@ -38,6 +38,10 @@ DEFAULT_TTL: Final = 600
 MIN_TTL: Final = 1
 MAX_TTL: Final = 86_400
 
+MAX_LEEWAY: Final[Duration] = 3600.0
+"""How long after its expiry an ephemeral credential may be good at most. Above this it would no longer be clocks that
+differ, and what was taken back is remembered for so long."""
+
 # ASCII digits only, unlike str.isdigit and int(), which take other scripts, signs, spaces and underscores. Twelve of
 # them reach the year 33658, and no number is large enough to slow anything down.
 _REST_USERNAME = re.compile(r"([0-9]{1,12}):(.+)", re.DOTALL)
@@ -242,7 +246,7 @@ class _Passwords(NamedTuple):
 class RestCredentials:
     """Ephemeral users: whoever knows a secret made them up. The first secret is the one to mint with.
 
-    Raises ConfigurationError when a kid is given twice or there are too many secrets.
+    Raises ConfigurationError when a kid is given twice, there are too many secrets or the leeway is above MAX_LEEWAY.
     """
 
     def __init__(self, secrets: Sequence[Secret], leeway: Duration = 0.0) -> None:
@@ -253,6 +257,8 @@ class RestCredentials:
             raise ConfigurationError("two secrets have the same kid", key="turn.secrets.kid")
         if len(secrets) > MAX_SECRETS:
             raise ConfigurationError(f"there are more than {MAX_SECRETS} secrets", key="turn.secrets")
+        if leeway > MAX_LEEWAY:
+            raise ConfigurationError(f"a leeway of more than {MAX_LEEWAY:.0f} s", key="turn.expiry_leeway")
 
     def __len__(self) -> int:
         return len(self._secrets_by_kid)

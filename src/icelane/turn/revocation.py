@@ -1,7 +1,7 @@
 """Credentials that were taken back before their time (TR-12).
 
 An ephemeral credential is right for whoever knows the secret, so taking one back means to remember it: until it has
-expired, its last second included, and no longer. A user is remembered until the restart.
+expired, its last second and the longest leeway that a reload may set included. A user is remembered until the restart.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from icelane.core.clock import UnixSeconds
 from icelane.errors import LocalProtocolError
-from icelane.turn.credentials import Credential
+from icelane.turn.credentials import MAX_LEEWAY, Credential
 
 # Taken back at run time, and as many again in the list of the configuration. At the bound what has expired makes room;
 # when nothing has, taking back fails aloud: to forget another one would let it in again.
@@ -73,14 +73,16 @@ class Revocations:
 
 
 def end_of(entry: Revocation, known: Collection[Credential]) -> UnixSeconds:
-    """When everything that `entry` covers has expired, as far as its `known` credentials tell.
+    """When everything that `entry` covers has expired for good, as far as its `known` credentials tell.
+
+    `valid_until` goes by the leeway of today, and a reload may raise it: hence MAX_LEEWAY on top of that.
 
     Only the name of a single ephemeral credential says that. A user may have others of any length, which other
     programs issued, and a static user's or a secret's never end.
     """
     if entry.kid or not any(one.username == entry.name and one.user_key != entry.name for one in known):
         return UNTIL_RESTART
-    return max(UNTIL_RESTART if one.valid_until is None else one.valid_until for one in known)
+    return max(UNTIL_RESTART if one.valid_until is None else UnixSeconds(one.valid_until + MAX_LEEWAY) for one in known)
 
 
 def _meeting(credential: Credential, kid: str) -> Iterator[Revocation]:

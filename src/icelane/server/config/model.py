@@ -278,8 +278,9 @@ class TurnSettings(Section):
         shown="none: `turn.external_addresses` counts alone",
         doc="Who knows the public address where it may change: a STUN server outside, `stun:stun.example.org`, which is"
         " asked from each of `relay_addresses`; or a program, `command:/usr/local/bin/public-address`, which prints"
-        " one address a line, one of each family at most. An address that stands in `turn.external_addresses` is not"
-        " looked for. New allocations are told the new address without a restart.",
+        " one address a line, one of each family at most, and ends within five seconds; what it has started is ended"
+        " with it. An address that stands in `turn.external_addresses` is not looked for. New allocations are told the"
+        " new address without a restart.",
     )
     external_address_interval: Interval = _key(
         DurationValue(300),
@@ -417,7 +418,7 @@ class LogSettings(Section):
         "info",
         kind="`debug`, `info` or `warning`",
         doc="The least that is written. `warning` leaves out allocations; `debug` adds the refusals that belong to"
-        " every session, and what `turn.auth` raises with its text, which may hold what it looks up.",
+        " every session.",
     )
     addresses: Switch = _key(
         False,

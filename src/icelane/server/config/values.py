@@ -14,6 +14,7 @@ from icelane.errors import MalformedError
 from icelane.stun.preparation import opaque_string, saslprep
 from icelane.stun.uri import StunUri, parse_uri
 from icelane.turn.address_range import parse_address_range, parse_nat64_prefix
+from icelane.turn.credentials import MAX_LEEWAY
 
 DEFAULT_PORT = 3478
 """The port of STUN and TURN without TLS (RFC 8489 section 18.6)."""
@@ -30,9 +31,6 @@ _REALM_BYTES = 763
 
 # RFC 8489 section 14.3 says fewer than 509 bytes; Chromium's constructor throws at 513.
 USERNAME_BYTES = 508
-
-MAX_LEEWAY = 3600
-"""Above this many seconds it would no longer be clocks that differ."""
 
 _URL = re.compile(r"(?P<scheme>[a-z]+)://(?:\[(?P<v6>[^\]]*)\]|(?P<v4>[^:/?#\[\]@]*))(?::(?P<port>[0-9]{1,5}))?/?")
 _ADDRESS_AND_PORT = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<v4>[^:/?#\[\]@]*)):(?P<port>[0-9]{1,5})")
