@@ -13,7 +13,7 @@ __all__ = ["follows_our_clock", "run"]
 
 @pytest.fixture
 def follows_our_clock() -> None:
-    """For who loses records of a handshake: without the compiled backend OpenSSL repeats them by the machine's clock."""
+    """For who loses records of a handshake: pyOpenSSL repeats them by the machine's clock."""
     try:
         native_backend()
     except NotSupportedError as error:
