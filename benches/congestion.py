@@ -1,6 +1,6 @@
 """How the controllers share a bottleneck, on the virtual clock: `python -m benches.congestion [--smoke]`.
 
-Nothing here depends on the machine: the same seed gives the same figures. Decision 0040 quotes them.
+Nothing here depends on the machine: the same seed gives the same figures. Decision 0015 quotes them.
 """
 
 from __future__ import annotations

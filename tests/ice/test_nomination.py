@@ -1,4 +1,4 @@
-"""When the controlling side nominates (decision 0021)."""
+"""When the controlling side nominates (decision 0008)."""
 
 from __future__ import annotations
 

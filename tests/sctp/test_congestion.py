@@ -52,7 +52,7 @@ def test_two_models_share() -> None:
 
 
 def test_beside_rfc_9260_neither_starves() -> None:
-    """The figures are in decision 0040."""
+    """The figures are in decision 0015."""
     road = Road(ModelController, Rfc9260Controller)
     model, rfc = road.drive(20.0)
     assert model + rfc >= 9.0

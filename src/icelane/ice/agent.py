@@ -301,7 +301,7 @@ class IceAgent:
             raise InvalidStateError("the agent is closed")
 
     def _handle_request(self, request: Message, sessions: list[Session], path: Path, now: Instant) -> None:
-        """Verify a request; what cannot be verified is dropped in silence (decision 0023)."""
+        """Verify a request; what cannot be verified is dropped in silence (decision 0010)."""
         try:
             receiver, sender = parse_username(request)
         except MalformedError:

@@ -1,7 +1,7 @@
 """The checklist: candidates of both sides, the pairs made of them, and which one is checked next.
 
 RFC 8445 section 6.1.2 for one stream with one component; candidates may come at any time (RFC 8838 section 11). There
-are no frozen pairs (decision 0020).
+are no frozen pairs (decision 0007).
 """
 
 from __future__ import annotations

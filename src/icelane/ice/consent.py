@@ -1,4 +1,4 @@
-"""Whether the peer still consents to be sent to, on one pair (RFC 7675; decision 0022).
+"""Whether the peer still consents to be sent to, on one pair (RFC 7675; decision 0009).
 
     check ---- answered: the next one 4 to 6 s after it, or 2.5 s after data stopped coming in
       |

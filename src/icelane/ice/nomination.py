@@ -1,4 +1,4 @@
-"""Which pair the controlling side nominates, and when (RFC 8445 section 8.1.1; decision 0021).
+"""Which pair the controlling side nominates, and when (RFC 8445 section 8.1.1; decision 0008).
 
 A valid pair is nominated at once when nothing better is left to hope for. While a better pair is being checked, or a
 relayed one is all there is and more candidates may come, the nomination waits for a moment: `nomination_wait`, or

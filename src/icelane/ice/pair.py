@@ -12,7 +12,7 @@ from icelane.ice.event import IceRole
 
 
 class PairState(enum.Enum):
-    """W3C RTCStatsIceCandidatePairState, without `frozen` (decision 0020)."""
+    """W3C RTCStatsIceCandidatePairState, without `frozen` (decision 0007)."""
 
     WAITING = "waiting"
     IN_PROGRESS = "in-progress"
