@@ -11,6 +11,7 @@ import pytest
 
 from icelane.aio.data_channel import DRAINED, RTCDataChannel
 from icelane.aio.event_target import Event
+from icelane.aio.peer_connection import _ChannelPort
 from icelane.errors import InvalidStateError, MessageTooLargeError, OperationError, TransportClosedError
 from tests.aio.peers import PATIENCE, channels, connect, exchange, pair, until
 from tests.loops import Run
@@ -354,5 +355,136 @@ def test_channels_of_both_sides_before_the_connection_all_open(run: Run) -> None
             await asyncio.gather(*(channel.opened() for channel in (*ours, *theirs)))
             await until(lambda: len(announced) == 20)
             assert len({channel.id for channel in (*ours, *theirs)}) == 20
+
+    run(main())
+
+
+def test_a_slow_asynchronous_handler_loses_nothing_and_slows_the_sender(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("icelane.aio.data_channel.MAX_UNFINISHED", 8)
+
+    async def main() -> None:
+        async with channels() as (ours, theirs):
+            go_on, most, running = asyncio.Event(), 0, 0
+            handled: list[str | bytes] = []
+
+            @theirs.on("message")
+            async def slow(message: str | bytes) -> None:
+                nonlocal most, running
+                running += 1
+                most = max(most, running)
+                await go_on.wait()
+                running -= 1
+                handled.append(message)
+
+            for number in range(200):
+                ours.send(str(number))
+            await until(lambda: running == 8)
+            await asyncio.sleep(0.05)
+            assert running == most == 8
+            go_on.set()
+            await until(lambda: len(handled) == 200)
+            assert handled == [str(number) for number in range(200)]
+            assert theirs.handler_errors == 0
+
+    run(main())
+
+
+def test_the_window_is_given_back_when_the_handler_has_ended_and_not_before(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with channels() as (ours, theirs):
+            held = asyncio.Event()
+            released: list[int] = []
+            monkeypatch.setattr(_ChannelPort, "release", lambda *call: released.append(call[-1]))
+
+            @theirs.on("message")
+            async def holds(message: str | bytes) -> None:
+                await held.wait()
+
+            ours.send("12345")
+            await until(lambda: theirs._unfinished == 1)
+            assert not released
+            held.set()
+            await until(lambda: released == [5])
+
+    run(main())
+
+
+def test_whoever_drains_is_told_when_the_end_came_before_the_last_byte_left(run: Run) -> None:
+    async def main() -> None:
+        async with pair() as (alice, bob):
+            ours = alice.createDataChannel("chat")
+            await connect(alice, bob)
+            await ours.opened()
+            for _ in range(64):
+                ours.send(bytes(256 * 1024))
+            draining = asyncio.ensure_future(ours.drain())
+            await asyncio.sleep(0)
+            await alice.close(0)
+            with pytest.raises(TransportClosedError, match="have not left"):
+                await draining
+            assert ours.readyState == "closed"
+            assert ours.bufferedAmount > DRAINED
+
+    run(main())
+
+
+def test_whoever_stops_draining_leaves_nothing_behind(run: Run) -> None:
+    async def main() -> None:
+        async with channels() as (ours, _):
+            for _ in range(64):
+                ours.send(bytes(256 * 1024))
+            for _ in range(5):
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(ours.drain(), 0)
+            assert not ours._drainers
+
+    run(main())
+
+
+def test_a_channel_that_the_peer_made_is_open_when_it_is_handed_over_and_says_so_afterwards(run: Run) -> None:
+    async def main() -> None:
+        async with pair() as (alice, bob):
+            heard: list[str] = []
+
+            def handed_over(event: Event) -> None:
+                channel = event.channel
+                assert isinstance(channel, RTCDataChannel)
+                heard.append(f"datachannel, {channel.readyState}")
+                channel.onopen = lambda _: heard.append("open")
+                channel.onmessage = lambda event: heard.append(event.data)
+
+            bob.ondatachannel = handed_over
+            ours = alice.createDataChannel("chat")
+            ours.on("open", lambda: ours.send("hello"))
+            await connect(alice, bob)
+            await until(lambda: len(heard) == 3)
+            assert heard == ["datachannel, open", "open", "hello"]
+
+    run(main())
+
+
+def test_an_old_channel_reaches_into_no_later_association(run: Run) -> None:
+    async def main() -> None:
+        async with pair() as (alice, bob):
+            theirs: list[RTCDataChannel] = []
+            bob.on("datachannel", theirs.append)
+            ours = alice.createDataChannel("chat")
+            await connect(alice, bob)
+            await ours.opened()
+            ours.send("left over")
+            await until(lambda: theirs and theirs[0]._queue)
+            await alice.close()
+            await until(lambda: theirs[0].readyState == "closed")
+            sctp = bob.sctp
+            assert sctp is not None
+            assert sctp.state == "closed"
+            theirs[0].bufferedAmountLowThreshold = 1
+            assert await theirs[0].receive() == "left over"
+            assert bob._engine.channels is None
+            assert bob.sctp is sctp
 
     run(main())

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final, Literal, Protocol
 
 from icelane.aio.event_target import EventTarget
@@ -26,6 +26,8 @@ ReadyState = Literal["connecting", "open", "closing", "closed"]
 
 # What `drain` waits for when the program has set no threshold of its own.
 DRAINED: Final = 256 * 1024
+# Messages whose asynchronous handlers have not ended; further ones wait, and in the end the peer does.
+MAX_UNFINISHED: Final = 1000
 
 
 class ChannelPort(Protocol):
@@ -71,6 +73,8 @@ class RTCDataChannel(EventTarget):
         self._changed: asyncio.Event | None = None
         self._drainers: list[asyncio.Future[None]] = []
         self._error: IcelaneError | None = None
+        self._unfinished = 0
+        self._unsent = 0
         self.label: Final = label
         self.protocol: Final = protocol
         self.ordered: Final = ordered
@@ -107,11 +111,17 @@ class RTCDataChannel(EventTarget):
         limit = self._threshold or DRAINED
         while self.bufferedAmount > limit:
             if self._state == "closed":
-                raise self._error or TransportClosedError(f"the channel {self.label!r} is closed")
+                raise self._error or TransportClosedError(
+                    f"the channel {self.label!r} is closed, and {self._unsent} bytes have not left"
+                )
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._drainers.append(waiter)
             self._port.set_low_threshold(self._number, limit)
-            await waiter
+            try:
+                await waiter
+            finally:
+                if waiter in self._drainers:
+                    self._drainers.remove(waiter)
 
     async def opened(self) -> None:
         """Wait until messages can be sent. Raises TransportClosedError when the channel ends instead."""
@@ -171,8 +181,8 @@ class RTCDataChannel(EventTarget):
 
     @property
     def bufferedAmount(self) -> int:  # noqa: N802
-        """Bytes that `send` has queued and that have not left."""
-        return self._port.buffered_amount(self._number)
+        """Bytes that `send` has queued and that have not left; once the channel is closed, those that never will."""
+        return self._unsent if self._state == "closed" else self._port.buffered_amount(self._number)
 
     @property
     def bufferedAmountLowThreshold(self) -> int:  # noqa: N802
@@ -190,19 +200,49 @@ class RTCDataChannel(EventTarget):
 
     def _opened(self) -> None:
         if self._state == "connecting":
-            self._state = "open"
-            self._stream_id = self._port.stream_id(self._number)
-            self._wake_changed()
+            self._become_open()
             self._emit("open")
 
+    def _announced(self, tell: Callable[[RTCDataChannel], object]) -> None:
+        """The peer made the channel: who gets it finds it open, and then hears of it (W3C section 6.2)."""
+        self._become_open()
+        tell(self)
+        if self._state == "open":
+            self._emit("open")
+
+    def _become_open(self) -> None:
+        self._state = "open"
+        self._stream_id = self._port.stream_id(self._number)
+        self._wake_changed()
+
     def _received(self, data: bytes | str, size: int) -> None:
-        if self.has_listener("message") and not self._queue:
-            self._port.release(self._number, size)
-            self._emit("message", data, data=data)
+        if self.has_listener("message") and not self._queue and self._unfinished < MAX_UNFINISHED:
+            self._deliver(data, size)
             return
-        # Nobody listens yet: kept for `receive`, within the bounds of the receive window that it is charged to.
+        # Nobody listens yet, or those who do are slow: kept within the bounds of the receive window that it counts
+        # against, so that the peer slows down.
         self._queue.append((data, size))
         self._wake_one()
+
+    def _deliver(self, data: bytes | str, size: int) -> None:
+        """Tell the handlers. The message counts against the window until the last asynchronous one has ended."""
+        tasks = self._emit("message", data, data=data)
+        if not tasks:
+            self._port.release(self._number, size)
+            return
+        self._unfinished += 1
+        left = len(tasks)
+
+        def ended(_: asyncio.Task[object]) -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                self._unfinished -= 1
+                self._port.release(self._number, size)
+                self._gained_listener("message")
+
+        for task in tasks:
+            task.add_done_callback(ended)
 
     def _gained_listener(self, event: str) -> None:
         if event == "message" and self._queue and not self._hands_over:
@@ -212,10 +252,8 @@ class RTCDataChannel(EventTarget):
     def _hand_over(self) -> None:
         """What came before anybody listened, to who listens now."""
         self._hands_over = False
-        while self._queue and self.has_listener("message"):
-            data, size = self._queue.popleft()
-            self._port.release(self._number, size)
-            self._emit("message", data, data=data)
+        while self._queue and self.has_listener("message") and self._unfinished < MAX_UNFINISHED:
+            self._deliver(*self._queue.popleft())
 
     def _ran_low(self) -> None:
         drainers, self._drainers = self._drainers, []
@@ -233,11 +271,12 @@ class RTCDataChannel(EventTarget):
             self._wake_changed()
             self._emit("closing")
 
-    def _closed(self, error: IcelaneError | None) -> None:
+    def _closed(self, error: IcelaneError | None, unsent: int = 0) -> None:
         if self._state == "closed":
             return
         _ = self.id
         self._state = "closed"
+        self._unsent = unsent
         self._error = error
         self._wake_changed()
         for waiter in (*self._waiters, *self._drainers):

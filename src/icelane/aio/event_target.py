@@ -114,33 +114,39 @@ class EventTarget:
     def _gained_listener(self, event: str) -> None:
         """For a subclass that keeps what nobody has listened to."""
 
-    def _emit(self, event: str, *bare: object, **attributes: object) -> None:
-        """Tell everybody; `bare` is for `on`, `attributes` are those of the W3C event for `on...` attributes."""
+    def _emit(self, event: str, *bare: object, **attributes: object) -> list[asyncio.Task[object]]:
+        """Tell everybody; `bare` is for `on`, `attributes` are those of the W3C event for `on...` attributes.
+
+        Returns the tasks of asynchronous handlers.
+        """
+        started: list[asyncio.Task[object] | None] = []
         handlers = self._handlers_by_event.get(event)
         if handlers:
             if any(once for _, once in handlers):
                 self._handlers_by_event[event] = [pair for pair in handlers if not pair[1]]
-            for handler, _ in tuple(handlers):
-                self._call(event, handler, *bare)
+            started += [self._call(event, handler, *bare) for handler, _ in tuple(handlers)]
         attribute = self._attributes_by_event.get(event)
         if attribute is not None:
-            self._call(event, attribute, Event(event, self, **attributes))
+            started.append(self._call(event, attribute, Event(event, self, **attributes)))
+        return [task for task in started if task is not None]
 
-    def _call(self, event: str, handler: Handler, *arguments: object) -> None:
+    def _call(self, event: str, handler: Handler, *arguments: object) -> asyncio.Task[object] | None:
         try:
             result = handler(*arguments)
         except Exception:
             self._count_error(event)
-            return
+            return None
         if asyncio.iscoroutine(result) or isinstance(result, asyncio.Future):
-            self._run(event, cast(Awaitable[object], result))
+            return self._run(event, cast(Awaitable[object], result))
+        return None
 
-    def _run(self, event: str, awaitable: Awaitable[object]) -> None:
+    def _run(self, event: str, awaitable: Awaitable[object]) -> asyncio.Task[object] | None:
         if len(self._tasks) >= MAX_HANDLER_TASKS:
             if asyncio.iscoroutine(awaitable):
                 awaitable.close()
             _log.error("a handler of %r was not run: %d have not ended", event, MAX_HANDLER_TASKS)
-            return
+            self.handler_errors += 1
+            return None
 
         async def watch() -> object:
             try:
@@ -152,6 +158,7 @@ class EventTarget:
         task = asyncio.ensure_future(watch())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def _count_error(self, event: str) -> None:
         self.handler_errors += 1

@@ -372,8 +372,8 @@ class RTCPeerConnection(EventTarget):
 
     @property
     def sctp(self) -> RTCSctpTransport | None:
-        """The transport of the channels, None while none was negotiated."""
-        return self._transports.sctp if self._engine.channels is not None else None
+        """The transport of the channels, None while none was negotiated; at the end it is `closed`."""
+        return self._transports.sctp
 
     # Events of the engine
 
@@ -432,7 +432,7 @@ class RTCPeerConnection(EventTarget):
         elif isinstance(event, ChannelClosing):
             channel._closing()
         else:
-            channel._closed(event.error)
+            channel._closed(event.error, event.unsent)
             del self._channels_by_number[event.channel]
 
     def _tell_gathering(self, turns: int) -> None:
@@ -484,8 +484,7 @@ class RTCPeerConnection(EventTarget):
             max_packet_life_time=event.max_packet_life_time,
         )
         channel = self._add_channel(event.channel, options)
-        channel._opened()  # before anybody can listen: who gets it finds it open, as aiortc's programs expect
-        self._emit("datachannel", channel, channel=channel)
+        channel._announced(lambda channel: self._emit("datachannel", channel, channel=channel))
 
     def _add_channel(self, number: ChannelId, options: ChannelOptions) -> RTCDataChannel:
         channel = RTCDataChannel(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NewType
+from typing import Final, NewType
 
 from icelane.errors import IcelaneError
 
 ChannelId = NewType("ChannelId", int)
 """Our name for a channel, from its creation to its end; it is not the stream id, and is never used twice."""
+
+NO_CHANNEL: Final = ChannelId(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +67,11 @@ class ChannelClosing:
 
 @dataclass(frozen=True, slots=True)
 class ChannelClosed:
-    """The channel is gone, in good order when `error` is None."""
+    """The channel is gone, in good order when `error` is None; `unsent` bytes have not left, and never will."""
 
     channel: ChannelId
     error: IcelaneError | None
+    unsent: int = 0
 
 
 ChannelEvent = ChannelOpened | ChannelAnnounced | MessageReceived | BufferedAmountLow | ChannelClosing | ChannelClosed

@@ -26,6 +26,7 @@ from icelane.core.clock import Instant
 from icelane.datachannel.channel import Channel, ChannelState
 from icelane.datachannel.dcep import AckMessage, OpenMessage, PayloadProtocol, encode_ack, encode_open, parse_dcep
 from icelane.datachannel.event import (
+    NO_CHANNEL,
     BufferedAmountLow,
     ChannelAnnounced,
     ChannelClosed,
@@ -64,7 +65,10 @@ class DataChannels:
     `is_dtls_client` decides who takes even stream ids (RFC 8832 section 6); None until `set_role`.
     """
 
-    def __init__(self, association: SctpAssociation, *, is_dtls_client: bool | None = None) -> None:
+    def __init__(
+        self, association: SctpAssociation, *, is_dtls_client: bool | None = None, after: ChannelId = NO_CHANNEL
+    ) -> None:
+        """`after` is the last number of an earlier association, whose channels somebody may still name."""
         self._association = association
         self._is_dtls_client = is_dtls_client
         self._established = False
@@ -73,7 +77,8 @@ class DataChannels:
         self._channels: dict[ChannelId, Channel] = {}
         self._channels_by_stream: dict[int, Channel] = {}
         self._announced = 0
-        self._last_number = 0
+        self._last_number = after
+        self._first_number = after + 1
         self._next_stream = 0
 
     # Inputs
@@ -185,8 +190,8 @@ class DataChannels:
 
     def release(self, channel: ChannelId, size: int, now: Instant) -> None:
         """The application is done with a message of `size` bytes, of a channel that may be gone by now."""
-        del channel  # the window is one for all channels
-        self._association.release(size or 1, now)
+        if channel >= self._first_number:  # the window is one for all channels of this association
+            self._association.release(size or 1, now)
 
     def set_low_threshold(self, channel: ChannelId, amount: int) -> None:
         """Tell by BufferedAmountLow when no more than `amount` bytes of the channel wait any longer."""
@@ -234,6 +239,11 @@ class DataChannels:
         return self._association
 
     @property
+    def last_number(self) -> ChannelId:
+        """The number of the channel that came last, of an earlier association where this has had none."""
+        return self._last_number
+
+    @property
     def is_over(self) -> bool:
         """Whether the association has ended."""
         return self._over
@@ -262,8 +272,8 @@ class DataChannels:
     # Opening
 
     def _number(self) -> ChannelId:
-        self._last_number += 1
-        return ChannelId(self._last_number)
+        self._last_number = ChannelId(self._last_number + 1)
+        return self._last_number
 
     def _settle_channel(self, channel: Channel, now: Instant) -> None:
         """Give the channel a stream and open it, once that is possible. Raises OperationError when none is left."""
@@ -453,8 +463,9 @@ class DataChannels:
                 self._finish(channel, channel.error or OperationError("the peer did not reset the stream"))
 
     def _finish(self, channel: Channel, error: IcelaneError | None) -> None:
+        unsent = self.buffered_amount(channel.number)
         self._forget(channel)
-        self._events.append(ChannelClosed(channel.number, error))
+        self._events.append(ChannelClosed(channel.number, error, unsent))
 
     def _forget(self, channel: Channel) -> None:
         del self._channels[channel.number]

@@ -29,7 +29,7 @@ from icelane.core.engine import Transmit
 from icelane.core.entropy import Entropy
 from icelane.core.net import Path, SocketAddress
 from icelane.crypto.certificate import Certificate
-from icelane.datachannel.event import ChannelId, MessageReceived
+from icelane.datachannel.event import NO_CHANNEL, ChannelId, MessageReceived
 from icelane.datachannel.mux import DataChannels
 from icelane.dtls.connection import DtlsState
 from icelane.dtls.options import DtlsRole
@@ -107,6 +107,7 @@ class PeerConnection:
         self.counts = ChannelCounts()
         self.stray = 0
         self._associated = False
+        self._last_channel = NO_CHANNEL
         self._remote_ufrag: str | None = None
         self._agreed_ufrag: str | None = None
         self._closing = False
@@ -290,7 +291,9 @@ class PeerConnection:
 
     def release(self, channel: ChannelId, size: int, now: Instant, *, more: bool = False) -> None:
         """The application has taken a message of `size` bytes: the peer may send more. `more` as for `send`."""
-        self._data_channels().release(channel, size, now)
+        if self.channels is None:
+            return
+        self.channels.release(channel, size, now)
         if not more:
             self._settle(now)
 
@@ -300,7 +303,8 @@ class PeerConnection:
 
     def set_low_threshold(self, channel: ChannelId, amount: int) -> None:
         """Tell when no more than `amount` bytes of the channel are queued."""
-        self._data_channels().set_low_threshold(channel, amount)
+        if self.channels is not None:
+            self.channels.set_low_threshold(channel, amount)
 
     # Commands: the end
 
@@ -399,7 +403,7 @@ class PeerConnection:
     def _data_channels(self) -> DataChannels:
         if self.channels is None:
             association = SctpAssociation(entropy=self._entropy, options=self._options.sctp)
-            self.channels = DataChannels(association)
+            self.channels = DataChannels(association, after=self._last_channel)
         return self.channels
 
     # What descriptions decide
@@ -603,6 +607,7 @@ class PeerConnection:
         if channels is not None:
             channels.abort(now, error)
             self._drain_channels(channels)
+            self._last_channel = channels.last_number
 
     def _end(self, now: Instant) -> None:
         if self.transport is not None:
