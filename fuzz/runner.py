@@ -175,6 +175,11 @@ def fuzz_target(target: Target, seconds: float, seed: int) -> Report:
     return Report(inputs, len(pool), time.monotonic() - start, tuple(findings.values()))
 
 
+def fuzz_by_name(name: str, seconds: float, seed: int) -> Report:
+    """The same, for a process that is handed nothing but a name."""
+    return fuzz_target(load(name), seconds, seed)
+
+
 def _keep(pool: list[bytes], data: bytes, generator: random.Random) -> None:
     if len(pool) < MAX_POOL:
         pool.append(data)
