@@ -22,6 +22,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -245,10 +246,10 @@ def measure_latency(pair: Pair, plan: Plan, row: LatencyRow, *, keep: bool) -> N
     offerer.call("close")
     opens, total = [], 0.0
     for _ in range(plan.setups):
-        began = os.times().elapsed
+        began = time.perf_counter()
         opens.append(offerer.call("open")["seconds"] * 1e3)
         offerer.call("close")
-        total += os.times().elapsed - began
+        total += time.perf_counter() - began
     if keep:
         row.round_trips.setdefault(name, []).append(taken[len(taken) // 2])
         row.late_round_trips.setdefault(name, []).append(taken[len(taken) * 99 // 100])

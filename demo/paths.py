@@ -78,7 +78,7 @@ def of_call(path: str, transport: str, call: CallReport, *, with_security: bool 
         bytes_received=sum(end.payload_received for end in call.ends),
         packets=sum(end.video_packets_received + max(end.video_packets_lost, 0) for end in call.ends),
         packets_lost=sum(max(end.video_packets_lost, 0) for end in call.ends),
-        security=_security(call) if with_security else None,
+        security=_security(call) if with_security and not shortfalls else None,
         remark="; ".join(shortfalls) or (f"{pictures} pictures decoded" if pictures else ""),
     )
 

@@ -40,7 +40,7 @@ def print_table(results: list[PathResult], output: TextIO) -> None:
 
 def _security_table(results: list[PathResult]) -> Table:
     """How the peer connections were protected, as both of their ends say."""
-    table = Table(title="Security report, the same at both ends", box=box.SIMPLE, pad_edge=False, show_header=False)
+    table = Table(title="Security report, compared at both ends", box=box.SIMPLE, pad_edge=False, show_header=False)
     for result in results:
         if result.security is None:
             continue

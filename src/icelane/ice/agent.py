@@ -285,10 +285,13 @@ class IceAgent:
 
     def pairs(self) -> tuple[PairReport, ...]:
         """Every pair as it is now, for statistics."""
-        pairs = list(self._session.checklist)
+        pairs = [(pair, self._session) for pair in self._session.checklist]
         if self._previous is not None and (kept := self._previous.carrier()) is not None:
-            pairs.append(kept)
-        return tuple(pair.report(self._role.role, pair is self._selected) for pair in pairs)
+            pairs.append((kept, self._previous))
+        return tuple(
+            pair.report(self._role.role, pair is self._selected, session.credentials, session.remote)
+            for pair, session in pairs
+        )
 
     def _new_session(self, credentials: Credentials | None) -> Session:
         return Session(self._options, self._entropy, self._role, self._events, credentials)

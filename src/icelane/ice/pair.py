@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from icelane.core.clock import Duration, Instant
 from icelane.core.net import Path
 from icelane.ice.candidate import Candidate, CandidateType
+from icelane.ice.credentials import Credentials
 from icelane.ice.event import IceRole
 
 
@@ -35,8 +36,13 @@ class PairCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairReport:
-    """What statistics tell about a pair at one moment. Times are in seconds, `round_trip` is the latest one."""
+    """What statistics tell about a pair at one moment. Times are in seconds, `round_trip` is the latest one.
 
+    The username fragments are those of the session that the pair belongs to; `remote_ufrag` is None before it is known.
+    """
+
+    local_ufrag: str
+    remote_ufrag: str | None
     path: Path
     local: Candidate
     remote: Candidate
@@ -120,10 +126,12 @@ class CandidatePair:
         self.counts.round_trip = duration
         self.counts.total_round_trip += duration
 
-    def report(self, role: IceRole, selected: bool) -> PairReport:
-        """What statistics tell about it now."""
+    def report(self, role: IceRole, selected: bool, local: Credentials, remote: Credentials | None) -> PairReport:
+        """What statistics tell about it now; the credentials are those of its session."""
         counts = self.counts
         return PairReport(
+            local_ufrag=local.ufrag,
+            remote_ufrag=remote.ufrag if remote is not None else None,
             path=self.path,
             local=self.valid_local or self.local,
             remote=self.remote,

@@ -105,23 +105,26 @@ def _add_transport(collector: _Collector, connection: PeerConnection, transport:
 
 
 def _add_pairs(collector: _Collector, transport: SecureTransport) -> list[tuple[str, PairReport]]:
-    locals_: dict[tuple[Candidate, SocketAddress], str] = {}
-    remotes: dict[Candidate, str] = {}
+    # The same address is another candidate after a restart: it has another username fragment.
+    locals_: dict[tuple[Candidate, SocketAddress, str], str] = {}
+    remotes: dict[tuple[Candidate, str | None], str] = {}
     pairs = []
+    ours = transport.ice.agent.credentials.ufrag
     for candidate, base in transport.ice.local_candidates_with_bases:
-        locals_[candidate, base] = _add_local(collector, f"I{len(locals_)}", candidate, base, transport)
+        locals_[candidate, base, ours] = _add_local(collector, f"I{len(locals_)}", candidate, base, ours, transport)
     for number, pair in enumerate(transport.ice.agent.pairs()):
-        key = (pair.local, pair.path.local)
+        key = (pair.local, pair.path.local, pair.local_ufrag)
         if key not in locals_:
             locals_[key] = _add_local(collector, f"I{len(locals_)}", *key, transport)
-        if pair.remote not in remotes:
-            remotes[pair.remote] = _add_remote(collector, f"R{len(remotes)}", pair.remote)
+        remote = (pair.remote, pair.remote_ufrag)
+        if remote not in remotes:
+            remotes[remote] = _add_remote(collector, f"R{len(remotes)}", *remote)
         identifier = collector.add(
             "candidate-pair",
             f"CP{number}",
             transportId="T",
             localCandidateId=locals_[key],
-            remoteCandidateId=remotes[pair.remote],
+            remoteCandidateId=remotes[remote],
             state=pair.state.value,
             nominated=pair.nominated,
             priority=pair.priority,
@@ -138,7 +141,7 @@ def _add_pairs(collector: _Collector, transport: SecureTransport) -> list[tuple[
 
 
 def _add_local(
-    collector: _Collector, name: str, candidate: Candidate, base: SocketAddress, transport: SecureTransport
+    collector: _Collector, name: str, candidate: Candidate, base: SocketAddress, ufrag: str, transport: SecureTransport
 ) -> str:
     relay = transport.ice.relay_of(base)
     return _add_candidate(
@@ -146,14 +149,14 @@ def _add_local(
         "local-candidate",
         name,
         candidate,
-        usernameFragment=transport.ice.agent.credentials.ufrag,
+        usernameFragment=ufrag,
         relayProtocol=relay.transport.value if relay is not None else None,
         url=relay.url if relay is not None else None,
     )
 
 
-def _add_remote(collector: _Collector, name: str, candidate: Candidate) -> str:
-    return _add_candidate(collector, "remote-candidate", name, candidate, usernameFragment=candidate.ufrag)
+def _add_remote(collector: _Collector, name: str, candidate: Candidate, ufrag: str | None) -> str:
+    return _add_candidate(collector, "remote-candidate", name, candidate, usernameFragment=ufrag)
 
 
 def _add_candidate(collector: _Collector, kind: str, name: str, candidate: Candidate, **more: Value | None) -> str:

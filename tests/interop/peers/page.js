@@ -157,6 +157,7 @@ const peer = {
       relayProtocol: local.relayProtocol ?? null,
       localAddress: local.address ?? null,
       remoteAddress: remote.address ?? null,
+      remoteUfrag: remote.usernameFragment ?? null,
     };
   },
 

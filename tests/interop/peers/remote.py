@@ -95,6 +95,7 @@ class SelectedPair:
     relay_protocol: str | None
     local_address: str | None
     remote_address: str | None
+    remote_ufrag: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,6 +206,7 @@ class RemotePeer:
             relay_protocol=found["relayProtocol"],
             local_address=found["localAddress"],
             remote_address=found["remoteAddress"],
+            remote_ufrag=found.get("remoteUfrag"),
         )
 
     async def states(self) -> dict[str, str]:

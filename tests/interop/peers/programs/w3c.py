@@ -106,6 +106,7 @@ class Peer:
             "relayProtocol": _text(_member(local, "relayProtocol")),
             "localAddress": _member(local, "address"),
             "remoteAddress": _member(remote, "address"),
+            "remoteUfrag": _member(remote, "usernameFragment"),
         }
 
     # -- negotiation
