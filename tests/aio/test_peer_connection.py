@@ -457,6 +457,58 @@ def test_after_a_change_of_servers_or_policy_the_next_offer_restarts_ice(run: Ru
     run(main())
 
 
+@pytest.mark.parametrize("told_back", [False, True], ids=["given", "told back"])
+def test_a_configuration_that_the_program_changes_counts_when_it_is_set_and_not_before(
+    run: Run, told_back: bool
+) -> None:
+    """IC-8: with the very object that the connection was made from, and with the one that it told."""
+
+    async def main() -> None:
+        given = configured(iceServers=[RTCIceServer(urls=["stun:127.0.0.1:9"])])
+        async with pair(given) as (alice, _):
+            alice.createDataChannel("chat")
+            await alice.setLocalDescription()
+            await alice.gathering_complete()
+            before = alice.localDescription
+            assert before is not None
+            assert " typ host" in before.sdp
+            changed = alice.getConfiguration() if told_back else given
+            changed.iceTransportPolicy = "relay"
+            assert isinstance(changed.iceServers, list)
+            assert isinstance(changed.iceServers[0].urls, list)
+            changed.iceServers[0].urls.append("stun:127.0.0.1:10")
+            changed.iceServers.append(RTCIceServer(urls="stun:127.0.0.1:11"))
+            now = alice.getConfiguration()
+            assert now.iceTransportPolicy == "all"
+            assert now.iceServers == [RTCIceServer(urls=["stun:127.0.0.1:9"])]
+            alice.setConfiguration(changed)
+            assert alice.getConfiguration().iceServers == changed.iceServers
+            await alice.setLocalDescription(RTCSessionDescription(type="rollback"))
+            await alice.setLocalDescription()
+            await alice.gathering_complete()
+            after = alice.localDescription
+            assert after is not None
+            assert ufrag_of(after) != ufrag_of(before)
+            assert " typ host" not in after.sdp
+
+    run(main())
+
+
+def test_servers_added_to_the_list_that_was_told_restart_ice(run: Run) -> None:
+    async def main() -> None:
+        async with pair(configured(iceServers=[])) as (alice, bob):
+            alice.createDataChannel("chat")
+            await connect(alice, bob)
+            told = alice.getConfiguration()
+            assert isinstance(told.iceServers, list)
+            told.iceServers.append(RTCIceServer(urls="stun:127.0.0.1:9"))
+            alice.setConfiguration(told)
+            assert alice.localDescription is not None
+            assert ufrag_of(await alice.createOffer()) != ufrag_of(alice.localDescription)
+
+    run(main())
+
+
 def ufrag_of(description: RTCSessionDescription) -> str:
     return description.sdp.partition("a=ice-ufrag:")[2].partition("\r")[0]
 

@@ -119,6 +119,15 @@ class RTCConfiguration:
             patience=other.patience,
         )
 
+    def copy(self) -> RTCConfiguration:
+        """An equal one that shares nothing with this one that can be changed."""
+        return replace(
+            self,
+            iceServers=None if self.iceServers is None else [_copy_of(server) for server in self.iceServers],
+            certificates=list(self.certificates),
+            interfaces=None if self.interfaces is None else list(self.interfaces),
+        )
+
     def check(self) -> list[tuple[RTCIceServer, StunUri | TurnUri]]:
         """Every server with every URI of it, in order.
 
@@ -140,6 +149,10 @@ class RTCConfiguration:
         if len(found) > MAX_URLS:
             raise SyntaxError_(f"more than {MAX_URLS} URLs of ICE servers")
         return found
+
+
+def _copy_of(server: RTCIceServer) -> RTCIceServer:
+    return replace(server, urls=server.urls if isinstance(server.urls, str) else list(server.urls))
 
 
 def _server_of(server: object) -> RTCIceServer:

@@ -98,7 +98,7 @@ class RTCPeerConnection(EventTarget):
         super().__init__()
         if isinstance(configuration, Mapping):
             configuration = RTCConfiguration.from_json(configuration)
-        self._configuration = configuration or RTCConfiguration()
+        self._configuration = (configuration or RTCConfiguration()).copy()  # what the program changes later is not ours
         self._configuration.check()
         self._loop = asyncio.get_running_loop()
         self._certificate = _certificate(self._configuration)
@@ -200,8 +200,8 @@ class RTCPeerConnection(EventTarget):
     # Configuration
 
     def getConfiguration(self) -> RTCConfiguration:  # noqa: N802
-        """What counts now."""
-        return replace(self._configuration, certificates=[self._certificate])
+        """What counts now. To change it changes nothing; `setConfiguration` takes it."""
+        return replace(self._configuration.copy(), certificates=[self._certificate])
 
     def setConfiguration(self, configuration: RTCConfiguration | Mapping[str, object]) -> None:  # noqa: N802
         """Other servers or another iceTransportPolicy, from the next gathering on; `restartIce` makes that soon.
@@ -215,6 +215,7 @@ class RTCPeerConnection(EventTarget):
         old = self._configuration
         if isinstance(configuration, Mapping):
             configuration = RTCConfiguration.from_json(configuration).with_settings_of(old)
+        configuration = configuration.copy()
         configuration.check()
         _check_unchanged(old, configuration, self._certificate)
         self._configuration = configuration
@@ -575,7 +576,7 @@ def _options(configuration: RTCConfiguration) -> PeerOptions:
 
 def _check_unchanged(old: RTCConfiguration, new: RTCConfiguration, certificate: RTCCertificate) -> None:
     """W3C section 4.4.1.6: what a connection began with."""
-    if new.certificates and list(new.certificates) != [certificate] and new.certificates != old.certificates:
+    if new.certificates and new.certificates != [certificate] and new.certificates != old.certificates:
         raise InvalidModificationError("the certificates of a connection do not change")
     for name in ("bundlePolicy", "rtcpMuxPolicy", "legacy_peers", "patience"):
         if getattr(old, name) != getattr(new, name):
