@@ -237,6 +237,54 @@ def test_perfect_negotiation_survives_glare_again_and_again(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.parametrize("delay", [0.0, 0.001])
+def test_no_candidate_of_an_old_generation_follows_an_offer_of_a_new_one(run: Run, delay: float) -> None:
+    """Signaling fails on a candidate that cannot be added, other than one for an offer that was ignored."""
+
+    async def main() -> None:
+        for turns in range(15):
+            async with pair() as (impolite, polite), Signaling(impolite, polite, delay) as signaling:
+                impolite.createDataChannel("ours")
+                polite.createDataChannel("theirs")
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                impolite.restartIce()
+                polite.restartIce()
+                await signaling.stable()
+
+    run(main())
+
+
+@pytest.mark.parametrize("turns", range(8))
+def test_what_was_found_is_told_before_the_next_generation_is_set(run: Run, turns: int) -> None:
+    async def main() -> None:
+        async with pair() as (alice, bob):
+            alice.createDataChannel("chat")
+            await alice.setLocalDescription()
+            assert alice.localDescription is not None
+            await bob.setRemoteDescription(alice.localDescription)
+            told: list[str | None] = []
+            bob.on("icecandidate", lambda found: told.append(found and found.usernameFragment))
+            await bob.setLocalDescription()
+            assert bob.localDescription is not None
+            await alice.setRemoteDescription(bob.localDescription)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            bob.restartIce()
+            await bob.setLocalDescription()
+            assert bob.localDescription is not None
+            ended = told.count(None)
+            told.clear()
+            await bob.gathering_complete()
+            await settled()
+            assert told
+            assert set(told) <= {ufrag_of(bob.localDescription), None}
+            assert ended + told.count(None) <= 2
+            assert told[-1] is None
+
+    run(main())
+
+
 # Descriptions
 
 

@@ -112,7 +112,10 @@ class RTCPeerConnection(EventTarget):
         self._transports = Transports()
         self._ask_when_idle = False
         self._creating = False
-        self._gathering_events: deque[LocalCandidate | CandidateFailed | GatheringStateChanged] = deque()
+        self._gathering_events: deque[tuple[LocalCandidate | CandidateFailed | GatheringStateChanged, str | None]] = (
+            deque()  # each with the generation in which it happened
+        )
+        self._telling: asyncio.Handle | None = None
         self._gathering_state = GatheringState.NEW
         self._closed = asyncio.Event()
         self._gathered = asyncio.Event()
@@ -157,7 +160,12 @@ class RTCPeerConnection(EventTarget):
         """
         async with self._operation():
             wanted = None if description is None else _text(description)
+            queued, ufrag = len(self._gathering_events), self._local_ufrag
             self._driver.run(lambda now: self._engine.set_local_description(wanted, now))
+            if self._local_ufrag != ufrag:
+                # The peer knows their generation no longer when it has the description that goes out next.
+                self._tell_first(queued)
+                self._tell_later(TURNS_BEFORE_CANDIDATES)
 
     async def setRemoteDescription(self, description: RTCSessionDescription | Mapping[str, object]) -> None:  # noqa: N802
         """Set the peer's description; our own offer is rolled back for one of the peer's.
@@ -389,9 +397,9 @@ class RTCPeerConnection(EventTarget):
                 channel._received(event.data.decode("utf-8", "replace") if event.is_text else event.data, size)
         elif isinstance(event, LocalCandidate | CandidateFailed | GatheringStateChanged):
             self._gathered.clear()
-            if not self._gathering_events:
-                self._loop.call_soon(self._tell_gathering, TURNS_BEFORE_CANDIDATES)
-            self._gathering_events.append(event)
+            self._gathering_events.append((event, self._local_ufrag))
+            if self._telling is None:
+                self._tell_later(TURNS_BEFORE_CANDIDATES)
         elif isinstance(event, SignalingStateChanged):
             self._emit("signalingstatechange")
         elif isinstance(event, PairSelected):
@@ -436,29 +444,47 @@ class RTCPeerConnection(EventTarget):
             channel._closed(event.error)
             del self._channels_by_number[event.channel]
 
+    def _tell_later(self, turns: int) -> None:
+        """Tell what gathering has found, `turns` turns of the loop from now and not before."""
+        if self._telling is not None:
+            self._telling.cancel()
+        self._telling = self._loop.call_soon(self._tell_gathering, turns)
+
     def _tell_gathering(self, turns: int) -> None:
-        """Tell what gathering has found, `turns` turns of the loop from now."""
         if turns:
-            self._loop.call_soon(self._tell_gathering, turns - 1)
+            self._tell_later(turns - 1)
             return
         while self._gathering_events and not self._engine.is_closed:
-            event = self._gathering_events.popleft()
-            if isinstance(event, LocalCandidate):
-                if self._engine.negotiation.has_generation(event.ufrag):  # and was not taken back meanwhile
-                    self._tell_candidate(event)
-            elif isinstance(event, CandidateFailed):
-                self._tell_candidate_error(event)
-            else:
-                self._tell_gathering_state(event)
+            self._tell_first(len(self._gathering_events))
+        self._telling = None
         self._gathering_events.clear()
         if self._engine.gathering_state is not GatheringState.GATHERING or self._engine.is_closed:
             self._gathered.set()
 
-    def _tell_gathering_state(self, event: GatheringStateChanged) -> None:
+    def _tell_first(self, count: int) -> None:
+        """Tell so many of what is queued; of a generation that was taken back meanwhile, no candidates nor their end."""
+        while count and self._gathering_events and not self._engine.is_closed:
+            event, ufrag = self._gathering_events.popleft()
+            count -= 1
+            is_known = ufrag is None or self._engine.negotiation.has_generation(ufrag)
+            if isinstance(event, CandidateFailed):
+                self._tell_candidate_error(event)
+            elif isinstance(event, GatheringStateChanged):
+                self._tell_gathering_state(event, is_known=is_known)
+            elif is_known:
+                self._tell_candidate(event)
+
+    @property
+    def _local_ufrag(self) -> str | None:
+        """The generation that is being gathered."""
+        transport = self._engine.transport
+        return None if transport is None else transport.ice.agent.credentials.ufrag
+
+    def _tell_gathering_state(self, event: GatheringStateChanged, *, is_known: bool) -> None:
         self._gathering_state = event.state
         self._transports.tell_ice("gatheringstatechange")
         self._emit("icegatheringstatechange")
-        if event.state is GatheringState.COMPLETE:
+        if event.state is GatheringState.COMPLETE and is_known:
             self._emit("icecandidate", None, candidate=None)
 
     def _tell_candidate(self, event: LocalCandidate) -> None:
