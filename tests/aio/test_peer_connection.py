@@ -471,6 +471,19 @@ def test_the_configuration_that_cannot_change_does_not(run: Run) -> None:
     run(main())
 
 
+def test_the_size_of_the_pool_changes_until_a_local_description_is_set(run: Run) -> None:
+    async def main() -> None:
+        async with pair() as (alice, _):
+            alice.setConfiguration(configured(iceCandidatePoolSize=1))
+            await alice.setLocalDescription()
+            alice.setConfiguration(configured(iceCandidatePoolSize=1))
+            with pytest.raises(InvalidModificationError, match="iceCandidatePoolSize"):
+                alice.setConfiguration(configured(iceCandidatePoolSize=2))
+            assert alice.getConfiguration().iceCandidatePoolSize == 1
+
+    run(main())
+
+
 def test_the_configuration_that_can_change_is_told_back(run: Run) -> None:
     async def main() -> None:
         async with pair() as (alice, _):

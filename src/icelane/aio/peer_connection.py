@@ -107,6 +107,7 @@ class RTCPeerConnection(EventTarget):
         )
         self._driver = PeerDriver(self._engine, self._configuration, self._handle_event)
         self._channels_by_number: dict[ChannelId, RTCDataChannel] = {}
+        self._has_described = False
         self._operations = 0
         self._operation_lock = asyncio.Lock()
         self._transports = Transports()
@@ -162,6 +163,7 @@ class RTCPeerConnection(EventTarget):
             wanted = None if description is None else _text(description)
             queued, ufrag = len(self._gathering_events), self._local_ufrag
             self._driver.run(lambda now: self._engine.set_local_description(wanted, now))
+            self._has_described = True
             if self._local_ufrag != ufrag:
                 # The peer knows their generation no longer when it has the description that goes out next.
                 self._tell_first(queued)
@@ -216,7 +218,7 @@ class RTCPeerConnection(EventTarget):
 
         A mapping holds what browsers take, and what it leaves out has W3C's default; our own settings stay. Raises
         InvalidStateError when closed, InvalidModificationError for what cannot change: certificates, policies of
-        multiplexing and legacy_peers; otherwise as the constructor.
+        multiplexing, legacy_peers, and iceCandidatePoolSize after setLocalDescription; otherwise as the constructor.
         """
         if self._engine.is_closed:
             raise InvalidStateError("the peer connection is closed")
@@ -226,6 +228,8 @@ class RTCPeerConnection(EventTarget):
         configuration = configuration.copy()
         configuration.check()
         _check_unchanged(old, configuration, self._certificate)
+        if self._has_described and configuration.iceCandidatePoolSize != old.iceCandidatePoolSize:
+            raise InvalidModificationError("iceCandidatePoolSize does not change once a local description was set")
         self._configuration = configuration
         self._driver.configuration = configuration
         if _names_other_paths(old, configuration):
