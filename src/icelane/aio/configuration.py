@@ -42,8 +42,13 @@ class RTCIceServer:
         """What the URLs say.
 
         Raises SyntaxError_ for a URL that does not parse and for none at all, InvalidAccessError for a TURN server
-        without user name or password (W3C section 4.4.1.6).
+        without user name or password (W3C section 4.4.1.6), NotSupportedError for OAuth as W3C once had it, TypeError
+        for another kind of credential.
         """
+        if self.credentialType == "oauth":
+            raise NotSupportedError("credentials of OAuth are not supported: credentialType is password")
+        if self.credentialType != "password":
+            raise TypeError(f"credentialType is password, not {self.credentialType!r}")
         urls = [self.urls] if isinstance(self.urls, str) else list(self.urls)
         if not urls:
             raise SyntaxError_("an ICE server needs at least one URL")
@@ -169,4 +174,5 @@ def _server_of(server: object) -> RTCIceServer:
         urls=listed,
         username=None if username is None else str(username),
         credential=None if credential is None else str(credential),
+        credentialType=str(server.get("credentialType", "password")),
     )
