@@ -8,6 +8,7 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -596,6 +597,97 @@ def test_arguments_of_channels_that_w3c_refuses_are_refused(run: Run) -> None:
             channel = alice.createDataChannel("ü" * 32_767, id=65535, protocol="p" * 65535, maxRetransmits=65535)
             assert channel.id is None  # an id is for negotiated channels alone
             assert alice.createDataChannel("", maxPacketLifeTime=0).maxPacketLifeTime == 0
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("label", "options"),
+    [
+        (5, {}),
+        (None, {}),
+        ("chat", {"protocol": None}),
+        ("chat", {"maxRetransmits": 1.5}),
+        ("chat", {"maxPacketLifeTime": "9"}),
+        ("chat", {"negotiated": True, "id": 1.5}),
+    ],
+)
+def test_arguments_of_channels_of_another_type_are_refused(run: Run, label: Any, options: dict[str, Any]) -> None:
+    async def main() -> None:
+        async with pair() as (alice, _):
+            with pytest.raises(TypeError, match=r"expected str|whole number"):
+                alice.createDataChannel(label, **options)
+            assert not alice._channels_by_number
+
+    run(main())
+
+
+def test_arguments_of_operations_of_another_type_are_refused(run: Run) -> None:
+    async def main() -> None:
+        async with pair() as (alice, _):
+            nothing: Any = None
+            text: Any = "text"
+            with pytest.raises(TypeError, match="expected RTCSessionDescription"):
+                await alice.setRemoteDescription(nothing)
+            with pytest.raises(TypeError, match="expected RTCSessionDescription"):
+                await alice.setLocalDescription(text)
+            with pytest.raises(TypeError, match="expected RTCIceCandidate"):
+                await alice.addIceCandidate(text)
+            with pytest.raises(TypeError, match="expected RTCConfiguration"):
+                alice.setConfiguration(text)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"iceServers": "stun:127.0.0.1:9"},
+        {"iceServers": ["stun:127.0.0.1:9"]},
+        {"iceServers": {"urls": "stun:127.0.0.1:9"}},
+        {"iceServers": [RTCIceServer(urls=[7])]},  # type: ignore[list-item]
+        {"certificates": ["a certificate"]},
+        {"interfaces": "lo"},
+        {"iceCandidatePoolSize": 1.5},
+    ],
+)
+def test_settings_of_another_type_are_refused(run: Run, settings: dict[str, object]) -> None:
+    async def main() -> None:
+        async with pair() as (alice, _):
+            with pytest.raises(TypeError):
+                RTCPeerConnection(configured(**settings))
+            with pytest.raises(TypeError):
+                alice.setConfiguration(configured(**settings))
+
+    run(main())
+
+
+def test_mappings_are_taken_for_servers_and_for_our_own_description(run: Run) -> None:
+    async def main() -> None:
+        async with pair(configured(iceServers=[{"urls": "stun:127.0.0.1:9"}])) as (alice, _):
+            assert alice.getConfiguration().iceServers == [RTCIceServer(urls=["stun:127.0.0.1:9"])]
+            alice.createDataChannel("chat")
+            await alice.setLocalDescription((await alice.createOffer()).toJSON())
+            assert alice.signalingState == "have-local-offer"
+            await alice.setLocalDescription({"type": "rollback"})
+            assert alice.signalingState == "stable"
+
+    run(main())
+
+
+def test_half_a_surrogate_pair_is_replaced_in_labels_and_in_messages(run: Run) -> None:
+    async def main() -> None:
+        async with pair() as (alice, bob):
+            announced: asyncio.Future[RTCDataChannel] = asyncio.get_running_loop().create_future()
+            bob.on("datachannel", announced.set_result)
+            channel = alice.createDataChannel("\ud800", protocol="a\udc00")
+            assert (channel.label, channel.protocol) == ("\ufffd", "a\ufffd")
+            await connect(alice, bob)
+            await channel.opened()
+            theirs = await announced
+            assert (theirs.label, theirs.protocol) == ("\ufffd", "a\ufffd")
+            channel.send("\ud800x")
+            assert await theirs.receive() == "\ufffdx"
 
     run(main())
 
