@@ -64,6 +64,15 @@ def test_a_turn_server_needs_an_account(account: dict[str, str]) -> None:
         RTCIceServer(urls=["stun:stun.example.org", "turn:turn.example.org"], **account).uris()
 
 
+@pytest.mark.parametrize(("kind", "error"), [("oauth", NotSupportedError), ("token", TypeError), ("", TypeError)])
+def test_a_credential_that_is_no_password_is_refused(kind: str, error: type[Exception]) -> None:
+    account = {"urls": "turn:turn.example.org", "username": "a", "credential": "b", "credentialType": kind}
+    with pytest.raises(error):
+        RTCIceServer(**account).uris()
+    with pytest.raises(error):
+        RTCConfiguration.from_json({"iceServers": [account]}).check()
+
+
 def test_an_empty_list_of_urls_and_too_many_are_errors_in_syntax() -> None:
     with pytest.raises(SyntaxError_):
         RTCIceServer(urls=[]).uris()

@@ -8,6 +8,7 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -237,6 +238,54 @@ def test_perfect_negotiation_survives_glare_again_and_again(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.parametrize("delay", [0.0, 0.001])
+def test_no_candidate_of_an_old_generation_follows_an_offer_of_a_new_one(run: Run, delay: float) -> None:
+    """Signaling fails on a candidate that cannot be added, other than one for an offer that was ignored."""
+
+    async def main() -> None:
+        for turns in range(15):
+            async with pair() as (impolite, polite), Signaling(impolite, polite, delay) as signaling:
+                impolite.createDataChannel("ours")
+                polite.createDataChannel("theirs")
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                impolite.restartIce()
+                polite.restartIce()
+                await signaling.stable()
+
+    run(main())
+
+
+@pytest.mark.parametrize("turns", range(8))
+def test_what_was_found_is_told_before_the_next_generation_is_set(run: Run, turns: int) -> None:
+    async def main() -> None:
+        async with pair() as (alice, bob):
+            alice.createDataChannel("chat")
+            await alice.setLocalDescription()
+            assert alice.localDescription is not None
+            await bob.setRemoteDescription(alice.localDescription)
+            told: list[str | None] = []
+            bob.on("icecandidate", lambda found: told.append(found and found.usernameFragment))
+            await bob.setLocalDescription()
+            assert bob.localDescription is not None
+            await alice.setRemoteDescription(bob.localDescription)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            bob.restartIce()
+            await bob.setLocalDescription()
+            assert bob.localDescription is not None
+            ended = told.count(None)
+            told.clear()
+            await bob.gathering_complete()
+            await settled()
+            assert told
+            assert set(told) <= {ufrag_of(bob.localDescription), None}
+            assert ended + told.count(None) <= 2
+            assert told[-1] is None
+
+    run(main())
+
+
 # Descriptions
 
 
@@ -423,6 +472,19 @@ def test_the_configuration_that_cannot_change_does_not(run: Run) -> None:
     run(main())
 
 
+def test_the_size_of_the_pool_changes_until_a_local_description_is_set(run: Run) -> None:
+    async def main() -> None:
+        async with pair() as (alice, _):
+            alice.setConfiguration(configured(iceCandidatePoolSize=1))
+            await alice.setLocalDescription()
+            alice.setConfiguration(configured(iceCandidatePoolSize=1))
+            with pytest.raises(InvalidModificationError, match="iceCandidatePoolSize"):
+                alice.setConfiguration(configured(iceCandidatePoolSize=2))
+            assert alice.getConfiguration().iceCandidatePoolSize == 1
+
+    run(main())
+
+
 def test_the_configuration_that_can_change_is_told_back(run: Run) -> None:
     async def main() -> None:
         async with pair() as (alice, _):
@@ -457,6 +519,58 @@ def test_after_a_change_of_servers_or_policy_the_next_offer_restarts_ice(run: Ru
     run(main())
 
 
+@pytest.mark.parametrize("told_back", [False, True], ids=["given", "told back"])
+def test_a_configuration_that_the_program_changes_counts_when_it_is_set_and_not_before(
+    run: Run, told_back: bool
+) -> None:
+    """IC-8: with the very object that the connection was made from, and with the one that it told."""
+
+    async def main() -> None:
+        given = configured(iceServers=[RTCIceServer(urls=["stun:127.0.0.1:9"])])
+        async with pair(given) as (alice, _):
+            alice.createDataChannel("chat")
+            await alice.setLocalDescription()
+            await alice.gathering_complete()
+            before = alice.localDescription
+            assert before is not None
+            assert " typ host" in before.sdp
+            changed = alice.getConfiguration() if told_back else given
+            changed.iceTransportPolicy = "relay"
+            assert isinstance(changed.iceServers, list)
+            assert isinstance(changed.iceServers[0].urls, list)
+            changed.iceServers[0].urls.append("stun:127.0.0.1:10")
+            changed.iceServers.append(RTCIceServer(urls="stun:127.0.0.1:11"))
+            now = alice.getConfiguration()
+            assert now.iceTransportPolicy == "all"
+            assert now.iceServers == [RTCIceServer(urls=["stun:127.0.0.1:9"])]
+            alice.setConfiguration(changed)
+            assert alice.getConfiguration().iceServers == changed.iceServers
+            await alice.setLocalDescription(RTCSessionDescription(type="rollback"))
+            await alice.setLocalDescription()
+            await alice.gathering_complete()
+            after = alice.localDescription
+            assert after is not None
+            assert ufrag_of(after) != ufrag_of(before)
+            assert " typ host" not in after.sdp
+
+    run(main())
+
+
+def test_servers_added_to_the_list_that_was_told_restart_ice(run: Run) -> None:
+    async def main() -> None:
+        async with pair(configured(iceServers=[])) as (alice, bob):
+            alice.createDataChannel("chat")
+            await connect(alice, bob)
+            told = alice.getConfiguration()
+            assert isinstance(told.iceServers, list)
+            told.iceServers.append(RTCIceServer(urls="stun:127.0.0.1:9"))
+            alice.setConfiguration(told)
+            assert alice.localDescription is not None
+            assert ufrag_of(await alice.createOffer()) != ufrag_of(alice.localDescription)
+
+    run(main())
+
+
 def ufrag_of(description: RTCSessionDescription) -> str:
     return description.sdp.partition("a=ice-ufrag:")[2].partition("\r")[0]
 
@@ -483,6 +597,97 @@ def test_arguments_of_channels_that_w3c_refuses_are_refused(run: Run) -> None:
             channel = alice.createDataChannel("ü" * 32_767, id=65535, protocol="p" * 65535, maxRetransmits=65535)
             assert channel.id is None  # an id is for negotiated channels alone
             assert alice.createDataChannel("", maxPacketLifeTime=0).maxPacketLifeTime == 0
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("label", "options"),
+    [
+        (5, {}),
+        (None, {}),
+        ("chat", {"protocol": None}),
+        ("chat", {"maxRetransmits": 1.5}),
+        ("chat", {"maxPacketLifeTime": "9"}),
+        ("chat", {"negotiated": True, "id": 1.5}),
+    ],
+)
+def test_arguments_of_channels_of_another_type_are_refused(run: Run, label: Any, options: dict[str, Any]) -> None:
+    async def main() -> None:
+        async with pair() as (alice, _):
+            with pytest.raises(TypeError, match=r"expected str|whole number"):
+                alice.createDataChannel(label, **options)
+            assert not alice._channels_by_number
+
+    run(main())
+
+
+def test_arguments_of_operations_of_another_type_are_refused(run: Run) -> None:
+    async def main() -> None:
+        async with pair() as (alice, _):
+            nothing: Any = None
+            text: Any = "text"
+            with pytest.raises(TypeError, match="expected RTCSessionDescription"):
+                await alice.setRemoteDescription(nothing)
+            with pytest.raises(TypeError, match="expected RTCSessionDescription"):
+                await alice.setLocalDescription(text)
+            with pytest.raises(TypeError, match="expected RTCIceCandidate"):
+                await alice.addIceCandidate(text)
+            with pytest.raises(TypeError, match="expected RTCConfiguration"):
+                alice.setConfiguration(text)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"iceServers": "stun:127.0.0.1:9"},
+        {"iceServers": ["stun:127.0.0.1:9"]},
+        {"iceServers": {"urls": "stun:127.0.0.1:9"}},
+        {"iceServers": [RTCIceServer(urls=[7])]},  # type: ignore[list-item]
+        {"certificates": ["a certificate"]},
+        {"interfaces": "lo"},
+        {"iceCandidatePoolSize": 1.5},
+    ],
+)
+def test_settings_of_another_type_are_refused(run: Run, settings: dict[str, object]) -> None:
+    async def main() -> None:
+        async with pair() as (alice, _):
+            with pytest.raises(TypeError):
+                RTCPeerConnection(configured(**settings))
+            with pytest.raises(TypeError):
+                alice.setConfiguration(configured(**settings))
+
+    run(main())
+
+
+def test_mappings_are_taken_for_servers_and_for_our_own_description(run: Run) -> None:
+    async def main() -> None:
+        async with pair(configured(iceServers=[{"urls": "stun:127.0.0.1:9"}])) as (alice, _):
+            assert alice.getConfiguration().iceServers == [RTCIceServer(urls=["stun:127.0.0.1:9"])]
+            alice.createDataChannel("chat")
+            await alice.setLocalDescription((await alice.createOffer()).toJSON())
+            assert alice.signalingState == "have-local-offer"
+            await alice.setLocalDescription({"type": "rollback"})
+            assert alice.signalingState == "stable"
+
+    run(main())
+
+
+def test_half_a_surrogate_pair_is_replaced_in_labels_and_in_messages(run: Run) -> None:
+    async def main() -> None:
+        async with pair() as (alice, bob):
+            announced: asyncio.Future[RTCDataChannel] = asyncio.get_running_loop().create_future()
+            bob.on("datachannel", announced.set_result)
+            channel = alice.createDataChannel("\ud800", protocol="a\udc00")
+            assert (channel.label, channel.protocol) == ("\ufffd", "a\ufffd")
+            await connect(alice, bob)
+            await channel.opened()
+            theirs = await announced
+            assert (theirs.label, theirs.protocol) == ("\ufffd", "a\ufffd")
+            channel.send("\ud800x")
+            assert await theirs.receive() == "\ufffdx"
 
     run(main())
 

@@ -231,6 +231,46 @@ def test_a_server_that_cannot_be_asked_is_told_with_701_and_delays_nobody(
     run(main())
 
 
+@pytest.mark.parametrize("stubborn", [False, True])
+def test_what_a_round_finds_when_another_has_begun_counts_for_nobody(
+    run: Run, stubborn: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names of the old configuration are resolved late, by one who even overhears that nobody waits any more."""
+
+    async def main() -> None:
+        asked: dict[str, asyncio.Event] = {}
+
+        async def slowly(uri: StunUri | TurnUri) -> list[Target]:
+            may_go = asked[uri.host] = asyncio.Event()
+            try:
+                await may_go.wait()
+            except asyncio.CancelledError:
+                if not stubborn:
+                    raise
+            raise ResolutionError(f"{uri.host}: no address")
+
+        monkeypatch.setattr(peer_driver, "resolve", slowly)
+        async with pair(configured(iceServers=[RTCIceServer(urls="stun:old.invalid")])) as (alice, _):
+            errors = errors_of(alice)
+            alice.createDataChannel("chat")
+            await alice.setLocalDescription()
+            await until(lambda: "old.invalid" in asked)
+            alice.setConfiguration(configured(iceServers=[RTCIceServer(urls="stun:new.invalid")]))
+            await alice.setLocalDescription()
+            await until(lambda: "new.invalid" in asked)
+            asked["old.invalid"].set()
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert errors == []
+            assert alice.iceGatheringState == "gathering"
+            asked["new.invalid"].set()
+            await alice.gathering_complete()
+            assert [error.url for error in errors] == ["stun:new.invalid"]
+            assert alice.iceGatheringState == "complete"
+
+    run(main())
+
+
 async def resolving_nothing(uri: StunUri | TurnUri) -> list[Target]:
     """The machine that tests run on may have no name server, and one that answers slowly is no use here."""
     if "invalid" in uri.host:

@@ -18,7 +18,7 @@ from typing import Final, cast, get_args
 
 from icelane.aio.certificate import RTCCertificate
 from icelane.core.clock import Duration
-from icelane.errors import InvalidAccessError, MalformedError, NotSupportedError, SyntaxError_
+from icelane.errors import InvalidAccessError, InvalidModificationError, MalformedError, NotSupportedError, SyntaxError_
 from icelane.peer.negotiation import BundlePolicy
 from icelane.stun.uri import StunUri, TurnUri, parse_uri
 
@@ -42,8 +42,13 @@ class RTCIceServer:
         """What the URLs say.
 
         Raises SyntaxError_ for a URL that does not parse and for none at all, InvalidAccessError for a TURN server
-        without user name or password (W3C section 4.4.1.6).
+        without user name or password (W3C section 4.4.1.6), NotSupportedError for OAuth as W3C once had it, TypeError
+        for another kind of credential.
         """
+        if self.credentialType == "oauth":
+            raise NotSupportedError("credentials of OAuth are not supported: credentialType is password")
+        if self.credentialType != "password":
+            raise TypeError(f"credentialType is password, not {self.credentialType!r}")
         urls = [self.urls] if isinstance(self.urls, str) else list(self.urls)
         if not urls:
             raise SyntaxError_("an ICE server needs at least one URL")
@@ -119,6 +124,24 @@ class RTCConfiguration:
             patience=other.patience,
         )
 
+    def copy(self) -> RTCConfiguration:
+        """An equal one that shares nothing with this one that can be changed.
+
+        Raises TypeError for what is another thing than its annotation says; an ICE server may be a mapping.
+        """
+        if isinstance(self.interfaces, str):
+            raise TypeError("interfaces is a list of names, not one name")
+        if not all(isinstance(certificate, RTCCertificate) for certificate in self.certificates):
+            raise TypeError("certificates is a list of RTCCertificate")
+        if isinstance(self.iceServers, str | Mapping):
+            raise TypeError("iceServers is a list")
+        return replace(
+            self,
+            iceServers=None if self.iceServers is None else [_copy_of(server) for server in self.iceServers],
+            certificates=list(self.certificates),
+            interfaces=None if self.interfaces is None else list(self.interfaces),
+        )
+
     def check(self) -> list[tuple[RTCIceServer, StunUri | TurnUri]]:
         """Every server with every URI of it, in order.
 
@@ -132,7 +155,7 @@ class RTCConfiguration:
             raise NotSupportedError("RTCP without multiplexing is not supported: rtcpMuxPolicy is require")
         if self.rtcpMuxPolicy != "require":
             raise TypeError(f"rtcpMuxPolicy is require, not {self.rtcpMuxPolicy!r}")
-        if not 0 <= self.iceCandidatePoolSize <= 255:
+        if self.iceCandidatePoolSize not in range(256):
             raise TypeError("iceCandidatePoolSize is 0 to 255")
         if self.patience is not None and not 0 < self.patience < float("inf"):
             raise TypeError("patience is a positive number of seconds")
@@ -140,6 +163,30 @@ class RTCConfiguration:
         if len(found) > MAX_URLS:
             raise SyntaxError_(f"more than {MAX_URLS} URLs of ICE servers")
         return found
+
+
+def check_unchanged(old: RTCConfiguration, new: RTCConfiguration, certificate: RTCCertificate) -> None:
+    """Raises InvalidModificationError where `new` has other than a connection began with (W3C section 4.4.1.6)."""
+    if new.certificates and new.certificates != [certificate] and new.certificates != old.certificates:
+        raise InvalidModificationError("the certificates of a connection do not change")
+    for name in ("bundlePolicy", "rtcpMuxPolicy", "legacy_peers", "patience"):
+        if getattr(old, name) != getattr(new, name):
+            raise InvalidModificationError(f"the {name} of a connection does not change")
+
+
+def names_other_paths(old: RTCConfiguration, new: RTCConfiguration) -> bool:
+    """Whether gathering would find something else."""
+    return old.iceTransportPolicy != new.iceTransportPolicy or list(old.iceServers or ()) != list(new.iceServers or ())
+
+
+def _copy_of(server: RTCIceServer | Mapping[str, object]) -> RTCIceServer:
+    if isinstance(server, Mapping):
+        return _server_of(server)
+    if not isinstance(server, RTCIceServer):
+        raise TypeError(f"an ICE server is an RTCIceServer, not {server!r}")
+    if not all(isinstance(url, str) for url in server.urls):
+        raise TypeError("urls of an ICE server is a string or a list of strings")
+    return replace(server, urls=server.urls if isinstance(server.urls, str) else list(server.urls))
 
 
 def _server_of(server: object) -> RTCIceServer:
@@ -156,4 +203,5 @@ def _server_of(server: object) -> RTCIceServer:
         urls=listed,
         username=None if username is None else str(username),
         credential=None if credential is None else str(credential),
+        credentialType=str(server.get("credentialType", "password")),
     )

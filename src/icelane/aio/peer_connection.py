@@ -25,8 +25,9 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self
 
+from icelane.aio.arguments import channel_options, expect
 from icelane.aio.certificate import RTCCertificate
-from icelane.aio.configuration import RTCConfiguration
+from icelane.aio.configuration import RTCConfiguration, check_unchanged, names_other_paths
 from icelane.aio.data_channel import RTCDataChannel
 from icelane.aio.event_target import Event, EventTarget
 from icelane.aio.peer_driver import PeerDriver
@@ -35,7 +36,6 @@ from icelane.aio.system import SystemWallClock, monotonic
 from icelane.aio.transports import RTCSctpTransport, Transports
 from icelane.core.clock import Duration, Instant
 from icelane.crypto.provider import SystemEntropy
-from icelane.datachannel.dcep import MAX_TEXT
 from icelane.datachannel.event import (
     BufferedAmountLow,
     ChannelAnnounced,
@@ -77,8 +77,6 @@ RELEASE_TIMEOUT: Final[Duration] = 1.0
 # sends its description when that is set sends it before them. Where it awaits through a task or a timeout, it goes on a
 # few turns of the loop later.
 TURNS_BEFORE_CANDIDATES: Final = 4
-# W3C RTCDataChannelInit: what `[EnforceRange] unsigned short` holds.
-_MAX_UNSIGNED_SHORT: Final = 65_535
 
 
 class RTCPeerConnection(EventTarget):
@@ -98,7 +96,8 @@ class RTCPeerConnection(EventTarget):
         super().__init__()
         if isinstance(configuration, Mapping):
             configuration = RTCConfiguration.from_json(configuration)
-        self._configuration = configuration or RTCConfiguration()
+        given = RTCConfiguration() if configuration is None else expect(configuration, RTCConfiguration)
+        self._configuration = given.copy()  # what the program changes later is not ours
         self._configuration.check()
         self._loop = asyncio.get_running_loop()
         self._certificate = _certificate(self._configuration)
@@ -107,12 +106,14 @@ class RTCPeerConnection(EventTarget):
         )
         self._driver = PeerDriver(self._engine, self._configuration, self._handle_event)
         self._channels_by_number: dict[ChannelId, RTCDataChannel] = {}
+        self._has_described = False
         self._operations = 0
         self._operation_lock = asyncio.Lock()
         self._transports = Transports()
         self._ask_when_idle = False
         self._creating = False
-        self._gathering_events: deque[LocalCandidate | CandidateFailed | GatheringStateChanged] = deque()
+        self._gathering_events: deque[tuple[PeerConnectionEvent, str | None]] = deque()  # and the generation of each
+        self._telling: asyncio.Handle | None = None
         self._gathering_state = GatheringState.NEW
         self._closed = asyncio.Event()
         self._gathered = asyncio.Event()
@@ -150,14 +151,22 @@ class RTCPeerConnection(EventTarget):
         async with self._operation():
             return _description(self._engine.negotiation.create_answer())
 
-    async def setLocalDescription(self, description: RTCSessionDescription | None = None) -> None:  # noqa: N802
+    async def setLocalDescription(  # noqa: N802
+        self, description: RTCSessionDescription | Mapping[str, object] | None = None
+    ) -> None:
         """Set our description, the one that fits the state without an argument. Gathering has begun when it returns.
 
         Raises InvalidStateError for a type that does not fit the state, InvalidAccessError for text that was changed.
         """
+        wanted = None if description is None else _text(description)
         async with self._operation():
-            wanted = None if description is None else _text(description)
+            queued, ufrag = len(self._gathering_events), self._local_ufrag
             self._driver.run(lambda now: self._engine.set_local_description(wanted, now))
+            self._has_described = True
+            if self._local_ufrag != ufrag:
+                # The peer knows their generation no longer when it has the description that goes out next.
+                self._tell_first(queued)
+                self._tell_later(TURNS_BEFORE_CANDIDATES)
 
     async def setRemoteDescription(self, description: RTCSessionDescription | Mapping[str, object]) -> None:  # noqa: N802
         """Set the peer's description; our own offer is rolled back for one of the peer's.
@@ -165,8 +174,6 @@ class RTCPeerConnection(EventTarget):
         Raises InvalidStateError for a type that does not fit the state, OperationError for text that does not parse,
         InvalidAccessError for one that cannot be used. Nothing has changed then.
         """
-        if isinstance(description, Mapping):
-            description = RTCSessionDescription.from_json(description)
         wanted = _text(description)
         async with self._operation():
             self._driver.run(lambda now: self._engine.set_remote_description(wanted, now))
@@ -181,6 +188,8 @@ class RTCPeerConnection(EventTarget):
         """
         if isinstance(candidate, Mapping):
             candidate = RTCIceCandidate.from_json(candidate)
+        elif candidate is not None:
+            expect(candidate, RTCIceCandidate)
         line = candidate.candidate if candidate is not None else ""
         if candidate is not None and line and candidate.sdpMid is None and candidate.sdpMLineIndex is None:
             raise TypeError("a candidate needs sdpMid or sdpMLineIndex")
@@ -200,26 +209,29 @@ class RTCPeerConnection(EventTarget):
     # Configuration
 
     def getConfiguration(self) -> RTCConfiguration:  # noqa: N802
-        """What counts now."""
-        return replace(self._configuration, certificates=[self._certificate])
+        """What counts now. To change it changes nothing; `setConfiguration` takes it."""
+        return replace(self._configuration.copy(), certificates=[self._certificate])
 
     def setConfiguration(self, configuration: RTCConfiguration | Mapping[str, object]) -> None:  # noqa: N802
         """Other servers or another iceTransportPolicy, from the next gathering on; `restartIce` makes that soon.
 
         A mapping holds what browsers take, and what it leaves out has W3C's default; our own settings stay. Raises
         InvalidStateError when closed, InvalidModificationError for what cannot change: certificates, policies of
-        multiplexing and legacy_peers; otherwise as the constructor.
+        multiplexing, legacy_peers, and iceCandidatePoolSize after setLocalDescription; otherwise as the constructor.
         """
         if self._engine.is_closed:
             raise InvalidStateError("the peer connection is closed")
         old = self._configuration
         if isinstance(configuration, Mapping):
             configuration = RTCConfiguration.from_json(configuration).with_settings_of(old)
+        configuration = expect(configuration, RTCConfiguration).copy()
         configuration.check()
-        _check_unchanged(old, configuration, self._certificate)
+        check_unchanged(old, configuration, self._certificate)
+        if self._has_described and configuration.iceCandidatePoolSize != old.iceCandidatePoolSize:
+            raise InvalidModificationError("iceCandidatePoolSize does not change once a local description was set")
         self._configuration = configuration
         self._driver.configuration = configuration
-        if _names_other_paths(old, configuration):
+        if names_other_paths(old, configuration):
             self._engine.change_ice_configuration(relay_only=configuration.iceTransportPolicy == "relay")
 
     # Channels
@@ -242,26 +254,7 @@ class RTCPeerConnection(EventTarget):
         """
         if self._engine.is_closed:
             raise InvalidStateError("the peer connection is closed")
-        if maxPacketLifeTime is not None and maxRetransmits is not None:
-            raise TypeError("maxPacketLifeTime and maxRetransmits exclude each other")
-        if negotiated and id is None:
-            raise TypeError("a negotiated channel needs an id")
-        if max(len(text.encode("utf-8", "replace")) for text in (label, protocol)) > MAX_TEXT:
-            raise TypeError(f"label and protocol have {MAX_TEXT} bytes of UTF-8 at most")
-        for name, number in (("maxPacketLifeTime", maxPacketLifeTime), ("maxRetransmits", maxRetransmits), ("id", id)):
-            if number is not None and not 0 <= number <= _MAX_UNSIGNED_SHORT:
-                raise TypeError(f"{name} is a number from 0 to {_MAX_UNSIGNED_SHORT}, not {number}")
-        if negotiated and id == _MAX_UNSIGNED_SHORT:
-            raise TypeError(f"{id} is no stream id (RFC 8832 section 6)")
-        options = ChannelOptions(
-            label=label,
-            protocol=protocol,
-            ordered=ordered,
-            max_retransmits=maxRetransmits,
-            max_packet_life_time=maxPacketLifeTime,
-            negotiated=negotiated,
-            stream_id=id if negotiated else None,
-        )
+        options = channel_options(label, ordered, maxPacketLifeTime, maxRetransmits, protocol, negotiated, id)
 
         def create(now: Instant) -> RTCDataChannel:
             return self._add_channel(self._engine.create_data_channel(options, now), options)
@@ -388,9 +381,9 @@ class RTCPeerConnection(EventTarget):
                 channel._received(event.data.decode("utf-8", "replace") if event.is_text else event.data, size)
         elif isinstance(event, LocalCandidate | CandidateFailed | GatheringStateChanged):
             self._gathered.clear()
-            if not self._gathering_events:
-                self._loop.call_soon(self._tell_gathering, TURNS_BEFORE_CANDIDATES)
-            self._gathering_events.append(event)
+            self._gathering_events.append((event, self._local_ufrag))
+            if self._telling is None:
+                self._tell_later(TURNS_BEFORE_CANDIDATES)
         elif isinstance(event, SignalingStateChanged):
             self._emit("signalingstatechange")
         elif isinstance(event, PairSelected):
@@ -435,29 +428,47 @@ class RTCPeerConnection(EventTarget):
             channel._closed(event.error, event.unsent)
             del self._channels_by_number[event.channel]
 
+    def _tell_later(self, turns: int) -> None:
+        """Tell what gathering has found, `turns` turns of the loop from now and not before."""
+        if self._telling is not None:
+            self._telling.cancel()
+        self._telling = self._loop.call_soon(self._tell_gathering, turns)
+
     def _tell_gathering(self, turns: int) -> None:
-        """Tell what gathering has found, `turns` turns of the loop from now."""
         if turns:
-            self._loop.call_soon(self._tell_gathering, turns - 1)
+            self._tell_later(turns - 1)
             return
         while self._gathering_events and not self._engine.is_closed:
-            event = self._gathering_events.popleft()
-            if isinstance(event, LocalCandidate):
-                if self._engine.negotiation.has_generation(event.ufrag):  # and was not taken back meanwhile
-                    self._tell_candidate(event)
-            elif isinstance(event, CandidateFailed):
-                self._tell_candidate_error(event)
-            else:
-                self._tell_gathering_state(event)
+            self._tell_first(len(self._gathering_events))
+        self._telling = None
         self._gathering_events.clear()
         if self._engine.gathering_state is not GatheringState.GATHERING or self._engine.is_closed:
             self._gathered.set()
 
-    def _tell_gathering_state(self, event: GatheringStateChanged) -> None:
+    def _tell_first(self, count: int) -> None:
+        """Tell so many of what is queued; of a generation that was taken back meanwhile no candidate, nor their end."""
+        while count and self._gathering_events and not self._engine.is_closed:
+            event, ufrag = self._gathering_events.popleft()
+            count -= 1
+            is_known = ufrag is None or self._engine.negotiation.has_generation(ufrag)
+            if isinstance(event, CandidateFailed):
+                self._tell_candidate_error(event)
+            elif isinstance(event, GatheringStateChanged):
+                self._tell_gathering_state(event, is_known=is_known)
+            elif isinstance(event, LocalCandidate) and is_known:
+                self._tell_candidate(event)
+
+    @property
+    def _local_ufrag(self) -> str | None:
+        """The generation that is being gathered."""
+        transport = self._engine.transport
+        return None if transport is None else transport.ice.agent.credentials.ufrag
+
+    def _tell_gathering_state(self, event: GatheringStateChanged, *, is_known: bool) -> None:
         self._gathering_state = event.state
         self._transports.tell_ice("gatheringstatechange")
         self._emit("icegatheringstatechange")
-        if event.state is GatheringState.COMPLETE:
+        if event.state is GatheringState.COMPLETE and is_known:
             self._emit("icecandidate", None, candidate=None)
 
     def _tell_candidate(self, event: LocalCandidate) -> None:
@@ -572,19 +583,6 @@ def _options(configuration: RTCConfiguration) -> PeerOptions:
     )
 
 
-def _check_unchanged(old: RTCConfiguration, new: RTCConfiguration, certificate: RTCCertificate) -> None:
-    """W3C section 4.4.1.6: what a connection began with."""
-    if new.certificates and list(new.certificates) != [certificate] and new.certificates != old.certificates:
-        raise InvalidModificationError("the certificates of a connection do not change")
-    for name in ("bundlePolicy", "rtcpMuxPolicy", "legacy_peers", "patience"):
-        if getattr(old, name) != getattr(new, name):
-            raise InvalidModificationError(f"the {name} of a connection does not change")
-
-
-def _names_other_paths(old: RTCConfiguration, new: RTCConfiguration) -> bool:
-    return old.iceTransportPolicy != new.iceTransportPolicy or list(old.iceServers or ()) != list(new.iceServers or ())
-
-
 def _description(description: Description) -> RTCSessionDescription:
     return RTCSessionDescription(sdp=description.sdp, type=description.type.value)
 
@@ -593,5 +591,8 @@ def _maybe(description: Description | None) -> RTCSessionDescription | None:
     return None if description is None else _description(description)
 
 
-def _text(description: RTCSessionDescription) -> Description:
+def _text(description: RTCSessionDescription | Mapping[str, object]) -> Description:
+    if isinstance(description, Mapping):
+        description = RTCSessionDescription.from_json(description)
+    expect(description, RTCSessionDescription)
     return Description(DescriptionType(description.type), description.sdp)

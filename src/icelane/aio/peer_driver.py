@@ -66,6 +66,7 @@ class PeerDriver:
         self._paths: dict[tuple[SocketAddress, RawAddress], Path] = {}
         self._batch: list[tuple[bytes, Path]] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._round: asyncio.Task[None] | None = None
         self._mdns: MdnsResolver | None = None
         self._idle: asyncio.Event | None = None
 
@@ -124,18 +125,30 @@ class PeerDriver:
 
     # Gathering
 
-    async def _gather(self) -> None:
-        interfaces = usable_interfaces(
-            names=self.configuration.interfaces, include_loopback=self.configuration.include_loopback
-        )
+    def _gather_anew(self) -> None:
+        """Begin a round with the configuration as it is; the one before it says nothing any more."""
+        if self._round is not None:
+            self._round.cancel()
+        self._round = self._start(self._gather(self.configuration))
+
+    async def _gather(self, configuration: RTCConfiguration) -> None:
+        interfaces = usable_interfaces(names=configuration.interfaces, include_loopback=configuration.include_loopback)
         self._drop_all_but({interface.host for interface in interfaces})
         for position, interface in enumerate(interfaces):
             base = self._bound(interface)
             if base is not None:
                 self.run(partial(self._engine.add_base, base, HIGHEST_LOCAL_PREFERENCE - position))
-        servers = self.configuration.check()
-        await asyncio.gather(*(self._find(server, uri) for server, uri in servers))
-        self.run(self._engine.sources_done)
+        round_ = asyncio.current_task()
+        relay_only = configuration.iceTransportPolicy == "relay"
+        servers = configuration.check()
+        finding = (self._find(server, uri, round_, relay_only=relay_only) for server, uri in servers)
+        await asyncio.gather(*finding)
+        self._tell(round_, self._engine.sources_done)
+
+    def _tell(self, round_: asyncio.Task[None] | None, verb: Callable[[Instant], None]) -> None:
+        """Call a verb for what a round has found, unless another has begun: cancelling may come a turn too late."""
+        if round_ is self._round:
+            self.run(verb)
 
     def _drop_all_but(self, hosts: set[str]) -> None:
         """Close the sockets of addresses that this machine does not have any more."""
@@ -169,22 +182,24 @@ class PeerDriver:
         udp.on_drained = self._handle_batch
         return base
 
-    async def _find(self, server: RTCIceServer, uri: StunUri | TurnUri) -> None:
+    async def _find(
+        self, server: RTCIceServer, uri: StunUri | TurnUri, round_: asyncio.Task[None] | None, *, relay_only: bool
+    ) -> None:
         """Tell the engine where the server is; one that nobody can reach is told as failed."""
         url = str(uri)
         if isinstance(uri, StunUri) and uri.secure:
             # RFC 7064: over TLS a server tells which TCP port it sees, and that is no use for a UDP candidate.
-            self.run(partial(self._engine.fail_server, url, "stuns: finds no candidate for UDP"))
+            self._tell(round_, partial(self._engine.fail_server, url, "stuns: finds no candidate for UDP"))
             return
-        if self.configuration.iceTransportPolicy == "relay" and isinstance(uri, StunUri):
+        if relay_only and isinstance(uri, StunUri):
             return
         try:
             targets = await resolve(uri)
         except IcelaneError as error:
-            self.run(partial(self._engine.fail_server, url, str(error)))
+            self._tell(round_, partial(self._engine.fail_server, url, str(error)))
             return
         for target in _one_of_each_family(targets):
-            self.run(partial(self._add_server, server, uri, target))
+            self._tell(round_, partial(self._add_server, server, uri, target))
 
     def _add_server(self, server: RTCIceServer, uri: StunUri | TurnUri, target: Target, now: Instant) -> None:
         if isinstance(uri, StunUri):
@@ -249,7 +264,7 @@ class PeerDriver:
 
     def _carry_out(self, command: PeerConnectionCommand) -> None:
         if isinstance(command, FindSources):
-            self._start(self._gather())
+            self._gather_anew()
         elif isinstance(command, OpenStream):
             self._start(self._open(command))
         elif isinstance(command, CloseStream):
@@ -289,10 +304,11 @@ class PeerDriver:
         host = await self._mdns.resolve(name)
         self.run(partial(self._engine.handle_name_resolved, name, host))
 
-    def _start(self, coroutine: Coroutine[object, object, None]) -> None:
+    def _start(self, coroutine: Coroutine[object, object, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     # Draining
 

@@ -92,7 +92,7 @@ def parse_dcep(data: bytes) -> OpenMessage | AckMessage:
 
 def encode_open(message: OpenMessage) -> bytes:
     """Raises InvalidAccessError when a text is too long, a limit does not fit, or there are two."""
-    label, protocol = _encode_text(message.label), _encode_text(message.protocol)
+    label, protocol = _encode_short_text(message.label), _encode_short_text(message.protocol)
     kind = 0 if message.ordered else _UNORDERED
     reliability = 0
     if message.max_retransmits is not None and message.max_packet_life_time is not None:
@@ -118,9 +118,16 @@ def _parse_text(data: bytes) -> str:
         raise MalformedError("a label or protocol is not UTF-8") from error
 
 
-def _encode_text(text: str) -> bytes:
-    # W3C strings are USVStrings: a lone surrogate becomes U+FFFD before it is encoded.
-    data = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+def encode_text(text: str) -> bytes:
+    """UTF-8 of what W3C calls a USVString: a lone surrogate becomes U+FFFD."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+
+
+def _encode_short_text(text: str) -> bytes:
+    data = encode_text(text)
     if len(data) > MAX_TEXT:
         raise InvalidAccessError(f"a label or protocol of {len(data)} bytes, more than {MAX_TEXT}")
     return data

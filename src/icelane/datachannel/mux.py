@@ -24,7 +24,15 @@ from typing import Final, assert_never
 
 from icelane.core.clock import Instant
 from icelane.datachannel.channel import Channel, ChannelState
-from icelane.datachannel.dcep import AckMessage, OpenMessage, PayloadProtocol, encode_ack, encode_open, parse_dcep
+from icelane.datachannel.dcep import (
+    AckMessage,
+    OpenMessage,
+    PayloadProtocol,
+    encode_ack,
+    encode_open,
+    encode_text,
+    parse_dcep,
+)
 from icelane.datachannel.event import (
     NO_CHANNEL,
     BufferedAmountLow,
@@ -166,7 +174,7 @@ class DataChannels:
         if found is None or found.state is not ChannelState.OPEN:
             raise InvalidStateError("the channel is not open")
         if isinstance(data, str):
-            payload = data.encode("utf-8", "replace")
+            payload = encode_text(data)
             ppid = _STRING if payload else _STRING_EMPTY
         else:
             payload = bytes(data)

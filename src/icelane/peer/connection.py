@@ -29,6 +29,7 @@ from icelane.core.engine import Transmit
 from icelane.core.entropy import Entropy
 from icelane.core.net import Path, SocketAddress
 from icelane.crypto.certificate import Certificate
+from icelane.datachannel.dcep import encode_text
 from icelane.datachannel.event import NO_CHANNEL, ChannelId, MessageReceived
 from icelane.datachannel.mux import DataChannels
 from icelane.dtls.connection import DtlsState
@@ -280,7 +281,7 @@ class PeerConnection:
     def send(self, channel: ChannelId, data: bytes | str, now: Instant, *, more: bool = False) -> None:
         """Queue a message; see `DataChannels.send`. With `more` it need not leave before the next verb."""
         self._data_channels().send(channel, data, now)
-        self.counts.note_sent(channel, len(data) if isinstance(data, bytes) else len(data.encode()))
+        self.counts.note_sent(channel, len(data) if isinstance(data, bytes) else len(encode_text(data)))
         if not more:
             self._settle(now)
 
