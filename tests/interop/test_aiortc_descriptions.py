@@ -15,13 +15,14 @@ from icelane.errors import MalformedError
 from icelane.sdp.media import MediaDescription
 from icelane.sdp.session import SessionDescription, parse_session
 from icelane.sdp.transport_attributes import Setup
+from tests.interop.peers.company import MAKE_PEERS, PEERS_PYTHON
 from tests.sdp.captures import CAPTURES
 
 pytestmark = pytest.mark.interop
 
 ROOT: Final = Path(__file__).parents[2]
 # aiortc brings dependencies that icelane has not, so it lives in an environment of its own.
-INTERPRETERS: Final = (str(ROOT / ".venv-interop" / "bin" / "python"), sys.executable)
+INTERPRETERS: Final = (str(PEERS_PYTHON), sys.executable)
 SCRIPT: Final = Path(__file__).with_name("aiortc_descriptions.py")
 ROLES: Final = {Setup.ACTPASS: "auto", Setup.ACTIVE: "client", Setup.PASSIVE: "server"}
 
@@ -94,7 +95,7 @@ def need_aiortc() -> str:
             found = subprocess.run([interpreter, "-c", "import aiortc"], capture_output=True, check=False)
             if found.returncode == 0:
                 return interpreter
-    missing = "aiortc is not installed: python3 -m venv .venv-interop && .venv-interop/bin/pip install aiortc"
+    missing = f"aiortc is not installed: {MAKE_PEERS}"
     if os.environ.get("ICELANE_REQUIRE_INTEROP") == "1":
         pytest.fail(missing)
     pytest.skip(missing)
