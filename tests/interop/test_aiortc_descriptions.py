@@ -20,7 +20,6 @@ from tests.sdp.captures import CAPTURES
 
 pytestmark = pytest.mark.interop
 
-ROOT: Final = Path(__file__).parents[2]
 # aiortc brings dependencies that icelane has not, so it lives in an environment of its own.
 INTERPRETERS: Final = (str(PEERS_PYTHON), sys.executable)
 SCRIPT: Final = Path(__file__).with_name("aiortc_descriptions.py")
