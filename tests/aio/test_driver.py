@@ -104,7 +104,7 @@ def test_the_timer_follows_the_earliest_deadline() -> None:
         driver.run(lambda _: None)
         await asyncio.wait_for(engine.woken.wait(), 5)
         assert engine.calls.count("timeout") >= 1
-        assert driver._timer is None
+        assert not driver._wakeup.armed
         driver.close()
 
     asyncio.run(scenario())
@@ -125,7 +125,7 @@ def test_an_exception_in_a_callback_reaches_the_caller_and_loses_nothing() -> No
         engine.deadline = later(monotonic(), 3600)
         with pytest.raises(RuntimeError):
             driver.handle_datagram(b"second", PATH)
-        assert driver._timer is not None
+        assert driver._wakeup.armed
         driver.run(lambda _: None)
         assert events == ["first", "second"]
         driver.close()
@@ -144,6 +144,6 @@ def test_a_closed_driver_leaves_the_engine_alone() -> None:
         driver.handle_datagram(b"a", PATH)
         assert sent == []
         assert "datagram" not in engine.calls
-        assert driver._timer is None
+        assert not driver._wakeup.armed
 
     asyncio.run(scenario())

@@ -387,7 +387,7 @@ def test_nothing_is_left_of_a_connection_that_ends_while_it_looks_around(run: Ru
                 await asyncio.sleep(0.001)
             await alice.close(timeout=0 if turns % 2 else 1.0)
             driver = alice._driver
-            held = driver._tasks, driver._sockets_by_base, driver._streams_by_path, driver._timer
+            held = driver._tasks, driver._sockets_by_base, driver._streams_by_path, driver._wakeup.armed
             assert not any(held)
 
     run(main())

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from icelane.aio.system import monotonic
+from icelane.aio.wakeup import Wakeup
 from icelane.core.clock import Instant
 from icelane.core.engine import Engine, Transmit
 from icelane.core.net import Path
@@ -27,7 +28,7 @@ class Driver(Generic[E]):
     called; nothing that the engine has said by then is lost, the next drain goes on with it.
     """
 
-    __slots__ = ("_closed", "_draining", "_engine", "_loop", "_on_event", "_timer", "_timer_at", "_transmit")
+    __slots__ = ("_closed", "_draining", "_engine", "_on_event", "_transmit", "_wakeup")
 
     def __init__(
         self,
@@ -40,9 +41,7 @@ class Driver(Generic[E]):
         self._engine = engine
         self._transmit = transmit
         self._on_event = on_event
-        self._loop = loop or asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at: Instant | None = None
+        self._wakeup = Wakeup(self._wake, loop or asyncio.get_running_loop())
         self._draining = False
         self._closed = False
 
@@ -63,7 +62,7 @@ class Driver(Generic[E]):
     def close(self) -> None:
         """Never call the engine again; what it still has to say is not heard."""
         self._closed = True
-        self._disarm()
+        self._wakeup.set(None)
 
     def _drain(self) -> None:
         if self._draining or self._closed:
@@ -83,22 +82,8 @@ class Driver(Generic[E]):
             self._arm()
 
     def _arm(self) -> None:
-        at = self._engine.next_timeout()
-        if self._closed or at is None:
-            self._disarm()
-        elif self._timer_at is None or at < self._timer_at:
-            self._disarm()
-            self._timer_at = at
-            self._timer = self._loop.call_at(at, self._wake)
-        # Where the armed time is earlier it stays: waking up once too often is cheaper than moving the timer each time.
-
-    def _disarm(self) -> None:
-        self._timer_at = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._wakeup.set(None if self._closed else self._engine.next_timeout())
 
     def _wake(self) -> None:
-        self._timer = self._timer_at = None
         self._engine.handle_timeout(monotonic())
         self._drain()

@@ -25,6 +25,7 @@ from icelane.aio.stream import StreamConnection, open_stream
 from icelane.aio.system import monotonic
 from icelane.aio.udp import RawAddress, address_of
 from icelane.aio.udp_runs import RunUdpSocket
+from icelane.aio.wakeup import Wakeup
 from icelane.core.clock import Duration, Instant
 from icelane.core.engine import Transmit
 from icelane.core.net import AddressFamily, Path, SocketAddress, Transport, family_of
@@ -55,8 +56,7 @@ class PeerDriver:
         self.configuration = configuration
         self._on_event = on_event
         self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at: Instant | None = None
+        self._wakeup = Wakeup(self._wake, self._loop)
         self._draining = False
         self._unflushed = False
         self._flush_handle: asyncio.Handle | None = None
@@ -103,7 +103,7 @@ class PeerDriver:
     def abandon(self) -> None:
         """Close sockets and streams now."""
         self._closed = True
-        self._disarm()
+        self._wakeup.set(None)
         if self._flush_handle is not None:
             self._flush_handle.cancel()
             self._flush_handle = None
@@ -342,22 +342,9 @@ class PeerDriver:
             self._drain()
 
     def _arm(self) -> None:
-        at = self._engine.next_timeout()
-        if self._closed or at is None:
-            self._disarm()
-        elif self._timer_at is None or at < self._timer_at:
-            self._disarm()
-            self._timer_at = at
-            self._timer = self._loop.call_at(at, self._wake)
-
-    def _disarm(self) -> None:
-        self._timer_at = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._wakeup.set(None if self._closed else self._engine.next_timeout())
 
     def _wake(self) -> None:
-        self._timer = self._timer_at = None
         self.run(self._engine.handle_timeout)
 
 

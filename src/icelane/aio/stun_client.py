@@ -17,6 +17,7 @@ from icelane.aio.resolver import Lookup, Target, resolve
 from icelane.aio.stream import Opening, open_stream
 from icelane.aio.system import monotonic
 from icelane.aio.udp import RawAddress, UdpSocket, address_of
+from icelane.aio.wakeup import Wakeup
 from icelane.core.clock import Duration, Instant
 from icelane.core.entropy import Entropy
 from icelane.core.net import AddressFamily, Path, SocketAddress, Transport, family_of
@@ -173,10 +174,10 @@ class _Exchange:
     def __init__(self, path: Path, send: Callable[[bytes], object]) -> None:
         self._path = path
         self._send = send
-        self._loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
         self._transactions = ClientTransactions()
-        self._timer: asyncio.TimerHandle | None = None
-        self._result: asyncio.Future[BindingResult] = self._loop.create_future()
+        self._wakeup = Wakeup(self._handle_timeout, loop)
+        self._result: asyncio.Future[BindingResult] = loop.create_future()
         self._requests = 0
         self._sent_at: Instant = monotonic()
 
@@ -224,8 +225,7 @@ class _Exchange:
 
     def close(self) -> None:
         """Stop the timer; an error that nobody awaits is nobody's concern any more."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._wakeup.set(None)
         self._result.cancel()
 
     def _drain(self) -> None:
@@ -235,10 +235,7 @@ class _Exchange:
             self._send(transmit.data)
         while (event := self._transactions.poll_event()) is not None:
             self.fail(event.error)
-        if self._timer is not None:
-            self._timer.cancel()
-        deadline = self._transactions.next_timeout()
-        self._timer = None if deadline is None else self._loop.call_at(deadline, self._handle_timeout)
+        self._wakeup.set(self._transactions.next_timeout())
 
     def _handle_timeout(self) -> None:
         self._transactions.handle_timeout(monotonic())

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import NamedTuple, Self, assert_never
 
 from icelane.aio.system import SystemWallClock, monotonic
+from icelane.aio.wakeup import Wakeup
 from icelane.core.clock import NEVER, Duration, Instant, UnixSeconds, WallClock, later
 from icelane.core.entropy import Entropy
 from icelane.core.net import Path, SocketAddress, Transport
@@ -123,8 +124,7 @@ class TurnServer:
         self._draining = False
         self._drain_limit: _DrainLimit | None = None
         self._empty = asyncio.Event()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at: Instant | None = None
+        self._wakeup = Wakeup(self._wake)
         self._flush_timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
@@ -185,10 +185,10 @@ class TurnServer:
         self._close_listeners()
         self._tcp_plane.close()
         self._plane.close()
-        for timer in (self._timer, self._flush_timer):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self._flush_timer = self._timer_at = None
+        self._wakeup.set(None)
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+            self._flush_timer = None
         self._log.flush(NEVER)
         self._entrance.flush(NEVER)
         if self._external_watch is not None:
@@ -380,7 +380,6 @@ class TurnServer:
             self._drain(engine)
 
     def _wake(self) -> None:
-        self._timer = self._timer_at = None
         engine = self._engine
         if engine is not None:
             engine.handle_timeout(monotonic())
@@ -407,7 +406,7 @@ class TurnServer:
             answer(bind_id, monotonic())
         if self._draining and not len(engine.allocations):
             self._empty.set()
-        self._reschedule(engine.next_timeout())
+        self._wakeup.set(engine.next_timeout())
 
     def _execute(self, command: Command) -> None:
         match command:
@@ -527,18 +526,6 @@ class TurnServer:
         else:
             engine.handle_lookup_failed(command.lookup_id, monotonic())
         self._drain(engine)
-
-    def _reschedule(self, at: Instant | None) -> None:
-        # The timer is left alone when it fires early enough: most requests only move the last deadline further away.
-        if at is not None and self._timer_at is not None and self._timer_at <= at:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = self._timer_at = None
-        if at is None:
-            return
-        self._timer = asyncio.get_running_loop().call_at(at, self._wake)
-        self._timer_at = at
 
     def _flush_later(self) -> None:
         if self._flush_timer is None and (self._log.waiting or self._entrance.waiting):
