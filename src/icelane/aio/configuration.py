@@ -12,7 +12,7 @@ ours. Nobody is contacted whom `iceServers` does not name.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Final, cast, get_args
 
@@ -27,6 +27,10 @@ MAX_URLS: Final = 32
 
 _ICE_POLICIES: Final = ("all", "relay")
 _BUNDLE_POLICIES: Final = get_args(BundlePolicy)
+# What the object that browsers take can say; every other setting is ours, or holds what JSON cannot.
+_IN_JSON: Final = frozenset(
+    {"iceServers", "iceTransportPolicy", "bundlePolicy", "rtcpMuxPolicy", "iceCandidatePoolSize"}
+)
 
 
 @dataclass(kw_only=True)
@@ -114,15 +118,8 @@ class RTCConfiguration:
 
     def with_settings_of(self, other: RTCConfiguration) -> RTCConfiguration:
         """The same with the settings of `other` that no JSON object holds."""
-        return replace(
-            self,
-            certificates=other.certificates,
-            authority=other.authority,
-            legacy_peers=other.legacy_peers,
-            interfaces=other.interfaces,
-            include_loopback=other.include_loopback,
-            patience=other.patience,
-        )
+        ours = {setting.name: getattr(other, setting.name) for setting in fields(self)}
+        return replace(self, **{name: value for name, value in ours.items() if name not in _IN_JSON})
 
     def copy(self) -> RTCConfiguration:
         """An equal one that shares nothing with this one that can be changed.
