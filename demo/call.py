@@ -20,6 +20,9 @@ class Security:
 
     protocol: str
     cipher_suite: str
+    srtp_profile: str | None
+    """What the handshake agreed on for media, by its name in the registry of IANA; a call without media has no
+    use for it. None where nothing was agreed on."""
     local_fingerprint: str
     remote_fingerprint: str
 
@@ -78,6 +81,7 @@ class CallReport:
             ours.local_fingerprint == theirs.remote_fingerprint
             and ours.remote_fingerprint == theirs.local_fingerprint
             and (ours.protocol, ours.cipher_suite) == (theirs.protocol, theirs.cipher_suite)
+            and ours.srtp_profile == theirs.srtp_profile
         )
 
 
@@ -122,6 +126,10 @@ class End(Protocol):
 
     async def statistics(self) -> Statistics:
         """What holds now."""
+        ...
+
+    async def problems(self) -> tuple[str, ...]:
+        """The candidate errors so far, as `Statistics` has them; also of a call that came to nothing."""
         ...
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from demo.call import CallReport, run_call
-from demo.paths import PathResult, failed, of_call, skipped
+from demo.call import CallReport, End, run_call
+from demo.paths import PathResult, failed, of_call, problems_of, skipped
 from demo.peer import PeerEnd
 from demo.server import BROWSER_NAME, HOST, DemoServer
 from demo.trust import PACKAGE as TRUST_PACKAGE
@@ -28,6 +28,7 @@ PAYLOAD = 4 << 20  # bytes each way
 PAGES_PAYLOAD = 1 << 20  # the same between pages, which decode pictures as well
 FRAMES = 30  # pictures that each page decodes
 TIMEOUT = 60.0  # seconds for one call
+PROBLEMS_TIMEOUT = 5.0  # seconds in which an end of a failed call says what went wrong
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,7 @@ async def peers_path(server: DemoServer, transport: str) -> PathResult:
     async def call() -> CallReport:
         caller, callee = _peer(server, transport), _peer(server, transport)
         async with aclosing(caller), aclosing(callee):
-            return await run_call(caller, callee, payload=PAYLOAD)
+            return await _run_call(caller, callee, payload=PAYLOAD)
 
     return await _result(path, transport, call, with_security=True)
 
@@ -87,7 +88,7 @@ async def browser_and_peer_path(server: DemoServer, chromium: DemoBrowser, trans
     async def call() -> CallReport:
         page, peer = await _page(server, chromium, transport), _peer(server, transport)
         async with aclosing(page), aclosing(peer):
-            return await run_call(page, peer, payload=PAYLOAD)
+            return await _run_call(page, peer, payload=PAYLOAD)
 
     path = f"Chromium to icelane, {transport.upper()}"
     if missing := chromium.missing_for(transport):
@@ -101,7 +102,7 @@ async def pages_path(server: DemoServer, chromium: DemoBrowser, transport: str) 
     async def call() -> CallReport:
         caller, callee = [await _page(server, chromium, transport) for _ in range(2)]
         async with aclosing(caller), aclosing(callee):
-            return await run_call(caller, callee, payload=PAGES_PAYLOAD, frames=FRAMES)
+            return await _run_call(caller, callee, payload=PAGES_PAYLOAD, frames=FRAMES)
 
     path = f"Chromium pages, {transport.upper()}"
     if missing := chromium.missing_for(transport):
@@ -109,12 +110,33 @@ async def pages_path(server: DemoServer, chromium: DemoBrowser, transport: str) 
     return await _result(path, transport, call)
 
 
+async def _run_call(caller: End, callee: End, *, payload: int, frames: int = 0) -> CallReport:
+    """`run_call` for TIMEOUT at most; what it raises has a note for each problem that the ends had with their server."""
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            return await run_call(caller, callee, payload=payload, frames=frames)
+    except Exception as error:
+        if isinstance(error, TimeoutError):
+            error = TimeoutError(f"not finished after {TIMEOUT:g} s")
+        for name, end in (("caller", caller), ("callee", callee)):
+            for note in problems_of(name, await _problems(end)):
+                error.add_note(note)
+        raise error from None
+
+
+async def _problems(end: End) -> tuple[str, ...]:
+    try:
+        async with asyncio.timeout(PROBLEMS_TIMEOUT):
+            return await end.problems()
+    except Exception as error:  # the browser may be what failed
+        return (f"does not say what went wrong: {type(error).__name__}",)
+
+
 async def _result(
     path: str, transport: str, call: Callable[[], Awaitable[CallReport]], *, with_security: bool = False
 ) -> PathResult:
     try:
-        async with asyncio.timeout(TIMEOUT):
-            report = await call()
+        report = await call()
     except Exception as error:  # the row says what happened; the other paths have theirs
         return failed(path, error)
     return of_call(path, transport, report, with_security=with_security)

@@ -164,6 +164,7 @@ class PageEnd:
             security=Security(
                 protocol=_DTLS_VERSIONS.get(stats["tlsVersion"], "unknown"),
                 cipher_suite=stats["dtlsCipher"],
+                srtp_profile=stats["srtpCipher"],
                 local_fingerprint=stats["localFingerprint"],
                 remote_fingerprint=stats["remoteFingerprint"],
             ),
@@ -172,6 +173,9 @@ class PageEnd:
             video_packets_lost=stats["packetsLost"],
             problems=tuple(stats["problems"]),
         )
+
+    async def problems(self) -> tuple[str, ...]:
+        return tuple(await self._page.evaluate("problems"))
 
     async def aclose(self) -> None:
         """Close the page and whatever it sends."""

@@ -119,6 +119,7 @@ async function report() {
     currentRoundTripTime: pair.currentRoundTripTime ?? null,
     tlsVersion: transport.tlsVersion ?? "none",
     dtlsCipher: transport.dtlsCipher ?? "none",
+    srtpCipher: transport.srtpCipher ?? null,
     localFingerprint: fingerprint(transport.localCertificateId),
     remoteFingerprint: fingerprint(transport.remoteCertificateId),
     framesDecoded: video.framesDecoded ?? 0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from demo.call import CallReport, EndReport
@@ -23,6 +24,8 @@ class SecurityResult:
 
     protocol: str
     cipher_suite: str
+    srtp_profile: str | None
+    """What DTLS agreed on for media, which these calls do not have; None where it agreed on nothing."""
     path: str
     caller_fingerprint: str
     callee_fingerprint: str
@@ -58,8 +61,9 @@ def skipped(path: str, reason: str) -> PathResult:
 
 
 def failed(path: str, error: Exception) -> PathResult:
-    """A path that ended in an exception."""
-    return PathResult(path=path, outcome=Outcome.FAILED, remark=f"{type(error).__name__}: {error}")
+    """A path that ended in an exception, whose notes say what its ends know of it."""
+    said = [f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())]
+    return PathResult(path=path, outcome=Outcome.FAILED, remark="; ".join(said))
 
 
 def of_call(path: str, transport: str, call: CallReport, *, with_security: bool = False) -> PathResult:
@@ -67,6 +71,8 @@ def of_call(path: str, transport: str, call: CallReport, *, with_security: bool 
     shortfalls = [text for end in call.ends for text in _shortfalls(end, transport)]
     if not call.compared:
         shortfalls.append("the two ends do not see the same certificates and encryption")
+    if shortfalls:
+        shortfalls += problems_of("caller", call.caller.problems) + problems_of("callee", call.callee.problems)
     pictures = sum(end.frames_decoded for end in call.ends)
     round_trips = [end.round_trip for end in call.ends if end.round_trip is not None]
     return PathResult(
@@ -83,11 +89,17 @@ def of_call(path: str, transport: str, call: CallReport, *, with_security: bool 
     )
 
 
+def problems_of(name: str, problems: Sequence[str]) -> list[str]:
+    """What one end of a call says of its servers, for a remark."""
+    return [f"{name}: {problem}" for problem in problems]
+
+
 def _security(call: CallReport) -> SecurityResult:
     caller, callee = call.ends
     return SecurityResult(
         protocol=caller.security.protocol,
         cipher_suite=caller.security.cipher_suite,
+        srtp_profile=caller.security.srtp_profile,
         path=f"{caller.local_candidate} to {callee.local_candidate}, TURN over {caller.relay_protocol.upper()}",
         caller_fingerprint=caller.security.local_fingerprint,
         callee_fingerprint=callee.security.local_fingerprint,

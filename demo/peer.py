@@ -60,6 +60,7 @@ class PeerEnd:
         await self._pc.addIceCandidate(RTCIceCandidate.from_json(json.loads(candidate)))
 
     async def opened(self) -> float:
+        await self._pc.connected()  # raises as soon as there is no hope; the channel would stay as it is
         await self._channel.opened()
         return time.perf_counter() - self._began
 
@@ -98,11 +99,15 @@ class PeerEnd:
             security=Security(
                 protocol=report.protocol or "none",
                 cipher_suite=report.cipher_suite or "none",
+                srtp_profile=report.srtp_profile,
                 local_fingerprint=report.local_fingerprint,
                 remote_fingerprint=report.remote_fingerprint or "none",
             ),
-            problems=tuple(self._problems),
+            problems=await self.problems(),
         )
+
+    async def problems(self) -> tuple[str, ...]:
+        return tuple(self._problems)
 
     async def aclose(self) -> None:
         """End the call."""

@@ -49,6 +49,7 @@ def _security_table(results: list[PathResult]) -> Table:
         rows = (
             ("protocol", found.protocol),
             ("cipher suite", found.cipher_suite),
+            ("SRTP profile", _srtp(found.srtp_profile)),
             ("path", found.path),
             ("caller's fingerprint", _shortened(found.caller_fingerprint)),
             ("callee's fingerprint", _shortened(found.callee_fingerprint)),
@@ -57,6 +58,11 @@ def _security_table(results: list[PathResult]) -> Table:
             # As Text, because in markup the :AB: of a fingerprint is an emoji.
             table.add_row(Text(f"  {name}"), Text(value), end_section=name == rows[-1][0])
     return table
+
+
+def _srtp(profile: str | None) -> str:
+    """These calls have data channels alone, and DTLS agrees on a profile all the same (RFC 5764 section 4.1)."""
+    return "-" if profile is None else f"{profile} (no media here)"
 
 
 def _shortened(fingerprint: str) -> str:

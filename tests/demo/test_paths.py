@@ -19,7 +19,13 @@ END = EndReport(
     transport_bytes_sent=1200,
     transport_bytes_received=1100,
     round_trip=0.002,
-    security=Security(protocol="DTLSv1.2", cipher_suite=SUITE, local_fingerprint=CALLER, remote_fingerprint=CALLEE),
+    security=Security(
+        protocol="DTLSv1.2",
+        cipher_suite=SUITE,
+        srtp_profile="SRTP_AEAD_AES_128_GCM",
+        local_fingerprint=CALLER,
+        remote_fingerprint=CALLEE,
+    ),
     frames_decoded=30,
     video_packets_received=60,
     video_packets_lost=0,
@@ -78,12 +84,33 @@ def test_a_call_that_went_around_the_relay_or_by_another_transport_failed() -> N
     assert of_call("browser", "tcp", call(OTHER)).outcome is Outcome.FAILED
 
 
+def test_a_call_that_failed_says_which_problems_each_end_had_with_its_server() -> None:
+    callee = replace(OTHER, remote_candidate="host", problems=("turn:a: 401 Unauthenticated", "turn:b: 701 no answer"))
+    around = of_call("browser", "udp", call(callee))
+    assert around.remark == (
+        "the selected pair is not relayed; callee: turn:a: 401 Unauthenticated; callee: turn:b: 701 no answer"
+    )
+
+
+def test_a_call_that_carried_everything_keeps_its_problems_to_itself() -> None:
+    assert of_call("browser", "udp", call(replace(OTHER, problems=("turn:b: 701 no answer",)))).remark == (
+        "60 pictures decoded"
+    )
+
+
+def test_a_path_that_ended_in_an_exception_says_what_is_noted_on_it() -> None:
+    error = OSError("gone")
+    error.add_note("caller: turn:a: 401 Unauthenticated")
+    assert failed("browser", error).remark == "OSError: gone; caller: turn:a: 401 Unauthenticated"
+
+
 def test_a_call_whose_ends_see_different_certificates_or_suites_failed() -> None:
     for change in (
         {"local_fingerprint": "sha-256 00:00"},
         {"remote_fingerprint": "sha-256 00:00"},
         {"protocol": "DTLSv1.3"},
         {"cipher_suite": "TLS_NULL_WITH_NULL_NULL"},
+        {"srtp_profile": None},
     ):
         between = replace(OTHER, security=replace(OTHER.security, **change))
         assert of_call("peers", "udp", call(between)).outcome is Outcome.FAILED, change
@@ -94,6 +121,7 @@ def test_the_security_of_a_call_is_told_where_it_is_asked_for() -> None:
     assert of_call("peers", "udp", call(OTHER), with_security=True).security == SecurityResult(
         protocol="DTLSv1.2",
         cipher_suite=SUITE,
+        srtp_profile="SRTP_AEAD_AES_128_GCM",
         path="relay to relay, TURN over UDP",
         caller_fingerprint=CALLER,
         callee_fingerprint=CALLEE,

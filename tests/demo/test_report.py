@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 from demo.paths import Outcome, PathResult, SecurityResult, skipped
 from demo.report import print_json, print_table
@@ -25,6 +26,7 @@ RESULTS = [
         security=SecurityResult(
             protocol="DTLSv1.2",
             cipher_suite="TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+            srtp_profile="SRTP_AES128_CM_HMAC_SHA1_80",
             path="relay to relay, TURN over TLS",
             caller_fingerprint="sha-256 " + ":".join(["AB"] * 32),
             callee_fingerprint="sha-256 " + ":".join(["0C"] * 32),
@@ -50,12 +52,22 @@ def test_the_table_says_how_a_call_was_protected_and_cuts_nothing_off() -> None:
         "two peers",
         "DTLSv1.2",
         "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+        "SRTP_AES128_CM_HMAC_SHA1_80 (no media here)",
         "relay to relay, TURN over TLS",
         "sha-256 AB:AB:AB:AB ... AB:AB:AB:AB",
     ):
         assert said in text
     assert "\N{HORIZONTAL ELLIPSIS}" not in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_table_says_that_no_srtp_profile_was_agreed_on() -> None:
+    security = RESULTS[1].security
+    assert security is not None
+    output = io.StringIO()
+    print_table([replace(RESULTS[1], security=replace(security, srtp_profile=None))], output)
+    line = next(line for line in output.getvalue().splitlines() if "SRTP profile" in line)
+    assert line.split() == ["SRTP", "profile", "-"]
 
 
 def test_json_has_the_verdict_and_every_figure() -> None:
@@ -65,6 +77,7 @@ def test_json_has_the_verdict_and_every_figure() -> None:
     assert document["carried"] is True
     assert document["paths"][0]["bytes_received"] == 2_400_000
     assert document["paths"][1]["security"]["caller_fingerprint"].count("AB") == 32
+    assert document["paths"][1]["security"]["srtp_profile"] == "SRTP_AES128_CM_HMAC_SHA1_80"
     assert document["paths"][2]["outcome"] == "skipped"
     assert document["paths"][2]["set_up"] is None
     assert document["paths"][2]["security"] is None

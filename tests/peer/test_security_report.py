@@ -50,6 +50,13 @@ def test_both_ends_see_each_other_s_certificates() -> None:
     assert ours.protocol == "DTLSv1.2"
 
 
+def test_the_srtp_profile_has_the_name_that_iana_gave_it_in_the_report_and_the_statistics() -> None:
+    alice, bob = connected()
+    reports = [SecurityReport.of(peer.engine) for peer in (alice, bob)]
+    assert [report.srtp_profile for report in reports] == ["SRTP_AEAD_AES_128_GCM"] * 2
+    assert collect_stats(alice.engine, UnixSeconds(0.0))["T"].srtpCipher == "SRTP_AEAD_AES_128_GCM"
+
+
 def test_before_there_is_a_connection_nothing_is_claimed() -> None:
     network = VirtualNetwork(VirtualClock())
     report = SecurityReport.of(PeerHost(network, "192.0.2.1", seed=1).engine)

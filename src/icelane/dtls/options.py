@@ -25,6 +25,11 @@ class SrtpProfile(enum.IntEnum):
     AEAD_AES_256_GCM = 0x0008
 
     @property
+    def iana_name(self) -> str:
+        """As the registry of IANA and other programs write it: `SRTP_AES128_CM_HMAC_SHA1_80`."""
+        return f"SRTP_{self.name}"
+
+    @property
     def key_size(self) -> int:
         """Bytes of one master key."""
         return 32 if self is SrtpProfile.AEAD_AES_256_GCM else 16

@@ -43,7 +43,7 @@ class SecurityReport:
         return cls(
             protocol=security.protocol if security else None,
             cipher_suite=security.cipher_suite if security else None,
-            srtp_profile=security.srtp_profile.name if security and security.srtp_profile is not None else None,
+            srtp_profile=security.srtp_profile.iana_name if security and security.srtp_profile is not None else None,
             local_fingerprint=format_fingerprint("sha-256", connection.certificate.fingerprint("sha-256")),
             remote_fingerprint=format_fingerprint("sha-256", security.remote_fingerprint) if security else None,
             local_candidate_type=selected.local.type.value if selected else None,

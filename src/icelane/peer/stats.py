@@ -100,7 +100,9 @@ def _add_transport(collector: _Collector, connection: PeerConnection, transport:
         dtlsRole=transport.role.value if transport.role is not None else "unknown",
         tlsVersion="FEFD" if security is not None else None,  # DTLS 1.2 on the wire (RFC 6347 section 4.1)
         dtlsCipher=security.cipher_suite if security is not None else None,
-        srtpCipher=security.srtp_profile.name if security is not None and security.srtp_profile is not None else None,
+        srtpCipher=(
+            security.srtp_profile.iana_name if security is not None and security.srtp_profile is not None else None
+        ),
     )
 
 
