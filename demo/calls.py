@@ -111,7 +111,7 @@ async def pages_path(server: DemoServer, chromium: DemoBrowser, transport: str) 
 
 
 async def _run_call(caller: End, callee: End, *, payload: int, frames: int = 0) -> CallReport:
-    """`run_call` for TIMEOUT at most; what it raises has a note for each problem that the ends had with their server."""
+    """`run_call` for TIMEOUT at most; what it raises has a note for each problem of the ends with their server."""
     try:
         async with asyncio.timeout(TIMEOUT):
             return await run_call(caller, callee, payload=payload, frames=frames)

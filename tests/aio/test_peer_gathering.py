@@ -168,6 +168,30 @@ def test_several_servers_at_once_give_a_candidate_each(run: Run, folder: Path) -
     run(main())
 
 
+@pytest.mark.parametrize("transport", [Transport.UDP, Transport.TLS], ids=str)
+def test_a_server_that_the_configuration_names_no_more_gives_no_candidate_and_gets_its_address_back(
+    run: Run, folder: Path, transport: Transport
+) -> None:
+    async def main() -> None:
+        async with turn_server(folder) as server:
+            configuration = relaying(
+                server, folder, transport, iceTransportPolicy="all", iceCandidatePoolSize=1, include_loopback=True
+            )
+            async with pair(configuration) as (alice, bob):
+                await until(lambda: server.plane._relays_by_address)
+                left = configured(iceCandidatePoolSize=1, authority=configuration.authority, include_loopback=True)
+                alice.setConfiguration(left)
+                channel = alice.createDataChannel("chat")
+                await connect(alice, bob)
+                await channel.opened()
+                assert candidates(alice)
+                assert not any(" typ relay" in line for line in candidates(alice))
+                await until(lambda: not server.plane._relays_by_address)
+                assert channel.readyState == "open"
+
+    run(main())
+
+
 @pytest.mark.parametrize("trickle", [True, False])
 def test_a_dead_server_delays_nothing_but_completeness(run: Run, trickle: bool) -> None:
     async def main() -> None:

@@ -259,7 +259,7 @@ def a_failure_tells_where_we_are() -> None:
 def a_change_of_policy_is_forgotten_by_the_restart() -> None:
     restart = IceTransport.restart
 
-    def without_policy(self: IceTransport, credentials, now: Instant, *, relay_only=None) -> None:  # type: ignore[no-untyped-def]
+    def without_policy(self: IceTransport, credentials, now: Instant, *, relay_only=None, urls=None) -> None:  # type: ignore[no-untyped-def]
         restart(self, credentials, now)
 
     swap(IceTransport, "restart", without_policy)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from icelane.core.clock import Instant
 from icelane.core.net import Path, SocketAddress, Transport
 from icelane.errors import TransactionTimeoutError, TransportClosedError, TurnError
 from icelane.peer.relays import (
     ALLOCATE_TIMEOUT,
     MAX_HELD,
+    MAX_SERVERS,
     CloseStream,
     OpenStream,
     RelayedAddressFound,
@@ -292,3 +295,113 @@ def test_a_stream_is_opened_again_when_it_was_lost_and_only_then() -> None:
     (again,) = fixture.commands
     assert isinstance(again, OpenStream)
     assert again.number != opening.number
+
+
+def test_a_server_that_is_left_out_relays_until_it_is_released_and_is_told_then() -> None:
+    fixture = Fixture()
+    relayed = fixture.allocate()
+    fixture.relays.keep_servers(frozenset(), fixture.clock.now)
+    fixture.send(b"still", relayed)
+    fixture.network.run_until(lambda: fixture.at_peer)
+    fixture.relays.release_left_out(None, fixture.clock.now)
+    fixture.drain()
+    fixture.send(b"no more", relayed)
+    fixture.network.run_until(lambda: fixture.relays.idle)
+    assert not fixture.server.relays
+    assert fixture.at_peer == [(b"still", relayed)]
+    assert fixture.next_timeout() is None
+
+
+def test_a_server_that_is_left_out_is_asked_from_no_new_base() -> None:
+    fixture = Fixture()
+    fixture.allocate()
+    fixture.relays.keep_servers(frozenset(), fixture.clock.now)
+    before = fixture.network.traffic.sent
+    fixture.relays.add_base(OTHER_BASE, fixture.clock.now)
+    fixture.drain()
+    assert not fixture.relays.pending
+    assert fixture.network.traffic.sent == before
+
+
+def test_a_server_that_has_not_answered_yet_is_left_out_at_once_and_gets_back_what_it_grants() -> None:
+    fixture = Fixture()
+    fixture.add()
+    fixture.relays.keep_servers(frozenset(), fixture.clock.now)
+    fixture.drain()
+    assert not fixture.relays.pending
+    fixture.network.run_until(lambda: fixture.relays.idle)
+    assert not fixture.server.relays
+    assert not fixture.events
+
+
+def test_a_stream_to_a_server_that_is_left_out_is_closed_when_it_comes() -> None:
+    fixture = Fixture()
+    fixture.add(turn_server(transport=Transport.TCP))
+    fixture.relays.keep_servers(frozenset(), fixture.clock.now)
+    assert not fixture.relays.pending
+    path = Path(BASE, SERVER, Transport.TCP)
+    fixture.relays.handle_stream_opened(1, path, fixture.clock.now)
+    fixture.drain()
+    assert fixture.commands[-1] == CloseStream(path)
+    assert not fixture.events
+
+
+def test_a_server_that_is_left_out_under_one_url_and_named_by_another_keeps_its_address() -> None:
+    fixture = Fixture()
+    relayed = fixture.allocate()
+    fixture.relays.keep_servers(frozenset({"turn:198.41.0.4"}), fixture.clock.now)
+    fixture.add(replace(turn_server(), url="turn:198.41.0.4"))
+    fixture.relays.release_left_out(None, fixture.clock.now)
+    fixture.drain()
+    fixture.network.run_for(1.0)
+    assert len(fixture.server.relays) == 1
+    told = fixture.events[-1]
+    assert isinstance(told, RelayedAddressFound)
+    assert (told.relayed, told.url) == (relayed, "turn:198.41.0.4")
+
+
+def test_a_server_that_is_named_again_while_it_takes_its_address_back_gives_another() -> None:
+    fixture = Fixture()
+    fixture.allocate()
+    fixture.relays.keep_servers(frozenset(), fixture.clock.now)
+    fixture.relays.release_left_out(None, fixture.clock.now)
+    fixture.drain()
+    fixture.add()
+    assert fixture.relays.pending
+    fixture.network.run_until(lambda: not fixture.relays.pending)
+    assert len([event for event in fixture.events if isinstance(event, RelayedAddressFound)]) == 2
+    assert len(fixture.server.relays) == 1
+    assert not [event for event in fixture.events if isinstance(event, RelayFailed)]
+
+
+def test_a_server_that_does_not_take_its_address_back_is_given_up_when_it_is_wanted_again() -> None:
+    fixture = Fixture()
+    fixture.allocate()
+    fixture.network.connect(BASE.host, SERVER.host, GONE)
+    fixture.relays.keep_servers(frozenset(), fixture.clock.now)
+    fixture.relays.release_left_out(None, fixture.clock.now)
+    fixture.drain()
+    fixture.add()
+    fixture.network.run_for(ALLOCATE_TIMEOUT)
+    assert isinstance(fixture.events[-1], RelayFailed)
+    assert not fixture.relays.pending
+
+
+def test_a_server_that_is_named_with_other_credentials_is_one_server() -> None:
+    fixture = Fixture()
+    for number in range(MAX_SERVERS + 1):
+        fixture.relays.add_server(turn_server(password=f"guess {number}"), fixture.clock.now)
+    fixture.relays.add_server(turn_server(), fixture.clock.now)
+    fixture.add()  # the first base: nobody has been asked yet
+    fixture.network.run_until(lambda: not fixture.relays.pending)
+    assert isinstance(fixture.events[-1], RelayedAddressFound)
+
+
+def test_what_is_in_use_is_not_released() -> None:
+    fixture = Fixture()
+    relayed = fixture.allocate()
+    fixture.relays.keep_servers(frozenset(), fixture.clock.now)
+    fixture.relays.release_left_out(relayed, fixture.clock.now)
+    fixture.drain()
+    fixture.network.run_for(1.0)
+    assert len(fixture.server.relays) == 1

@@ -36,6 +36,7 @@ from tests.scenarios.internet import (
 
 RELAY_ONLY = PeerOptions(relay_only=True)
 GONE = Link(loss=1.0)
+URLS = frozenset({RELAY.url, f"stun:{SERVER}"})
 MDNS = "candidate:1 1 udp 2122260223 6a1f4c1e-0000-4000-8000-000000000000.local 50000 typ host"
 
 
@@ -169,7 +170,7 @@ def test_after_a_change_to_relay_a_restart_leaves_the_direct_path_for_good(resta
     connect(alice, bob)
     settle(alice, bob)
     assert_data_flows(alice, bob)
-    alice.run(lambda _: alice.engine.change_ice_configuration(relay_only=True))
+    alice.run(lambda _: alice.engine.change_ice_configuration(relay_only=True, urls=URLS))
     alice.told.clear()
     if restarts == "who changed":
         connect(alice, bob)
@@ -206,7 +207,7 @@ def test_after_a_change_back_a_restart_finds_the_direct_path_again() -> None:
     connect(alice, bob)
     settle(alice, bob)
     assert relays_now(alice)
-    alice.run(lambda _: alice.engine.change_ice_configuration(relay_only=False))
+    alice.run(lambda _: alice.engine.change_ice_configuration(relay_only=False, urls=URLS))
     connect(alice, bob)
     run_until(alice, bob, lambda: not relays_now(alice), 10.0)
     assert_data_flows(alice, bob)
@@ -217,7 +218,7 @@ def test_a_change_in_the_middle_of_gathering_tells_nothing_more_of_the_old_polic
     alice, bob = internet.behind_nat(1, ENDPOINT_INDEPENDENT), internet.peer(2)
     alice.create_channel("chat")
     alice.run(lambda now: alice.engine.set_local_description(None, now))
-    alice.run(lambda _: alice.engine.change_ice_configuration(relay_only=True))
+    alice.run(lambda _: alice.engine.change_ice_configuration(relay_only=True, urls=URLS))
     told = len(alice.told)
     internet.network.run_for(5.0)
     assert len(alice.told) == told
@@ -232,7 +233,7 @@ def test_a_change_whose_restart_is_taken_back_goes_on_as_before_until_the_next_o
     alice, bob = internet.peer(1), internet.peer(2)
     connect(alice, bob)
     settle(alice, bob)
-    alice.run(lambda _: alice.engine.change_ice_configuration(relay_only=True))
+    alice.run(lambda _: alice.engine.change_ice_configuration(relay_only=True, urls=URLS))
     alice.run(lambda now: alice.engine.set_local_description(None, now))
     internet.network.run_for(0.2)
     offer = bob.engine.create_offer()

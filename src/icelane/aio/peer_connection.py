@@ -215,6 +215,8 @@ class RTCPeerConnection(EventTarget):
     def setConfiguration(self, configuration: RTCConfiguration | Mapping[str, object]) -> None:  # noqa: N802
         """Other servers or another iceTransportPolicy, from the next gathering on; `restartIce` makes that soon.
 
+        Once that restart has found its path, TURN servers that are not named any more get their addresses back.
+
         A mapping holds what browsers take, and what it leaves out has W3C's default; our own settings stay. Raises
         InvalidStateError when closed, InvalidModificationError for what cannot change: certificates, policies of
         multiplexing, legacy_peers, and iceCandidatePoolSize after setLocalDescription; otherwise as the constructor.
@@ -232,7 +234,10 @@ class RTCPeerConnection(EventTarget):
         self._configuration = configuration
         self._driver.configuration = configuration
         if names_other_paths(old, configuration):
-            self._engine.change_ice_configuration(relay_only=configuration.iceTransportPolicy == "relay")
+            self._engine.change_ice_configuration(
+                relay_only=configuration.iceTransportPolicy == "relay",
+                urls=frozenset(str(uri) for _, uri in configuration.check()),
+            )
 
     # Channels
 

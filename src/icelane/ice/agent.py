@@ -279,6 +279,11 @@ class IceAgent:
         """Whether data on `path` comes from an address that was checked (IC-3)."""
         return path in self._accepted
 
+    @property
+    def is_replacing(self) -> bool:
+        """Whether a pair of before the last restart still carries data, or lets in what was on its way."""
+        return self._previous is not None or self._lingering is not None
+
     def has_authenticated(self, path: Path) -> bool:
         """Whether the peer has proved on `path` that it knows our password, though our check is not answered yet."""
         return path in self._accepted or self._session.has_authenticated(path)

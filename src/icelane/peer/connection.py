@@ -111,6 +111,7 @@ class PeerConnection:
         self._last_channel = NO_CHANNEL
         self._remote_ufrag: str | None = None
         self._agreed_ufrag: str | None = None
+        self._server_urls: frozenset[str] | None = None
         self._closing = False
         self._events: deque[PeerConnectionEvent] = deque()
         self._commands: deque[PeerConnectionCommand] = deque()
@@ -250,11 +251,13 @@ class PeerConnection:
         """The next offer has new credentials."""
         self._need(self.negotiation.restart_ice())
 
-    def change_ice_configuration(self, *, relay_only: bool) -> None:
+    def change_ice_configuration(self, *, relay_only: bool, urls: frozenset[str]) -> None:
         """Servers or policy are others from the next gathering on, for which the next offer asks.
 
         Until then nothing changes for the path in use; but with `relay_only` no other candidate is told from now on.
+        `urls` are those of all servers that are left, as `add_stun_server` and `add_relay_server` name them.
         """
+        self._server_urls = urls
         self.negotiation.change_ice_configuration(relay_only=relay_only)
 
     # Commands: channels
@@ -468,7 +471,8 @@ class PeerConnection:
 
     def _restart_ice(self, local: IceParameters, now: Instant) -> None:
         self._remote_ufrag = None
-        self._secure().ice.restart(_credentials(local), now, relay_only=self.negotiation.relay_only)
+        ice = self._secure().ice
+        ice.restart(_credentials(local), now, relay_only=self.negotiation.relay_only, urls=self._server_urls)
         self._commands.append(FindSources())
 
     def _set_remote(self, command: SetRemoteTransport, now: Instant) -> None:

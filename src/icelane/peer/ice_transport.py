@@ -19,7 +19,8 @@
 It is driven like any engine. Two polls more: `poll_command` for streams to open and names to look up, `poll_relayed`
 for datagrams that came to a relayed address, which are told apart above as those of a socket are. With `relay_only`,
 nothing leaves for anybody but the TURN servers, and no address of ours or of our network is in what it tells. That can
-be changed with a restart; what carries data until then goes on until the restart has found its pair.
+be changed with a restart, and so can the servers; what carries data until then goes on until the restart has found its
+pair.
 """
 
 from __future__ import annotations
@@ -137,6 +138,7 @@ class IceTransport:
         self._preferences_by_base: dict[SocketAddress, int] = {}
         self._locals: list[_Local] = []
         self._before_restart: tuple[list[_Local], bool] | None = None
+        self._leaves_out = False
         self._told = 0
         self._sources_done = False
         self._selected: PairSelected | None = None
@@ -276,15 +278,30 @@ class IceTransport:
         self.agent.remote_candidates_done(now)
         self._settle(now)
 
-    def restart(self, credentials: Credentials, now: Instant, *, relay_only: bool | None = None) -> None:
+    def restart(
+        self,
+        credentials: Credentials,
+        now: Instant,
+        *,
+        relay_only: bool | None = None,
+        urls: frozenset[str] | None = None,
+    ) -> None:
         """Begin anew with other credentials; data goes on along the selected path until a new one is found.
 
         `relay_only` is the policy from now on, None for the one of before. Servers are asked again by adding them.
+        What others than those of `urls` gave is told no more, and their relayed addresses are given back when the new
+        path has been found; None leaves nobody out.
         """
         self.agent.restart(now, credentials)
         if self._before_restart is None:
             self._before_restart = self._locals, self._relay_only
         self._change_policy(self._relay_only if relay_only is None else relay_only, now)
+        if urls is not None:
+            self._probes.keep_servers(urls)
+            self._relays.keep_servers(urls, now)
+            self._locals = [local for local in self._locals if local.url is None or local.url in urls]
+            self._leaves_out = True
+        self._relays.tell_again()  # those that were left out until now, or were found for a restart that was undone
         self._probes.resume()
         self._told = 0
         self._sources_done = False  # the machine is looked at once more
@@ -300,6 +317,8 @@ class IceTransport:
             self._locals, self._relay_only = self._before_restart
             self._make.relay_only = self._relay_only
             self._before_restart = None
+        self._relays.keep_all()
+        self._leaves_out = False
         self._told = len(self._locals)
         self._settle(now)
 
@@ -448,6 +467,11 @@ class IceTransport:
             self._handle_relay(relay, now)
         while (event := self.agent.poll_event()) is not None:
             self._handle_ice(event, now)
+        if self._leaves_out and not self.agent.is_replacing:
+            # RFC 8445 section 8.3: what no pair needs any more, once late data on the old pair has had its time.
+            self._leaves_out = False
+            selected = self.agent.selected
+            self._relays.release_left_out(selected.local if selected is not None else None, now)
         self._drain_transmits(now)
         while (command := self._relays.poll_command()) is not None:
             self._commands.append(command)

@@ -135,6 +135,15 @@ class ReflexiveProbes:
         for base in self._bases:
             self._probe(base, server, now)
 
+    def keep_servers(self, urls: frozenset[str]) -> None:
+        """Ask and remind no server of another URL any more; those that are added later count as before."""
+        for server in [server for server, url in self._urls_by_server.items() if url not in urls]:
+            for base in self._bases:
+                path = Path(base, server, Transport.UDP)
+                self._forget(path)
+                self._keepalives.cancel(path)
+            del self._urls_by_server[server]
+
     def settle(self) -> None:
         """ICE has chosen its path: the bindings need not be kept open any longer."""
         self._settled = True

@@ -123,15 +123,18 @@ class RelayedData:
 
 
 class _Relay:
-    """One path to one server."""
+    """One path to one server. `left_out`: the configuration names it no more. `released`: it is being given back."""
 
-    __slots__ = ("client", "held_by_host", "relayed", "second_try", "server")
+    __slots__ = ("client", "held_by_host", "left_out", "mapped", "relayed", "released", "second_try", "server")
 
     def __init__(self, client: TurnClient, server: RelayServer, *, second_try: bool = False) -> None:
         self.client = client
         self.server = server
         self.second_try = second_try
+        self.left_out = False
+        self.released = False
         self.relayed: tuple[SocketAddress, ...] = ()
+        self.mapped: SocketAddress | None = None
         self.held_by_host: dict[str, deque[tuple[bytes, SocketAddress]]] = {}
 
 
@@ -145,6 +148,7 @@ class Relays:
         self._relays_by_path: dict[Path, _Relay] = {}
         self._relays_by_relayed: dict[SocketAddress, _Relay] = {}
         self._opening: dict[int, tuple[RelayServer, tuple[SocketAddress, ...]]] = {}
+        self._wanted_again: dict[Path, RelayServer] = {}
         self._stream_count = 0
         self._allocate_deadlines: TimerTable[Path | int] = TimerTable()
         self._closing = False
@@ -224,15 +228,47 @@ class Relays:
 
         Adding a server once more asks again where that failed, and where the way there was lost since.
         """
-        if self._closing or (server not in self._servers and len(self._servers) >= MAX_SERVERS):
+        others = [known for known in self._servers if not _is_same_place(known, server)]
+        if self._closing or len(others) >= MAX_SERVERS:
             return
-        if server not in self._servers:
-            self._servers.append(server)
+        self._servers = [*others, server]  # with the credentials of now
         if server.transport is Transport.UDP:
             for base in self._bases:
                 self._allocate_from(base, server, now)
         elif not self._is_reached(server):
             self._open_stream(server, (), now)
+
+    def keep_servers(self, urls: frozenset[str], now: Instant) -> None:
+        """Leave out the servers of other URLs: they are not asked any more, and what they gave waits for its release.
+
+        One that is added by another URL before that is as it was.
+        """
+        self._servers = [server for server in self._servers if server.url in urls]
+        for number, (server, _) in list(self._opening.items()):
+            if server.url not in urls:
+                del self._opening[number]  # its stream is closed when it comes
+                self._allocate_deadlines.cancel(number)
+        for relay in list(self._relays_by_path.values()):
+            relay.left_out = relay.server.url not in urls
+            if relay.left_out and not relay.relayed:
+                self._release(relay, now)
+
+    def keep_all(self) -> None:
+        """What waits for its release is to stay."""
+        for relay in self._relays_by_path.values():
+            relay.left_out = False
+
+    def tell_again(self) -> None:
+        """RelayedAddressFound once more for every address of a server that is not left out."""
+        for relay in self._relays_by_path.values():
+            if not relay.left_out:
+                self._tell_found(relay)
+
+    def release_left_out(self, in_use: SocketAddress | None, now: Instant) -> None:
+        """Give back what servers that are left out gave, but for `in_use`; nothing is relayed there any more."""
+        for relay in list(self._relays_by_path.values()):
+            if relay.left_out and in_use not in relay.relayed:
+                self._release(relay, now)
 
     def send(self, data: bytes, path: Path, now: Instant) -> None:
         """Relay a datagram from the relayed address `path.local`; from an unknown one it is dropped."""
@@ -268,6 +304,7 @@ class Relays:
         """Give every relayed address back; `idle` once the servers know."""
         self._closing = True
         self._opening.clear()
+        self._wanted_again.clear()
         self._allocate_deadlines.clear()
         for relay in list(self._relays_by_path.values()):
             relay.client.close(now)
@@ -319,7 +356,7 @@ class Relays:
 
     def _is_reached(self, server: RelayServer) -> bool:
         """Whether there is a stream to it, or to where it has redirected us."""
-        known = [relay.server for relay in self._relays_by_path.values()]
+        known = [relay.server for relay in self._relays_by_path.values() if not relay.released]
         known += [opening for opening, _ in self._opening.values()]
         return any(
             one.url == server.url and one.transport is server.transport and one.address.family is server.address.family
@@ -344,8 +381,10 @@ class Relays:
         now: Instant,
         family: AddressFamily | None = None,
     ) -> None:
-        if path in self._relays_by_path:
-            return  # two URLs lead to the same place
+        known = self._relays_by_path.get(path)
+        if known is not None:
+            self._reuse(known, server, now)
+            return
         client = TurnClient(
             path, entropy=self._entropy, username=server.username, password=server.password, visited=visited
         )
@@ -353,6 +392,27 @@ class Relays:
         self._relays_by_path[path] = relay
         self._allocate_deadlines.set(path, later(now, ALLOCATE_TIMEOUT))
         client.allocate(AllocateOptions(family=family, dual=family is None and self._has_ipv6), now)
+        self._drain(relay, now)
+
+    def _reuse(self, relay: _Relay, server: RelayServer, now: Instant) -> None:
+        """A server is wanted where we are known already, for example because two URLs lead to the same place."""
+        path = relay.client.path
+        if relay.released:
+            # RFC 8656 section 7.2: another allocation from the same port is refused as long as the first one lives.
+            self._wanted_again[path] = server
+            self._allocate_deadlines.set(path, later(now, ALLOCATE_TIMEOUT))
+        elif relay.left_out:
+            relay.left_out, relay.server = False, server
+            self._tell_found(relay)
+
+    def _release(self, relay: _Relay, now: Instant) -> None:
+        if relay.released:
+            return
+        relay.released = True
+        self._allocate_deadlines.cancel(relay.client.path)
+        self._forget_relayed(relay)
+        relay.held_by_host.clear()
+        relay.client.close(now)
         self._drain(relay, now)
 
     @property
@@ -365,8 +425,9 @@ class Relays:
             self.handle_stream_failed(key, error, now)
         else:
             relay = self._relays_by_path[key]
+            server = self._wanted_again.pop(key, relay.server)
             self._forget(relay)
-            self._events.append(RelayFailed(key.local, key.remote, relay.server.url, error))
+            self._events.append(RelayFailed(key.local, key.remote, server.url, error))
 
     def _drain(self, relay: _Relay, now: Instant) -> None:
         client = relay.client
@@ -390,7 +451,7 @@ class Relays:
         elif isinstance(event, AllocationLost):
             self._end(relay, event.error, now)
         elif isinstance(event, AllocationReleased):
-            self._forget(relay)
+            self._handle_released(relay, now)
         elif isinstance(event, PermissionGranted):
             self._release_held(relay, event.hosts)
         elif isinstance(event, PermissionRefused):
@@ -402,10 +463,22 @@ class Relays:
     def _handle_allocated(self, relay: _Relay, event: Allocated) -> None:
         path = relay.client.path
         self._allocate_deadlines.cancel(path)
-        relay.relayed = event.relayed
+        relay.relayed, relay.mapped = event.relayed, event.mapped
         for relayed in event.relayed:
             self._relays_by_relayed[relayed] = relay
-            self._events.append(RelayedAddressFound(relayed, event.mapped, path, relay.server.url))
+        self._tell_found(relay)
+
+    def _tell_found(self, relay: _Relay) -> None:
+        if relay.mapped is not None:
+            for relayed in relay.relayed:
+                self._events.append(RelayedAddressFound(relayed, relay.mapped, relay.client.path, relay.server.url))
+
+    def _handle_released(self, relay: _Relay, now: Instant) -> None:
+        path = relay.client.path
+        server = self._wanted_again.pop(path, None)
+        self._forget(relay)
+        if server is not None:
+            self._allocate(path, server, (), now)
 
     def _handle_refused(self, relay: _Relay, error: IcelaneError, now: Instant) -> None:
         path = relay.client.path
@@ -456,9 +529,18 @@ class Relays:
     def _forget(self, relay: _Relay) -> None:
         path = relay.client.path
         self._relays_by_path.pop(path, None)
+        self._wanted_again.pop(path, None)
         self._allocate_deadlines.cancel(path)
+        self._forget_relayed(relay)
+        if path.transport is not Transport.UDP:
+            self._commands.append(CloseStream(path))
+
+    def _forget_relayed(self, relay: _Relay) -> None:
         for relayed in relay.relayed:
             self._relays_by_relayed.pop(relayed, None)
         relay.relayed = ()
-        if path.transport is not Transport.UDP:
-            self._commands.append(CloseStream(path))
+
+
+def _is_same_place(one: RelayServer, other: RelayServer) -> bool:
+    """Whether they differ in credentials at most."""
+    return (one.url, one.address, one.transport) == (other.url, other.address, other.transport)
