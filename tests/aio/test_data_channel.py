@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import secrets
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 
 from icelane.aio.data_channel import DRAINED, RTCDataChannel
 from icelane.aio.event_target import Event
-from icelane.aio.peer_connection import _ChannelPort
+from icelane.aio.peer_connection import RTCPeerConnection, _ChannelPort
+from icelane.aio.session_description import RTCSessionDescription
 from icelane.errors import InvalidStateError, MessageTooLargeError, OperationError, TransportClosedError
 from tests.aio.peers import PATIENCE, channels, connect, exchange, pair, until
 from tests.loops import Run
@@ -488,3 +490,112 @@ def test_an_old_channel_reaches_into_no_later_association(run: Run) -> None:
             assert bob.sctp is sctp
 
     run(main())
+
+
+async def everything(channel: RTCDataChannel) -> list[str | bytes]:
+    return [message async for message in channel]
+
+
+async def fail_ice(pc: RTCPeerConnection) -> None:
+    """Consent has expired: nothing more may be sent."""
+    transport = pc._engine.transport
+    assert transport is not None
+    for session in transport.ice.agent._sessions():
+        session.fail()
+    pc._driver.run(pc._engine.handle_timeout)
+    await until(lambda: pc.connectionState == "failed")
+
+
+def test_a_loop_over_messages_waits_while_ice_has_failed_and_goes_on_after_a_restart(run: Run) -> None:
+    async def main() -> None:
+        async with pair() as (alice, bob):
+            announced: asyncio.Future[RTCDataChannel] = asyncio.get_running_loop().create_future()
+            bob.on("datachannel", announced.set_result)
+            ours = alice.createDataChannel("chat")
+            await connect(alice, bob)
+            await ours.opened()
+            theirs = await announced
+            reading = asyncio.ensure_future(next_of(ours))
+            await fail_ice(alice)
+            assert not reading.done()
+            assert ours.readyState == "open"
+            alice.restartIce()
+            await connect(alice, bob)
+            theirs.send("again")
+            assert await reading == "again"
+
+    run(main())
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_within_until_failed_a_loop_over_messages_ends_by_an_error_when_ice_fails(run: Run, before: bool) -> None:
+    async def main() -> None:
+        async with pair() as (alice, bob):
+            ours = alice.createDataChannel("chat")
+            await connect(alice, bob)
+            await ours.opened()
+            if before:
+                await fail_ice(alice)
+            failing = None if before else asyncio.ensure_future(fail_ice(alice))
+            with pytest.raises(TransportClosedError, match="the connection has failed"):
+                async with alice.until_failed():
+                    await everything(ours)
+            assert ours.readyState == "open"
+            assert not alice.has_listener("connectionstatechange")
+            if failing is not None:
+                await failing
+
+    run(main())
+
+
+def test_until_failed_leaves_results_errors_timeouts_and_orderly_ends_alone(run: Run) -> None:
+    async def main() -> None:
+        async with pair() as (alice, bob):
+            channel = alice.createDataChannel("chat")
+            await connect(alice, bob)
+            await channel.opened()
+            async with alice.until_failed():
+                channel.send("hello")
+            with pytest.raises(TimeoutError):
+                async with alice.until_failed(), asyncio.timeout(0.01):
+                    await channel.receive()
+            with pytest.raises(TimeoutError):
+                async with alice.until_failed():
+                    raise TimeoutError
+            async with alice.until_failed():
+                await bob.close()
+                assert await everything(channel) == []
+            assert not alice.has_listener("connectionstatechange")
+
+    run(main())
+
+
+def test_a_loop_over_messages_ends_by_an_error_when_dtls_fails(run: Run) -> None:
+    async def main() -> None:
+        async with pair() as (alice, bob):
+            ours = alice.createDataChannel("chat")
+            told: list[object] = []
+            ours.on("error", told.append)
+            await exchange_with_a_wrong_fingerprint(alice, bob)
+            with pytest.raises(TransportClosedError, match="DTLS has failed"):
+                await everything(ours)
+            assert ours.readyState == "closed"
+            assert len(told) == 1
+            with pytest.raises(TransportClosedError, match="DTLS has failed"):
+                await ours.opened()
+
+    run(main())
+
+
+async def exchange_with_a_wrong_fingerprint(alice: RTCPeerConnection, bob: RTCPeerConnection) -> None:
+    await alice.setLocalDescription()
+    await alice.gathering_complete()
+    assert alice.localDescription is not None
+    await bob.setRemoteDescription(alice.localDescription)
+    await bob.setLocalDescription()
+    await bob.gathering_complete()
+    assert bob.localDescription is not None
+    sdp = re.sub(
+        r"(?<=a=fingerprint:sha-256 )..", lambda byte: "FF" if byte[0] == "00" else "00", bob.localDescription.sdp
+    )
+    await alice.setRemoteDescription(RTCSessionDescription(sdp, "answer"))

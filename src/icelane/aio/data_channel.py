@@ -6,6 +6,10 @@
     async for message in channel:          # str or bytes, until the channel is closed
         ...
 
+The loop ends when either side closes the channel or the connection, and raises when DTLS fails. The channel stays open
+when ICE does: a restart may find another path, and then nothing was lost. Who does not restart reads within
+`pc.until_failed()`.
+
 A program that does not read slows the peer down: what is not consumed counts against the receive window. Messages are
 consumed by handlers of "message" at once, by `async for` and `receive` when they are taken. A handler that comes late
 gets first what came before it.
@@ -132,7 +136,11 @@ class RTCDataChannel(EventTarget):
             raise self._error or TransportClosedError(f"the channel {self.label!r} is {self._state}")
 
     async def receive(self) -> str | bytes:
-        """The next message. Raises TransportClosedError when the channel is closed and nothing is left."""
+        """The next message. Raises TransportClosedError when the channel is closed and nothing is left.
+
+        Where that was no orderly end, such as a failure of DTLS, it is the IcelaneError that says why. While ICE has
+        failed this waits for a restart, see `RTCPeerConnection.until_failed`.
+        """
         while not self._queue:
             if self._state == "closed":
                 raise self._error or TransportClosedError(f"the channel {self.label!r} is closed")
@@ -151,10 +159,13 @@ class RTCDataChannel(EventTarget):
         return data
 
     async def __aiter__(self) -> AsyncIterator[str | bytes]:
+        """Messages until the channel is closed. Raises what `receive` does where that was no orderly end."""
         while True:
             try:
                 message = await self.receive()
             except TransportClosedError:
+                if self._error is not None:
+                    raise
                 return
             yield message
 

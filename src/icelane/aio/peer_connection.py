@@ -312,6 +312,30 @@ class RTCPeerConnection(EventTarget):
                 self._changed.clear()
                 await self._changed.wait()
 
+    @asynccontextmanager
+    async def until_failed(self) -> AsyncIterator[None]:
+        """`async with`: ends what is done within by TransportClosedError when the connection becomes `failed`.
+
+        For a program that does not restart: a channel stays open when ICE has failed, because `restartIce` may find
+        another path, and whoever reads from it would wait for ever. What awaits within is cancelled, as by a timeout.
+        """
+
+        def look() -> None:
+            if self._engine.connection_state is ConnectionState.FAILED:
+                scope.reschedule(self._loop.time())
+
+        try:
+            async with asyncio.timeout(None) as scope:
+                self.on("connectionstatechange", look)
+                look()
+                yield
+        except TimeoutError:
+            if not scope.expired():
+                raise
+            raise TransportClosedError("the connection has failed") from None
+        finally:
+            self.remove_listener("connectionstatechange", look)
+
     def security_report(self) -> SecurityReport:
         """How this connection is protected, and along which path it runs; `str()` of it is a table."""
         return SecurityReport.of(self._engine)

@@ -11,7 +11,6 @@ What goes wrong ends in CommandError, in the words of somebody who sends a file.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
@@ -80,25 +79,13 @@ async def answer_channel(pc: RTCPeerConnection, signaling: Signaling, timeout: D
 
 async def while_connected(pc: RTCPeerConnection, work: Coroutine[object, object, T]) -> T:
     """What `work` returns. Raises CommandError when the connection fails before that."""
-    failed = asyncio.Event()
-
-    def changed() -> None:
-        if pc.connectionState == "failed":
-            failed.set()
-
-    pc.on("connectionstatechange", changed)
-    task, failure = asyncio.ensure_future(work), asyncio.ensure_future(failed.wait())
     try:
-        await asyncio.wait({task, failure}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise CommandError(ExitCode.NETWORK, Problem(*_lost(pc)))
-        return task.result()
-    finally:
-        pc.remove_listener("connectionstatechange", changed)
-        failure.cancel()
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError, IcelaneError):
-            await task
+        async with pc.until_failed():
+            return await work
+    except TransportClosedError:
+        if pc.connectionState != "failed":
+            raise
+        raise CommandError(ExitCode.NETWORK, Problem(*_lost(pc))) from None
 
 
 async def _gathered(pc: RTCPeerConnection) -> RTCSessionDescription:

@@ -34,7 +34,7 @@ from icelane.datachannel.event import NO_CHANNEL, ChannelId, MessageReceived
 from icelane.datachannel.mux import DataChannels
 from icelane.dtls.connection import DtlsState
 from icelane.dtls.options import DtlsRole
-from icelane.errors import IcelaneError, InvalidStateError, MalformedError, OperationError
+from icelane.errors import IcelaneError, InvalidStateError, MalformedError, OperationError, TransportClosedError
 from icelane.ice.credentials import Credentials, generate_credentials
 from icelane.ice.event import IceRole, IceState, PairSelected, RoleChanged, StateChanged
 from icelane.peer.channel_counts import ChannelCounts
@@ -603,7 +603,8 @@ class PeerConnection:
             self._associated = True
         elif event.state in (DtlsState.CLOSED, DtlsState.FAILED):
             self._deliver(now)  # what came in one wake with the peer's goodbye, and before it
-            self._end_channels(None, now)
+            why = None if event.error is None else TransportClosedError(f"DTLS has failed: {event.error}")
+            self._end_channels(why, now)
 
     def _end_channels(self, error: IcelaneError | None, now: Instant) -> None:
         """The association is over; channels that are created later belong to the next one."""
