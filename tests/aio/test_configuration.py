@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from icelane.aio.configuration import MAX_URLS, RTCConfiguration, RTCIceServer
@@ -95,6 +97,35 @@ def test_words_that_w3c_does_not_have_and_those_that_we_do_not_do_are_refused(
 ) -> None:
     with pytest.raises(error):
         RTCConfiguration.from_json(words).check()
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "names"),
+    [
+        ({"port_range": (50_100, 50_000)}, TypeError, r"\(50100, 50000\)"),
+        ({"port_range": 50_000}, TypeError, "50000"),
+        ({"addresses": ["192.0.2.0/33"]}, SyntaxError_, "192.0.2.0/33"),
+        ({"addresses": ["192.0.2.0/24", 7]}, TypeError, "7"),
+    ],
+)
+def test_a_setting_of_ours_that_cannot_be_meant_is_named(
+    settings: dict[str, Any], error: type[Exception], names: str
+) -> None:
+    with pytest.raises(error, match=names):
+        RTCConfiguration(**settings).check()
+
+
+def test_networks_as_one_string_are_refused_before_they_are_taken_apart() -> None:
+    with pytest.raises(TypeError, match="addresses is a list"):
+        RTCConfiguration(addresses="192.0.2.0/24").copy()
+
+
+def test_a_copy_has_its_own_list_of_networks_and_the_same_function() -> None:
+    networks = ["192.0.2.0/24"]
+    copied = RTCConfiguration(addresses=networks).copy()
+    networks.append("198.51.100.0/24")
+    assert copied.addresses == ["192.0.2.0/24"]
+    assert RTCConfiguration(addresses=str.isascii).copy().addresses == str.isascii
 
 
 def test_passwords_are_in_no_repr() -> None:

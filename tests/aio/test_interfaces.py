@@ -50,3 +50,10 @@ def test_the_families_take_turns_and_there_is_a_bound(machine: dict[str, list[st
     hosts = [interface.host for interface in usable_interfaces()]
     assert hosts[:4] == ["2001:db8::1", "192.0.2.1", "2001:db8::2", "192.0.2.2"]
     assert len(hosts) == MAX_HOSTS
+
+
+def test_addresses_that_are_not_accepted_do_not_count(machine: dict[str, list[str]]) -> None:
+    machine["eth0"] = ["192.0.2.7", "192.0.2.8"]
+    assert usable_interfaces(accepts=lambda host: host == "192.0.2.8") == [Interface("eth0", "192.0.2.8")]
+    only_loopback = usable_interfaces(accepts=lambda host: host in ("127.0.0.1", "::1"))
+    assert {interface.host for interface in only_loopback} == {"127.0.0.1", "::1"}, "there is nothing else then"

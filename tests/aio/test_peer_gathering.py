@@ -478,3 +478,46 @@ def test_two_connections_of_one_program_do_not_share_a_socket(run: Run) -> None:
             assert LOOPBACK.interfaces == ["lo"]
 
     run(main())
+
+
+def test_sockets_are_bound_within_the_range(run: Run) -> None:
+    async def main() -> None:
+        async with pair(configured(port_range=(61_000, 61_999)), LOOPBACK) as (alice, bob):
+            alice.createDataChannel("chat")
+            await connect(alice, bob)
+            assert alice._driver.bases
+            assert all(61_000 <= base.port <= 61_999 for base in alice._driver.bases)
+
+    run(main())
+
+
+def test_a_range_without_a_free_port_is_told(run: Run) -> None:
+    """The address, the range and the reason; and gathering comes to its end."""
+
+    async def main() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+            taken.bind(("127.0.0.1", 0))
+            port = taken.getsockname()[1]
+            settings = configured(port_range=(port, port), addresses=["127.0.0.1"])
+            async with pair(settings) as (alice, _):
+                errors = errors_of(alice)
+                alice.createDataChannel("chat")
+                await alice.setLocalDescription()
+                await alice.gathering_complete()
+                assert candidates(alice) == []
+                (error,) = errors
+                assert (error.address, error.port, error.url, error.errorCode) == ("127.0.0.1", 0, "", 701)
+                assert error.errorText == f"no port from {port} to {port} is free"
+
+    run(main())
+
+
+def test_only_addresses_of_the_named_networks_are_used(run: Run) -> None:
+    async def main() -> None:
+        async with pair(configured(addresses=["127.0.0.0/8"]), configured(addresses=["!::/0"])) as (alice, bob):
+            alice.createDataChannel("chat")
+            await connect(alice, bob)
+            for peer in (alice, bob):
+                assert {base.host for base in peer._driver.bases} == {"127.0.0.1"}
+
+    run(main())

@@ -16,7 +16,9 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Final, cast, get_args
 
+from icelane.aio.address_filter import AddressFilter, address_filter
 from icelane.aio.certificate import RTCCertificate
+from icelane.aio.port_range import PortRange, parse_port_range
 from icelane.core.clock import Duration
 from icelane.errors import InvalidAccessError, InvalidModificationError, MalformedError, NotSupportedError, SyntaxError_
 from icelane.peer.negotiation import BundlePolicy
@@ -77,10 +79,14 @@ class RTCConfiguration:
     `bundlePolicy` is accepted in all its values; there is one transport for everything in each case.
 
     Ours: `authority` is a PEM file with the only authorities to trust for `turns:` servers; `legacy_peers` also offers
-    the CBC suites of DTLS; `interfaces` are the names of the only network interfaces to use; `include_loopback` uses
-    127.0.0.1 and ::1 too, which otherwise happens only where there is no other address; `patience` is how many seconds
-    a peer has to be found and to answer, before the connection is `failed`: by default 39.5 for ICE and 30 for DTLS,
-    and not enough where a person carries the answer.
+    the CBC suites of DTLS; `patience` is how many seconds a peer has to be found and to answer, before the connection
+    is `failed`: by default 39.5 for ICE and 30 for DTLS, and not enough where a person carries the answer.
+
+    Ours, about addresses of this machine: `interfaces` are the names of the only network interfaces to use;
+    `addresses` are the only networks whose addresses are used, such as `["192.0.2.0/24"]`, those with `!` in front are
+    left out, and a function is asked about each address; `include_loopback` uses 127.0.0.1 and ::1 too, which otherwise
+    happens only where there is no other address; `port_range` is the first and the last port that sockets are bound to,
+    in random order.
     """
 
     iceServers: Sequence[RTCIceServer] | None = None  # noqa: N815  (W3C names)
@@ -92,7 +98,9 @@ class RTCConfiguration:
     authority: Path | str | None = None
     legacy_peers: bool = False
     interfaces: Sequence[str] | None = None
+    addresses: AddressFilter | None = None
     include_loopback: bool = False
+    port_range: PortRange | None = None
     patience: Duration | None = None
 
     @classmethod
@@ -124,10 +132,12 @@ class RTCConfiguration:
     def copy(self) -> RTCConfiguration:
         """An equal one that shares nothing with this one that can be changed.
 
-        Raises TypeError for what is another thing than its annotation says; an ICE server may be a mapping.
+        Raises TypeError for what is another thing than its annotation says, SyntaxError_ for networks that are none; an
+        ICE server may be a mapping.
         """
         if isinstance(self.interfaces, str):
             raise TypeError("interfaces is a list of names, not one name")
+        address_filter(self.addresses)
         if not all(isinstance(certificate, RTCCertificate) for certificate in self.certificates):
             raise TypeError("certificates is a list of RTCCertificate")
         if isinstance(self.iceServers, str | Mapping):
@@ -137,6 +147,7 @@ class RTCConfiguration:
             iceServers=None if self.iceServers is None else [_copy_of(server) for server in self.iceServers],
             certificates=list(self.certificates),
             interfaces=None if self.interfaces is None else list(self.interfaces),
+            addresses=list(self.addresses) if isinstance(self.addresses, Sequence) else self.addresses,
         )
 
     def check(self) -> list[tuple[RTCIceServer, StunUri | TurnUri]]:
@@ -156,6 +167,9 @@ class RTCConfiguration:
             raise TypeError("iceCandidatePoolSize is 0 to 255")
         if self.patience is not None and not 0 < self.patience < float("inf"):
             raise TypeError("patience is a positive number of seconds")
+        address_filter(self.addresses)
+        if self.port_range is not None:
+            parse_port_range(self.port_range)
         found = [(server, uri) for server in self.iceServers or () for uri in server.uris()]
         if len(found) > MAX_URLS:
             raise SyntaxError_(f"more than {MAX_URLS} URLs of ICE servers")

@@ -7,7 +7,7 @@ nobody is reached at; loopback, unless it is asked for or there is nothing else.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,8 +27,13 @@ class Interface:
     host: str
 
 
-def usable_interfaces(*, names: Collection[str] | None = None, include_loopback: bool = False) -> list[Interface]:
-    """At most MAX_HOSTS addresses, those of other interfaces than `names` left out, best first.
+def usable_interfaces(
+    *,
+    names: Collection[str] | None = None,
+    include_loopback: bool = False,
+    accepts: Callable[[str], bool] = lambda _: True,
+) -> list[Interface]:
+    """At most MAX_HOSTS addresses, best first, without those of other interfaces than `names` and those not accepted.
 
     IPv6 and IPv4 take turns, so that a bound somewhere does not cut off one family (RFC 8421 section 4).
     """
@@ -37,7 +42,7 @@ def usable_interfaces(*, names: Collection[str] | None = None, include_loopback:
         for adapter in ifaddr.get_adapters()
         if names is None or adapter.name in names or adapter.nice_name in names
         for ip in adapter.ips
-        if (host := _usable(ip.ip[0] if isinstance(ip.ip, tuple) else ip.ip)) is not None
+        if (host := _usable(ip.ip[0] if isinstance(ip.ip, tuple) else ip.ip)) is not None and accepts(host)
     ]
     outside = [interface for interface in found if not ipaddress.ip_address(interface.host).is_loopback]
     chosen = found if include_loopback or not outside else outside

@@ -16,10 +16,12 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Final, TypeVar, assert_never
 
+from icelane.aio.address_filter import address_filter
 from icelane.aio.client_tls import client_context
 from icelane.aio.configuration import RTCConfiguration, RTCIceServer
 from icelane.aio.interfaces import Interface, usable_interfaces
 from icelane.aio.mdns import MdnsResolver
+from icelane.aio.port_range import PortRange, bind_within
 from icelane.aio.resolver import Target, resolve
 from icelane.aio.stream import StreamConnection, open_stream
 from icelane.aio.system import monotonic
@@ -132,10 +134,14 @@ class PeerDriver:
         self._round = self._start(self._gather(self.configuration))
 
     async def _gather(self, configuration: RTCConfiguration) -> None:
-        interfaces = usable_interfaces(names=configuration.interfaces, include_loopback=configuration.include_loopback)
+        interfaces = usable_interfaces(
+            names=configuration.interfaces,
+            include_loopback=configuration.include_loopback,
+            accepts=address_filter(configuration.addresses),
+        )
         self._drop_all_but({interface.host for interface in interfaces})
         for position, interface in enumerate(interfaces):
-            base = self._bound(interface)
+            base = self._bound(interface, configuration.port_range)
             if base is not None:
                 self.run(partial(self._engine.add_base, base, HIGHEST_LOCAL_PREFERENCE - position))
         round_ = asyncio.current_task()
@@ -156,15 +162,17 @@ class PeerDriver:
             self._sockets_by_base.pop(base).close()
             self.run(partial(self._engine.remove_base, base))
 
-    def _bound(self, interface: Interface) -> SocketAddress | None:
-        """Where our socket on that address is, a new one if need be; None when it cannot be had."""
+    def _bound(self, interface: Interface, ports: PortRange | None) -> SocketAddress | None:
+        """Where our socket on that address is, a new one if need be; None when it cannot be had, which is told."""
         for base in self._sockets_by_base:
             if base.host == interface.host:
                 return base
+        host = interface.host
         try:
-            udp = RunUdpSocket.bind(SocketAddress(interface.host, 0), self._ignore)
+            udp = bind_within(ports, lambda port: RunUdpSocket.bind(SocketAddress(host, port), self._ignore))
         except OSError as error:
             _log.debug("no socket on %s: %s", interface.name, error)
+            self.run(partial(self._engine.fail_base, SocketAddress(host, 0), error.strerror or str(error)))
             return None
         base = udp.local
         self._sockets_by_base[base] = udp

@@ -156,6 +156,12 @@ class PeerConnection:
             self.transport.ice.remove_base(base, now)
             self._settle(now)
 
+    def fail_base(self, base: SocketAddress, reason: str, now: Instant) -> None:
+        """An address of this machine gave no socket."""
+        if self.transport is not None:
+            self.transport.ice.fail_base(base, reason, now)
+            self._settle(now)
+
     def add_stun_server(self, server: SocketAddress, url: str, now: Instant) -> None:
         """A STUN server of the configuration is at `server`."""
         if self.transport is not None:

@@ -80,7 +80,10 @@ class CandidateGathered:
 
 @dataclass(frozen=True, slots=True)
 class CandidateFailed:
-    """A server gave no candidate; `base` is where it was asked from, None where that is not to be told."""
+    """A server gave no candidate; `base` is where it was asked from, None where that is not to be told.
+
+    Or an address of ours gave none, because no socket could be bound there: `url` is empty, the port of `base` is 0.
+    """
 
     base: SocketAddress | None
     url: str
@@ -230,6 +233,11 @@ class IceTransport:
         self._probes.remove_base(base)
         self._relays.remove_base(base, now)
         self._remove_local(base, now)
+        self._settle(now)
+
+    def fail_base(self, base: SocketAddress, reason: str, now: Instant) -> None:
+        """No socket can be had on an address of ours."""
+        self._events.append(CandidateFailed(None if self._relay_only else base, "", UNREACHABLE, reason))
         self._settle(now)
 
     def add_stun_server(self, server: SocketAddress, url: str, now: Instant) -> None:
