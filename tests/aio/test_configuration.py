@@ -106,6 +106,9 @@ def test_words_that_w3c_does_not_have_and_those_that_we_do_not_do_are_refused(
         ({"port_range": 50_000}, TypeError, "50000"),
         ({"addresses": ["192.0.2.0/33"]}, SyntaxError_, "192.0.2.0/33"),
         ({"addresses": ["192.0.2.0/24", 7]}, TypeError, "7"),
+        ({"external_addresses": "example.org"}, SyntaxError_, "example.org"),
+        ({"external_addresses": ["192.0.2.5"]}, TypeError, r"\['192.0.2.5'\]"),
+        ({"external_address_type": "relay"}, TypeError, "relay"),
     ],
 )
 def test_a_setting_of_ours_that_cannot_be_meant_is_named(

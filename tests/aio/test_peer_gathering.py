@@ -20,7 +20,7 @@ from icelane.aio.peer_connection import RTCPeerConnection
 from icelane.aio.resolver import Target, resolve
 from icelane.aio.session_description import RTCIceCandidate
 from icelane.core.net import AddressFamily, Transport
-from icelane.errors import ResolutionError
+from icelane.errors import InvalidModificationError, ResolutionError
 from icelane.server.turn_server import TurnServer
 from icelane.stun.uri import StunUri, TurnUri
 from tests import certificates
@@ -519,5 +519,29 @@ def test_only_addresses_of_the_named_networks_are_used(run: Run) -> None:
             await connect(alice, bob)
             for peer in (alice, bob):
                 assert {base.host for base in peer._driver.bases} == {"127.0.0.1"}
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", ["host", "srflx"])
+def test_a_public_address_that_is_translated_to_ours_is_told(run: Run, kind: str) -> None:
+    async def main() -> None:
+        public = configured(
+            addresses=["127.0.0.1"], external_addresses={"127.0.0.1": "192.0.2.5"}, external_address_type=kind
+        )
+        async with pair(public, configured(addresses=["127.0.0.1"])) as (alice, bob):
+            alice.createDataChannel("chat")
+            await connect(alice, bob)
+            (base,) = alice._driver.bases
+            found = [line.split(" ufrag ")[0].split(" ", 4)[4] for line in candidates(alice)]
+            if kind == "host":
+                assert found == [f"192.0.2.5 {base.port} typ host"]
+            else:
+                assert found == [
+                    f"127.0.0.1 {base.port} typ host",
+                    f"192.0.2.5 {base.port} typ srflx raddr 127.0.0.1 rport {base.port}",
+                ]
+            with pytest.raises(InvalidModificationError, match="external_addresses"):
+                alice.setConfiguration(configured(external_addresses="192.0.2.6"))
 
     run(main())

@@ -6,7 +6,7 @@ import pytest
 
 from icelane.core.net import SocketAddress
 from icelane.testing.clock import VirtualClock
-from icelane.testing.nat import MAPPING_LIFETIME, Behaviour, Firewall, Nat
+from icelane.testing.nat import MAPPING_LIFETIME, Behaviour, Firewall, Nat, OneToOneNat
 from icelane.testing.network import Link, VirtualNetwork
 
 INDEPENDENT, BY_ADDRESS, BY_PORT = Behaviour
@@ -181,3 +181,15 @@ def test_a_nat_may_stand_behind_a_firewall() -> None:
     mapped = world.mapped(world.other)
     world.other.send(mapped)
     assert world.inside.heard == [OTHER]
+
+
+def test_a_one_to_one_nat_keeps_ports_and_lets_everybody_in() -> None:
+    network = VirtualNetwork(VirtualClock())
+    OneToOneNat(network, public=PUBLIC, inside=INSIDE.host)
+    inside, server, other = (Host(network, address) for address in (INSIDE, SERVER, OTHER))
+    inside.send(SERVER)
+    assert server.heard == [SocketAddress(PUBLIC, INSIDE.port)]
+    other.send(SocketAddress(PUBLIC, INSIDE.port))
+    assert inside.heard == [OTHER]
+    other.send(INSIDE)
+    assert inside.heard == [OTHER], "nobody outside reaches the private address"

@@ -21,6 +21,7 @@ from icelane.aio.certificate import RTCCertificate
 from icelane.aio.port_range import PortRange, parse_port_range
 from icelane.core.clock import Duration
 from icelane.errors import InvalidAccessError, InvalidModificationError, MalformedError, NotSupportedError, SyntaxError_
+from icelane.peer.external_addresses import external_addresses
 from icelane.peer.negotiation import BundlePolicy
 from icelane.stun.uri import StunUri, TurnUri, parse_uri
 
@@ -33,6 +34,10 @@ _BUNDLE_POLICIES: Final = get_args(BundlePolicy)
 _IN_JSON: Final = frozenset(
     {"iceServers", "iceTransportPolicy", "bundlePolicy", "rtcpMuxPolicy", "iceCandidatePoolSize"}
 )
+
+_UNCHANGING: Final = (
+    "bundlePolicy", "rtcpMuxPolicy", "legacy_peers", "patience", "external_addresses", "external_address_type",
+)  # fmt: skip
 
 
 @dataclass(kw_only=True)
@@ -86,7 +91,9 @@ class RTCConfiguration:
     `addresses` are the only networks whose addresses are used, such as `["192.0.2.0/24"]`, those with `!` in front are
     left out, and a function is asked about each address; `include_loopback` uses 127.0.0.1 and ::1 too, which otherwise
     happens only where there is no other address; `port_range` is the first and the last port that sockets are bound to,
-    in random order.
+    in random order. `external_addresses` are the public addresses of a 1:1 NAT, which translates port by port: a
+    mapping of addresses of this machine to public ones, or one public address for all of its family. The peer is told
+    of them in place of ours, or beside ours where `external_address_type` is `srflx`.
     """
 
     iceServers: Sequence[RTCIceServer] | None = None  # noqa: N815  (W3C names)
@@ -101,6 +108,8 @@ class RTCConfiguration:
     addresses: AddressFilter | None = None
     include_loopback: bool = False
     port_range: PortRange | None = None
+    external_addresses: Mapping[str, str] | str | None = None
+    external_address_type: str = "host"
     patience: Duration | None = None
 
     @classmethod
@@ -148,6 +157,11 @@ class RTCConfiguration:
             certificates=list(self.certificates),
             interfaces=None if self.interfaces is None else list(self.interfaces),
             addresses=list(self.addresses) if isinstance(self.addresses, Sequence) else self.addresses,
+            external_addresses=(
+                dict(self.external_addresses)
+                if isinstance(self.external_addresses, Mapping)
+                else self.external_addresses
+            ),
         )
 
     def check(self) -> list[tuple[RTCIceServer, StunUri | TurnUri]]:
@@ -168,6 +182,7 @@ class RTCConfiguration:
         if self.patience is not None and not 0 < self.patience < float("inf"):
             raise TypeError("patience is a positive number of seconds")
         address_filter(self.addresses)
+        external_addresses(self.external_addresses, self.external_address_type)
         if self.port_range is not None:
             parse_port_range(self.port_range)
         found = [(server, uri) for server in self.iceServers or () for uri in server.uris()]
@@ -180,7 +195,7 @@ def check_unchanged(old: RTCConfiguration, new: RTCConfiguration, certificate: R
     """Raises InvalidModificationError where `new` has other than a connection began with (W3C section 4.4.1.6)."""
     if new.certificates and new.certificates != [certificate] and new.certificates != old.certificates:
         raise InvalidModificationError("the certificates of a connection do not change")
-    for name in ("bundlePolicy", "rtcpMuxPolicy", "legacy_peers", "patience"):
+    for name in _UNCHANGING:
         if getattr(old, name) != getattr(new, name):
             raise InvalidModificationError(f"the {name} of a connection does not change")
 

@@ -61,6 +61,7 @@ from icelane.peer.connection_event import (
 )
 from icelane.peer.connection_options import ChannelOptions, PeerOptions
 from icelane.peer.description import Description
+from icelane.peer.external_addresses import external_addresses
 from icelane.peer.ice_transport import CandidateFailed, GatheringState, GatheringStateChanged
 from icelane.peer.secure_transport import DtlsStateChanged
 from icelane.peer.security_report import SecurityReport
@@ -219,7 +220,8 @@ class RTCPeerConnection(EventTarget):
 
         A mapping holds what browsers take, and what it leaves out has W3C's default; our own settings stay. Raises
         InvalidStateError when closed, InvalidModificationError for what cannot change: certificates, policies of
-        multiplexing, legacy_peers, and iceCandidatePoolSize after setLocalDescription; otherwise as the constructor.
+        multiplexing, legacy_peers, patience, external addresses, and iceCandidatePoolSize after setLocalDescription;
+        otherwise as the constructor.
         """
         if self._engine.is_closed:
             raise InvalidStateError("the peer connection is closed")
@@ -606,6 +608,7 @@ def _options(configuration: RTCConfiguration) -> PeerOptions:
     patience, dtls = configuration.patience, DtlsOptions(legacy_peers=configuration.legacy_peers)
     return PeerOptions(
         relay_only=configuration.iceTransportPolicy == "relay",
+        external=external_addresses(configuration.external_addresses, configuration.external_address_type),
         bundle_policy=configuration.bundlePolicy,
         ice=IceOptions() if patience is None else IceOptions(patience=patience),
         dtls=dtls if patience is None else replace(dtls, handshake_timeout=patience),

@@ -469,6 +469,7 @@ class PeerConnection:
             credentials=credentials,
             entropy=self._entropy,
             relay_only=self.negotiation.relay_only,
+            external=self._options.external,
             options=self._options.ice,
         )
         self.transport = SecureTransport(ice, self._certificate, options=self._options.dtls)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from icelane.dtls.options import DtlsOptions
 from icelane.ice.options import IceOptions
+from icelane.peer.external_addresses import ExternalAddresses
 from icelane.peer.negotiation import BundlePolicy
 from icelane.sctp.options import SctpOptions
 
@@ -15,6 +16,7 @@ class PeerOptions:
     """What can be set about a peer connection."""
 
     relay_only: bool = False
+    external: ExternalAddresses = field(default_factory=ExternalAddresses)
     bundle_policy: BundlePolicy = "balanced"
     ice: IceOptions = field(default_factory=IceOptions)
     dtls: DtlsOptions = field(default_factory=DtlsOptions)

@@ -42,6 +42,7 @@ from icelane.ice.credentials import Credentials
 from icelane.ice.event import IceEvent, IceRole, IceState, PairSelected
 from icelane.ice.options import IceOptions
 from icelane.ice.pair import PairReport
+from icelane.peer.external_addresses import ExternalAddresses
 from icelane.peer.local_candidates import LocalCandidates, without_related
 from icelane.peer.reflexive import MappedAddressFound, ProbeFailed, ReflexiveEvent, ReflexiveProbes
 from icelane.peer.relays import (
@@ -128,6 +129,7 @@ class IceTransport:
         credentials: Credentials,
         entropy: Entropy,
         relay_only: bool = False,
+        external: ExternalAddresses | None = None,
         options: IceOptions | None = None,
     ) -> None:
         self.agent = IceAgent(role=role, credentials=credentials, entropy=entropy, options=options or IceOptions())
@@ -135,7 +137,7 @@ class IceTransport:
         self._entropy = entropy
         self._relay_only = relay_only
         self._closed = False
-        self._make = LocalCandidates(relay_only=relay_only)
+        self._make = LocalCandidates(relay_only=relay_only, external=external)
         self._probes = ReflexiveProbes(entropy=entropy)
         self._relays = Relays(entropy=entropy)
         self._preferences_by_base: dict[SocketAddress, int] = {}
@@ -409,13 +411,13 @@ class IceTransport:
 
     @property
     def local_candidates(self) -> list[Candidate]:
-        """Ours, in the order in which they were found; with `relay_only`, nothing but relayed ones."""
-        return [local.candidate for local in self._locals]
+        """Ours, in the order in which they were found, as they are told; with `relay_only`, only relayed ones."""
+        return [self._make.shown(local.candidate) for local in self._locals]
 
     @property
     def local_candidates_with_bases(self) -> list[tuple[Candidate, SocketAddress]]:
         """The same, each with the base that its checks leave from."""
-        return [(local.candidate, local.base) for local in self._locals]
+        return [(self._make.shown(local.candidate), local.base) for local in self._locals]
 
     @property
     def selected(self) -> PairSelected | None:
@@ -426,14 +428,20 @@ class IceTransport:
     def in_use(self) -> PairReport | None:
         """The pair that carries data now: the selected one, and until there is one the best that works."""
         path = self.agent.data_path
-        return next((pair for pair in self.agent.pairs() if pair.path == path), None)
+        found = next((pair for pair in self.agent.pairs() if pair.path == path), None)
+        return None if found is None else replace(found, local=self._make.shown(found.local))
+
+    def shown(self, candidate: Candidate) -> Candidate:
+        """What may be told of a candidate of ours that is in a pair."""
+        return self._make.shown(candidate)
 
     def relay_of(self, base: SocketAddress) -> RelayServer | None:
         """The server behind a relayed base, None for a socket of ours."""
         return self._relays.server_of(base)
 
     def _use_directly(self, base: SocketAddress, now: Instant) -> None:
-        self._add_local(self._make.host(base, self._preferences_by_base[base]), base, None, now)
+        for candidate in self._make.direct(base, self._preferences_by_base[base]):
+            self._add_local(candidate, base, None, now)
         self._probes.add_base(base, now)
 
     def _change_policy(self, relay_only: bool, now: Instant) -> None:
@@ -562,7 +570,8 @@ class IceTransport:
         if self.gathering_state is not GatheringState.GATHERING:
             return
         for local in self._locals[self._told :]:
-            line = f"{local.candidate} ufrag {self.agent.credentials.ufrag}"  # RFC 8838 section 17
+            # RFC 8838 section 17.
+            line = f"{self._make.shown(local.candidate)} ufrag {self.agent.credentials.ufrag}"
             self._events.append(CandidateGathered(line, local.url))
         self._told = len(self._locals)
 

@@ -1,7 +1,8 @@
 """Our own candidates: their priorities and what they tell (RFC 8445 section 5.1).
 
-With `relay_only` the related address is neutral, because the mapped address is what a relayed candidate must not give
-away (RFC 8828 section 5.2; IC-8).
+What is made here is for ICE; `shown` is what the peer and the statistics are told. With `relay_only` the related
+address is neutral, because the mapped address is what a relayed candidate must not give away (RFC 8828 section 5.2;
+IC-8). An address that a public one replaces is in nothing that is told.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Final
 
 from icelane.core.net import AddressFamily, SocketAddress, Transport
 from icelane.ice.candidate import Candidate, CandidateType, Foundations, compute_priority
+from icelane.peer.external_addresses import ExternalAddresses
 
 # RFC 8839 section 5.1: how a related address that is not told is written.
 _NEUTRAL: Final = {
@@ -26,12 +28,27 @@ _RANK_SHIFT: Final = 14
 class LocalCandidates:
     """Makes candidates, and numbers their foundations."""
 
-    def __init__(self, *, relay_only: bool) -> None:
+    def __init__(self, *, relay_only: bool, external: ExternalAddresses | None = None) -> None:
         self.relay_only = relay_only
+        self._external = external or ExternalAddresses()
+        self._public_by_replaced: dict[str, str] = {}
         self._foundations = Foundations()
 
+    def direct(self, base: SocketAddress, preference: int) -> list[Candidate]:
+        """Of a socket of ours, as far as nobody has to be asked; `preference` is 0 to 65535."""
+        public = self._external.of(base.host)
+        if public is None:
+            return [self.host(base, preference)]
+        if self._external.replaces:
+            self._public_by_replaced[base.host] = public
+            return [replace(self.host(base, preference), host=public)]
+        return [
+            self.host(base, preference),
+            self.reflexive(SocketAddress(public, base.port), base, None, preference),
+        ]
+
     def host(self, base: SocketAddress, preference: int) -> Candidate:
-        """Of a socket of ours; `preference` is 0 to 65535."""
+        """Of a socket of ours, at its own address."""
         return Candidate(
             type=CandidateType.HOST,
             host=base.host,
@@ -41,15 +58,17 @@ class LocalCandidates:
         )
 
     def reflexive(
-        self, mapped: SocketAddress, base: SocketAddress, server: SocketAddress, preference: int
+        self, mapped: SocketAddress, base: SocketAddress, server: SocketAddress | None, preference: int
     ) -> Candidate:
-        """Of a socket of ours, as `server` sees it."""
+        """Of a socket of ours, as `server` sees it, or as we were told that everybody does."""
         return Candidate(
             type=CandidateType.SERVER_REFLEXIVE,
             host=mapped.host,
             port=mapped.port,
             priority=compute_priority(CandidateType.SERVER_REFLEXIVE, preference),
-            foundation=self._foundations.of(CandidateType.SERVER_REFLEXIVE, base.host, server.host),
+            foundation=self._foundations.of(
+                CandidateType.SERVER_REFLEXIVE, base.host, server.host if server is not None else ""
+            ),
             related=base,
         )
 
@@ -68,6 +87,14 @@ class LocalCandidates:
             related=mapped,
         )
         return without_related(candidate) if self.relay_only else candidate
+
+    def shown(self, candidate: Candidate) -> Candidate:
+        """What may be told of a candidate of ours."""
+        related = candidate.related
+        if related is None or (public := self._public_by_replaced.get(related.host)) is None:
+            return candidate
+        # A server in our own network sees, and a check from there meets, the address that is replaced.
+        return replace(candidate, related=SocketAddress(public, related.port))
 
 
 def without_related(candidate: Candidate) -> Candidate:

@@ -136,6 +136,31 @@ class Nat:
         return port
 
 
+class OneToOneNat:
+    """Translates `inside`, one address, to `public` and back, port by port and for everybody, as clouds do."""
+
+    def __init__(self, network: VirtualNetwork, *, public: str, inside: str) -> None:
+        self.public = public
+        self._inside = inside
+        network.add_gateway(self)
+
+    def holds(self, host: str) -> bool:
+        """Whether `host` is inside."""
+        return host == self._inside
+
+    def owns(self, host: str) -> bool:
+        """Whether `host` is the public address."""
+        return host == self.public
+
+    def outbound(self, source: SocketAddress, destination: SocketAddress, now: Instant) -> SocketAddress | None:  # noqa: ARG002
+        """The public address, at the same port."""
+        return SocketAddress(self.public, source.port)
+
+    def inbound(self, source: SocketAddress, destination: SocketAddress, now: Instant) -> SocketAddress | None:  # noqa: ARG002
+        """The address inside, at the same port."""
+        return SocketAddress(self._inside, destination.port) if self.owns(destination.host) else None
+
+
 class Firewall:
     """Stops datagrams to and from `inside`, but for those of the hosts in `except_for`; translates nothing.
 
