@@ -20,11 +20,16 @@ SEEDS = [
     vectors.SAMPLE_LONG_TERM_REQUEST,
     vectors.B1_REQUEST,
     bytes.fromhex("00010000 2112a442 000000000000000000000000"),
+    bytes.fromhex("00010010 2112a442 000000000000000000000000 00030004 00000006 00270004 9c400000"),
 ]
 
 PARSERS: dict[int, Callable[[bytes], object]] = {
     AttributeType.MAPPED_ADDRESS: stun.parse_address,
     AttributeType.ALTERNATE_SERVER: stun.parse_address,
+    AttributeType.RESPONSE_ORIGIN: stun.parse_address,
+    AttributeType.OTHER_ADDRESS: stun.parse_address,
+    AttributeType.CHANGE_REQUEST: stun.parse_change_request,
+    AttributeType.RESPONSE_PORT: stun.parse_response_port,
     AttributeType.USERNAME: lambda value: stun.parse_text(value, stun.MAX_USERNAME),
     AttributeType.REALM: stun.parse_text,
     AttributeType.NONCE: stun.parse_text,

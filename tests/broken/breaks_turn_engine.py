@@ -13,11 +13,12 @@ from icelane.stun import integrity
 from icelane.stun.attributes import AttributeType
 from icelane.stun.message import Message, MessageBuilder, Method
 from icelane.testing.clock import DEFAULT_EPOCH
-from icelane.turn import attributes, authentication, request, response, server
+from icelane.turn import attributes, authentication, binding, request, response, server
 from icelane.turn.allocate import Allocates
 from icelane.turn.allocation import Allocation, Channel, Permission, Relay
 from icelane.turn.allocation_table import AllocationTable
 from icelane.turn.authentication import Authenticator, Identity
+from icelane.turn.binding import BindingAnswers
 from icelane.turn.credentials import Credential, CredentialStore
 from icelane.turn.limiter import Allowance, SourceLimiter
 from icelane.turn.peer_policy import PeerPolicy, Verdict, _OwnAddresses
@@ -40,6 +41,7 @@ from tests.broken.registry import breaks, swap
 
 ALLOCATE = "tests/turn/test_server_allocate.py"
 AUTHENTICATION = "tests/turn/test_server_authentication.py"
+BEHAVIOR = "tests/turn/test_binding.py"
 BINDING = "tests/turn/test_server_binding.py"
 CREDENTIALS = "tests/turn/test_server_credentials.py"
 LIMITS = "tests/turn/test_server_limits.py"
@@ -354,6 +356,16 @@ def every_answer_names_the_software() -> None:
         return send(self, response.add(AttributeType.SOFTWARE, b"icelane"), message, path)
 
     swap(Responder, "send", boast)
+
+
+@breaks("TQ-4", test=f"{BEHAVIOR}::test_nobody_gets_much_more_than_he_sends_from_two_addresses_either[pair0]")
+def an_answer_says_everything_however_short_the_request() -> None:
+    swap(binding, "MAX_AMPLIFICATION", 1000.0)
+
+
+@breaks("TQ-3", test=f"{BEHAVIOR}::test_a_source_that_may_be_forged_is_heard_only_so_often[CHANGE-REQUEST]")
+def whoever_asks_is_answered_from_elsewhere() -> None:
+    swap(BindingAnswers, "_allows", lambda self, path, now: True)
 
 
 @breaks("TQ-5", test=(f"{LIMITS}::test_the_thirteenth_allocation_of_a_user_is_486",

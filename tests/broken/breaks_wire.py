@@ -17,6 +17,7 @@ from icelane.server.turn_server import TurnServer as RunningServer
 from icelane.stun.message import Message
 from icelane.turn import server
 from icelane.turn.allocation_table import AllocationTable
+from icelane.turn.binding import BindingAnswers
 from icelane.turn.limiter import Allowance, SourceLimiter
 from icelane.turn.peer_policy import PeerPolicy, Verdict
 from icelane.turn.quota import AllocationQuota, QuotaSlot
@@ -122,13 +123,13 @@ _kept: list[Any] = []
 
 @breaks("TQ-1", test=f"{FLOODS}::test_binding_requests_from_many_sources_are_all_answered_and_leave_nothing[uvloop]")
 def whoever_asks_for_a_binding_is_remembered() -> None:
-    handle = TurnServer._handle_binding
+    answer = BindingAnswers.answer
 
-    def remember(self: TurnServer, message: Message, path: Path) -> None:
+    def remember(self: BindingAnswers, message: Message, path: Path, now: Instant) -> None:
         _kept.append((path, message, bytearray(2048)))
-        handle(self, message, path)
+        answer(self, message, path, now)
 
-    swap(TurnServer, "_handle_binding", remember)
+    swap(BindingAnswers, "answer", remember)
 
 
 @breaks("TQ-2", test=f"{FLOODS}::test_unauthenticated_allocates_leave_nothing_and_keep_nobody_out[scaled-uvloop]")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from icelane.core.net import AddressFamily, Transport
+from icelane.core.net import AddressFamily, SocketAddress, Transport
 from icelane.errors import ConfigurationError
 from icelane.server.config import (
     Config,
@@ -66,6 +66,9 @@ connections_per_source = 5
 bytes_per_second_per_allocation = 1
 bytes_per_second_per_user = 2
 bytes_per_second_total = 3
+[stun]
+behavior_addresses = ["10.0.0.5", "10.0.0.6"]
+behavior_ports = [3478, 5000]
 [tls]
 certificate = "fullchain.pem"
 key = "/etc/icelane/privkey.pem"
@@ -73,6 +76,8 @@ key = "/etc/icelane/privkey.pem"
 format = "json"
 addresses = true
 """
+
+TWO = "stun.behavior_addresses = ['10.0.0.5', '10.0.0.6']"
 
 # These keys are fixed, because other programs write them; this is the form in which they were first told.
 PUBLISHED = """
@@ -209,6 +214,58 @@ def test_a_listener_without_a_port_takes_the_standard_one() -> None:
     assert load('turn.listen = ["tcp://[2001:db8::5]"]').turn.listen == (Listener(Transport.TCP, "2001:db8::5", 3478),)
     secure = load('turn.listen = ["tls://10.0.0.5"]\ntls = { certificate = "c", key = "k" }')
     assert secure.turn.listen == (Listener(Transport.TLS, "10.0.0.5", 5349),)
+
+
+def test_two_addresses_for_behaviour_discovery_are_listened_on_at_two_ports_each() -> None:
+    config = load(f"turn.listen = ['udp://10.0.0.5:3478', 'tcp://10.0.0.5:3478']\n{TWO}")
+    assert [str(listener) for listener in config.listeners] == [
+        "udp://10.0.0.5:3478",
+        "tcp://10.0.0.5:3478",
+        "udp://10.0.0.5:3479",
+        "udp://10.0.0.6:3478",
+        "udp://10.0.0.6:3479",
+    ]
+    assert len(config.turn.listen) == 2, "clients are told what was configured for them"
+
+
+def test_two_addresses_of_each_family_serve_both() -> None:
+    config = load("stun.behavior_addresses = ['10.0.0.5', '2001:db8::5', '10.0.0.6', '2001:db8::6']")
+    behavior = engine_config(config, (), MACHINE).behavior
+    assert behavior is not None
+    assert behavior.pairs == (("10.0.0.5", "10.0.0.6"), ("2001:db8::5", "2001:db8::6"))
+    assert behavior.ports == (3478, 3479)
+
+
+@pytest.mark.parametrize(
+    "external",
+    [
+        '{ "10.0.0.5" = "203.0.113.7", "10.0.0.6" = "203.0.113.7" }',
+        '{ "10.0.0.5" = "203.0.113.7", "10.9.9.9" = "203.0.113.7" }',
+        '{ "10.0.0.5" = "10.0.0.6" }',
+    ],
+)
+def test_two_addresses_that_the_outside_cannot_tell_apart_are_refused(external: str) -> None:
+    text = f"{TWO}\nturn.relay_addresses = ['10.0.0.8']\nturn.external_addresses = {external}"
+    (problem,) = refusals(text).items()
+    assert problem[0] == "stun.behavior_addresses"
+    assert "told apart" in problem[1]
+
+
+def test_an_address_whose_public_one_nobody_would_look_for_is_refused() -> None:
+    text = f"{TWO}\nturn.relay_addresses = ['10.0.0.5']\nturn.external_address_from = 'stun:stun.example.org'"
+    assert "10.0.0.6 is none of them" in refusals(text)["stun.behavior_addresses"]
+    load(f"{text}\nturn.external_addresses = {{ '10.0.0.6' = '203.0.113.8' }}")
+
+
+def test_what_the_outside_calls_a_second_address_is_told_and_never_relayed_to() -> None:
+    """TR-5: it is an address of this server, though nothing is relayed on it."""
+    external = "turn.external_addresses = { '10.0.0.5' = '203.0.113.7', '10.0.0.6' = '203.0.113.8' }"
+    settings = engine_config(load(f"{TWO}\nturn.relay_addresses = ['10.0.0.5']\n{external}"), (), MACHINE)
+    assert settings.behavior is not None
+    assert settings.behavior.external == {"10.0.0.5": "203.0.113.7", "10.0.0.6": "203.0.113.8"}
+    assert settings.external_addresses == {"10.0.0.5": "203.0.113.7"}
+    verdict = settings.policy.check(SocketAddress("203.0.113.8", 3478), AddressFamily.IPV4)
+    assert (verdict.allowed, verdict.reason) == (False, "own-address")
 
 
 def test_a_tls_listener_needs_a_certificate_and_a_key() -> None:
@@ -371,6 +428,20 @@ def test_an_unknown_key_names_itself_its_file_and_its_likely_meaning(tmp_path: P
         ("turn.peers.nat64_prefixes = ['10.0.0.0/8']", "turn.peers.nat64_prefixes[0]"),
         ("turn.quota.allocations_per_user = 0", "turn.quota.allocations_per_user"),
         ("turn.quota.bytes_per_second_total = 99999999999999999", "turn.quota.bytes_per_second_total"),
+        ("stun.behavior_addresses = '10.0.0.5'", "stun.behavior_addresses"),
+        ("stun.behavior_addresses = []", "stun.behavior_addresses"),
+        ("stun.behavior_addresses = ['0.0.0.0', '10.0.0.5']", "stun.behavior_addresses[0]"),
+        ("stun.behavior_addresses = ['10.0.0.5', '10.0.0.5']", "stun.behavior_addresses"),
+        ("stun.behavior_addresses = ['10.0.0.5']", "stun.behavior_addresses"),
+        ("stun.behavior_addresses = ['10.0.0.5', '2001:db8::5']", "stun.behavior_addresses"),
+        ("stun.behavior_addresses = ['10.0.0.5', '10.0.0.6', '10.0.0.7']", "stun.behavior_addresses"),
+        ("stun.behavior_ports = [3478, 3479]", "stun.behavior_ports"),
+        (f"{TWO}\nstun.behavior_ports = [3478]", "stun.behavior_ports"),
+        (f"{TWO}\nstun.behavior_ports = [3478, 3479, 3480]", "stun.behavior_ports"),
+        (f"{TWO}\nstun.behavior_ports = [3478, 3478]", "stun.behavior_ports"),
+        (f"{TWO}\nstun.behavior_ports = [3478, 0]", "stun.behavior_ports[1]"),
+        (f"{TWO}\nstun.behavior_ports = [3478, 65536]", "stun.behavior_ports[1]"),
+        (f"{TWO}\nstun.behavior_ports = [3478, true]", "stun.behavior_ports[1]"),
         ("log.format = 'xml'", "log.format"),
         ("log.addresses = 'no'", "log.addresses"),
         ("this is not TOML", "file"),
@@ -551,6 +622,8 @@ def test_users_that_could_not_be_read_are_not_said_to_be_missing(environ: dict[s
         ("turn.realm = 'a-realm-of-17-byt'", "turn.realm"),
         ("turn.dangerously_allow_loopback_peers = true", "turn.dangerously_allow_loopback_peers"),
         ("turn.listen = ['udp://10.0.0.5:50000']", "turn.listen"),
+        (TWO, "stun.behavior_addresses"),
+        (f"{TWO}\nstun.behavior_ports = [3478, 50000]", "stun.behavior_ports"),
         ("metrics.listen = '0.0.0.0:9641'", "metrics.listen"),
         ("metrics.listen = '8.8.8.8:9641'", "metrics.listen"),
     ],
@@ -563,7 +636,8 @@ def test_a_sound_configuration_gets_no_advice() -> None:
     text = """
     metrics.listen = "10.0.0.5:9641"
     turn.relay_addresses = ["10.0.0.5"]
-    turn.external_addresses = { "10.0.0.5" = "203.0.113.7" }
+    turn.external_addresses = { "10.0.0.5" = "203.0.113.7", "10.0.0.6" = "203.0.113.8" }
+    stun.behavior_addresses = ["10.0.0.5", "10.0.0.6"]
     """
     assert advise(load(text), MACHINE) == ()
 

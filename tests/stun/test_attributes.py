@@ -17,10 +17,13 @@ from icelane.stun.attributes import (
     MAX_UNKNOWN_ATTRIBUTES,
     MAX_USERNAME,
     REASONS,
+    ChangeRequest,
     ErrorCode,
     encode_address,
+    encode_change_request,
     encode_error_code,
     encode_password_algorithms,
+    encode_response_port,
     encode_text,
     encode_uint32,
     encode_uint64,
@@ -28,10 +31,12 @@ from icelane.stun.attributes import (
     encode_xor_address,
     exactly,
     parse_address,
+    parse_change_request,
     parse_error_code,
     parse_flag,
     parse_password_algorithm,
     parse_password_algorithms,
+    parse_response_port,
     parse_text,
     parse_uint32,
     parse_uint64,
@@ -53,6 +58,8 @@ def parse_user_name(value: bytes) -> str:
 
 PARSERS: list[Callable[[bytes], object]] = [
     parse_address,
+    parse_change_request,
+    parse_response_port,
     parse_xor,
     parse_text,
     parse_user_name,
@@ -336,3 +343,26 @@ def test_more_password_algorithms_than_the_bound_are_malformed() -> None:
 @given(st.lists(st.tuples(st.integers(0, 0xFFFF), st.binary(max_size=9)), max_size=MAX_PASSWORD_ALGORITHMS))
 def test_password_algorithms_read_back(algorithms: list[tuple[int, bytes]]) -> None:
     assert list(parse_password_algorithms(encode_password_algorithms(algorithms))) == algorithms
+
+
+@pytest.mark.parametrize(
+    ("value", "change"),
+    [
+        ("00000000", ChangeRequest(address=False, port=False)),
+        ("00000002", ChangeRequest(address=False, port=True)),
+        ("00000004", ChangeRequest(address=True, port=False)),
+        ("00000006", ChangeRequest(address=True, port=True)),
+    ],
+)
+def test_the_flags_of_a_change_request_are_bits_29_and_30(value: str, change: ChangeRequest) -> None:
+    assert parse_change_request(bytes.fromhex(value)) == change
+    assert encode_change_request(change) == bytes.fromhex(value)
+
+
+def test_the_other_bits_of_a_change_request_are_ignored() -> None:
+    assert parse_change_request(bytes.fromhex("fffffff9")) == ChangeRequest(address=False, port=False)
+
+
+def test_a_response_port_is_followed_by_two_bytes_that_mean_nothing() -> None:
+    assert encode_response_port(40_000) == bytes.fromhex("9c400000")
+    assert parse_response_port(bytes.fromhex("9c40ffff")) == 40_000

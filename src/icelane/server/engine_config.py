@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
-from icelane.core.net import SocketAddress
+from icelane.core.net import AddressFamily, SocketAddress, family_of
 from icelane.server.bandwidth import BandwidthLimits
 from icelane.server.config import Config
 from icelane.server.machine import Machine
+from icelane.turn.behavior import BehaviorOrigins
 from icelane.turn.peer_policy import PeerPolicy
 from icelane.turn.refusal import Alternate
 from icelane.turn.server_config import TurnServerConfig
@@ -21,11 +22,12 @@ def engine_config(config: Config, listening: Collection[SocketAddress], machine:
     turn = config.turn
     ports = range(turn.relay_ports.first, turn.relay_ports.last + 1)
     external = turn.external_by_relay
+    behavior = _behavior(config)
     policy = PeerPolicy(
         relay_addresses=turn.relay_addresses,
         relay_ports=ports,
         external_addresses=external,
-        own_addresses=machine.networks or machine.addresses,
+        own_addresses=(*(machine.networks or machine.addresses), *_beside_relays(behavior, external)),
         own_listeners=frozenset(listening),
         # In a container the gateway is the host, with all that listens there; everywhere else it is a router's console.
         infrastructure=frozenset(SocketAddress(host, 0) for host in machine.gateways),
@@ -45,8 +47,29 @@ def engine_config(config: Config, listening: Collection[SocketAddress], machine:
         strict_expiry=turn.strict_expiry,
         credential_lookup=turn.auth is not None,
         unauthenticated_replies_per_second=turn.unauthenticated_replies_per_second,
+        behavior=behavior,
         tcp_allocations=turn.tcp_allocations,
     )
+
+
+def _behavior(config: Config) -> BehaviorOrigins | None:
+    """None while an address is not known that clients would have to be told: a wrong one would mislead them."""
+    turn, hosts = config.turn, config.stun.behavior_addresses
+    external = {host: turn.external_addresses[host] for host in hosts if host in turn.external_addresses}
+    if not hosts or (turn.external_address_from is not None and len(external) < len(hosts)):
+        return None
+    families = ([host for host in hosts if family_of(host) is family] for family in AddressFamily)
+    first, second = config.stun.behavior_ports
+    return BehaviorOrigins(
+        pairs=tuple((pair[0], pair[1]) for pair in families if pair), ports=(first, second), external=external
+    )
+
+
+def _beside_relays(behavior: BehaviorOrigins | None, external: Mapping[str, str]) -> tuple[str, ...]:
+    """TR-5: what the outside calls those of our addresses that nothing is relayed on is ours too."""
+    if behavior is None:
+        return ()
+    return tuple(outer for inner, outer in behavior.external.items() if inner not in external)
 
 
 def alternates(config: Config) -> frozenset[Alternate]:

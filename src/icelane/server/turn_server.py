@@ -147,7 +147,7 @@ class TurnServer:
         if turn.auth is not None:
             self._answers = CredentialAnswers(load_source(turn.auth))
         try:
-            for setting in self._config.turn.listen:
+            for setting in self._config.listeners:
                 self._listen(setting)
             self._observation.listen()
             if self._external_watch is not None:
@@ -321,7 +321,7 @@ class TurnServer:
     @property
     def listening(self) -> list[ListenSetting]:
         """What is bound, with the ports that the system chose."""
-        settings = self._config.turn.listen
+        settings = self._config.listeners
         return [
             ListenSetting(setting.transport, listener.local.host, listener.local.port)
             for setting, listener in zip(settings, self._listeners, strict=True)
@@ -497,7 +497,7 @@ class TurnServer:
         engine = self._engine
         if engine is not None:
             settings = self._settings(self._config)
-            engine.set_external_addresses(settings.external_addresses, settings.policy)
+            engine.set_external_addresses(settings.external_addresses, settings.policy, settings.behavior)
             self._drain(engine)
 
     def _running(self) -> TurnEngine:
@@ -543,7 +543,8 @@ class TurnServer:
         try:
             listener = self._entrance.open(setting)
         except OSError as error:
-            raise ConfigurationError(_why_not(setting, error), key="turn.listen") from error
+            key = "turn.listen" if setting in self._config.turn.listen else "stun.behavior_addresses"
+            raise ConfigurationError(_why_not(setting, error), key=key) from error
         self._listeners.append(listener)
         self._listeners_by_key[setting.transport, listener.local] = listener
 

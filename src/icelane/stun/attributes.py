@@ -1,4 +1,4 @@
-"""Attribute types and the codecs of their values (RFC 8489 section 14, RFC 8445 section 16.1).
+"""Attribute types and the codecs of their values (RFC 8489 section 14, RFC 8445 section 16.1, RFC 5780 section 7).
 
 Each `parse_*` takes the value without header and padding, and returns a complete value or raises MalformedError. Each
 `encode_*` returns the value without header and padding.
@@ -30,6 +30,7 @@ class AttributeType(enum.IntEnum):
     """Attribute type codes. Below 0x8000 comprehension is required."""
 
     MAPPED_ADDRESS = 0x0001
+    CHANGE_REQUEST = 0x0003
     USERNAME = 0x0006
     MESSAGE_INTEGRITY = 0x0008
     ERROR_CODE = 0x0009
@@ -52,6 +53,8 @@ class AttributeType(enum.IntEnum):
     RESERVATION_TOKEN = 0x0022
     PRIORITY = 0x0024
     USE_CANDIDATE = 0x0025
+    PADDING = 0x0026
+    RESPONSE_PORT = 0x0027
     CONNECTION_ID = 0x002A
     ADDITIONAL_ADDRESS_FAMILY = 0x8000
     ADDRESS_ERROR_CODE = 0x8001
@@ -63,6 +66,8 @@ class AttributeType(enum.IntEnum):
     FINGERPRINT = 0x8028
     ICE_CONTROLLED = 0x8029
     ICE_CONTROLLING = 0x802A
+    RESPONSE_ORIGIN = 0x802B
+    OTHER_ADDRESS = 0x802C
     # coturn's number from before RFC 8656 had one; clients of Debian's coturn still send it.
     DRAFT_ADDITIONAL_ADDRESS_FAMILY = 0x8032
     DRAFT_ADDRESS_ERROR_CODE = 0x8033
@@ -73,6 +78,13 @@ class PasswordAlgorithm(enum.IntEnum):
 
     MD5 = 0x0001
     SHA256 = 0x0002
+
+
+class ChangeRequest(NamedTuple):
+    """From where a Binding response is to come: another address than the one that was asked, another port, or both."""
+
+    address: bool
+    port: bool
 
 
 class ErrorCode(NamedTuple):
@@ -115,13 +127,13 @@ REASONS: Final = {
 
 
 def parse_address(value: bytes) -> SocketAddress:
-    """MAPPED-ADDRESS or ALTERNATE-SERVER."""
+    """MAPPED-ADDRESS, ALTERNATE-SERVER, RESPONSE-ORIGIN or OTHER-ADDRESS."""
     size = _address_size(value)
     return SocketAddress(unpack_host(value[4 : 4 + size]), value[2] << 8 | value[3])
 
 
 def encode_address(address: SocketAddress) -> bytes:
-    """MAPPED-ADDRESS or ALTERNATE-SERVER."""
+    """MAPPED-ADDRESS, ALTERNATE-SERVER, RESPONSE-ORIGIN or OTHER-ADDRESS."""
     packed = pack_host(address.host)
     family = AddressFamily.IPV4 if len(packed) == 4 else AddressFamily.IPV6
     return bytes((0, family, address.port >> 8, address.port & 0xFF)) + packed
@@ -228,6 +240,39 @@ def parse_uint64(value: bytes) -> int:
 def encode_uint64(number: int) -> bytes:
     """ICE-CONTROLLED and ICE-CONTROLLING tie-breakers."""
     return number.to_bytes(8, "big")
+
+
+# CHANGE-REQUEST (RFC 5780 section 7.2): A is "change IP", B is "change port", every other bit is ignored.
+#
+#     0                   1                   2                   3
+#     0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
+#    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+#    |0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 A B 0|
+#    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+
+_CHANGE_ADDRESS: Final = 4
+_CHANGE_PORT: Final = 2
+
+
+def parse_change_request(value: bytes) -> ChangeRequest:
+    """CHANGE-REQUEST."""
+    flags = exactly(value, 4)[3]
+    return ChangeRequest(bool(flags & _CHANGE_ADDRESS), bool(flags & _CHANGE_PORT))
+
+
+def encode_change_request(change: ChangeRequest) -> bytes:
+    """CHANGE-REQUEST."""
+    return bytes((0, 0, 0, change.address * _CHANGE_ADDRESS | change.port * _CHANGE_PORT))
+
+
+def parse_response_port(value: bytes) -> int:
+    """RESPONSE-PORT (RFC 5780 section 7.5): a port, and two bytes that mean nothing."""
+    return int.from_bytes(exactly(value, 4)[:2], "big")
+
+
+def encode_response_port(port: int) -> bytes:
+    """RESPONSE-PORT."""
+    return port.to_bytes(2, "big") + bytes(2)
 
 
 def parse_userhash(value: bytes) -> bytes:

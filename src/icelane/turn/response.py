@@ -30,7 +30,7 @@ from icelane.turn.request import AllocateRequest
 
 # TQ-4: a first challenge is at most five times its request; other answers to strangers, Binding aside, are no longer.
 _CHALLENGE_AMPLIFICATION: Final = 5
-_FINGERPRINT_SIZE: Final = 8
+FINGERPRINT_SIZE: Final = 8
 
 
 class Responder:
@@ -97,7 +97,7 @@ class Responder:
         # Of the 438s only those to a nonce much shorter than ours are that large, which no client of ours sends; over a
         # stream, where no source is forged, it has its answer.
         allowed = len(message.raw) * (_CHALLENGE_AMPLIFICATION if refusal.code == 401 else 1)
-        fingerprint = 0 if message.fingerprint_offset is None else _FINGERPRINT_SIZE
+        fingerprint = 0 if message.fingerprint_offset is None else FINGERPRINT_SIZE
         for phrase in (REASONS[refusal.code], ""):
             response = error_response(message, refusal, phrase)
             if refusal.challenge:

@@ -3,7 +3,7 @@
 A request goes through these hands, in this order:
 
     1. parse            malformed, FINGERPRINT wrong, indication, unknown method: dropped in silence
-    2. Binding          answered at once, without state
+    2. Binding          answered at once, without state                         (icelane.turn.binding)
     3. authentication   401, 438, 400, 441                                      (icelane.turn.authentication)
     4. attributes       420 for what must be understood and is not
     5. the method       Allocate, Refresh, CreatePermission, ChannelBind        (icelane.turn.request reads them)
@@ -27,11 +27,7 @@ from icelane.core.engine import Transmit
 from icelane.core.entropy import Entropy
 from icelane.core.net import AddressFamily, Path, SocketAddress
 from icelane.errors import IntegrityError, LocalProtocolError, MalformedError
-from icelane.stun.attributes import (
-    AttributeType,
-    encode_uint32,
-    encode_xor_address,
-)
+from icelane.stun.attributes import AttributeType, encode_uint32
 from icelane.stun.integrity import verify_fingerprint
 from icelane.stun.message import Message, MessageBuilder, MessageClass, Method, parse_message
 from icelane.turn.allocate import Allocates
@@ -46,6 +42,8 @@ from icelane.turn.allocation import (
 )
 from icelane.turn.allocation_table import AllocationTable
 from icelane.turn.authentication import Authenticator, CredentialUnknown, Identity
+from icelane.turn.behavior import BehaviorOrigins
+from icelane.turn.binding import BindingAnswers
 from icelane.turn.credential_lookup import CredentialLookups
 from icelane.turn.credentials import Credential, CredentialStore
 from icelane.turn.limiter import SourceLimiter
@@ -64,7 +62,7 @@ from icelane.turn.request import (
     parse_create_permission,
     parse_refresh,
 )
-from icelane.turn.response import Responder, encoded, error_response
+from icelane.turn.response import Responder, encoded
 from icelane.turn.revocation import UNTIL_RESTART, Revocation, Revocations, end_of
 from icelane.turn.routes import BindId, BindStreams, Command, ConnectionId, LookupId
 from icelane.turn.server_config import TurnServerConfig
@@ -118,6 +116,8 @@ class TurnServer:
         self._events: deque[Event] = deque()
         limiter = SourceLimiter(entropy, rate=config.unauthenticated_replies_per_second)
         self._responder = Responder(self._authenticator, limiter, self._transmits)
+        rate = config.unauthenticated_replies_per_second
+        self._bindings = BindingAnswers(self._responder, entropy, rate, config.behavior)
         self._lookups = CredentialLookups(config.realm, self._commands)
         self._acquisition = RelayAcquisition(self._relay_ports, config.reservation_lifetime, self._commands)
         self._connections = PeerConnections(
@@ -159,7 +159,7 @@ class TurnServer:
         if message.message_class is not MessageClass.REQUEST:
             return  # Send indications without a route, and answers to nothing we asked
         if message.method == Method.BINDING:
-            self._handle_binding(message, path)
+            self._bindings.answer(message, path, now)
             return
         handler = _HANDLERS.get(message.method)
         if handler is not None and not self._connections.is_bound(path):
@@ -236,12 +236,15 @@ class TurnServer:
         self._table.apply_policy(policy)
         self._connections.apply_policy(policy)
 
-    def set_external_addresses(self, external_addresses: Mapping[str, str], policy: PeerPolicy) -> None:
+    def set_external_addresses(
+        self, external_addresses: Mapping[str, str], policy: PeerPolicy, behavior: BehaviorOrigins | None
+    ) -> None:
         """Tell new allocations these addresses in place of the local relay hosts; `policy` must know them too.
 
-        What a live allocation was told stays: nothing in TURN could correct it.
+        What a live allocation was told stays: nothing in TURN could correct it. `behavior` has them for its addresses.
         """
         self._relay_ports.set_external_addresses(external_addresses)
+        self._bindings.origins = behavior
         self.set_peer_policy(policy)
 
     def set_credentials(self, credentials: CredentialStore) -> None:
@@ -267,6 +270,7 @@ class TurnServer:
         self._quota.set_limits(config.allocations_per_user, config.allocations_total)
         if config.unauthenticated_replies_per_second != self._config.unauthenticated_replies_per_second:
             self._responder.limiter = SourceLimiter(self._entropy, rate=config.unauthenticated_replies_per_second)
+        self._bindings.set_rate(config.unauthenticated_replies_per_second)
         self._config = config
         before = len(self._table)
         removed = self._removed_users(credentials, now)
@@ -366,16 +370,6 @@ class TurnServer:
         )
 
     # Requests
-
-    def _handle_binding(self, message: Message, path: Path) -> None:
-        unknown = message.unknown_required(known_in(Method.BINDING, False))
-        if unknown:
-            refusal = Refusal(420, "unknown-attribute", unknown=tuple(unknown))
-            self._responder.send(error_response(message, refusal, ""), message, path)
-            return
-        response = MessageBuilder.response_to(message)
-        address = encode_xor_address(path.remote, message.transaction_id)
-        self._responder.send(response.add(AttributeType.XOR_MAPPED_ADDRESS, address), message, path)
 
     def _handle_request(
         self, message: Message, path: Path, now: Instant, handler: _Handler, provided: Credential | None = None

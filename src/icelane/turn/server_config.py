@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from icelane.core.clock import Duration
+from icelane.turn.behavior import BehaviorOrigins
 from icelane.turn.peer_policy import DEFAULT_RELAY_PORTS, PeerPolicy
 
 # RFC 8656 section 3.2: "no longer than 10 minutes" is the default; an hour is the longest that section 7.2 recommends.
@@ -39,6 +40,8 @@ class TurnServerConfig:
     # Whether the driver answers LookUpCredential; then a name that the store does not know is asked for outside.
     credential_lookup: bool = False
     unauthenticated_replies_per_second: int = 200
+    # RFC 5780: two addresses and two ports of ours, where there are such; without, CHANGE-REQUEST is answered with 420.
+    behavior: BehaviorOrigins | None = None
     # RFC 6062: whether peers may be reached by TCP. Off, because it lets clients speak to web servers and mail servers.
     tcp_allocations: bool = False
     # Whether the plane can set the DF bit; where it cannot, DONT-FRAGMENT is answered with 420 (RFC 8656 section 7.2).

@@ -42,10 +42,11 @@ def _all(config: Config, machine: Machine) -> Iterator[Advice]:
     metrics = config.metrics.listen
     if metrics is not None and (metrics.host in WILDCARDS or ipaddress.ip_address(metrics.host).is_global):
         yield Advice(key="metrics.listen", message=f"{metrics} may be reached by everybody, without authentication")
-    for listener in turn.listen:
+    for listener in config.listeners:
         if listener.transport is Transport.UDP and listener.port in turn.relay_ports.ports:
             yield Advice(
-                key="turn.listen", message=f"{listener} takes a port of turn.relay_ports; move it, or shorten the range"
+                key="turn.listen" if listener in turn.listen else "stun.behavior_ports",
+                message=f"{listener} takes a port of turn.relay_ports; move it, or shorten the range",
             )
 
 
@@ -55,7 +56,8 @@ def _has_external(turn: TurnSettings, host: str) -> bool:
 
 def _addresses(config: Config, machine: Machine) -> Iterator[Advice]:
     turn = config.turn
-    for host in sorted(turn.external_addresses.keys() - turn.external_by_relay.keys()):
+    counting = {*turn.external_by_relay, *config.stun.behavior_addresses}
+    for host in sorted(turn.external_addresses.keys() - counting):
         yield Advice(
             key=f"turn.external_addresses.{host}",
             message=f"{host} is not one of turn.relay_addresses ({', '.join(turn.relay_addresses)}), so nobody is told"
@@ -74,4 +76,11 @@ def _addresses(config: Config, machine: Machine) -> Iterator[Advice]:
                 key="turn.relay_addresses",
                 message=f"{host} is private: clients on other networks cannot reach it. Behind 1:1 NAT set"
                 f' turn.external_addresses = {{ "{host}" = "your public address" }}',
+            )
+    for host in config.stun.behavior_addresses:
+        if reachable and not _has_external(turn, host) and ipaddress.ip_address(host).is_private:
+            yield Advice(
+                key="stun.behavior_addresses",
+                message=f"{host} is private: clients on other networks are told an address that they cannot reach."
+                f' Behind 1:1 NAT set turn.external_addresses = {{ "{host}" = "your public address" }}',
             )

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, SecretStr
 
-from icelane.core.net import SocketAddress
+from icelane.core.net import SocketAddress, Transport
 from icelane.server.config.strength import weakness
 from icelane.server.config.values import (
     AddressSource,
@@ -19,6 +19,7 @@ from icelane.server.config.values import (
     check_password,
     parse_address,
     parse_address_source,
+    parse_behavior_port,
     parse_duration,
     parse_external_address,
     parse_function_name,
@@ -43,6 +44,9 @@ from icelane.turn.credentials import MAX_SECRETS
 T = TypeVar("T")
 
 DEFAULT_REALM = "icelane"
+
+DEFAULT_BEHAVIOR_PORTS = (3478, 3479)
+"""Used when `stun.behavior_ports` is left out: the port of STUN, and the next one, as coturn has it."""
 
 DEFAULT_LISTEN = ("udp://0.0.0.0:3478", "tcp://0.0.0.0:3478", "udp://[::]:3478", "tcp://[::]:3478")
 """Used when `turn.listen` is left out; the family that the machine does not have is then passed over."""
@@ -119,6 +123,7 @@ Users = Annotated[
 ExternalAddressSource = Annotated[AddressSource | None, PlainValidator(parse_address_source)]
 Interval = Annotated[DurationValue, PlainValidator(parse_interval)]
 HttpAddress = Annotated[SocketAddress | None, PlainValidator(parse_http_address)]
+BehaviorPorts = Annotated[tuple[Annotated[int, PlainValidator(parse_behavior_port)], ...], _AsList, _Filled, _Unique]
 Percent = Annotated[int, Field(strict=True, ge=0, le=100)]
 Count = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
 Rate = Annotated[int, Field(strict=True, ge=0, le=2**53 - 1)]
@@ -390,6 +395,28 @@ class TurnSettings(Section):
         return {inner: outer for inner, outer in self.external_addresses.items() if inner in self.relay_addresses}
 
 
+class StunSettings(Section):
+    """`[stun]`: what the STUN server does beside telling clients their address."""
+
+    behavior_addresses: RelayAddresses = _key(
+        (),
+        kind="list of IP addresses",
+        shown="none: requests for an answer from elsewhere are refused with 420",
+        doc="Two addresses of this machine, of one family or of each, which let clients find out what kind of NAT they"
+        " are behind (RFC 5780): `icelane stun URL --behavior`. Clients are taken over UDP on both, at both of"
+        " `stun.behavior_ports`, beside what `turn.listen` says; open all four in the firewall. Behind 1:1 NAT each"
+        " needs its public address in `turn.external_addresses`. Answers from elsewhere go out as often to one source"
+        " as `turn.unauthenticated_replies_per_second` says of challenges.",
+    )
+    behavior_ports: BehaviorPorts = _key(
+        (),
+        kind="list of numbers",
+        shown=", ".join(f"`{port}`" for port in DEFAULT_BEHAVIOR_PORTS),
+        doc="The two UDP ports of `stun.behavior_addresses`. Clients ask at the first one of the first address, unless"
+        " they are told otherwise: all four are the same.",
+    )
+
+
 class TlsSettings(Section):
     """`[tls]`: what `tls://` listeners show. Read again on reload; new connections then get the new certificate."""
 
@@ -463,7 +490,21 @@ class Config(Section):
     """All settings. Made by `load_config` or `parse_config`, never by hand."""
 
     turn: TurnSettings = Field(default_factory=TurnSettings)
+    stun: StunSettings = Field(default_factory=StunSettings)
     tls: TlsSettings = Field(default_factory=TlsSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     admin: AdminSettings = Field(default_factory=AdminSettings)
+
+    @property
+    def listeners(self) -> tuple[Listener, ...]:
+        """All that is listened on: `turn.listen`, and what `[stun]` adds to it."""
+        return tuple(dict.fromkeys((*self.turn.listen, *self.behavior_listeners)))
+
+    @property
+    def behavior_listeners(self) -> tuple[Listener, ...]:
+        """Every address of `[stun]` at every port."""
+        stun = self.stun
+        return tuple(
+            Listener(Transport.UDP, host, port) for host in stun.behavior_addresses for port in stun.behavior_ports
+        )

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from icelane.core.net import Transport, family_of
-from icelane.server.config.model import DEFAULT_LISTEN, DEFAULT_REALM, Config, TlsSettings, TurnSettings
+from icelane.core.net import AddressFamily, Transport, family_of
+from icelane.server.config.model import (
+    DEFAULT_BEHAVIOR_PORTS,
+    DEFAULT_LISTEN,
+    DEFAULT_REALM,
+    Config,
+    StunSettings,
+    TlsSettings,
+    TurnSettings,
+)
 from icelane.server.config.sources import KeyPath
 from icelane.server.config.values import Listener, parse_listener, same_family
 from icelane.server.machine import Machine
@@ -36,12 +44,16 @@ def resolve(config: Config, machine: Machine, folder: Path, report: Report) -> C
     )
     _check_external_addresses(turn, report)
     _check_address_source(turn, report)
+    _check_behavior(config.stun, turn, report)
+    stun = config.stun
+    if stun.behavior_addresses:
+        stun = stun.model_copy(update={"behavior_ports": stun.behavior_ports or DEFAULT_BEHAVIOR_PORTS})
     tls = config.tls.model_copy(
         update={name: folder / path for name, path in config.tls if isinstance(path, Path)},
     )
     _check_tls(turn, tls, report)
     admin = config.admin.model_copy(update={"socket": config.admin.socket and folder / config.admin.socket})
-    return config.model_copy(update={"turn": turn, "tls": tls, "admin": admin})
+    return config.model_copy(update={"turn": turn, "stun": stun, "tls": tls, "admin": admin})
 
 
 def short_realm(realm: str) -> bool:
@@ -110,6 +122,39 @@ def _check_address_source(turn: TurnSettings, report: Report) -> None:
     if len(set(families)) != len(families):
         text = "a command can only tell one address of each family; name the others in turn.external_addresses"
         report(("turn", "external_address_from"), text)
+
+
+def _check_behavior(stun: StunSettings, turn: TurnSettings, report: Report) -> None:
+    """RFC 5780 needs two addresses that differ for the client too, and the same two ports on both."""
+    ports, addresses = stun.behavior_ports, stun.behavior_addresses
+    if ports and not addresses:
+        report(("stun", "behavior_ports"), "means nothing without stun.behavior_addresses; set it, or take this out")
+    if ports and len(ports) != 2:
+        report(("stun", "behavior_ports"), f"two ports are needed, and here is {_counted(len(ports))}")
+    path = ("stun", "behavior_addresses")
+    for family in AddressFamily:
+        hosts = [host for host in addresses if family_of(host) is family]
+        if len(hosts) not in (0, 2):
+            report(path, f"two addresses of a family are needed, and of {family.name} here is {_counted(len(hosts))}")
+        outside = [turn.external_addresses.get(host, host) for host in hosts]
+        for host, outer in zip(hosts, outside, strict=True):
+            others = dict(zip(hosts, hosts, strict=True)) | dict(turn.external_addresses)
+            del others[host]
+            if outer in others.values():
+                report(path, f"{outer} stands for {host} and for {_inner(others, outer)}, which cannot be told apart")
+    if turn.external_address_from is not None:
+        for host in addresses:
+            if host not in turn.relay_addresses and host not in turn.external_addresses:
+                text = f"turn.external_address_from asks for turn.relay_addresses alone, and {host} is none of them"
+                report(path, f"{text}; add it there, or name its public address in turn.external_addresses")
+
+
+def _inner(external: Mapping[str, str], outer: str) -> str:
+    return next(inner for inner, name in external.items() if name == outer)
+
+
+def _counted(count: int) -> str:
+    return "one" if count == 1 else str(count)
 
 
 def _ambiguous(turn: TurnSettings, inner: str, outer: str) -> bool:

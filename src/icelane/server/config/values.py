@@ -249,6 +249,15 @@ def parse_external_address(value: object) -> str:
     return parse_relay_address(value)
 
 
+def parse_behavior_port(value: object) -> int:
+    """A port that clients can be told, so that the system cannot choose it."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError("should be a whole number")
+    if not 1 <= value <= 65535:
+        raise ValueError("a port runs from 1 to 65535")
+    return value
+
+
 def parse_realm(value: object) -> str:
     """A realm, without quotes and control characters, of at most 127 characters."""
     realm = _text(value)
