@@ -74,7 +74,7 @@ async def binding(
     """
     entropy = entropy or SystemEntropy()
     deadline = monotonic() + timeout
-    targets = await _targets(server, transport, timeout, lookup, entropy)
+    targets = await find_targets(server, transport, timeout, lookup, entropy)
     if local is not None:
         targets = [target for target in targets if target.address.family is family_of(local)]
         if not targets:
@@ -91,13 +91,14 @@ async def binding(
     raise AssertionError("resolve returns at least one target")
 
 
-async def _targets(
+async def find_targets(
     server: str | StunUri | TurnUri | SocketAddress,
     transport: Transport | None,
     timeout: Duration,
     lookup: Lookup | None,
     entropy: Entropy,
 ) -> list[Target]:
+    """The places to ask. Raises as `binding` does for what names none."""
     if isinstance(server, SocketAddress):
         if transport is Transport.TLS:
             raise LocalProtocolError(f"{server}: TLS needs a host name, as in stuns:stun.example.org")
