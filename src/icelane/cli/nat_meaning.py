@@ -45,7 +45,7 @@ def meaning(found: BehaviorDiscovered) -> str:
         case Reach.FEW:
             return (
                 "direct calls work with those in the open, and behind NATs with endpoint-independent mapping that do"
-                " not filter by port; most others need a relay, so give programs a turn: URL"
+                " not filter by port; with others often a relay alone helps, so give programs a turn: URL"
             )
         case Reach.UNKNOWN:
             return "what calls need cannot be told from this"
