@@ -2,22 +2,19 @@
 
     unshare --net python -m tests.aio.relay_only left udp
 
-The left peer is relay-only, and its packets are those that leave its machine, taken by a packet socket that is open
-before anything else runs there. The right peer offers all it has, and would love to be reached directly.
+The left peer is relay-only, and its packets are those that leave its machine, captured from before anything else runs
+there. The right peer offers all it has, and would love to be reached directly.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import os
 import socket
-import struct
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,85 +24,17 @@ from icelane.aio.peer_connection import RTCPeerConnection
 from icelane.aio.session_description import RTCIceCandidate
 from icelane.server.config import parse_config
 from icelane.server.turn_server import TurnServer
-from icelane.testing.namespace import inside, new_namespace
+from icelane.testing.lab import Host, Lab, Machine, build
 from tests import certificates
 from tests.aio.peers import until
 from tests.broken.registry import all_breaks
-from tests.server.namespaces import ip
 
 NAMES: Final = ("server", "left", "right")
-HOSTS: Final = {name: f"198.18.0.{number}" for number, name in enumerate(NAMES, 1)}
-SIXES: Final = {name: f"2001:2::{number}" for number, name in enumerate(NAMES, 1)}
+HOSTS: Final = {name: f"198.18.0.{number}" for number, name in enumerate(NAMES, 2)}
+SIXES: Final = {name: f"2001:2::{number}" for number, name in enumerate(NAMES, 2)}
 PORTS: Final = {"udp": 3478, "tcp": 3478, "tls": 5349}
 USER: Final = "alice"
 PASSWORD: Final = "wonderland-and-back"
-
-# linux/if_ether.h, asm-generic/socket.h, linux/if_packet.h
-ETH_P_ALL: Final = 3
-SO_RCVBUFFORCE: Final = 33
-PACKET_OUTGOING: Final = 4
-
-
-@contextlib.contextmanager
-def machines() -> Iterator[dict[str, int]]:
-    """Three namespaces, the server's with a bridge; the left and the right have one veth each and a default route."""
-    with contextlib.ExitStack() as stack:
-        found = {name: stack.enter_context(new_namespace()) for name in NAMES}
-        with inside(found["server"]):
-            ip("link", "set", "lo", "up")
-            ip("link", "add", "switch", "type", "bridge")
-            give("switch", "server")
-        for name in ("left", "right"):
-            with inside(found["server"]):
-                peer = f"/proc/{os.getpid()}/fd/{found[name]}"
-                ip("link", "add", name, "type", "veth", "peer", "name", "ethernet", "netns", peer)
-                ip("link", "set", name, "master", "switch", "up")
-            with inside(found[name]):
-                ip("link", "set", "lo", "up")
-                give("ethernet", name)
-                ip("route", "add", "default", "via", HOSTS["server"])
-        yield found
-
-
-def give(device: str, name: str) -> None:
-    """Addresses, and up."""
-    ip("address", "add", f"{HOSTS[name]}/24", "dev", device)
-    ip("address", "add", f"{SIXES[name]}/64", "dev", device, "nodad")
-    ip("link", "set", device, "up")
-
-
-class Capture:
-    """Everything that leaves an interface, by destination: address, protocol and port."""
-
-    def __init__(self, device: str) -> None:
-        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ALL))
-        self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
-        self._socket.bind((device, ETH_P_ALL))
-        self._socket.setblocking(False)
-
-    def sent(self) -> list[tuple[str, str, int]]:
-        """All that has left by now."""
-        found: list[tuple[str, str, int]] = []
-        while True:
-            try:
-                data, (_, protocol, kind, *_) = self._socket.recvfrom(65_535)
-            except BlockingIOError:
-                self._socket.close()
-                return found
-            if kind == PACKET_OUTGOING and (packet := destination_of(protocol, data)) is not None:
-                found.append(packet)
-
-
-def destination_of(protocol: int, data: bytes) -> tuple[str, str, int] | None:
-    """Where an IP packet goes; None for what is no IP, and for what the kernel says to its neighbours by IPv6."""
-    if protocol == 0x0800:
-        kind, host, rest = data[9], socket.inet_ntop(socket.AF_INET, data[16:20]), data[(data[0] & 15) * 4 :]
-    elif protocol == 0x86DD and data[6] not in (0, 58):  # hop-by-hop options of MLD, and ICMPv6
-        kind, host, rest = data[6], socket.inet_ntop(socket.AF_INET6, data[24:40]), data[40:]
-    else:
-        return None
-    name = {6: "tcp", 17: "udp"}.get(kind, str(kind))
-    return host, name, struct.unpack_from("!H", rest, 2)[0] if name in ("tcp", "udp") else 0
 
 
 class Kept(logging.Handler):
@@ -119,16 +48,16 @@ class Kept(logging.Handler):
         self.said.append(record.getMessage())
 
 
-class Machine:
+class Program:
     """A program on another machine, which reads and writes lines of JSON."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
     @classmethod
-    async def start(cls, namespace: int, *arguments: str) -> Machine:
+    async def start(cls, machine: Machine, *arguments: str) -> Program:
         """Start it there."""
-        command = ["nsenter", f"--net=/proc/{os.getpid()}/fd/{namespace}", sys.executable, "-m", "tests.aio.relay_only"]
+        command = machine.command(sys.executable, "-m", "tests.aio.relay_only")
         pipe = asyncio.subprocess.PIPE
         return cls(await asyncio.create_subprocess_exec(*command, *arguments, stdin=pipe, stdout=pipe, limit=1 << 20))
 
@@ -189,11 +118,11 @@ async def follow(folder: Path) -> None:
     del folder
 
 
-async def lead(transport: str, namespaces: dict[str, int], folder: Path) -> dict[str, Any]:
+async def lead(transport: str, lab: Lab, folder: Path) -> dict[str, Any]:
     """The left machine: a call, an ICE restart, an end; what was sent and told."""
-    server = await Machine.start(namespaces["server"], "server", str(folder))
+    server = await Program.start(lab["server"], "server", str(folder))
     await server.ask("are you there?")
-    right = await Machine.start(namespaces["right"], "right", str(folder))
+    right = await Program.start(lab["right"], "right", str(folder))
     kept = Kept()
     logging.getLogger().addHandler(kept)
     logging.getLogger("icelane").setLevel(logging.INFO)
@@ -225,7 +154,7 @@ async def lead(transport: str, namespaces: dict[str, int], folder: Path) -> dict
     return {"told": told, "ports": ports}
 
 
-async def exchange(pc: RTCPeerConnection, right: Machine) -> None:
+async def exchange(pc: RTCPeerConnection, right: Program) -> None:
     """Offer and answer, with everything that could be gathered."""
     await pc.setLocalDescription()
     await pc.gathering_complete()
@@ -258,10 +187,10 @@ def main(role: str, argument: str) -> None:
         return
     if broken := os.environ.get("BREAK_NAME"):
         all_breaks()[broken].apply()
-    with tempfile.TemporaryDirectory() as folder, machines() as namespaces, inside(namespaces["left"]):
-        capture = Capture("ethernet")
-        found = asyncio.run(lead(argument, namespaces, Path(folder)))
-        print(json.dumps(found | {"sent": sorted(set(capture.sent()))}))
+    with tempfile.TemporaryDirectory() as folder, build(*map(Host, NAMES)) as lab:
+        with lab["left"].inside(), lab["left"].capture() as capture:
+            found = asyncio.run(lead(argument, lab, Path(folder)))
+        print(json.dumps(found | {"sent": sorted(capture.sent())}))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ def test_a_capture_shows_packets_to_the_turn_server_alone(transport: str) -> Non
     """IC-8: over UDP, TCP and TLS, from gathering through a restart to the end; and nothing told says where we are."""
     found = json.loads(run_module("tests.aio.relay_only", "left", transport))
     carrier = "udp" if transport == "udp" else "tcp"
-    assert [tuple(one) for one in found["sent"]] == [(HOSTS["server"], carrier, PORTS[transport])]
+    assert [tuple(one) for one in found["sent"]] == [(carrier, HOSTS["server"], PORTS[transport])]
     told = found["told"]
     candidates = [line for text in told for line in text.splitlines() if "candidate:" in line]
     assert candidates

@@ -55,7 +55,10 @@ PROGRAMS_BY_PACKAGE = {
     "firefox-esr": "firefox-esr",
     "iproute2": "ip",
     "libnss3-tools": "certutil",
+    "mount": "mount",
+    "nftables": "nft",
     "openssl": "openssl",
+    "tinyproxy": "tinyproxy",
     "util-linux": "unshare",
 }
 

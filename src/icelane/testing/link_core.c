@@ -101,6 +101,12 @@ static void take(struct way *way, int64_t now)
     way->count++;
 }
 
+/* To ff02::/16: what a kernel that routes IPv6 says by itself, at times of its own. It may not take a draw of the seed. */
+static bool is_for_neighbours(const struct packet *packet)
+{
+    return packet->size >= 40 && packet->data[0] >> 4 == 6 && packet->data[24] == 0xff && packet->data[25] == 0x02;
+}
+
 /* Read what the device has; false when there was nothing. */
 static bool receive(struct way *way)
 {
@@ -111,7 +117,8 @@ static bool receive(struct way *way)
         if (size <= 0)
             return turn > 0;
         packet->size = (uint32_t)size;
-        take(way, now);
+        if (!is_for_neighbours(packet))
+            take(way, now);
     }
     return true;
 }

@@ -77,6 +77,18 @@ class Way:
 
 
 @dataclass(frozen=True, kw_only=True)
+class End:
+    """Where a link ends: the device that it makes in a network namespace, given as a descriptor.
+
+    `setup` are lines for `ip -batch` that give the device its addresses and routes once it is up.
+    """
+
+    namespace: int
+    device: str = DEVICE
+    setup: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Counters:
     """What one direction did, in packets; `bytes` and the lateness behind the delay, in seconds, are of the delivered.
 
@@ -151,21 +163,39 @@ def tun_link(
     `there` counts from left to right; `back` for the other direction is the same when it is not given. Raises
     FileNotFoundError without a C compiler, OSError without the rights.
     """
+    ends = [
+        End(
+            namespace=namespace,
+            setup=(
+                f"address add {host}/24 dev {DEVICE}",
+                f"address add {ipv6_host}/64 dev {DEVICE} nodad",
+                f"route add default dev {DEVICE}",
+                f"route add ::/0 dev {DEVICE}",
+            ),
+        )
+        for namespace, host, ipv6_host in ((left, LEFT_HOST, LEFT_IPV6_HOST), (right, RIGHT_HOST, RIGHT_IPV6_HOST))
+    ]
+    with link_ends(*ends, there=there, back=back, seed=seed, mtu=mtu) as link:
+        yield link
+
+
+@contextlib.contextmanager
+def link_ends(
+    left: End, right: End, *, there: Way, back: Way | None = None, seed: int = 1, mtu: int = 1500
+) -> Iterator[TunLink]:
+    """The same with devices, addresses and routes of your own."""
     if mtu > MAX_MTU:
         raise ValueError(f"an MTU of {mtu} is more than {MAX_MTU}")
     program = _program()
     with contextlib.ExitStack() as stack:
-        devices = [
-            _device(left, LEFT_HOST, LEFT_IPV6_HOST, mtu, stack),
-            _device(right, RIGHT_HOST, RIGHT_IPV6_HOST, mtu, stack),
-        ]
+        devices = [_device(left, mtu, stack), _device(right, mtu, stack)]
         arguments = [*map(str, devices), str(seed), *there.arguments(), *(back or there).arguments()]
         process = subprocess.Popen(
-            [str(program), *arguments],
+            [f"/proc/self/fd/{program}", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            pass_fds=devices,
+            pass_fds=[program, *devices],
         )
         link = TunLink(process)
         try:
@@ -193,37 +223,32 @@ def measure_ceiling(left: int, right: int, *, size: int = 1200, seconds: float =
 
 
 @cache
-def _program() -> Path:
+def _program() -> int:
+    """The compiled program, in memory: however this process ends, no file of it is left."""
     compiler = shutil.which("cc")
     if compiler is None:
         raise FileNotFoundError("the link needs a C compiler: install the Debian package gcc")
-    folder = tempfile.TemporaryDirectory(prefix="icelane-link-")
-    _folders.append(folder)  # gone with this process
-    program = Path(folder.name) / "link_core"
-    flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror"]
-    subprocess.run([compiler, *flags, str(SOURCE), "-o", str(program)], check=True)
+    with tempfile.TemporaryDirectory(prefix="icelane-link-") as folder:
+        compiled = Path(folder) / "link_core"
+        flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror"]
+        subprocess.run([compiler, *flags, str(SOURCE), "-o", str(compiled)], check=True)
+        program = os.memfd_create("link_core", os.MFD_CLOEXEC)
+        os.write(program, compiled.read_bytes())
     return program
 
 
-_folders: list[tempfile.TemporaryDirectory[str]] = []
-
-
-def _device(namespace: int, host: str, ipv6_host: str, mtu: int, stack: contextlib.ExitStack) -> int:
-    """A TUN device in `namespace`, which goes with its descriptor."""
-    with inside(namespace):
+def _device(end: End, mtu: int, stack: contextlib.ExitStack) -> int:
+    """A TUN device, which goes with its descriptor."""
+    with inside(end.namespace):
         descriptor = os.open(_TUN, os.O_RDWR | os.O_CLOEXEC)
         stack.callback(os.close, descriptor)
-        fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("16sH22x", DEVICE.encode(), _IFF_TUN | _IFF_NO_PI))
-        _ip("link", "set", "lo", "up")
-        # Nothing that the kernel says by itself may take a draw of the seed: no router solicitations, no multicast.
-        _ip("link", "set", DEVICE, "addrgenmode", "none", "multicast", "off")
-        _ip("address", "add", f"{host}/24", "dev", DEVICE)
-        _ip("-6", "address", "add", f"{ipv6_host}/64", "dev", DEVICE, "nodad")
-        _ip("link", "set", DEVICE, "mtu", str(mtu), "txqueuelen", "10000", "up")
-        _ip("route", "add", "default", "dev", DEVICE)
-        _ip("-6", "route", "add", "default", "dev", DEVICE)
+        fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("16sH22x", end.device.encode(), _IFF_TUN | _IFF_NO_PI))
+        lines = (
+            "link set lo up",
+            # Nothing that the kernel says by itself may take a draw of the seed: no router solicitations, no multicast.
+            f"link set {end.device} addrgenmode none multicast off",
+            f"link set {end.device} mtu {mtu} txqueuelen 10000 up",
+            *end.setup,
+        )
+        subprocess.run(["ip", "-batch", "-"], input="\n".join(lines), text=True, check=True)
     return descriptor
-
-
-def _ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True)

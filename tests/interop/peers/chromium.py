@@ -13,7 +13,7 @@ from playwright.async_api import Browser, Page, async_playwright
 from playwright.async_api import Error as PlaywrightError
 
 from demo.trust import environment_that_trusts
-from tests.interop.peers.network import Machine
+from icelane.testing.lab import Machine
 from tests.interop.peers.remote import Abilities, PeerError, RemotePeer
 
 PACKAGE = "chromium"  # the Debian package that brings the program of the same name

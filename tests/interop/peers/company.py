@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from icelane.testing.lab import Machine
 from tests.interop.peers.chromium import PACKAGE as CHROMIUM_PACKAGE
 from tests.interop.peers.chromium import Chromium, chromium
 from tests.interop.peers.firefox import PACKAGE as FIREFOX_PACKAGE
 from tests.interop.peers.firefox import Firefox, firefox
-from tests.interop.peers.network import Machine
 from tests.interop.peers.program import ROOT, Program
 from tests.interop.peers.remote import Abilities, RemotePeer
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from demo.trust import make_trusting_database
+from icelane.testing.lab import Machine
 from tests.interop.peers.bidi import Session
-from tests.interop.peers.network import Machine
 from tests.interop.peers.program import END_TIMEOUT, end
 from tests.interop.peers.remote import Abilities, RemotePeer
 

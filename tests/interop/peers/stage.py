@@ -13,11 +13,10 @@ from typing import Any, NoReturn, TypeVar
 
 import pytest
 
-from benches import links
+from icelane.testing.lab import Host, Lab, build, missing
 from tests import certificates
 from tests.interop.conftest import need_program
 from tests.interop.peers.company import MAKE_PEERS, Company
-from tests.interop.peers.network import Network, network
 from tests.interop.peers.remote import IceServer, RemotePeer
 from tests.interop.relay_server import PASSWORD, USER, RelayServer, icelane_serve
 
@@ -31,7 +30,7 @@ TRANSPORTS = ("udp", "tcp", "tls")
 class Stage:
     """Everything that a test needs. Browsers stay from one test to the next; peers do not."""
 
-    network: Network
+    lab: Lab
     relay: RelayServer
     _company: Company
     _runner: asyncio.Runner
@@ -44,9 +43,9 @@ class Stage:
     async def peers(self, left: str, right: str) -> AsyncIterator[tuple[RemotePeer, RemotePeer]]:
         """A new peer of the kind `left` on one machine and one of the kind `right` on the other."""
         async with contextlib.AsyncExitStack() as stack:
-            one = await self._company.open(left, self.network.left)
+            one = await self._company.open(left, self.lab["left"])
             stack.push_async_callback(one.close)
-            other = await self._company.open(right, self.network.right)
+            other = await self._company.open(right, self.lab["right"])
             stack.push_async_callback(other.close)
             yield one, other
 
@@ -62,20 +61,21 @@ class Stage:
 @contextlib.contextmanager
 def stage(folder: Path) -> Iterator[Stage]:
     """Set it up, in an empty folder; skips what misses a program or root's rights, naming it."""
-    for name, package in (("ip", "iproute2"), ("nsenter", "util-linux"), ("certutil", "libnss3-tools")):
-        need_program(name, package)
-    if not links.may_make_namespaces():
-        _miss("peers need network namespaces of their own, which root can make")
+    need_program("certutil", "libnss3-tools")
+    if (lacking := missing()) is not None:
+        _miss(f"the network of the peers {lacking}")
     with contextlib.ExitStack() as stack:
-        net = stack.enter_context(network(folder))
+        lab = stack.enter_context(build(Host("relay", names=(certificates.NAME,)), Host("left"), Host("right")))
         relay_folder = folder / "relay"
         relay_folder.mkdir()
-        with net.relay.inside():
-            relay = stack.enter_context(icelane_serve(relay_folder, host=net.relay.host, peers=["198.18.0.0/24"]))
+        host = lab["relay"].ipv4
+        assert host is not None
+        with lab["relay"].inside():
+            relay = stack.enter_context(icelane_serve(relay_folder, host=host, peers=["198.18.0.0/24"]))
         runner = stack.enter_context(asyncio.Runner())
         company = Company(_need, certificates.authority_file(folder), folder)
         stack.callback(lambda: runner.run(company.close()))
-        yield Stage(network=net, relay=relay, _company=company, _runner=runner)
+        yield Stage(lab=lab, relay=relay, _company=company, _runner=runner)
 
 
 def _need(name: str, brought_by: str) -> str:

@@ -1,0 +1,121 @@
+"""One machine of a running lab, and how programs run on it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Final
+
+from icelane.testing.lab.capture import Capture, capturing
+from icelane.testing.lab.description import HttpProxy
+from icelane.testing.lab.error import LabError
+from icelane.testing.link_program import TunLink
+from icelane.testing.namespace import inside
+
+RUN_TIMEOUT: Final = 60.0
+_END_TIMEOUT: Final = 5.0
+
+# In a mount namespace of its own, where /etc/hosts and /etc/resolv.conf are ours: names are looked up there, and no
+# server is asked. The files are in memory that goes with the namespace; /tmp is what it was before the program starts.
+_ENTER: Final = (
+    'mount -t tmpfs lab /tmp && printf %s "$1" >/tmp/hosts && printf %s "$2" >/tmp/resolv.conf && '
+    "mount --bind /tmp/hosts /etc/hosts && mount --bind /tmp/resolv.conf /etc/resolv.conf && umount -l /tmp && "
+    'shift 2 && exec setpriv --pdeathsig KILL -- "$@"'
+)
+_RESOLVER: Final = "nameserver 127.0.0.1\n"  # where nobody answers, and that at once
+
+
+@dataclass(kw_only=True, eq=False)
+class Machine:
+    """A host or a gateway. It knows the others that it could reach by their names."""
+
+    name: str
+    namespace: int = field(repr=False)
+    """Its network namespace, as a descriptor."""
+    device: str
+    """The interface towards the rest: "ethernet" of a host, "wan" of a gateway, "lan" of the internet's router."""
+    ipv4: str | None
+    ipv6: str | None
+    lan_ipv4: str | None = None
+    """What members of its network know a gateway by."""
+    lan_ipv6: str | None = None
+    proxy: HttpProxy | None = field(default=None, repr=False)
+    """The HTTP proxy that this host has to use, which is on its gateway."""
+    proxy_host: str | None = None
+    hosts_file: str = field(default="", repr=False)
+    link: TunLink | None = field(default=None, repr=False)
+    """Its line to the rest, if the description says what that does to packets; counters come when the lab has ended."""
+
+    @property
+    def proxy_url(self) -> str | None:
+        """What a person would set as `https_proxy` here, with user and password; None where there is no proxy."""
+        if self.proxy is None or self.proxy_host is None:
+            return None
+        user = "" if self.proxy.user is None else f"{self.proxy.user}:{self.proxy.password}@"
+        return f"http://{user}{self.proxy_host}:{self.proxy.port}"
+
+    def command(self, *command: str) -> list[str]:
+        """`command`, so that it runs on this machine: for `subprocess` and for asyncio.
+
+        It has the id of the process that is started. It is killed when the thread that starts it ends, and when the
+        lab does.
+        """
+        enter = ["nsenter", f"--net=/proc/{os.getpid()}/fd/{self.namespace}", "unshare", "--mount"]
+        return [*enter, "sh", "-c", _ENTER, "sh", self.hosts_file, _RESOLVER, *command]
+
+    def run(self, *command: str, timeout: float = RUN_TIMEOUT) -> subprocess.CompletedProcess[str]:
+        """Run a program here to its end and return what it said and its exit code.
+
+        Raises FileNotFoundError when there is no such program, subprocess.TimeoutExpired.
+        """
+        finished = subprocess.run(
+            self.command(*command),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+        if finished.returncode == 127 and "No such file" in finished.stderr:
+            raise FileNotFoundError(f"there is no program {command[0]}: {finished.stderr.strip()}")
+        return finished
+
+    def inside(self) -> contextlib.AbstractContextManager[None]:
+        """In this block, which must not await, sockets and processes that this thread makes are on this machine.
+
+        A socket stays there afterwards; names are those of the machine around.
+        """
+        return inside(self.namespace)
+
+    def capture(self, device: str | None = None) -> contextlib.AbstractContextManager[Capture]:
+        """Every packet on an interface, by default the one towards the rest, from now to the end of the block."""
+        return capturing(device or self.device, self.namespace)
+
+
+def end_processes(namespaces: Collection[int]) -> None:
+    """Kill whatever still runs in network namespaces, given as descriptors. Raises LabError when it does not end."""
+    inodes = {os.fstat(namespace).st_ino for namespace in namespaces}
+    deadline = time.monotonic() + _END_TIMEOUT
+    while running := [process for process in _processes() if _namespace_of(process) in inodes]:
+        if time.monotonic() > deadline:
+            raise LabError(f"these processes in the lab do not end: {running}")
+        for process in running:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        time.sleep(0.005)
+
+
+def _processes() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdecimal() and int(name) != os.getpid()]
+
+
+def _namespace_of(process: int) -> int | None:
+    try:
+        return os.stat(f"/proc/{process}/ns/net").st_ino
+    except OSError:
+        return None
