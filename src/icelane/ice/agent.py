@@ -30,10 +30,18 @@ from icelane.core.net import Path, SocketAddress, Transport
 from icelane.errors import IntegrityError, InvalidStateError, LocalProtocolError, MalformedError
 from icelane.ice.candidate import COMPONENT, Candidate
 from icelane.ice.check import parse_username
-from icelane.ice.checklist import is_reachable
+from icelane.ice.checklist import may_be_checked
 from icelane.ice.consent import Consent
 from icelane.ice.credentials import Credentials
-from icelane.ice.event import IceEvent, IceRole, IceState, PairSelected, RoleChanged, StateChanged
+from icelane.ice.event import (
+    ConnectionUnwanted,
+    IceEvent,
+    IceRole,
+    IceState,
+    PairSelected,
+    RoleChanged,
+    StateChanged,
+)
 from icelane.ice.options import IceOptions
 from icelane.ice.pair import CandidatePair, PairReport
 from icelane.ice.role import RoleArbiter
@@ -44,6 +52,8 @@ from icelane.stun.message import Message, MessageClass, Method, parse_message
 # After a restart the peer may have sent on the old pair before it learned of the new one: data from there is still let
 # in for this long. Nothing is sent there.
 LINGER: Final = 3.0
+
+_SUPPORTED: Final = (("udp", None), ("tcp", "active"), ("tcp", "passive"))
 
 
 class IceAgent:
@@ -77,10 +87,13 @@ class IceAgent:
     # Inputs
 
     def handle_datagram(self, data: bytes, path: Path, now: Instant) -> None:
-        """A STUN message that arrived on `path`, whose local end is a base. What is not for us is dropped."""
-        if self._state is IceState.CLOSED or path.transport is not Transport.UDP:
+        """A STUN message that arrived on `path`. What is not for us is dropped.
+
+        The local end of the path is a base, or it is that of a connection of ours.
+        """
+        if self._state is IceState.CLOSED:
             return
-        sessions = [session for session in self._sessions() if session.checklist.has_base(path.local)]
+        sessions = [session for session in self._sessions() if session.checklist.has_way(path)]
         if not sessions:
             return
         try:
@@ -110,6 +123,22 @@ class IceAgent:
         self._watch_consent(now)
         if self._lingers_until <= now:
             self._stop_lingering()
+        self._settle(now)
+
+    def handle_connected(self, planned: Path, path: Path, now: Instant) -> None:
+        """The connection that `ConnectionWanted` asked for is there; `ConnectionUnwanted` when it comes too late."""
+        if not any(session.handle_connected(planned, path, now) for session in self._sessions()):
+            self._events.append(ConnectionUnwanted(path))
+        self._settle(now)
+
+    def handle_connect_failed(self, planned: Path, now: Instant) -> None:
+        """The connection that `ConnectionWanted` asked for cannot be had."""
+        any(session.handle_connect_failed(planned, now) for session in self._sessions())
+        self._settle(now)
+
+    def handle_disconnected(self, path: Path, now: Instant) -> None:
+        """A connection, made or accepted, is gone."""
+        any(session.handle_disconnected(path, now) for session in self._sessions())
         self._settle(now)
 
     def note_authenticated_data(self, now: Instant) -> None:
@@ -142,21 +171,22 @@ class IceAgent:
         self._settle(now)
 
     def add_local_candidate(self, candidate: Candidate, base: SocketAddress, now: Instant) -> None:
-        """One more candidate of ours, of the component and over UDP. Checks leave from `base`.
+        """One more candidate of ours, of the component and over UDP or TCP. Checks leave from `base`.
 
-        That is the address of the socket, or for relayed candidates the relayed address. Raises LocalProtocolError for
-        a candidate that has a name, is not of UDP, or is one too many.
+        That is the address of the socket, or for relayed candidates the relayed address, or for active candidates of
+        TCP the candidate's own. Raises LocalProtocolError for a candidate that has a name, is of something else, or is
+        one too many.
         """
         self._require_open()
-        if candidate.host_name is not None or candidate.transport != "udp":
-            raise LocalProtocolError("a local candidate has an address and is of UDP")
+        if candidate.host_name is not None or (candidate.transport, candidate.tcp_type) not in _SUPPORTED:
+            raise LocalProtocolError("a local candidate has an address, and is of UDP or of active or passive TCP")
         self._session.add_local(candidate, base, now)
         self._settle(now)
 
-    def remove_base(self, base: SocketAddress, now: Instant) -> None:
-        """The socket at `base` died: its pairs fail."""
+    def remove_base(self, base: SocketAddress, now: Instant, transport: Transport = Transport.UDP) -> None:
+        """The socket at `base` died: its pairs fail, and with a port of TCP the connections to it."""
         for session in self._sessions():
-            session.remove_base(base, now)
+            session.remove_base(base, transport, now)
         self._settle(now)
 
     def local_candidates_done(self, now: Instant) -> None:
@@ -168,13 +198,13 @@ class IceAgent:
     def add_remote_candidate(self, candidate: Candidate, now: Instant) -> None:
         """One more candidate of the peer. Raises LocalProtocolError for one with a name: resolve it, if it is to be.
 
-        Passed over: other components and transports, addresses that no check can go to, candidates of another session
-        of the peer, and what goes beyond MAX_REMOTE_CANDIDATES.
+        Passed over: other components and transports, candidates of TCP that are not passive, addresses and ports that
+        no check can go to, candidates of another session of the peer, and what goes beyond MAX_REMOTE_CANDIDATES.
         """
         self._require_open()
         if candidate.host_name is not None:
             raise LocalProtocolError("the candidate has a name in place of an address")
-        if candidate.component == COMPONENT and candidate.transport == "udp" and is_reachable(candidate.address):
+        if candidate.component == COMPONENT and may_be_checked(candidate):
             self._session.add_remote(candidate, now)
             self._settle(now)
 
@@ -357,6 +387,8 @@ class IceAgent:
         """Tell what has become of role, selection and state."""
         if self._state is IceState.CLOSED:
             return
+        for session in self._sessions():
+            session.settle_connections()
         if self._role.role is not self._told_role:
             self._told_role = self._role.role
             self._events.append(RoleChanged(self._told_role))
@@ -374,7 +406,7 @@ class IceAgent:
     def _settle_selection(self, now: Instant) -> None:
         if self._session.selected is not None and self._previous is not None:
             self._linger(self._previous, now)
-            self._previous.fail()
+            self._previous.fail(but=self._lingering)
             self._previous = None
         session, pair = self._session, self._session.carrier()
         if self._previous is not None and (kept := self._previous.carrier()) is not None:
@@ -412,12 +444,15 @@ class IceAgent:
         return frozenset(paths)
 
     def _linger(self, session: Session, now: Instant) -> None:
+        self._stop_lingering()
         kept = session.carrier()
         if kept is not None:
             self._lingering = kept.path
             self._lingers_until = later(now, LINGER)
 
     def _stop_lingering(self) -> None:
+        if self._lingering is not None and self._lingering.transport is Transport.TCP:
+            self._events.append(ConnectionUnwanted(self._lingering))
         self._lingering = None
         self._lingers_until = NEVER
 

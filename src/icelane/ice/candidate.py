@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
-from icelane.core.net import SocketAddress, canonical_host
+from icelane.core.net import SocketAddress, Transport, canonical_host
 from icelane.errors import MalformedError
 
 # A line of a browser has about 150 characters. RFC 8839 has no limit.
@@ -48,7 +48,15 @@ _TYPE_PREFERENCES: Final = {
     CandidateType.SERVER_REFLEXIVE: 100,
     CandidateType.RELAYED: 0,
 }
+# RFC 6544 section 4.2 wants UDP before TCP where the type is the same, and leaves the numbers open. These are those of
+# browsers: a direct path over TCP is worth less than any direct one over UDP, and more than a relay.
+_TCP_TYPE_PREFERENCES: Final = _TYPE_PREFERENCES | {CandidateType.HOST: 90, CandidateType.PEER_REFLEXIVE: 80}
 HIGHEST_LOCAL_PREFERENCE: Final = 0xFFFF
+# RFC 6544 section 4.2: the upper three bits of the local preference of a host candidate of TCP tell its direction.
+_DIRECTION_PREFERENCES: Final = {"active": 6, "passive": 4}
+_DIRECTION_SHIFT: Final = 13
+# RFC 6544 section 4.5: the port of an active candidate, which says nothing ("discard").
+ACTIVE_PORT: Final = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +83,11 @@ class Candidate:
     def address(self) -> SocketAddress:
         """Host and port."""
         return SocketAddress(self.host, self.port)
+
+    @property
+    def carrier(self) -> Transport:
+        """What carries a path to it; for candidates of UDP and TCP."""
+        return Transport(self.transport)
 
     @property
     def host_name(self) -> str | None:
@@ -124,15 +137,26 @@ def is_address(host: str) -> bool:
 
 
 def compute_priority(
-    candidate_type: CandidateType, local_preference: int = HIGHEST_LOCAL_PREFERENCE, component: int = COMPONENT
+    candidate_type: CandidateType,
+    local_preference: int = HIGHEST_LOCAL_PREFERENCE,
+    component: int = COMPONENT,
+    tcp_type: str | None = None,
 ) -> int:
-    """The priority of RFC 8445 section 5.1.2.1; `local_preference` is 0 to 65535 and tells interfaces apart."""
-    return _TYPE_PREFERENCES[candidate_type] << 24 | local_preference << 8 | 256 - component
+    """The priority of RFC 8445 section 5.1.2.1; `local_preference` is 0 to 65535 and tells interfaces apart.
+
+    With a `tcp_type`, `active` or `passive`, that of RFC 6544 section 4.2, where of the preference 13 bits are left.
+    """
+    if tcp_type is None:
+        return _TYPE_PREFERENCES[candidate_type] << 24 | local_preference << 8 | 256 - component
+    direction = _DIRECTION_PREFERENCES[tcp_type] << _DIRECTION_SHIFT
+    other = local_preference >> 16 - _DIRECTION_SHIFT
+    return _TCP_TYPE_PREFERENCES[candidate_type] << 24 | (direction | other) << 8 | 256 - component
 
 
 def peer_reflexive_priority(candidate: Candidate) -> int:
     """What a check from `candidate` announces in PRIORITY (RFC 8445 section 7.1.1)."""
-    return _TYPE_PREFERENCES[CandidateType.PEER_REFLEXIVE] << 24 | candidate.priority & 0x00FF_FFFF
+    preferences = _TYPE_PREFERENCES if candidate.tcp_type is None else _TCP_TYPE_PREFERENCES
+    return preferences[CandidateType.PEER_REFLEXIVE] << 24 | candidate.priority & 0x00FF_FFFF
 
 
 class Foundations:

@@ -69,4 +69,29 @@ class RemotePeerReflexive:
     candidate: Candidate
 
 
-IceEvent = StateChanged | PairValidated | PairSelected | RoleChanged | RemotePeerReflexive
+@dataclass(frozen=True, slots=True)
+class ConnectionWanted:
+    """A pair of TCP is to be checked: connect from the host of `planned.local` to `planned.remote`.
+
+    Answered by `handle_connected` or `handle_connect_failed`.
+    """
+
+    planned: Path
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionUnwanted:
+    """The TCP connection of `path` is of no use any more."""
+
+    path: Path
+
+
+IceEvent = (
+    StateChanged
+    | PairValidated
+    | PairSelected
+    | RoleChanged
+    | RemotePeerReflexive
+    | ConnectionWanted
+    | ConnectionUnwanted
+)

@@ -59,7 +59,8 @@ class DatagramFramer:
         """
         if self._failure is not None:
             raise self._failure
-        rest, start, taken = self._rest, 0, []
+        taken: list[bytes] = []
+        rest, start = self._rest, 0
         while (most is None or len(taken) < most) and len(rest) - start >= LENGTH_SIZE:
             size = rest[start] << 8 | rest[start + 1]
             if size > self.limit:

@@ -1,9 +1,9 @@
 """Which pair the controlling side nominates, and when (RFC 8445 section 8.1.1; decision 0008).
 
 A valid pair is nominated at once when nothing better is left to hope for. While a better pair is being checked, or a
-relayed one is all there is and more candidates may come, the nomination waits for a moment: `nomination_wait`, or
-`relayed_nomination_wait` for a relayed pair, from the first valid pair on. Data does not wait: it flows on the best
-valid pair.
+relayed one or one of TCP is all there is and more candidates may come, the nomination waits for a moment:
+`nomination_wait`, or `relayed_nomination_wait` for such a pair, from the first valid pair on. Data does not wait: it
+flows on the best valid pair.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def choose_nominee(
         return None
     priority = best.priority(IceRole.CONTROLLING)
     better_may_come = any(pair.priority(IceRole.CONTROLLING) > priority for pair in live)
-    if best.relayed:
+    if best.costly:
         if better_may_come or not complete:
             return Nominee(best, later(first_valid, options.relayed_nomination_wait))
     elif better_may_come:

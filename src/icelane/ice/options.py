@@ -34,7 +34,8 @@ class IceOptions:
     nomination: NominationMode = NominationMode.REGULAR
     # How long a valid pair is not nominated because a better one is still being checked. Data flows meanwhile.
     nomination_wait: Duration = 0.2
-    # The same for a relayed one: giving up a direct path too early is paid for as long as the call lasts.
+    # The same for a relayed one and for one of TCP: giving up a better path too early is paid for as long as the call
+    # lasts.
     relayed_nomination_wait: Duration = 1.0
     # RFC 7675 section 5.1: five seconds, give or take a fifth.
     consent_interval: Duration = 5.0

@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from icelane.core.clock import Duration, Instant
-from icelane.core.net import Path
+from icelane.core.net import Path, Transport
 from icelane.ice.candidate import Candidate, CandidateType
 from icelane.ice.credentials import Credentials
 from icelane.ice.event import IceRole
@@ -64,6 +64,9 @@ class CandidatePair:
 
     RFC 8445 makes another pair out of one that succeeded, with the local candidate that the peer saw. Base and remote
     end are the same, so it is kept here as `valid_local`.
+
+    A pair with an active candidate of TCP has a `planned` path, from a port that says nothing. Its `path` is the same
+    until there is a connection, and then that of the connection.
     """
 
     __slots__ = (
@@ -74,6 +77,7 @@ class CandidatePair:
         "nominate_on_success",
         "nominated",
         "path",
+        "planned",
         "queued",
         "recheck",
         "remote",
@@ -86,6 +90,7 @@ class CandidatePair:
         self.local = local
         self.remote = remote
         self.path = path
+        self.planned = path
         self.state = PairState.WAITING
         self.valid_local: Candidate | None = None
         self.nominated = False
@@ -113,6 +118,20 @@ class CandidatePair:
     def relayed(self) -> bool:
         """Whether one of the ends is at a TURN server, as far as we know."""
         return CandidateType.RELAYED in (self.local.type, self.remote.type)
+
+    @property
+    def over_tcp(self) -> bool:
+        return self.path.transport is Transport.TCP
+
+    @property
+    def lacks_connection(self) -> bool:
+        """Whether a connection has to be made before it can be checked."""
+        return self.local.tcp_type == "active" and self.path is self.planned
+
+    @property
+    def costly(self) -> bool:
+        """Whether it is worth waiting for another one: it is relayed, or all that is lost on it is waited for."""
+        return self.relayed or self.over_tcp
 
     def priority(self, role: IceRole) -> int:
         """RFC 8445 section 6.1.2.3, where we have `role`."""

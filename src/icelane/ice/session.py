@@ -20,7 +20,7 @@ from typing import Final, assert_never
 from icelane.core.clock import Duration, Instant, TimerTable, later
 from icelane.core.engine import Transmit
 from icelane.core.entropy import Entropy
-from icelane.core.net import Path, SocketAddress
+from icelane.core.net import Path, SocketAddress, Transport
 from icelane.errors import InvalidStateError, MalformedError, RemoteProtocolError
 from icelane.ice.candidate import Candidate, CandidateType
 from icelane.ice.check import (
@@ -36,6 +36,7 @@ from icelane.ice.check import (
     unknown_attributes,
 )
 from icelane.ice.checklist import Checklist
+from icelane.ice.connections import Connections
 from icelane.ice.credentials import Credentials, generate_credentials
 from icelane.ice.event import IceEvent, IceRole, PairValidated, RemotePeerReflexive
 from icelane.ice.exchange import Answered, CheckExchange, Purpose
@@ -100,6 +101,7 @@ class Session:
         self._selected_lost = False
         self._checks = 0
         self._sources = Sources()
+        self._connections = Connections(events)
 
     # Inputs
 
@@ -123,6 +125,8 @@ class Session:
             return
         self._reply(encode_success(request, path.remote, self.credentials.password), path)
         self._sources.authenticate(path)
+        if path.transport is Transport.TCP:
+            self._connections.note_open(path)
         if self.remote is None:
             self._sources.remember(sender, check, path)
         else:
@@ -153,6 +157,8 @@ class Session:
         """A deadline passed."""
         for pair in self._exchange.handle_timeout(now):
             self.fail_pair(pair, now)
+        while (planned := self._connections.pop_again(now)) is not None:
+            self._connect_again(planned)
         while (timer := self._timers.pop_due(now)) is not None:
             if timer is _Timer.PACE:
                 pass
@@ -163,6 +169,40 @@ class Session:
             else:
                 assert_never(timer)
         self._pump(now)
+
+    def handle_connected(self, planned: Path, path: Path, now: Instant) -> bool:
+        """The connection that `ConnectionWanted` asked for is there; False when this session has no use for it."""
+        pair = self._connections.take_opening(planned)
+        if pair is None or pair.state is not PairState.IN_PROGRESS or not self.checklist.still_has(pair):
+            return False
+        self._connections.note_open(path)
+        self.checklist.connect(pair, path)
+        # Not paced: where it goes there is somebody who has just agreed to a connection.
+        self._check(pair, now)
+        return True
+
+    def handle_connect_failed(self, planned: Path, now: Instant) -> bool:
+        """The connection cannot be had; whether this session has asked for it."""
+        pair = self._connections.take_opening(planned)
+        if pair is None:
+            return False
+        self.fail_pair(pair, now)
+        if self._connections.is_again(planned):
+            self._plan_connecting_again(pair, now)
+        return True
+
+    def handle_disconnected(self, path: Path, now: Instant) -> bool:
+        """The connection of `path` is gone: its pair fails; whether it was of this session."""
+        if not self._connections.note_closed(path):
+            return False
+        self._sources.forget(path)
+        pair = self.checklist.pair_at(path)
+        if pair is not None:
+            worked = pair.valid or self._connections.is_again(pair.planned)
+            self.fail_pair(pair, now)
+            if worked:
+                self._plan_connecting_again(pair, now)
+        return True
 
     # Commands
 
@@ -208,13 +248,11 @@ class Session:
         self._plan_nomination(now)
         self._give_up_without_candidates()
 
-    def remove_base(self, base: SocketAddress, now: Instant) -> None:
+    def remove_base(self, base: SocketAddress, transport: Transport, now: Instant) -> None:
         """A socket died."""
-        gone = [pair for pair in self.checklist if pair.path.local == base]
-        self.checklist.remove_base(base)
-        for pair in gone:
+        for pair in self.checklist.remove_base(base, transport):
             self._abandon(pair)
-        self._sources.remove_base(base)
+        self._sources.remove_base(base, transport)
         self._after_failure(now)
 
     def check_consent(self, pair: CandidatePair, now: Instant) -> None:
@@ -242,8 +280,8 @@ class Session:
         pair.state = PairState.FAILED
         self._after_failure(now)
 
-    def fail(self) -> None:
-        """Nothing is sent any more until a restart."""
+    def fail(self, *, but: Path | None = None) -> None:
+        """Nothing is sent any more until a restart. All connections are closed `but` that one, where it is one."""
         self.failed = True
         self.selected = None
         self._nominating = None
@@ -252,6 +290,7 @@ class Session:
         self._sources.clear()
         for pair in self.checklist:
             pair.state = PairState.FAILED
+        self._connections.clear(but)
 
     def retire(self) -> None:
         """A restart has begun: only the pair that carries data lives on."""
@@ -261,7 +300,7 @@ class Session:
         self._sources.clear()
         for pair in self.checklist:
             if pair.state is PairState.IN_PROGRESS:
-                pair.state = PairState.WAITING
+                self._put_off(pair)
 
     def resume(self, now: Instant) -> None:
         """The restart was taken back."""
@@ -281,7 +320,7 @@ class Session:
 
     def next_timeout(self) -> Instant | None:
         """When `handle_timeout` wants to be called, or None."""
-        deadlines = (self._timers.next(), self._exchange.next_timeout())
+        deadlines = (self._timers.next(), self._exchange.next_timeout(), self._connections.next_timeout())
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     @property
@@ -348,7 +387,7 @@ class Session:
             self._nominate(pair)
 
     def _learn_pair(self, check: Check, path: Path, now: Instant) -> CandidatePair | None:
-        remote = self.checklist.remote_at(path.remote)
+        remote = self.checklist.remote_at(path.remote, path.transport)
         if remote is None:
             remote = Candidate(
                 type=CandidateType.PEER_REFLEXIVE,
@@ -356,6 +395,9 @@ class Session:
                 port=path.remote.port,
                 priority=check.priority,
                 foundation=self._random_foundation(),
+                transport=path.transport.value,
+                # RFC 6544 section 7.2: whoever connects to us is active.
+                tcp_type="active" if path.transport is Transport.TCP else None,
             )
             if not self.checklist.learn_remote(remote, nominated=check.use_candidate):
                 return None
@@ -390,6 +432,8 @@ class Session:
     def _wants(self, pair: CandidatePair) -> bool:
         """Whether checking `pair` can still change anything."""
         selected, role = self.selected, self._role.role
+        if pair.lacks_connection and self._connections.full:
+            return False
         if selected is None or pair.recheck or self._selected_lost:
             return True
         if role is IceRole.CONTROLLING and self._options.nomination is NominationMode.REGULAR:
@@ -419,6 +463,12 @@ class Session:
         pair.recheck = False
         if not pair.valid:
             pair.state = PairState.IN_PROGRESS
+        if pair.lacks_connection:
+            self._connections.open(pair)
+        else:
+            self._check(pair, now, nominate=nominate)
+
+    def _check(self, pair: CandidatePair, now: Instant, *, nominate: bool = False) -> None:
         aggressive = self._options.nomination is NominationMode.AGGRESSIVE
         self._exchange.check(pair, self._rto(pair), now, use_candidate=nominate or aggressive)
 
@@ -436,7 +486,7 @@ class Session:
 
     def _handle_success(self, response: Message, answered: Answered, now: Instant) -> None:
         pair, check = answered.sent.pair, answered.sent.check
-        if self.checklist.pair_at(pair.path) is not pair or not self.checklist.has_base(pair.path.local):
+        if not self.checklist.still_has(pair):
             return
         try:
             mapped = parse_success(response)
@@ -463,6 +513,7 @@ class Session:
         pair.state = PairState.SUCCEEDED
         pair.valid_local = local
         self._exchange.cancel(pair)
+        self._connections.note_valid(pair.planned)
         self.had_valid = True
         if self._first_valid_at is None:
             self._first_valid_at = now
@@ -480,7 +531,9 @@ class Session:
                 port=mapped.port,
                 priority=check.priority,
                 foundation=self._random_foundation(),
-                related=pair.path.local,
+                related=pair.planned.local,
+                transport=pair.local.transport,
+                tcp_type=pair.local.tcp_type,
             )
         )
 
@@ -554,16 +607,65 @@ class Session:
                 self._stop_check(pair)
         if best is not None:
             self._timers.cancel(_Timer.NOMINATE)
+            self._close_all_but(best)
 
     def _stop_check(self, pair: CandidatePair) -> None:
         """RFC 8445 section 8.1.2: what is not needed any more is not sent any more."""
         self._exchange.cancel(pair)
+        self._put_off(pair)
+
+    def _put_off(self, pair: CandidatePair) -> None:
+        """Its check has led to nothing yet; another one begins from the beginning."""
         pair.state = PairState.WAITING
+        if pair.local.tcp_type == "active":
+            self._disconnect(pair)
+
+    # Connections
+
+    def _disconnect(self, pair: CandidatePair) -> None:
+        self._connections.cancel(pair)
+        self._sources.forget(pair.path)
+        self.checklist.disconnect(pair)
+
+    def _close_all_but(self, best: CandidatePair) -> None:
+        """Whoever nominates one pair needs no connection for another; the peer sees which were closed."""
+        if self._role.role is IceRole.CONTROLLED or self._options.nomination is NominationMode.AGGRESSIVE:
+            return
+        for pair in self.checklist:
+            if pair is not best and pair.over_tcp and not pair.lacks_connection:
+                self._abandon(pair)
+                pair.state = PairState.FAILED
+
+    def settle_connections(self) -> None:
+        """Close those of pairs that have failed; to be called after each mutation."""
+        self._connections.keep(self._needs)
+
+    def _needs(self, path: Path) -> bool:
+        pair = self.checklist.pair_at(path)
+        if pair is None:
+            # What the peer has asked there is remembered, or it was one pair too many.
+            return path in self._sources and self.checklist.has_way(path)
+        return pair.valid or pair.live
+
+    def _plan_connecting_again(self, pair: CandidatePair, now: Instant) -> None:
+        """Where nothing else is left, what we have connected once is connected again (RFC 6544 section 10.1)."""
+        if pair.local.tcp_type == "active" and not (self.failed or self.retired or self.checklist.valid()):
+            self._connections.plan_again(pair.planned, now)
+
+    def _connect_again(self, planned: Path) -> None:
+        before = self.checklist.pair_at(planned)
+        if before is None or self.retired or self.checklist.valid():
+            return
+        pair = self.checklist.form(planned.local, before.remote, self._role.role)
+        if pair is not None:
+            self.checklist.trigger(pair)
 
     # Failure
 
     def _abandon(self, pair: CandidatePair) -> None:
         self._exchange.cancel(pair)
+        if pair.local.tcp_type == "active":
+            self._disconnect(pair)
         pair.recheck = pair.nominate_on_success = False
         pair.nominated = False
         if pair is self._nominating:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from icelane.core.net import Path, SocketAddress
+from icelane.core.net import Path, SocketAddress, Transport
 from icelane.ice.check import Check
 
 # Checks that came before the peer's credentials; one from yet another address is answered, and not remembered.
@@ -49,10 +49,16 @@ class Sources:
                 self._authenticated.discard(path)
         return [(path, one.check) for path, one in remembered.items() if one.sender == sender]
 
-    def remove_base(self, base: SocketAddress) -> None:
+    def forget(self, path: Path) -> None:
+        """Nothing comes in on `path` any more: its connection is closed."""
+        self._authenticated.discard(path)
+        self._remembered.pop(path, None)
+
+    def remove_base(self, base: SocketAddress, transport: Transport) -> None:
         """Nothing comes in at `base` any more."""
-        self._authenticated = {path for path in self._authenticated if path.local != base}
-        self._remembered = {path: one for path, one in self._remembered.items() if path.local != base}
+        for path in [*self._authenticated, *self._remembered]:
+            if path.local == base and path.transport is transport:
+                self.forget(path)
 
     def clear(self) -> None:
         """Forget everything."""
