@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import dns.message
 import dns.rrset
 import pytest
 
-from icelane.aio.mdns import MdnsResolver, parse_answer
+from icelane.aio.interfaces import Interface
+from icelane.aio.mdns import MAX_LINKS, MdnsResolver, links_of, parse_answer
 from tests.loops import Run
+from tests.server.namespaces import run_module
 
 NAME = "6a1f4c1e-0000-4000-8000-000000000000.local"
 
@@ -74,3 +77,34 @@ def test_more_names_than_the_bound_are_not_asked_for(monkeypatch: pytest.MonkeyP
         assert await resolver.resolve(NAME) is None
 
     run(main())
+
+
+def test_where_there_is_ipv4_it_is_asked_and_elsewhere_ipv6_once() -> None:
+    both, four = Interface("both", "2001:db8::1"), Interface("both", "192.0.2.7")
+    six, more = Interface("six", "2001:db8:1::1"), Interface("six", "2001:db8:1::2")
+    assert links_of([both, four, six, more]) == [six, four]
+    second = Interface("both", "192.0.2.8")
+    assert links_of([four, second]) == [four, second]
+    assert links_of([]) == []
+
+
+def test_the_links_that_are_asked_have_a_bound() -> None:
+    many = [Interface(f"six{number}", "2001:db8::1") for number in range(MAX_LINKS + 1)]
+    assert len(links_of(many)) == MAX_LINKS
+
+
+def test_an_interface_that_is_gone_is_passed_over(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("icelane.aio.mdns.TIMEOUT", 0.01)
+
+    async def main() -> None:
+        resolver = MdnsResolver([Interface("gone-with-it", "2001:db8::7")])
+        assert await resolver.resolve(NAME) is None
+        resolver.close()
+
+    run(main())
+
+
+def test_a_name_is_found_on_a_link_that_has_ipv6_alone() -> None:
+    said = json.loads(run_module("tests.aio.mdns_over_ipv6"))
+    assert said["found"] == "2001:2::2"
+    assert said["asked"] == [{"port": 5353, "kinds": ["A", "AAAA"]}]

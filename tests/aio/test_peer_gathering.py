@@ -16,6 +16,7 @@ import pytest
 from icelane.aio import peer_driver
 from icelane.aio.configuration import RTCConfiguration, RTCIceServer
 from icelane.aio.event_target import Event
+from icelane.aio.interfaces import Interface
 from icelane.aio.peer_connection import RTCPeerConnection
 from icelane.aio.resolver import Target, resolve
 from icelane.aio.session_description import RTCIceCandidate
@@ -307,15 +308,15 @@ class FakeMdns:
 
     asked: ClassVar[list[str]] = []
 
-    def __init__(self, hosts: list[str]) -> None:
-        self.hosts = hosts
+    def __init__(self, interfaces: list[Interface]) -> None:
+        self.interfaces = interfaces
 
     async def resolve(self, name: str) -> str | None:
         self.asked.append(name)
         return "127.0.0.1" if name == MDNS else None
 
     def close(self) -> None:
-        self.hosts = []
+        self.interfaces = []
 
 
 NAMES = [

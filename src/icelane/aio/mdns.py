@@ -1,9 +1,10 @@
 """Asking the local network for the address behind a name such as `6a1f….local` (RFC 6762 section 5.1).
 
 Browsers hide their addresses behind such names. They answer to the multicast group alone, so the question leaves from
-port 5353 of every interface, and the answer is heard there.
+port 5353 of every interface, and the answer is heard there. An interface with an IPv4 address is asked over IPv4, one
+that has none over IPv6; either way for both kinds of address.
 
-    resolver = MdnsResolver(["192.0.2.7"])
+    resolver = MdnsResolver([Interface("eth0", "192.0.2.7")])
     address = await resolver.resolve("6a1f4c1e-0000-4000-8000-000000000000.local")    # None when nobody knows
     resolver.close()
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import struct
 from collections.abc import Iterable
 from typing import Final
 
@@ -22,17 +24,21 @@ import dns.message
 import dns.rdata
 import dns.rdatatype
 
+from icelane.aio.interfaces import Interface
 from icelane.core.clock import Duration
-from icelane.core.net import unpack_host
+from icelane.core.net import AddressFamily, family_of, unpack_host
 
 _log = logging.getLogger(__name__)
 
 GROUP: Final = "224.0.0.251"
+GROUP_6: Final = "ff02::fb"
 PORT: Final = 5353
 # When the question is asked; an answer takes up to 120 ms by design (RFC 6762 section 6), and multicast over wireless
 # networks is easily lost.
 ASK_AT: Final[tuple[Duration, ...]] = (0.0, 0.25, 1.0, 2.0)
 TIMEOUT: Final[Duration] = 3.0
+# Sockets, one for each link; interfaces beyond that are not asked on.
+MAX_LINKS: Final = 16
 # Names that are asked for at once; a peer that offers more gets no answer for them.
 MAX_QUESTIONS: Final = 32
 _MAX_DATAGRAM: Final = 9000
@@ -40,11 +46,11 @@ _MAX_DATAGRAMS_PER_WAKE: Final = 64
 
 
 class MdnsResolver:
-    """Resolves names on the links of `hosts`, IPv4 addresses of ours; opens its sockets at the first question."""
+    """Resolves names on the links of `interfaces`; opens its sockets at the first question."""
 
-    def __init__(self, hosts: Iterable[str]) -> None:
-        self._hosts = list(hosts)
-        self._sockets: list[socket.socket] | None = None
+    def __init__(self, interfaces: Iterable[Interface]) -> None:
+        self._links = links_of(interfaces)
+        self._groups_by_socket: dict[socket.socket, str] | None = None
         self._waiting_by_name: dict[str, asyncio.Future[str]] = {}
         self._loop = asyncio.get_running_loop()
 
@@ -70,10 +76,10 @@ class MdnsResolver:
 
     def close(self) -> None:
         """Stop listening; who still waits is told that nobody knows, after its time."""
-        for opened in self._sockets or ():
+        for opened in self._groups_by_socket or ():
             self._loop.remove_reader(opened.fileno())
             opened.close()
-        self._sockets = []
+        self._groups_by_socket = {}
 
     async def _ask(self, name: str) -> None:
         question = dns.message.make_query(name + ".", dns.rdatatype.A, flags=0, id=0)
@@ -83,24 +89,25 @@ class MdnsResolver:
         for at in ASK_AT:
             await asyncio.sleep(at - asked_at)
             asked_at = at
-            for opened in self._opened():
+            for opened, group in self._opened().items():
                 try:
-                    opened.sendto(wire, (GROUP, PORT))
+                    opened.sendto(wire, (group, PORT))
                 except OSError as error:
                     _log.debug("mDNS question not sent: %s", error)
 
-    def _opened(self) -> list[socket.socket]:
-        if self._sockets is None:
-            self._sockets = []
-            for host in self._hosts:
+    def _opened(self) -> dict[socket.socket, str]:
+        if self._groups_by_socket is None:
+            self._groups_by_socket = {}
+            for link in self._links:
+                is_ipv6 = family_of(link.host) is AddressFamily.IPV6
                 try:
-                    opened = _open(host)
+                    opened = _open_on_interface(link.name) if is_ipv6 else _open_on_address(link.host)
                 except OSError as error:
-                    _log.debug("no mDNS on %s: %s", host, error)
+                    _log.debug("no mDNS on %s: %s", link.name, error)
                     continue
-                self._sockets.append(opened)
+                self._groups_by_socket[opened] = GROUP_6 if is_ipv6 else GROUP
                 self._loop.add_reader(opened.fileno(), self._drain, opened)
-        return self._sockets
+        return self._groups_by_socket
 
     def _drain(self, opened: socket.socket) -> None:
         for _ in range(_MAX_DATAGRAMS_PER_WAKE):
@@ -116,6 +123,16 @@ class MdnsResolver:
             waiting = self._waiting_by_name.get(name)
             if waiting is not None and not waiting.done():
                 waiting.set_result(host)
+
+
+def links_of(interfaces: Iterable[Interface]) -> list[Interface]:
+    """Where to ask: at every IPv4 address, and once on each interface that has none; at most MAX_LINKS."""
+    known = list(interfaces)
+    fours = [one for one in known if family_of(one.host) is AddressFamily.IPV4]
+    sixes_by_name = {one.name: one for one in reversed(known) if family_of(one.host) is AddressFamily.IPV6}
+    for four in fours:
+        sixes_by_name.pop(four.name, None)
+    return [*sixes_by_name.values(), *fours][:MAX_LINKS]
 
 
 def parse_answer(data: bytes) -> list[tuple[str, str]]:
@@ -141,15 +158,10 @@ def _host_of(record: dns.rdata.Rdata) -> str | None:
     return unpack_host(packed) if len(packed) in (4, 16) else None
 
 
-def _open(host: str) -> socket.socket:
-    opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+def _open_on_address(host: str) -> socket.socket:
+    interface = socket.inet_aton(host)
+    opened = _shared(socket.AF_INET)
     try:
-        opened.setblocking(False)
-        # The responder of the system, browsers and we share the port.
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if hasattr(socket, "SO_REUSEPORT"):
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        interface = socket.inet_aton(host)
         opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, interface)
         opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 255)
         opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
@@ -158,4 +170,31 @@ def _open(host: str) -> socket.socket:
     except BaseException:
         opened.close()
         raise
+    return opened
+
+
+def _open_on_interface(name: str) -> socket.socket:
+    index = socket.if_nametoindex(name)
+    opened = _shared(socket.AF_INET6)
+    try:
+        opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+        opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+        opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 1)
+        opened.bind((GROUP_6, PORT, 0, index))
+        membership = socket.inet_pton(socket.AF_INET6, GROUP_6) + struct.pack("@I", index)
+        opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, membership)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def _shared(family: socket.AddressFamily) -> socket.socket:
+    """The responder of the system, browsers and we share the port."""
+    opened = socket.socket(family, socket.SOCK_DGRAM)
+    opened.setblocking(False)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "SO_REUSEPORT"):
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     return opened

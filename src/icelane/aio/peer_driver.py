@@ -30,7 +30,7 @@ from icelane.aio.udp_runs import RunUdpSocket
 from icelane.aio.wakeup import Wakeup
 from icelane.core.clock import Duration, Instant
 from icelane.core.engine import Transmit
-from icelane.core.net import AddressFamily, Path, SocketAddress, Transport, family_of
+from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
 from icelane.errors import IcelaneError
 from icelane.ice.candidate import HIGHEST_LOCAL_PREFERENCE
 from icelane.peer.connection import PeerConnection
@@ -63,6 +63,7 @@ class PeerDriver:
         self._unflushed = False
         self._flush_handle: asyncio.Handle | None = None
         self._closed = False
+        self._interfaces: list[Interface] = []
         self._sockets_by_base: dict[SocketAddress, RunUdpSocket] = {}
         self._streams_by_path: dict[Path, StreamConnection] = {}
         self._paths: dict[tuple[SocketAddress, RawAddress], Path] = {}
@@ -139,6 +140,7 @@ class PeerDriver:
             include_loopback=configuration.include_loopback,
             accepts=address_filter(configuration.addresses),
         )
+        self._interfaces = interfaces
         self._drop_all_but({interface.host for interface in interfaces})
         for position, interface in enumerate(interfaces):
             base = self._bound(interface, configuration.port_range)
@@ -307,8 +309,7 @@ class PeerDriver:
 
     async def _resolve(self, name: str) -> None:
         if self._mdns is None:
-            hosts = [base.host for base in self._sockets_by_base if family_of(base.host) is AddressFamily.IPV4]
-            self._mdns = MdnsResolver(hosts)
+            self._mdns = MdnsResolver(self._interfaces)
         host = await self._mdns.resolve(name)
         self.run(partial(self._engine.handle_name_resolved, name, host))
 
