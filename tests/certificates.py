@@ -62,6 +62,13 @@ def trusting() -> ssl.SSLContext:
     return context
 
 
+def serving(pair: Pair) -> ssl.SSLContext:
+    """A server's context."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.certificate, pair.key)
+    return context
+
+
 def write_pair(folder: Path, leaf: trustme.LeafCert, name: str = "server", *, with_intermediates: bool = True) -> Pair:
     """Write the chain and the key."""
     pair = Pair(certificate=folder / f"{name}.pem", key=folder / f"{name}.key")

@@ -21,7 +21,8 @@ IcelaneError
 ├── StunError                    a STUN server answered with an error code
 │   └── TurnError                a TURN server answered with an error code
 └── TransportClosedError         the connection under us is gone; also a ConnectionError
-    └── CertificateRefusedError  the server's certificate is not good for its name
+    ├── CertificateRefusedError  the server's certificate is not good for its name
+    └── ProxyError               the HTTP proxy on the way to a server did not lead there
 """
 
 from __future__ import annotations
@@ -138,3 +139,11 @@ class TlsHandshakeError(TransportClosedError):
 
 class CertificateRefusedError(TransportClosedError):
     """A server was reached over TLS, and its certificate is expired, from an unknown authority, or for another name."""
+
+
+class ProxyError(TransportClosedError):
+    """The HTTP proxy on the way to a server did not lead there. `status` is its answer, None when it gave none."""
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        self.status = status
+        super().__init__(message)

@@ -27,12 +27,14 @@ from icelane.server.turn_server import TurnServer
 from icelane.testing.lab import Host, Lab, Machine, build
 from tests import certificates
 from tests.aio.peers import until
+from tests.aio.proxies import fake_proxy
 from tests.broken.registry import all_breaks
 
 NAMES: Final = ("server", "left", "right")
 HOSTS: Final = {name: f"198.18.0.{number}" for number, name in enumerate(NAMES, 2)}
 SIXES: Final = {name: f"2001:2::{number}" for number, name in enumerate(NAMES, 2)}
 PORTS: Final = {"udp": 3478, "tcp": 3478, "tls": 5349}
+PROXY_PORT: Final = 3128  # of an HTTP proxy on the server's machine
 USER: Final = "alice"
 PASSWORD: Final = "wonderland-and-back"
 
@@ -99,7 +101,8 @@ async def serve(folder: Path) -> None:
     }
     tls = certificates.write_pair(folder, certificates.authority().issue_cert(certificates.NAME))
     certificates.authority_file(folder)
-    async with TurnServer(parse_config({"turn": turn, "tls": tls.section()})):
+    proxy = fake_proxy(hosts={certificates.NAME: host}, host=host, port=PROXY_PORT)
+    async with TurnServer(parse_config({"turn": turn, "tls": tls.section()})), proxy:
         async for _ in lines():
             answer("ready")
 
@@ -166,18 +169,28 @@ async def exchange(pc: RTCPeerConnection, right: Program) -> None:
 
 
 def relay_only(transport: str, folder: Path) -> RTCConfiguration:
-    """What the left is told. A name for TLS is looked up in a table of our own, so that no query leaves."""
-    host = certificates.NAME if transport == "tls" else HOSTS["server"]
-    url = f"{'turns' if transport == 'tls' else 'turn'}:{host}:{PORTS[transport]}"
+    """What the left is told. A name for TLS is looked up in a table of our own, so that no query leaves.
+
+    With "proxy" it is TLS through the proxy, and nobody here knows the name.
+    """
+    is_proxied = transport == "proxy"
+    is_secure = transport == "tls" or is_proxied
+    host = certificates.NAME if is_secure else HOSTS["server"]
+    url = f"{'turns' if is_secure else 'turn'}:{host}:{PORTS['tls' if is_secure else transport]}"
     url += f"?transport={'udp' if transport == 'udp' else 'tcp'}"
     look_up = socket.getaddrinfo
 
     def in_the_table(name: Any, *more: Any, **others: Any) -> Any:
+        if name == certificates.NAME and is_proxied:
+            raise socket.gaierror(socket.EAI_NONAME, "not known on this side of the proxy")
         return look_up(HOSTS["server"] if name == certificates.NAME else name, *more, **others)
 
     socket.getaddrinfo = in_the_table  # type: ignore[assignment]  # a process of its own, which does nothing else
     server = RTCIceServer(urls=url, username=USER, credential=PASSWORD)
-    return RTCConfiguration(iceServers=[server], iceTransportPolicy="relay", authority=folder / "authority.pem")
+    proxy = f"http://{HOSTS['server']}:{PROXY_PORT}" if is_proxied else None
+    return RTCConfiguration(
+        iceServers=[server], iceTransportPolicy="relay", authority=folder / "authority.pem", http_proxy=proxy
+    )
 
 
 def main(role: str, argument: str) -> None:

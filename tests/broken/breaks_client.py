@@ -25,14 +25,20 @@ STREAM = "tests/aio/test_stream.py"
 @breaks("IC-12", test=(f"{CLIENT}::test_a_redirection_into_a_network_of_ours_is_refused",
                        f"{CLIENT}::test_redirections_in_a_circle_and_more_than_three_are_refused"))  # fmt: skip
 def a_server_redirects_wherever_it_likes() -> None:
-    swap(redirect, "check_redirect", lambda *_: None)
+    swap(redirect, "check_redirect", lambda *_, **__: None)
+
+
+@breaks("IC-12", test=f"{CLIENT}::test_through_a_proxy_no_redirection_leads_into_the_network_behind_it")
+def a_proxy_stands_for_the_server_it_leads_to() -> None:
+    follow = redirect.check_redirect
+    swap(redirect, "check_redirect", lambda visited, target, **_: follow(visited, target))
 
 
 @breaks("IC-12", test=f"{CLIENT}::test_a_redirection_within_the_class_of_the_first_server_is_followed")
 def no_redirection_leads_to_a_private_network() -> None:
     follow = redirect.check_redirect
 
-    def check(visited: list[SocketAddress], target: SocketAddress) -> None:
+    def check(visited: list[SocketAddress], target: SocketAddress, **_: bool) -> None:
         follow([SocketAddress("8.8.8.8", 3478), *visited], target)
 
     swap(redirect, "check_redirect", check)

@@ -274,7 +274,7 @@ def a_change_of_policy_is_forgotten_by_the_restart() -> None:
 
 @breaks("IC-12", test=f"{RELAY_ONLY}::test_a_public_turn_server_cannot_send_us_to_a_private_one[127.0.0.1]")
 def a_redirection_is_followed_wherever_it_leads() -> None:
-    swap(redirect, "check_redirect", lambda visited, target: None)
+    swap(redirect, "check_redirect", lambda visited, target, **_: None)
 
 
 @breaks("IC-12", test=f"{RELAY_ONLY}::test_a_chain_of_redirections_ends_after_three_hops")

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from icelane.core.clock import Instant
-from icelane.core.net import Path, SocketAddress, Transport
+from icelane.core.net import NamedPlace, Path, SocketAddress, Transport
 from icelane.errors import TransactionTimeoutError, TransportClosedError, TurnError
 from icelane.peer.relays import (
     ALLOCATE_TIMEOUT,
@@ -274,6 +274,20 @@ def test_a_server_that_is_added_again_is_asked_again_where_it_gave_nothing() -> 
     fixture.network.run_for(1.0)
     assert len(fixture.events) == told
     assert len(fixture.server.relays) == 1
+
+
+def test_a_server_that_a_proxy_finds_is_opened_by_its_name_and_once() -> None:
+    fixture = Fixture()
+    server = replace(turn_server(), address=NamedPlace("turn.example.org", 443), transport=Transport.TLS)
+    fixture.add(server)
+    (opening,) = fixture.commands
+    assert opening == OpenStream(1, server)
+    path = Path(SocketAddress(BASE.host, 50_000), SocketAddress("10.0.0.1", 3128), Transport.TLS)
+    fixture.relays.handle_stream_opened(1, path, fixture.clock.now)
+    fixture.drain()
+    fixture.add(server)
+    assert fixture.commands == [opening]
+    assert fixture.relays.pending
 
 
 def test_a_stream_is_opened_again_when_it_was_lost_and_only_then() -> None:

@@ -71,12 +71,24 @@ KEY = long_term_key_md5("alice", REALM, "secret")
 class Script:
     """A client, and the server that a test speaks for: it reads requests and writes what it likes."""
 
-    def __init__(self, path: Path = UDP, *, username: str | None = "alice", visited: list[SocketAddress] | None = None):
+    def __init__(
+        self,
+        path: Path = UDP,
+        *,
+        username: str | None = "alice",
+        visited: list[SocketAddress] | None = None,
+        is_proxied: bool = False,
+    ) -> None:
         self.clock = VirtualClock()
         self.path = path
         self.nonce = "nonce-1"
         self.client = TurnClient(
-            path, entropy=SeededEntropy(), username=username, password="secret", visited=visited or []
+            path,
+            entropy=SeededEntropy(),
+            username=username,
+            password="secret",
+            visited=visited or (),
+            is_proxied=is_proxied,
         )
         self.events: list[TurnClientEvent] = []
         self.sent: list[bytes] = []
@@ -541,6 +553,29 @@ def test_a_redirection_within_the_class_of_the_first_server_is_followed(server: 
     script = Script(Path(LOCAL, SocketAddress(server, 3478), Transport.UDP))
     redirect(script, SocketAddress(target, 3478))
     assert script.take_events() == [Redirected(SocketAddress(target, 3478), "")]
+
+
+@pytest.mark.parametrize("target", ["127.0.0.1", "169.254.169.254", "10.0.0.2", "192.168.1.1", "::1", "fe80::1"])
+def test_through_a_proxy_no_redirection_leads_into_the_network_behind_it(target: str) -> None:
+    """IC-12: the proxy's own address is private as a rule, and says nothing about the server's."""
+    script = Script(Path(LOCAL, SocketAddress("10.0.0.1", 3128), Transport.TCP), is_proxied=True)
+    script.client.allocate(AllocateOptions(), script.clock.now)
+    attribute = (AttributeType.ALTERNATE_SERVER, encode_address(SocketAddress(target, 3478)))
+    script.refuse(script.request(Method.ALLOCATE, signed=False), 300, attribute, signed=False)
+    script.assert_ended(RemoteProtocolError)
+
+
+def test_through_a_proxy_redirections_to_public_servers_are_followed_up_to_three() -> None:
+    """IC-12: of either family, since the proxy connects; the proxy itself is on the way each time."""
+    proxy = SocketAddress("10.0.0.1", 3128)
+    target = SocketAddress("2600::1", 3478)
+    for hops in range(4):
+        script = Script(Path(LOCAL, proxy, Transport.TCP), visited=[proxy] * hops, is_proxied=True)
+        redirect(script, target)
+        if hops < 3:
+            assert script.take_events() == [Redirected(target, "")]
+        else:
+            script.assert_ended(RemoteProtocolError)
 
 
 def test_redirections_in_a_circle_and_more_than_three_are_refused() -> None:

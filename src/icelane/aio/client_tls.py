@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -24,17 +25,17 @@ _BUNDLES: Final = (
 _ALPN: Final = ("stun.turn",)
 
 
-def client_context(authority: Path | str | None = None) -> ssl.SSLContext:
+def client_context(authority: Path | str | None = None, *, alpn: Sequence[str] = _ALPN) -> ssl.SSLContext:
     """A context that accepts a server whose certificate is good for the name it was reached by.
 
-    `authority` is a PEM file with the only authorities to trust, for a private one. Raises ConfigurationError when it
-    cannot be used, or when this machine has none.
+    `authority` is a PEM file with the only authorities to trust, for a private one; `alpn` names what will be spoken.
+    Raises ConfigurationError when the file cannot be used, or when this machine has none.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies the chain and the name
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.hostname_checks_common_name = False  # RFC 9525 section 2: names stand in subjectAltName
-    context.set_alpn_protocols(list(_ALPN))
+    context.set_alpn_protocols(list(alpn))
     if authority is None:
         _trust_this_machine(context)
     else:

@@ -19,6 +19,7 @@ from typing import Final, cast, get_args
 from icelane.aio.address_filter import AddressFilter, address_filter
 from icelane.aio.certificate import RTCCertificate
 from icelane.aio.port_range import PortRange, parse_port_range
+from icelane.aio.proxy import ENVIRONMENT, parse_proxy
 from icelane.core.clock import Duration
 from icelane.errors import InvalidAccessError, InvalidModificationError, MalformedError, NotSupportedError, SyntaxError_
 from icelane.peer.external_addresses import external_addresses
@@ -94,6 +95,9 @@ class RTCConfiguration:
     in random order. `external_addresses` are the public addresses of a 1:1 NAT, which translates port by port: a
     mapping of addresses of this machine to public ones, or one public address for all of its family. The peer is told
     of them in place of ours, or beside ours where `external_address_type` is `srflx`.
+
+    Ours: `http_proxy` leads to TURN servers over TCP and TLS: `http://user:password@host:port`, also `https:`, or
+    "environment" for HTTPS_PROXY, ALL_PROXY and NO_PROXY. Its repr hides it.
     """
 
     iceServers: Sequence[RTCIceServer] | None = None  # noqa: N815  (W3C names)
@@ -111,6 +115,7 @@ class RTCConfiguration:
     external_addresses: Mapping[str, str] | str | None = None
     external_address_type: str = "host"
     patience: Duration | None = None
+    http_proxy: str | None = field(default=None, repr=False)
 
     @classmethod
     def from_json(cls, body: Mapping[str, object]) -> RTCConfiguration:
@@ -151,6 +156,8 @@ class RTCConfiguration:
             raise TypeError("certificates is a list of RTCCertificate")
         if isinstance(self.iceServers, str | Mapping):
             raise TypeError("iceServers is a list")
+        if self.http_proxy is not None and not isinstance(self.http_proxy, str):
+            raise TypeError("http_proxy is the text of a URL")
         return replace(
             self,
             iceServers=None if self.iceServers is None else [_copy_of(server) for server in self.iceServers],
@@ -185,6 +192,11 @@ class RTCConfiguration:
         external_addresses(self.external_addresses, self.external_address_type)
         if self.port_range is not None:
             parse_port_range(self.port_range)
+        if self.http_proxy not in (None, ENVIRONMENT):
+            try:
+                parse_proxy(self.http_proxy)
+            except MalformedError as error:
+                raise SyntaxError_(str(error)) from None
         found = [(server, uri) for server in self.iceServers or () for uri in server.uris()]
         if len(found) > MAX_URLS:
             raise SyntaxError_(f"more than {MAX_URLS} URLs of ICE servers")
@@ -202,7 +214,11 @@ def check_unchanged(old: RTCConfiguration, new: RTCConfiguration, certificate: R
 
 def names_other_paths(old: RTCConfiguration, new: RTCConfiguration) -> bool:
     """Whether gathering would find something else."""
-    return old.iceTransportPolicy != new.iceTransportPolicy or list(old.iceServers or ()) != list(new.iceServers or ())
+    return (
+        old.iceTransportPolicy != new.iceTransportPolicy
+        or list(old.iceServers or ()) != list(new.iceServers or ())
+        or old.http_proxy != new.http_proxy
+    )
 
 
 def _copy_of(server: RTCIceServer | Mapping[str, object]) -> RTCIceServer:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Final, TypeVar, assert_never
 
@@ -22,7 +22,8 @@ from icelane.aio.configuration import RTCConfiguration, RTCIceServer
 from icelane.aio.interfaces import Interface, usable_interfaces
 from icelane.aio.mdns import MdnsResolver
 from icelane.aio.port_range import PortRange, bind_within
-from icelane.aio.resolver import Target, resolve
+from icelane.aio.proxy import find_proxy, resolve_by_proxy
+from icelane.aio.resolver import NamedTarget, Target, resolve
 from icelane.aio.stream import StreamConnection, open_stream
 from icelane.aio.system import monotonic
 from icelane.aio.udp import RawAddress, address_of
@@ -203,17 +204,24 @@ class PeerDriver:
             return
         if relay_only and isinstance(uri, StunUri):
             return
+        targets: Iterable[Target | NamedTarget]
         try:
-            targets = await resolve(uri)
+            if isinstance(uri, StunUri):
+                targets = await resolve(uri)
+            else:
+                targets = await resolve_by_proxy(uri, self.configuration.http_proxy)
         except IcelaneError as error:
             self._tell(round_, partial(self._engine.fail_server, url, str(error)))
             return
         for target in _one_of_each_family(targets):
             self._tell(round_, partial(self._add_server, server, uri, target))
 
-    def _add_server(self, server: RTCIceServer, uri: StunUri | TurnUri, target: Target, now: Instant) -> None:
+    def _add_server(
+        self, server: RTCIceServer, uri: StunUri | TurnUri, target: Target | NamedTarget, now: Instant
+    ) -> None:
         if isinstance(uri, StunUri):
-            self._engine.add_stun_server(target.address, str(uri), now)
+            if isinstance(target, Target):
+                self._engine.add_stun_server(target.address, str(uri), now)
             return
         relay = RelayServer(
             address=target.address,
@@ -289,8 +297,15 @@ class PeerDriver:
     async def _open(self, command: OpenStream) -> None:
         server = command.server
         try:
-            context = client_context(self.configuration.authority) if server.transport is Transport.TLS else None
-            stream = await open_stream(server.address, measure_turn, ssl=context, server_name=server.host_name)
+            authority = self.configuration.authority
+            stream = await open_stream(
+                server.address,
+                measure_turn,
+                ssl=client_context(authority) if server.transport is Transport.TLS else None,
+                server_name=server.host_name,
+                proxy=find_proxy(self.configuration.http_proxy, server.host_name, server.address.port),
+                authority=authority,
+            )
         except IcelaneError as error:
             self.run(partial(self._engine.handle_stream_failed, command.number, error))
             return
@@ -357,9 +372,9 @@ class PeerDriver:
         self.run(self._engine.handle_timeout)
 
 
-def _one_of_each_family(targets: list[Target]) -> list[Target]:
+def _one_of_each_family(targets: Iterable[Target | NamedTarget]) -> list[Target | NamedTarget]:
     """The best place for each family and transport: a server with many addresses is still one server."""
-    best: dict[tuple[AddressFamily, Transport], Target] = {}
+    best: dict[tuple[AddressFamily | None, Transport], Target | NamedTarget] = {}
     for target in targets:
         best.setdefault((target.address.family, target.transport), target)
     return list(best.values())

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from icelane.core.clock import Duration
 from icelane.core.entropy import Entropy
-from icelane.core.net import SocketAddress, Transport, canonical_host
+from icelane.core.net import NamedPlace, SocketAddress, Transport, canonical_host
 from icelane.crypto.provider import SystemEntropy
 from icelane.errors import ResolutionError
 from icelane.stun.uri import StunUri, TurnUri, is_ip_address
@@ -54,6 +54,14 @@ class Target(NamedTuple):
     """One place to try. `host_name` is the URI's host, which a TLS certificate must match wherever DNS points to."""
 
     address: SocketAddress
+    transport: Transport
+    host_name: str
+
+
+class NamedTarget(NamedTuple):
+    """The same, for whoever looks the name up himself."""
+
+    address: NamedPlace
     transport: Transport
     host_name: str
 
@@ -94,6 +102,19 @@ async def resolve(
     if not targets:
         raise ResolutionError(f"{uri.host}: its service records lead to no address")
     return targets
+
+
+def proxied_target(uri: TurnUri, transport: Transport | None = None) -> Target | NamedTarget | None:
+    """What a proxy is asked to connect to, None when the server is to be reached over UDP.
+
+    Service records are not asked for. Raises ResolutionError as `resolve` does for what cannot be.
+    """
+    carrier = _carriers(uri, transport or uri.transport)[0]
+    if carrier is Transport.UDP:
+        return None
+    if is_ip_address(uri.host):
+        return Target(SocketAddress(canonical_host(uri.host), uri.port_or_default), carrier, uri.host)
+    return NamedTarget(NamedPlace(uri.host, uri.port_or_default), carrier, uri.host)
 
 
 class SystemLookup:

@@ -15,12 +15,16 @@ import asyncio
 import socket
 import ssl as tls
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path as File
 from typing import Any, Final, cast
 
+from icelane.aio.proxy import HttpProxy
+from icelane.aio.proxy_tunnel import Progress, open_tunnel, timed_out
+from icelane.aio.tcp import connect_tcp
 from icelane.aio.udp import address_of
 from icelane.core.clock import Duration
-from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
+from icelane.core.net import NamedPlace, Path, SocketAddress, Transport
 from icelane.errors import (
     CertificateRefusedError,
     IcelaneError,
@@ -191,16 +195,20 @@ class Opening:
     """How far `open_stream` has come, for whoever stops waiting for it."""
 
     handshaking: bool = False
+    asking: HttpProxy | None = None
+    progress: Progress = field(default_factory=Progress)
 
-    def timed_out(self, remote: SocketAddress, waited: Duration) -> IcelaneError:
+    def timed_out(self, remote: SocketAddress | NamedPlace, waited: Duration) -> IcelaneError:
         """What to raise then."""
+        if self.asking is not None:
+            return timed_out(self.asking, self.progress.step, waited)
         if self.handshaking:
             return TlsHandshakeError(f"{remote}: connected by TCP, and no TLS handshake within {waited:.1f} s")
         return TransactionTimeoutError(f"{remote}: no answer within {waited:.1f} s")
 
 
 async def open_stream(
-    remote: SocketAddress,
+    remote: SocketAddress | NamedPlace,
     measure: Measure,
     *,
     on_frame: OnFrame | None = None,
@@ -209,25 +217,29 @@ async def open_stream(
     ssl: tls.SSLContext | None = None,
     server_name: str | None = None,
     opening: Opening | None = None,
+    proxy: HttpProxy | None = None,
+    authority: File | str | None = None,
 ) -> StreamConnection:
     """Connect to `remote` by TCP, and with `ssl` by TLS to the host `server_name`; `opening` is kept up to date.
 
-    Raises CertificateRefusedError when the certificate is not good for that name, TlsHandshakeError when no TLS comes
-    of it, TransportClosedError when anything else fails; how long it may take is for the caller to say.
+    A NamedPlace is reached through `proxy` alone, which is the remote end of the path then; `authority` is a PEM file
+    with whom to trust about a proxy of `https:`. Raises CertificateRefusedError when the certificate is not good for
+    that name, TlsHandshakeError when no TLS comes of it, ProxyError when the proxy does not lead there,
+    TransportClosedError when anything else fails; how long it may take is for the caller to say.
     """
     opening = opening or Opening()
+    connection = StreamConnection(measure, on_frame=on_frame, on_closed=on_closed)
     try:
-        connected = await _connect(remote, local)
-    except OSError as error:
-        raise TransportClosedError(f"cannot connect to {remote}: {error.strerror or error}") from error
-    opening.handshaking = ssl is not None
-    try:
-        _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: StreamConnection(measure, on_frame=on_frame, on_closed=on_closed),
-            sock=connected,
-            ssl=ssl,
-            server_hostname=server_name if ssl is not None else None,
-        )
+        if proxy is not None:
+            opening.asking = proxy
+            tunnel = await open_tunnel(proxy, remote, local=local, authority=authority, progress=opening.progress)
+            opening.asking = None
+            opening.handshaking = ssl is not None
+            await _use_tunnel(connection, tunnel, ssl, server_name)
+        else:
+            await _connect(connection, remote, local, ssl, server_name, opening)
+    except IcelaneError:
+        raise
     except tls.SSLCertVerificationError as error:
         raise CertificateRefusedError(f"{server_name}: {error.verify_message or error.reason}") from error
     except OSError as error:
@@ -238,20 +250,6 @@ async def open_stream(
     return connection
 
 
-async def _connect(remote: SocketAddress, local: SocketAddress | None) -> socket.socket:
-    is_ipv6 = remote.family is AddressFamily.IPV6
-    opened = socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        opened.setblocking(False)
-        if local is not None:
-            opened.bind(tuple(local))
-        await asyncio.get_running_loop().sock_connect(opened, tuple(remote))
-    except BaseException:
-        opened.close()
-        raise
-    return opened
-
-
 def _why_no_tls(error: OSError) -> str:
     if isinstance(error, tls.SSLError) and error.reason in _NOT_TLS:
         return "what answers there does not speak TLS"
@@ -259,6 +257,47 @@ def _why_no_tls(error: OSError) -> str:
         return f"the TLS handshake failed: {error.reason.lower().replace('_', ' ')}"
     said = error.strerror or str(error)
     return f"the connection ended during the TLS handshake{f': {said}' if said else ''}"
+
+
+async def _connect(
+    connection: StreamConnection,
+    remote: SocketAddress | NamedPlace,
+    local: SocketAddress | None,
+    ssl: tls.SSLContext | None,
+    server_name: str | None,
+    opening: Opening,
+) -> None:
+    if isinstance(remote, NamedPlace):
+        raise TransportClosedError(f"there is no proxy to {remote} any more")
+    try:
+        connected = await connect_tcp(remote, local)
+    except OSError as error:
+        raise TransportClosedError(f"cannot connect to {remote}: {error.strerror or error}") from error
+    opening.handshaking = ssl is not None
+    await asyncio.get_running_loop().create_connection(
+        lambda: connection,
+        sock=connected,
+        ssl=ssl,
+        server_hostname=server_name if ssl is not None else None,
+    )
+
+
+async def _use_tunnel(
+    connection: StreamConnection, tunnel: asyncio.Transport, ssl: tls.SSLContext | None, server_name: str | None
+) -> None:
+    tune_stream(tunnel.get_extra_info("socket"))
+    if ssl is None:
+        tunnel.set_protocol(connection)
+        connection.connection_made(tunnel)
+        tunnel.resume_reading()
+    else:
+        loop = asyncio.get_running_loop()
+        secured = await loop.start_tls(tunnel, connection, ssl, server_hostname=server_name)
+        if secured is None:
+            raise ConnectionResetError("the tunnel has ended")
+        connection.connection_made(secured)
+    # The socket says TLS where only the proxy is spoken to by TLS.
+    connection.path = connection.path._replace(transport=Transport.TCP if ssl is None else Transport.TLS)
 
 
 _NO_PATH: Final = Path(SocketAddress("0.0.0.0", 0), SocketAddress("0.0.0.0", 0), Transport.TCP)

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import asyncio
 import ssl as tls
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path as File
 from typing import Final
 
 from icelane.aio.client_tls import client_context
-from icelane.aio.resolver import Lookup, Target, resolve
-from icelane.aio.stream import Opening, open_stream
+from icelane.aio.proxy import find_proxy, resolve_by_proxy
+from icelane.aio.resolver import Lookup, NamedTarget, Target
+from icelane.aio.stream import Opening, StreamConnection, open_stream
 from icelane.aio.system import monotonic
 from icelane.aio.turn_relay import Link, TurnRelay, canonical_peer
 from icelane.aio.turn_streams import OpenStream, PeerStream, bind_stream
@@ -29,7 +30,7 @@ from icelane.core.entropy import Entropy
 from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
 from icelane.crypto.provider import SystemEntropy
 from icelane.errors import IcelaneError, IntegrityError, LocalProtocolError, TransportClosedError, TurnError
-from icelane.stun.framing import measure_stun
+from icelane.stun.framing import Measure, measure_stun
 from icelane.stun.uri import StunUri, TurnUri, parse_uri
 from icelane.turn.channel_data import measure_turn
 from icelane.turn.client import TurnClient
@@ -57,6 +58,7 @@ async def connect_turn(
     on_data: Callable[[bytes, SocketAddress], object] | None = None,
     lookup: Lookup | None = None,
     entropy: Entropy | None = None,
+    http_proxy: str | None = None,
 ) -> TurnRelay:
     """Allocate a relayed address on `server`: a `turn:` URI, or an address to be reached over UDP or `transport`.
 
@@ -67,14 +69,20 @@ async def connect_turn(
     A `turns:` server is reached by name over TLS alone, and must have a certificate for that name from an authority of
     this machine, or from one in the PEM file `authority`.
 
-    Raises MalformedError for a bad URI, ConfigurationError for a bad `authority`, ResolutionError, TurnError when the
-    server refused, and of the last place, when none answered well, TransactionTimeoutError, CertificateRefusedError,
-    TlsHandshakeError, TransportClosedError or another IcelaneError.
+    `http_proxy`, such as `http://user:password@proxy.example.org:3128`, leads to servers over TCP and TLS; its own name
+    is verified where it is `https:`. "environment" takes HTTPS_PROXY or ALL_PROXY, and heeds NO_PROXY.
+
+    Raises MalformedError for a bad URI, also of the proxy, ConfigurationError for a bad `authority` or a bad proxy in
+    the environment, ResolutionError, TurnError when the server refused, and of the last place, when none answered well,
+    TransactionTimeoutError, ProxyError, CertificateRefusedError, TlsHandshakeError, TransportClosedError or another
+    IcelaneError.
     """
     entropy = entropy or SystemEntropy()
-    connector = _Connector(username, password, options or AllocateOptions(), local, authority, entropy, on_data)
+    connector = _Connector(
+        username, password, options or AllocateOptions(), local, authority, entropy, on_data, http_proxy
+    )
     deadline = monotonic() + timeout
-    targets = await _targets(server, transport, timeout, lookup, entropy)
+    targets = await _targets(server, transport, timeout, lookup, entropy, http_proxy)
     for left in range(len(targets), 0, -1):
         target = targets[-left]
         share = max(0.0, deadline - monotonic()) / left
@@ -124,6 +132,7 @@ class _Connector:
         authority: File | str | None,
         entropy: Entropy,
         on_data: Callable[[bytes, SocketAddress], object] | None,
+        http_proxy: str | None,
     ) -> None:
         self._username = username
         self._password = password
@@ -133,10 +142,11 @@ class _Connector:
         self._context: tls.SSLContext | None = None
         self._entropy = entropy
         self._on_data = on_data
+        self._http_proxy = http_proxy
         self._opening = Opening()
         self._engine: TurnClient | None = None
 
-    def timed_out(self, target: Target, waited: Duration) -> IcelaneError:
+    def timed_out(self, target: Target | NamedTarget, waited: Duration) -> IcelaneError:
         """What to raise when `connect` has been stopped because it took too long."""
         code = self._engine.unproven_code if self._engine is not None else None
         if code is None:
@@ -144,7 +154,7 @@ class _Connector:
         told = f"an unsigned answer said {code}: {explain(code).meaning}"
         return IntegrityError(f"{target.address}: no answer that can be believed within {waited:.1f} s; {told}")
 
-    async def connect(self, target: Target) -> TurnRelay:
+    async def connect(self, target: Target | NamedTarget) -> TurnRelay:
         """Allocate at `target` or where it sends us."""
         self._opening, self._engine = Opening(), None
         visited: list[SocketAddress] = []
@@ -166,11 +176,11 @@ class _Connector:
             if redirected is None:
                 return relay
             relay.abort()
-            visited.append(target.address)
+            visited.append(relay.path.remote)
             target = Target(redirected.server, target.transport, redirected.domain or target.host_name)
 
-    async def _open(self, target: Target, visited: list[SocketAddress]) -> TurnRelay:
-        if target.transport is Transport.UDP:
+    async def _open(self, target: Target | NamedTarget, visited: list[SocketAddress]) -> TurnRelay:
+        if target.transport is Transport.UDP and isinstance(target, Target):
             return self._open_udp(target.address, visited)
         return await self._open_stream(target, visited)
 
@@ -190,48 +200,63 @@ class _Connector:
         udp.on_error = relay.handle_unreachable
         return relay
 
-    async def _open_stream(self, target: Target, visited: list[SocketAddress]) -> TurnRelay:
-        context = self._tls() if target.transport is Transport.TLS else None
-        connection = await open_stream(
-            target.address,
-            measure_turn,
-            local=self._local,
-            ssl=context,
-            server_name=target.host_name,
-            opening=self._opening,
-        )
+    async def _open_stream(self, target: Target | NamedTarget, visited: list[SocketAddress]) -> TurnRelay:
+        connection = await self._connect(target, measure_turn, self._local, self._opening)
 
         def open_peer_stream(connection_id: int) -> Awaitable[PeerStream]:
             return self._open_peer_stream(target, connection_id)
 
-        relay = self._relay(connection.path, connection, visited, open_peer_stream)
+        is_proxied = connection.path.remote != target.address
+        relay = self._relay(connection.path, connection, visited, open_peer_stream, is_proxied=is_proxied)
         connection.on_frame = relay.handle_data
         connection.on_closed = relay.handle_closed
         if connection.closed:
             relay.handle_closed(None)
         return relay
 
-    async def _open_peer_stream(self, target: Target, connection_id: int) -> PeerStream:
+    async def _open_peer_stream(self, target: Target | NamedTarget, connection_id: int) -> PeerStream:
         """RFC 6062 section 4.3: a connection of its own to the same server, from another port."""
-        context = self._tls() if target.transport is Transport.TLS else None
         local = self._local._replace(port=0) if self._local is not None else None
-        connection = await open_stream(
-            target.address, measure_stun, local=local, ssl=context, server_name=target.host_name
-        )
+        connection = await self._connect(target, measure_stun, local, Opening())
         binder = ConnectionBinder(
             connection.path, entropy=self._entropy, username=self._username, password=self._password
         )
         return await bind_stream(connection, binder, connection_id)
+
+    async def _connect(
+        self, target: Target | NamedTarget, measure: Measure, local: SocketAddress | None, opening: Opening
+    ) -> StreamConnection:
+        return await open_stream(
+            target.address,
+            measure,
+            local=local,
+            ssl=self._tls() if target.transport is Transport.TLS else None,
+            server_name=target.host_name,
+            opening=opening,
+            proxy=find_proxy(self._http_proxy, target.host_name, target.address.port),
+            authority=self._authority,
+        )
 
     def _tls(self) -> tls.SSLContext:
         self._context = self._context or client_context(self._authority)
         return self._context
 
     def _relay(
-        self, path: Path, link: Link, visited: list[SocketAddress], open_peer_stream: OpenStream | None = None
+        self,
+        path: Path,
+        link: Link,
+        visited: list[SocketAddress],
+        open_peer_stream: OpenStream | None = None,
+        *,
+        is_proxied: bool = False,
     ) -> TurnRelay:
         self._engine = engine = TurnClient(
-            path, entropy=self._entropy, username=self._username, password=self._password, visited=visited
+            path,
+            entropy=self._entropy,
+            username=self._username,
+            password=self._password,
+            visited=visited,
+            is_proxied=is_proxied,
         )
         relay = TurnRelay(engine, link, open_peer_stream)
         relay.on_data = self._on_data
@@ -244,7 +269,8 @@ async def _targets(
     timeout: Duration,
     lookup: Lookup | None,
     entropy: Entropy,
-) -> list[Target]:
+    http_proxy: str | None,
+) -> Sequence[Target | NamedTarget]:
     if isinstance(server, SocketAddress):
         if transport is Transport.TLS:
             raise LocalProtocolError(f"{server}: TLS needs a host name, as in turns:turn.example.org")
@@ -252,4 +278,4 @@ async def _targets(
     uri = parse_uri(server) if isinstance(server, str) else server
     if isinstance(uri, StunUri):
         raise LocalProtocolError(f"{uri} names a STUN server; a relay is at a turn: URI")
-    return await resolve(uri, transport=transport, lookup=lookup, entropy=entropy, timeout=timeout)
+    return await resolve_by_proxy(uri, http_proxy, transport=transport, lookup=lookup, entropy=entropy, timeout=timeout)

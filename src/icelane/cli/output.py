@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -25,6 +25,7 @@ from icelane.errors import (
     IcelaneError,
     IntegrityError,
     LocalProtocolError,
+    ProxyError,
     RemoteProtocolError,
     ResolutionError,
     StunError,
@@ -43,6 +44,18 @@ class ExitCode(enum.IntEnum):
     MISSING = 3
     NETWORK = 4
 
+
+_PROXY_MENDS: Final = {  # by what the proxy answered; other refusals as 403
+    None: "check host and port of the proxy: `curl -v -x PROXY https://example.org` asks it the same way",
+    401: "give the right ones: --proxy http://USER:PASSWORD@HOST:PORT, or ICELANE_PROXY",
+    403: "many proxies allow port 443 alone: run the server's tls:// listener there, or have the port allowed",
+    405: "ask for a proxy that allows CONNECT, as HTTPS needs it",
+    407: "--proxy http://USER:PASSWORD@HOST:PORT, or the same in ICELANE_PROXY",
+    501: "ask for a proxy that allows CONNECT, as HTTPS needs it",
+    502: "check the server's name and port: the proxy looks the name up",
+    503: "check the server's name and port: the proxy looks the name up",
+    504: "check that the server runs, and that the proxy's firewall lets it out to that port",
+}
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
@@ -203,6 +216,8 @@ def _network_mend(error: IcelaneError) -> str | None:
             )
         case IntegrityError():
             return "read the server's log: an answer that is not signed with the password may be anybody's"
+        case ProxyError():
+            return _PROXY_MENDS.get(error.status, _PROXY_MENDS[403])
         case TransportClosedError():
             return "check the port and that the server listens on this transport: `ss -lntu` on the server"
         case StunError():

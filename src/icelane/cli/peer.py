@@ -12,6 +12,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from icelane.cli.output import CommandError, ExitCode, JsonFlag, Output, Problem, speaking, usage
+from icelane.cli.proxy import ProxyOption, checked_proxy
 from icelane.core.clock import Duration
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def send(
     authority: AuthorityOption = None,
     relay_only: RelayOption = False,
     interface: InterfaceOption = None,
+    proxy: ProxyOption = None,
     timeout: TimeoutOption = 60.0,
     as_json: JsonFlag = False,
 ) -> None:
@@ -100,7 +102,7 @@ def send(
     with speaking(as_json) as output:
         if not file.is_file():
             raise usage(f"{file} is no file", "icelane peer send report.pdf")
-        configuration = _configuration(ice, user, password, authority, relay_only, interface, timeout)
+        configuration = _configuration(ice, user, password, authority, relay_only, interface, proxy, timeout)
         asyncio.run(_send(output, file, _signaling(output, signal), configuration, timeout))
 
 
@@ -115,6 +117,7 @@ def receive(
     authority: AuthorityOption = None,
     relay_only: RelayOption = False,
     interface: InterfaceOption = None,
+    proxy: ProxyOption = None,
     timeout: TimeoutOption = ANSWER_TIMEOUT,
     as_json: JsonFlag = False,
 ) -> None:
@@ -125,7 +128,7 @@ def receive(
     with speaking(as_json) as output:
         if not into.is_dir():
             raise usage(f"{into} is no directory", f"mkdir -p {into}")
-        configuration = _configuration(ice, user, password, authority, relay_only, interface, timeout)
+        configuration = _configuration(ice, user, password, authority, relay_only, interface, proxy, timeout)
         asyncio.run(_receive(output, into, replace, _signaling(output, signal), configuration, timeout))
 
 
@@ -136,6 +139,7 @@ def _configuration(
     authority: Path | None,
     relay_only: bool,
     interfaces: list[str] | None,
+    proxy: str | None,
     timeout: Duration,
 ) -> RTCConfiguration:
     from icelane import RTCConfiguration, RTCIceServer
@@ -153,6 +157,7 @@ def _configuration(
         iceTransportPolicy="relay" if relay_only else "all",
         authority=authority,
         interfaces=interfaces or None,
+        http_proxy=checked_proxy(proxy),
         patience=timeout + 1.0,  # whoever is too late hears it from --timeout
     )
     try:

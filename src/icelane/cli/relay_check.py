@@ -8,11 +8,14 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
+from icelane.aio.proxy import find_proxy
+from icelane.aio.resolver import proxied_target
 from icelane.aio.system import monotonic
 from icelane.aio.turn_client import connect_turn
 from icelane.aio.turn_relay import TurnRelay
 from icelane.core.clock import Duration, UnixSeconds
 from icelane.core.entropy import Entropy
+from icelane.core.net import Transport
 from icelane.crypto.provider import SystemEntropy, hmac_sha1
 from icelane.errors import CertificateRefusedError, IcelaneError, StunError
 from icelane.stun.uri import TurnUri
@@ -52,6 +55,7 @@ class Report:
     relayed: str | None = None
     mapped: str | None = None
     server: str | None = None
+    proxy: str | None = None
     transport: str | None = None
     lifetime: int | None = None
     round_trip: Duration | None = None
@@ -81,18 +85,24 @@ def ephemeral(user: str, secret: str, ttl: int, unix_time: UnixSeconds) -> Login
 
 
 async def check_relay(
-    uri: TurnUri, login: Login, timeout: Duration, entropy: Entropy | None = None, authority: str | None = None
+    uri: TurnUri,
+    login: Login,
+    timeout: Duration,
+    entropy: Entropy | None = None,
+    authority: str | None = None,
+    http_proxy: str | None = None,
 ) -> Report:
     """Allocate twice on the server, relay packets from one allocation to the other and back, and give both up.
 
     A step that the server answers badly ends the check with a failed step. `authority` is a PEM file with a private
-    authority to trust, for `turns:`. Raises IcelaneError when the server cannot be reached at all.
+    authority to trust, for `turns:`; `http_proxy` is that of `connect_turn`. Raises IcelaneError when the server cannot
+    be reached at all.
     """
     report = Report()
     entropy = entropy or SystemEntropy()
     try:
         async with AsyncExitStack() as stack:
-            await _run(_Check(report, uri, login, timeout, entropy, authority, stack))
+            await _run(_Check(report, uri, login, timeout, entropy, authority, http_proxy, stack))
     except _Stopped:
         pass
     return report
@@ -107,6 +117,7 @@ class _Check:
         timeout: Duration,
         entropy: Entropy,
         authority: str | None,
+        http_proxy: str | None,
         stack: AsyncExitStack,
     ) -> None:
         self.report = report
@@ -115,6 +126,7 @@ class _Check:
         self.timeout = timeout
         self.entropy = entropy
         self.authority = authority
+        self.http_proxy = http_proxy
         self.stack = stack
 
     async def connect(self) -> TurnRelay:
@@ -126,6 +138,7 @@ class _Check:
             timeout=self.timeout,
             entropy=self.entropy,
             authority=self.authority,
+            http_proxy=self.http_proxy,
         )
         self.stack.push_async_callback(relay.close)
         return relay
@@ -164,6 +177,8 @@ async def _run(check: _Check) -> None:
         near = await check.connect()
         report.relayed, report.mapped = str(near.relayed_address), str(near.mapped_address)
         report.server, report.transport = str(near.path.remote), near.path.transport.value
+        if (proxied := _proxied(check, near)) is not None:
+            report.server, report.proxy = proxied
         report.lifetime = near.lifetime
         detail.append(f"{near.relayed_address} for {near.lifetime} s, over {near.path.transport.value}")
     async with check.step("allocate again") as detail:
@@ -181,6 +196,15 @@ async def _run(check: _Check) -> None:
     async with check.step("relay by channel") as detail:
         report.round_trip = await _there_and_back(near, far, check)
         detail.append(f"{_PAYLOAD_BYTES} bytes there and back in {report.round_trip * 1000:.1f} ms")
+
+
+def _proxied(check: _Check, relay: TurnRelay) -> tuple[str, str] | None:
+    """The server by its name and the proxy, where one is at the other end of the connection."""
+    target = proxied_target(check.uri)
+    if target is None or relay.path.transport is Transport.UDP:
+        return None
+    proxy = find_proxy(check.http_proxy, target.host_name, target.address.port)
+    return None if proxy is None else (str(target.address), str(proxy))
 
 
 async def _there_and_back(near: TurnRelay, far: TurnRelay, check: _Check) -> Duration:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from icelane.cli import admin, bench
 from icelane.cli.output import ExitCode, JsonFlag, Output, speaking, usage
+from icelane.cli.proxy import ProxyOption, checked_proxy
 from icelane.errors import MalformedError
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def check(
             metavar="FILE", help="For turns: a PEM file with the authorities to trust instead of this machine's."
         ),
     ] = None,
+    proxy: ProxyOption = None,
     timeout: Annotated[float, typer.Option(min=0.1, max=60, help="Seconds to wait in each step.")] = 5.0,
     as_json: JsonFlag = False,
 ) -> None:
@@ -72,9 +74,13 @@ def check(
     """
     with speaking(as_json) as output:
         from icelane.cli.relay_check import check_relay
+        from icelane.core.net import Transport
 
         uri = _turn_uri(url)
-        report = asyncio.run(check_relay(uri, _login(user, password, secret), timeout, authority=authority))
+        login, http_proxy = _login(user, password, secret), checked_proxy(proxy)
+        if http_proxy is not None and not (uri.secure or uri.transport is Transport.TCP):
+            output.note("UDP does not go through a proxy; ?transport=tcp and turns: do")
+        report = asyncio.run(check_relay(uri, login, timeout, authority=authority, http_proxy=http_proxy))
         _print(output, report)
         output.result(_document(report))
         if not report.ok:
@@ -112,7 +118,8 @@ def _print(output: Output, report: Report) -> None:
         if step.mend:
             output.mend(step.mend)
     if report.ok:
-        output.line(f"the server sees us at {report.mapped} and relays over {report.transport}", "green")
+        way = f", through the proxy {report.proxy}" if report.proxy else ""
+        output.line(f"the server sees us at {report.mapped} and relays over {report.transport}{way}", "green")
 
 
 def _verdict(step: Step) -> Text:
@@ -137,6 +144,7 @@ def _document(report: Report) -> dict[str, Any]:
         "relayed": report.relayed,
         "mapped": report.mapped,
         "server": report.server,
+        "proxy": report.proxy,
         "transport": report.transport,
         "lifetime": report.lifetime,
         "rttMs": None if report.round_trip is None else round(report.round_trip * 1000, 3),

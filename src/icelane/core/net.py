@@ -51,6 +51,21 @@ class SocketAddress(NamedTuple):
         return family_of(self.host)
 
 
+class NamedPlace(NamedTuple):
+    """A host, by a name that somebody else is to look up, and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def family(self) -> None:
+        """Nobody here knows it."""
+        return
+
+
 class Path(NamedTuple):
     """Both ends of where a datagram came or goes, seen from this host: a TURN 5-tuple, an ICE base and its remote."""
 

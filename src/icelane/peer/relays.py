@@ -21,7 +21,7 @@ from typing import Final
 from icelane.core.clock import Duration, Instant, TimerTable, later
 from icelane.core.engine import Transmit
 from icelane.core.entropy import Entropy
-from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
+from icelane.core.net import AddressFamily, NamedPlace, Path, SocketAddress, Transport
 from icelane.errors import IcelaneError, LocalProtocolError, TransactionTimeoutError, TransportClosedError, TurnError
 from icelane.turn.client import TurnClient
 from icelane.turn.client_event import (
@@ -52,9 +52,12 @@ _ADDRESS_FAMILY_NOT_SUPPORTED: Final = 440
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RelayServer:
-    """A TURN server at one address. `host_name` is what its certificate must be valid for, over TLS."""
+    """A TURN server at one address. `host_name` is what its certificate must be valid for, over TLS.
 
-    address: SocketAddress
+    Over TCP and TLS, `address` may be a name that a proxy will look up.
+    """
+
+    address: SocketAddress | NamedPlace
     transport: Transport
     host_name: str
     url: str
@@ -77,7 +80,7 @@ class RelayFailed:
     """No relayed address from this server; `base` is where it was asked from, None when it was not reached."""
 
     base: SocketAddress | None
-    server: SocketAddress
+    server: SocketAddress | NamedPlace
     url: str
     error: IcelaneError
 
@@ -358,13 +361,16 @@ class Relays:
         """Whether there is a stream to it, or to where it has redirected us."""
         known = [relay.server for relay in self._relays_by_path.values() if not relay.released]
         known += [opening for opening, _ in self._opening.values()]
+        family = server.address.family  # None for one that a proxy finds, and then redirects may lead to either
         return any(
-            one.url == server.url and one.transport is server.transport and one.address.family is server.address.family
+            one.url == server.url
+            and one.transport is server.transport
+            and (one.address.family is family or one.address.family is None or family is None)
             for one in known
         )
 
     def _allocate_from(self, base: SocketAddress, server: RelayServer, now: Instant) -> None:
-        if base.family is server.address.family:
+        if isinstance(server.address, SocketAddress) and base.family is server.address.family:
             self._allocate(Path(base, server.address, Transport.UDP), server, (), now)
 
     def _open_stream(self, server: RelayServer, visited: tuple[SocketAddress, ...], now: Instant) -> None:
@@ -386,7 +392,12 @@ class Relays:
             self._reuse(known, server, now)
             return
         client = TurnClient(
-            path, entropy=self._entropy, username=server.username, password=server.password, visited=visited
+            path,
+            entropy=self._entropy,
+            username=server.username,
+            password=server.password,
+            visited=visited,
+            is_proxied=path.remote != server.address,
         )
         relay = _Relay(client, server, second_try=family is not None)
         self._relays_by_path[path] = relay

@@ -88,7 +88,7 @@ def parse_uri(text: str) -> StunUri | TurnUri:
     if not colon or scheme not in ("stun", "stuns", "turn", "turns"):
         raise MalformedError(f"{text!r} does not begin with stun:, stuns:, turn: or turns:")
     authority, question, query = rest.partition("?")
-    host, port = _parse_authority(authority, text)
+    host, port = parse_authority(authority, text)
     secure = scheme.endswith("s")
     if scheme.startswith("turn"):
         return TurnUri(host=host, port=port, secure=secure, transport=_parse_query(query, text) if question else None)
@@ -108,7 +108,8 @@ def is_ip_address(host: str) -> bool:
     return True
 
 
-def _parse_authority(authority: str, text: str) -> tuple[str, int | None]:
+def parse_authority(authority: str, text: str) -> tuple[str, int | None]:
+    """Host and port of `host[:port]`, in lower case. Raises MalformedError, which says that it stands in `text`."""
     if authority.startswith("//"):
         raise MalformedError(f"{text!r}: write the host right after the colon, without //")
     if authority.startswith("["):

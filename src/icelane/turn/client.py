@@ -142,7 +142,8 @@ class _Timer(enum.Enum):
 class TurnClient:
     """Sans-IO TURN client on `path`, whose remote end is the server.
 
-    Without `username` nothing is signed. `visited` are the servers that redirected here, oldest first.
+    Without `username` nothing is signed. `visited` are the servers that redirected here, oldest first. With
+    `is_proxied` the remote end is a proxy, and the server somewhere behind it.
     """
 
     def __init__(
@@ -153,8 +154,10 @@ class TurnClient:
         username: str | None = None,
         password: str = "",
         visited: Sequence[SocketAddress] = (),
+        is_proxied: bool = False,
     ) -> None:
         self._path = path
+        self._is_proxied = is_proxied
         self._entropy = entropy
         self._visited = [*visited, path.remote]
         authentication = ClientAuthentication(username, password) if username is not None else None
@@ -429,7 +432,7 @@ class TurnClient:
             return None  # a server that is being emptied may name another one in its 508
         try:
             redirected = parse_redirect(response)
-            check_redirect(self._visited, redirected.server)
+            check_redirect(self._visited, redirected.server, is_proxied=self._is_proxied)
         except RemoteProtocolError as refused:
             return AllocationFailed(refused)
         return redirected

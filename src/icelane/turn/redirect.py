@@ -20,24 +20,25 @@ _RULES: Final = [(parse_address_range(rule.prefix), rule.reason) for rule in (*E
 _TABLES: Final = {family: RangeTable(family, _RULES) for family in AddressFamily}
 
 
-def check_redirect(visited: list[SocketAddress], target: SocketAddress) -> None:
+def check_redirect(visited: list[SocketAddress], target: SocketAddress, *, is_proxied: bool = False) -> None:
     """Raises RemoteProtocolError when a client must not follow from `visited` to `target`.
 
     `visited` are the servers so far, first the one that the user named. Refused are more than MAX_REDIRECTS hops, a
     server that was asked already, another address family, port 0, and an address of special purpose unless the first
-    server has the same purpose.
+    server has the same purpose. With `is_proxied`, `visited` are a proxy's addresses, which say nothing about those of
+    the servers: then every address of special purpose is refused, since the proxy would connect to its own network.
     """
     if len(visited) > MAX_REDIRECTS:
         raise RemoteProtocolError(f"the server redirects more than {MAX_REDIRECTS} times")
-    if target in visited:
+    if target in visited and not is_proxied:
         raise RemoteProtocolError(f"the servers redirect in a circle, back to {target}")
     first = visited[0]
-    if target.family is not first.family:
+    if target.family is not first.family and not is_proxied:
         raise RemoteProtocolError(f"the server redirects to another address family: {target}")
     if target.port == 0:
         raise RemoteProtocolError("the server redirects to port 0")
     purpose = _purpose(target)
-    if purpose is not None and purpose != _purpose(first):
+    if purpose is not None and (is_proxied or purpose != _purpose(first)):
         raise RemoteProtocolError(f"the server redirects to {target}, which is {purpose}")
 
 
