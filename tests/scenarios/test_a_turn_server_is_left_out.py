@@ -21,6 +21,7 @@ from icelane.turn.server_config import TurnServerConfig
 from tests.scenarios.internet import (
     CONNECTED_WITHIN,
     RELAY,
+    SERVER,
     Internet,
     assert_data_flows,
     connect,
@@ -47,7 +48,7 @@ def second_server(internet: Internet) -> RelayHost:
 def configure(peer: PeerHost, *relays: RelayServer, stun: bool = True) -> None:
     """What setConfiguration does."""
     peer._relays = relays
-    peer._stun = [RELAY.address] if stun else []
+    peer._stun = [SERVER] if stun else []
     urls = frozenset({*(relay.url for relay in relays), *([STUN_URL] if stun else [])})
     relay_only = peer.engine.negotiation.relay_only
     peer.run(lambda _: peer.engine.change_ice_configuration(relay_only=relay_only, urls=urls))

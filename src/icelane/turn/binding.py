@@ -83,7 +83,7 @@ class BindingAnswers:
             change = NO_CHANGE if wanted is None else parse_change_request(wanted)
             remote = _response_address(message, path)
         except MalformedError:
-            self._refuse(Refusal(400, "malformed"), message, path)
+            self._refuse(Refusal(400, "attribute-malformed"), message, path)
             return
         origin = origins.origin(path.local, change)
         response = _success(message, path)
