@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from struct import pack
+from collections.abc import Callable, Iterable
+from struct import pack, unpack
 
 import pytest
 
@@ -22,6 +22,7 @@ from icelane.sctp.chunks import ChunkType, encode_chunk, encode_header, encode_s
 from icelane.sctp.control_chunks import InitChunk, encode_parameter
 from icelane.sctp.event import AssociationState, BufferedAmountLow, Established, MessageReceived, Terminated
 from icelane.sctp.options import SctpOptions
+from icelane.sctp.transfer import MAX_EARLIER_SACKS, WARY_PACKETS
 from icelane.testing.network import Link
 from tests.sctp.pairs import End, Pair, data_chunk, inject, packet_for
 
@@ -33,6 +34,7 @@ LINKS = {
     "doubled": Link(delay=0.01, duplication=0.3, jitter=0.01),
     "everything at once": Link(delay=0.01, loss=0.1, duplication=0.1, reordering=0.1, jitter=0.01),
 }
+UNORDERED = 4  # a flag of DATA; 3 is a message in one piece
 links = pytest.mark.parametrize("link", LINKS.values(), ids=LINKS.keys())
 
 
@@ -44,6 +46,13 @@ def kinds_in(packet: bytes) -> list[int]:
     """The types of the chunks in a packet."""
     spans = parse_chunk_spans(packet)
     return [packet[start] for start in spans[::2]]
+
+
+def reported_gaps(packet: bytes) -> list[int]:
+    """The gaps of a packet that is one SACK: firsts and lasts, counted from the cumulative TSN."""
+    assert kinds_in(packet) == [ChunkType.SACK]
+    count = int.from_bytes(packet[24:26], "big")
+    return list(unpack(f">{2 * count}H", packet[28 : 28 + 4 * count]))
 
 
 # -- what it is for
@@ -276,21 +285,63 @@ def test_unanswered_retransmissions_end_it_where_that_is_asked_for() -> None:
 # -- SACKs
 
 
-def test_a_batch_is_answered_by_one_sack() -> None:
-    pair = Pair().connect()
-    packets = [packet_for(pair.b, data_chunk(pair.b, n + 1, b"x", ssn=n)) for n in range(32)]
-    before = pair.network.traffic.sent
-    association = pair.b.association
+def inject_batch(end: End, offsets: Iterable[int]) -> None:
+    """Packets of one unordered message each arrive together: by their TSNs, of which the next in order is 1."""
+    packets = [packet_for(end, data_chunk(end, n, b"x", flags=UNORDERED | 3)) for n in offsets]
 
     def receive_all(now: Instant) -> None:
-        association.begin_batch()
+        end.association.begin_batch()
         for packet in packets:
-            association.handle_datagram(packet, now)
-        association.end_batch(now)
+            end.association.handle_datagram(packet, now)
+        end.association.end_batch(now)
 
-    pair.b.run(receive_all)
+    end.run(receive_all)
+
+
+def test_a_batch_is_answered_by_one_sack() -> None:
+    pair = Pair().connect()
+    before = pair.network.traffic.sent
+    inject_batch(pair.b, range(1, 33))
     assert pair.network.traffic.sent == before + 1
     assert len(pair.b.messages) == 32
+
+
+def test_each_packet_of_a_batch_behind_a_gap_has_a_sack_of_its_own() -> None:
+    """SC-8: a peer that counts reports of what is missing (RFC 9260 section 7.2.4) counts each packet behind it."""
+    pair = Pair().connect()
+    pair.b.last_sent.clear()
+    inject_batch(pair.b, [1, 2, 4, 5, 6])
+    assert [reported_gaps(packet) for packet in pair.b.last_sent] == [[2, 2], [2, 3], [2, 4]]
+
+
+def test_of_many_packets_behind_a_gap_the_latest_have_a_sack_of_their_own() -> None:
+    pair = Pair().connect()
+    pair.b.last_sent.clear()
+    before = pair.network.traffic.sent
+    inject_batch(pair.b, range(2, 34))
+    sacks = MAX_EARLIER_SACKS + 1
+    assert pair.network.traffic.sent == before + sacks
+    assert [reported_gaps(packet) for packet in pair.b.last_sent] == [[2, last] for last in range(34 - sacks, 34)]
+
+
+def test_a_gap_that_a_batch_fills_again_is_reported_too() -> None:
+    pair = Pair().connect()
+    pair.b.last_sent.clear()
+    inject_batch(pair.b, [2, 1, 3, 4])
+    assert [reported_gaps(packet) for packet in pair.b.last_sent] == [[2, 2], [], []]
+
+
+@pytest.mark.parametrize("trouble", [[2, 1], [1, 1]], ids=["a gap", "a duplicate"])
+def test_every_second_packet_of_a_batch_has_a_sack_of_its_own_for_a_while_after(trouble: list[int]) -> None:
+    """SC-8: the loss of one SACK does not leave a peer waiting whose whole window came in one batch."""
+    pair = Pair().connect()
+    inject_batch(pair.b, trouble)
+    for sacks in (4, 1):
+        before = pair.network.traffic.sent
+        inject_batch(pair.b, range(1, 9))
+        assert pair.network.traffic.sent == before + sacks
+        for _ in range(0, WARY_PACKETS, 2):
+            inject_batch(pair.b, [1, 2])
 
 
 def test_every_second_packet_is_acknowledged_and_a_single_one_after_a_while() -> None:

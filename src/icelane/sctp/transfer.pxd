@@ -34,9 +34,14 @@ cdef class Transfer:
     cdef bint _saw_data
     cdef Py_ssize_t _data_packets
     cdef bint _had_gaps
+    cdef object _earlier_sacks
+    cdef Py_ssize_t _wary_packets
 
     @cython.locals(chunk=DataChunk)
     cpdef bint handle_chunk(self, int kind, bytes data, Py_ssize_t start, Py_ssize_t end, double now) except -1
+
+    @cython.locals(gaps=bint)
+    cdef _begin_packet(self)
 
     cpdef end_packet(self)
 
@@ -51,8 +56,13 @@ cdef class Transfer:
     @cython.locals(data=list)
     cdef _put_data(self, list parts, Py_ssize_t room, double now)
 
-    @cython.locals(inbound=Inbound, space=Py_ssize_t, duplicates=list, gaps=list, sack=bytes)
+    cdef bytes _finish(self, list parts)
+
+    @cython.locals(inbound=Inbound, duplicates=list, sack=bytes)
     cdef Py_ssize_t _put_sack(self, list parts, Py_ssize_t room) except -1
+
+    @cython.locals(inbound=Inbound, space=Py_ssize_t, gaps=list)
+    cdef bytes _encode_sack(self, list duplicates, Py_ssize_t room)
 
     cpdef handle_timeout(self, double now)
     cpdef double next_timeout(self) except? -1

@@ -1,7 +1,8 @@
 """The established association as packets see it: chunks of data in, SACKs and packets out.
 
 What comes in is answered by one SACK for each batch, at once for every second packet and whenever something is missing
-or came twice, otherwise after a short delay or with the next data.
+or came twice, otherwise after a short delay or with the next data. While something is missing, each packet of a batch
+has a SACK of its own, which peers count; for a while after that every second one has, since SACKs are lost too.
 """
 
 from __future__ import annotations
@@ -34,6 +35,14 @@ if TYPE_CHECKING:
 # RFC 9260 section 6.2: at most 500 ms; half a round trip within these bounds, so that no timeout of the peer is near.
 LEAST_SACK_DELAY: Final = 0.02
 MOST_SACK_DELAY: Final = 0.2
+# RFC 9260 section 6.7: while a gap stays open each packet is answered by a SACK, and section 7.2.4 has the peer send
+# again after three that report it. So many of a batch are said besides the last one; of more, the latest. They are
+# more than the rule of three needs because SACKs are lost too.
+MAX_EARLIER_SACKS: Final = 7
+# On a path that loses packets one SACK is too few for a batch: a peer whose whole window is in it waits for a timeout
+# when that one is lost. So many packets after something was missing or came twice, every second packet of a batch is
+# answered, as RFC 9260 section 6.2 has it.
+WARY_PACKETS: Final = 1_024
 # The window is announced again when the application has released this share of it.
 WINDOW_UPDATE_SHARE: Final = 4
 # A RE-CONFIG that names as many streams as one may has this size, and its answer less.
@@ -57,6 +66,7 @@ class Transfer:
     __slots__ = (
         "_announced_window",
         "_data_packets",
+        "_earlier_sacks",
         "_had_gaps",
         "_header",
         "_options",
@@ -65,6 +75,7 @@ class Transfer:
         "_sack_now",
         "_saw_data",
         "_update_step",
+        "_wary_packets",
         "_zero_checksum",
         "agreement",
         "inbound",
@@ -102,6 +113,8 @@ class Transfer:
         self._saw_data = False
         self._data_packets = 0
         self._had_gaps = False
+        self._earlier_sacks: deque[bytes] = deque(maxlen=MAX_EARLIER_SACKS)
+        self._wary_packets = 0
         outbound.peer_window = agreement.peer_window
         outbound.limit_reliability(agreement.partial_reliability)
 
@@ -117,7 +130,8 @@ class Transfer:
                 chunk = parse_data(data, start, end)
                 if chunk.flags & _IMMEDIATE:
                     self._sack_now = True
-                self._saw_data = True
+                if not self._saw_data:
+                    self._begin_packet()
                 self.inbound.accept(chunk, now)
         elif kind == _SACK:
             self.outbound.handle_sack(parse_sack(data, start, end), now)
@@ -131,11 +145,24 @@ class Transfer:
             return False
         return True
 
+    def _begin_packet(self) -> None:
+        """A packet has data: say first what the ones before it in the same batch have left, if that is worth it."""
+        self._saw_data = True
+        if not self._data_packets:
+            return
+        gaps = self.inbound.has_gaps
+        if gaps:
+            self._wary_packets = WARY_PACKETS
+        if gaps or (self._wary_packets and not self._data_packets & 1):
+            self._earlier_sacks.append(self._encode_sack([], self._room))
+
     def end_packet(self) -> None:
         """All chunks of a packet were handled."""
         if self._saw_data:
             self._saw_data = False
             self._data_packets += 1
+            if self._wary_packets:
+                self._wary_packets -= 1
 
     def end_batch(self, now: float) -> None:
         """All packets that had arrived were handled: decide whether a SACK is due."""
@@ -144,6 +171,8 @@ class Transfer:
         if not self._data_packets:
             return
         gaps = inbound.has_gaps
+        if gaps or inbound.has_duplicates:
+            self._wary_packets = WARY_PACKETS
         if gaps or self._had_gaps or inbound.has_duplicates or self._data_packets >= 2:
             self._sack_now = True
         elif self._sack_at == _NEVER:
@@ -169,6 +198,8 @@ class Transfer:
 
     def build_packet(self, control: list[bytes], now: float) -> bytes | None:
         """The next packet, None when there is nothing to send. What it takes of `control` is removed from it."""
+        if self._earlier_sacks and not control:
+            return self._finish([self._header, self._earlier_sacks.popleft()])
         parts = [self._header]
         room = self._room
         while control and len(control[0]) <= room:
@@ -192,6 +223,9 @@ class Transfer:
         if len(parts) == 1:
             # Where all that waited was given up, that is what there is to say.
             return self.build_packet(control, now) if self.sends_data and self.outbound.forward_due() else None
+        return self._finish(parts)
+
+    def _finish(self, parts: list[bytes]) -> bytes:
         packet = b"".join(parts)
         return packet if self._zero_checksum else seal(packet)
 
@@ -206,18 +240,22 @@ class Transfer:
 
     def _put_sack(self, parts: list[bytes], room: int) -> int:
         inbound = self.inbound
-        space = (room - SACK_SIZE) // 4
         duplicates = inbound.take_duplicates() if inbound.has_duplicates else []
-        del duplicates[max(space, 0) :]
-        gaps = inbound.gaps(max(space - len(duplicates), 0)) if inbound.has_gaps else []
-        window = min(inbound.room(), _HIGHEST_WINDOW)
-        sack = encode_sack(inbound.cumulative, window, gaps, duplicates)
+        sack = self._encode_sack(duplicates, room)
         parts.append(sack)
-        self._announced_window = window
         self._sack_now = False
         self._sack_at = _NEVER
         self._data_packets = 0
         return len(sack)
+
+    def _encode_sack(self, duplicates: list[int], room: int) -> bytes:
+        """A SACK of what there is now, with as many duplicates and then gaps as `room` bytes take."""
+        inbound = self.inbound
+        space = (room - SACK_SIZE) // 4
+        del duplicates[max(space, 0) :]
+        gaps = inbound.gaps(max(space - len(duplicates), 0)) if inbound.has_gaps else []
+        self._announced_window = min(inbound.room(), _HIGHEST_WINDOW)
+        return encode_sack(inbound.cumulative, self._announced_window, gaps, duplicates)
 
     # Time
 
@@ -238,5 +276,6 @@ class Transfer:
         self.outbound.clear()
         self.inbound.clear()
         self.reset.clear()
+        self._earlier_sacks.clear()
         self._sack_now = False
         self._sack_at = _NEVER
