@@ -31,6 +31,16 @@ def test_the_object_that_browsers_take_is_understood() -> None:
     assert found[1][0].username == "a"
 
 
+def test_a_policy_of_ours_comes_from_json_too() -> None:
+    configuration = RTCConfiguration.from_json({"iceTransportPolicy": "relay-strict"})
+    configuration.check()
+    assert configuration.relay_only
+    assert configuration.relay_strict
+    assert RTCConfiguration(iceTransportPolicy="relay").relay_only
+    assert not RTCConfiguration(iceTransportPolicy="relay").relay_strict
+    assert not RTCConfiguration().relay_only
+
+
 def test_nobody_is_contacted_whom_nobody_named() -> None:
     assert RTCConfiguration().check() == []
     assert RTCConfiguration.from_json({}).check() == []

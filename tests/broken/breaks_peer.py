@@ -24,6 +24,7 @@ from tests.broken.registry import breaks, swap
 
 TRANSPORT = "tests/peer/test_secure_transport.py"
 RELAY_ONLY = "tests/scenarios/test_relay_only.py"
+STRICT = "tests/scenarios/test_relay_strict.py"
 WIRE = "tests/aio/test_relay_only_on_the_wire.py"
 HELLO = f"{TRANSPORT}::test_a_client_hello_from_elsewhere_reaches_nobody"
 DEATH = "tests/scenarios/test_a_path_dies.py"
@@ -259,17 +260,36 @@ def a_failure_tells_where_we_are() -> None:
 def a_change_of_policy_is_forgotten_by_the_restart() -> None:
     restart = IceTransport.restart
 
-    def without_policy(self: IceTransport, credentials, now: Instant, *, relay_only=None, urls=None) -> None:  # type: ignore[no-untyped-def]
+    def without_policy(self: IceTransport, credentials, now: Instant, **policy) -> None:  # type: ignore[no-untyped-def]
         restart(self, credentials, now)
 
     swap(IceTransport, "restart", without_policy)
     swap(candidate_text, "check_is_relayed", lambda candidate: None)
     change = negotiation.Negotiation.change_ice_configuration
 
-    def outdate_only(self: negotiation.Negotiation, *, relay_only: bool) -> None:
+    def outdate_only(self: negotiation.Negotiation, *, relay_only: bool, strict: bool) -> None:
         change(self, relay_only=self.relay_only)
 
     swap(negotiation.Negotiation, "change_ice_configuration", outdate_only)
+
+
+@breaks("IC-8", test=f"{STRICT}::test_of_a_peer_only_its_relayed_addresses_are_asked_for_and_sent_to[in the open]")
+def a_strict_connection_takes_every_candidate() -> None:
+    add = IceTransport.add_remote_candidate
+
+    def add_all(self: IceTransport, line: str, now: Instant) -> None:
+        self._strict, policy = False, self._strict
+        try:
+            add(self, line, now)
+        finally:
+            self._strict = policy
+
+    swap(IceTransport, "add_remote_candidate", add_all)
+
+
+@breaks("IC-8", test=f"{STRICT}::test_a_check_from_an_address_that_nobody_announced_gets_nothing")
+def a_strict_connection_answers_whoever_knows_the_password() -> None:
+    swap(IceAgent, "_may_learn", lambda self, address: True)
 
 
 @breaks("IC-12", test=f"{RELAY_ONLY}::test_a_public_turn_server_cannot_send_us_to_a_private_one[127.0.0.1]")

@@ -152,6 +152,26 @@ def test_relay_only_both_ends_reach_each_other_through_our_server(
     scene.run(call())
 
 
+@pytest.mark.parametrize("kind", ["chromium", "firefox"])
+@directions
+def test_relay_strict_asks_for_no_way_to_a_browser_but_over_its_relay(scene: Stage, kind: str, we_offer: bool) -> None:
+    """IC-8: though the browser offers all that it has."""
+
+    async def call() -> None:
+        async with scene.peers(kind, OURS) as (theirs, ours):
+            await ours.start([scene.relay_by("udp")], "relay-strict")
+            await theirs.start([scene.relay_by("udp")])
+            offer, answer = await connect(*in_order(ours, theirs, we_offer), trickle=False)
+            assert_names_only_the_relay(scene, offer if we_offer else answer)
+            await assert_bytes_arrive_unchanged(ours, theirs, SMALL_PAYLOAD)
+            pair = await ours.selected_pair()
+            assert pair is not None
+            assert (pair.local, pair.remote) == ("relay", "relay")
+            assert (pair.local_address, pair.remote_address) == (scene.relay.host, scene.relay.host)
+
+    scene.run(call())
+
+
 def assert_names_only_the_relay(scene: Stage, description: Description) -> None:
     """Nothing in it tells where our peer is."""
     assert description.candidates

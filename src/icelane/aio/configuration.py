@@ -29,7 +29,8 @@ from icelane.stun.uri import StunUri, TurnUri, parse_uri
 # Every server costs time and packets, and browsers warn above a handful.
 MAX_URLS: Final = 32
 
-_ICE_POLICIES: Final = ("all", "relay")
+# The last one is ours: see RTCConfiguration.
+_ICE_POLICIES: Final = ("all", "relay", "relay-strict")
 _BUNDLE_POLICIES: Final = get_args(BundlePolicy)
 # What the object that browsers take can say; every other setting is ours, or holds what JSON cannot.
 _IN_JSON: Final = frozenset(
@@ -84,6 +85,9 @@ class RTCConfiguration:
     `iceCandidatePoolSize` above 0, candidates are gathered from the start, for the one transport that there is.
     `bundlePolicy` is accepted in all its values; there is one transport for everything in each case.
 
+    An `iceTransportPolicy` of ours is `relay-strict`: as `relay`, and candidates of the peer that are not relayed are
+    refused, so that no server is asked to reach the peer where it is.
+
     Ours: `authority` is a PEM file with the only authorities to trust for `turns:` servers; `legacy_peers` also offers
     the CBC suites of DTLS; `patience` is how many seconds a peer has to be found and to answer, before the connection
     is `failed`: by default 39.5 for ICE and 30 for DTLS, and not enough where a person carries the answer.
@@ -137,6 +141,16 @@ class RTCConfiguration:
             rtcpMuxPolicy=str(body.get("rtcpMuxPolicy", "require")),
             iceCandidatePoolSize=pool,
         )
+
+    @property
+    def relay_only(self) -> bool:
+        """Whether nobody but the TURN servers may hear of us."""
+        return self.iceTransportPolicy != "all"
+
+    @property
+    def relay_strict(self) -> bool:
+        """Whether the peer is to be reached at relayed addresses alone, too."""
+        return self.iceTransportPolicy == "relay-strict"
 
     def with_settings_of(self, other: RTCConfiguration) -> RTCConfiguration:
         """The same with the settings of `other` that no JSON object holds."""

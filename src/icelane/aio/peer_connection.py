@@ -237,7 +237,8 @@ class RTCPeerConnection(EventTarget):
         self._driver.configuration = configuration
         if names_other_paths(old, configuration):
             self._engine.change_ice_configuration(
-                relay_only=configuration.iceTransportPolicy == "relay",
+                relay_only=configuration.relay_only,
+                strict=configuration.relay_strict,
                 urls=frozenset(str(uri) for _, uri in configuration.check()),
             )
 
@@ -607,7 +608,8 @@ def _certificate(configuration: RTCConfiguration) -> RTCCertificate:
 def _options(configuration: RTCConfiguration) -> PeerOptions:
     patience, dtls = configuration.patience, DtlsOptions(legacy_peers=configuration.legacy_peers)
     return PeerOptions(
-        relay_only=configuration.iceTransportPolicy == "relay",
+        relay_only=configuration.relay_only,
+        strict=configuration.relay_strict,
         external=external_addresses(configuration.external_addresses, configuration.external_address_type),
         bundle_policy=configuration.bundlePolicy,
         ice=IceOptions() if patience is None else IceOptions(patience=patience),

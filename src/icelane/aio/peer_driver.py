@@ -148,9 +148,8 @@ class PeerDriver:
             if base is not None:
                 self.run(partial(self._engine.add_base, base, HIGHEST_LOCAL_PREFERENCE - position))
         round_ = asyncio.current_task()
-        relay_only = configuration.iceTransportPolicy == "relay"
         servers = configuration.check()
-        finding = (self._find(server, uri, round_, relay_only=relay_only) for server, uri in servers)
+        finding = (self._find(server, uri, round_, relay_only=configuration.relay_only) for server, uri in servers)
         await asyncio.gather(*finding)
         self._tell(round_, self._engine.sources_done)
 

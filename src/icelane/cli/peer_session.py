@@ -131,7 +131,7 @@ def _lost(pc: RTCPeerConnection) -> tuple[str, str | None]:
 
 def _nowhere(configuration: RTCConfiguration) -> tuple[str, str]:
     """Why there is not one address to be reached at, and what would help."""
-    if configuration.iceTransportPolicy == "relay":
+    if configuration.relay_only:
         server, uri = next((server, uri) for server, uri in configuration.check() if isinstance(uri, TurnUri))
         return "no TURN server gave us an address", f"icelane turn check '{uri}' --user {server.username}"
     if configuration.interfaces is not None:

@@ -67,7 +67,11 @@ class IceAgent:
         options: IceOptions | None = None,
         credentials: Credentials | None = None,
     ) -> None:
-        """`credentials` are ours, where a description has them already; otherwise they are made."""
+        """`credentials` are ours, where a description has them already; otherwise they are made.
+
+        With `announced_only`, which may be set at any time, no address of the peer is learned from a check: one that
+        comes from where it has announced no candidate is passed over, and counted in `unannounced`.
+        """
         self._options = options or IceOptions()
         self._entropy = entropy
         self._role = RoleArbiter(IceRole.CONTROLLED if self._options.lite else role, entropy, fixed=self._options.lite)
@@ -83,6 +87,8 @@ class IceAgent:
         self._lingering: Path | None = None
         self._lingers_until = NEVER
         self._recovered = False
+        self.announced_only = False
+        self.unannounced = 0
 
     # Inputs
 
@@ -353,9 +359,16 @@ class IceAgent:
                 verify_integrity(request, session.credentials.password.encode())
             except IntegrityError:
                 return
+            if session is self._session and not self._may_learn(path.remote):
+                self.unannounced += 1
+                return
             if self._consent is not None and self.data_path == path:
                 self._consent.handle_request(now)
             session.handle_request(request, sender, path, now)
+
+    def _may_learn(self, address: SocketAddress) -> bool:
+        """Whether a check from there may have an effect. A session that a restart has retired learns nothing anyway."""
+        return not self.announced_only or self._session.checklist.remote_at(address) is not None
 
     # Consent
 

@@ -98,7 +98,8 @@ class PeerConnection:
             entropy=entropy,
             fingerprints=[(algorithm, certificate.fingerprint(algorithm)) for algorithm in FINGERPRINTS],
             bundle_policy=options.bundle_policy,
-            relay_only=options.relay_only,
+            relay_only=options.relay_only or options.strict,
+            strict=options.strict,
         )
         self.transport: SecureTransport | None = None
         self.channels: DataChannels | None = None
@@ -257,14 +258,14 @@ class PeerConnection:
         """The next offer has new credentials."""
         self._need(self.negotiation.restart_ice())
 
-    def change_ice_configuration(self, *, relay_only: bool, urls: frozenset[str]) -> None:
+    def change_ice_configuration(self, *, relay_only: bool, strict: bool = False, urls: frozenset[str]) -> None:
         """Servers or policy are others from the next gathering on, for which the next offer asks.
 
         Until then nothing changes for the path in use; but with `relay_only` no other candidate is told from now on.
         `urls` are those of all servers that are left, as `add_stun_server` and `add_relay_server` name them.
         """
         self._server_urls = urls
-        self.negotiation.change_ice_configuration(relay_only=relay_only)
+        self.negotiation.change_ice_configuration(relay_only=relay_only, strict=strict)
 
     # Commands: channels
 
@@ -469,6 +470,7 @@ class PeerConnection:
             credentials=credentials,
             entropy=self._entropy,
             relay_only=self.negotiation.relay_only,
+            strict=self.negotiation.strict,
             external=self._options.external,
             options=self._options.ice,
         )
@@ -478,8 +480,14 @@ class PeerConnection:
 
     def _restart_ice(self, local: IceParameters, now: Instant) -> None:
         self._remote_ufrag = None
-        ice = self._secure().ice
-        ice.restart(_credentials(local), now, relay_only=self.negotiation.relay_only, urls=self._server_urls)
+        ice, negotiation = self._secure().ice, self.negotiation
+        ice.restart(
+            _credentials(local),
+            now,
+            relay_only=negotiation.relay_only,
+            strict=negotiation.strict,
+            urls=self._server_urls,
+        )
         self._commands.append(FindSources())
 
     def _set_remote(self, command: SetRemoteTransport, now: Instant) -> None:

@@ -13,9 +13,10 @@ from icelane.sctp.options import SctpOptions
 
 @dataclass(frozen=True, kw_only=True)
 class PeerOptions:
-    """What can be set about a peer connection."""
+    """What can be set about a peer connection. `strict` is relay-only for the peer's candidates as well as ours."""
 
     relay_only: bool = False
+    strict: bool = False
     external: ExternalAddresses = field(default_factory=ExternalAddresses)
     bundle_policy: BundlePolicy = "balanced"
     ice: IceOptions = field(default_factory=IceOptions)

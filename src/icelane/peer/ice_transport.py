@@ -20,7 +20,8 @@ It is driven like any engine. Two polls more: `poll_command` for streams to open
 for datagrams that came to a relayed address, which are told apart above as those of a socket are. With `relay_only`,
 nothing leaves for anybody but the TURN servers, and no address of ours or of our network is in what it tells. That can
 be changed with a restart, and so can the servers; what carries data until then goes on until the restart has found its
-pair.
+pair. With `strict` as well, candidates of the peer that are not relayed are refused, so that no server is asked for a
+way to where it is.
 """
 
 from __future__ import annotations
@@ -129,20 +130,23 @@ class IceTransport:
         credentials: Credentials,
         entropy: Entropy,
         relay_only: bool = False,
+        strict: bool = False,
         external: ExternalAddresses | None = None,
         options: IceOptions | None = None,
     ) -> None:
         self.agent = IceAgent(role=role, credentials=credentials, entropy=entropy, options=options or IceOptions())
         self.gathering_state = GatheringState.NEW
         self._entropy = entropy
-        self._relay_only = relay_only
+        self._relay_only = relay_only or strict
+        self._strict = strict
         self._closed = False
-        self._make = LocalCandidates(relay_only=relay_only, external=external)
+        self._make = LocalCandidates(relay_only=self._relay_only, external=external)
         self._probes = ReflexiveProbes(entropy=entropy)
         self._relays = Relays(entropy=entropy)
+        self.agent.announced_only = strict
         self._preferences_by_base: dict[SocketAddress, int] = {}
         self._locals: list[_Local] = []
-        self._before_restart: tuple[list[_Local], bool] | None = None
+        self._before_restart: tuple[list[_Local], bool, bool] | None = None
         self._leaves_out = False
         self._told = 0
         self._sources_done = False
@@ -152,6 +156,7 @@ class IceTransport:
         self._events: deque[IceTransportEvent] = deque()
         self._commands: deque[IceTransportCommand] = deque()
         self.discarded = 0
+        self.refused = 0
 
     # Inputs
 
@@ -271,12 +276,17 @@ class IceTransport:
     def add_remote_candidate(self, line: str, now: Instant) -> None:
         """A candidate of the peer, as a line of SDP; raises MalformedError.
 
-        One for another transport or component is left out. A name is looked up only if it is one of mDNS (IC-7), and
-        with `relay_only` not even then.
+        One for another transport or component is left out; so is one that `strict` forbids, which `refused` counts. A
+        name is looked up only if it is one of mDNS (IC-7), and with `relay_only` not even then.
         """
         candidate = parse_candidate(line)
         if candidate.component != COMPONENT or candidate.transport != "udp":
             return
+        if self._strict and candidate.type is not CandidateType.RELAYED:
+            self.refused += 1
+            return
+        if self._strict:
+            candidate = replace(candidate, related=None)  # where the peer is must not be in what we tell
         if candidate.host_name is None:
             self.agent.add_remote_candidate(candidate, now)
         elif is_mdns_name(candidate.host) and not self._relay_only:
@@ -294,18 +304,20 @@ class IceTransport:
         now: Instant,
         *,
         relay_only: bool | None = None,
+        strict: bool | None = None,
         urls: frozenset[str] | None = None,
     ) -> None:
         """Begin anew with other credentials; data goes on along the selected path until a new one is found.
 
-        `relay_only` is the policy from now on, None for the one of before. Servers are asked again by adding them.
-        What others than those of `urls` gave is told no more, and their relayed addresses are given back when the new
-        path has been found; None leaves nobody out.
+        `relay_only` and `strict` are the policy from now on, None for the one of before. Servers are asked again by
+        adding them. What others than those of `urls` gave is told no more, and their relayed addresses are given back
+        when the new path has been found; None leaves nobody out.
         """
         self.agent.restart(now, credentials)
         if self._before_restart is None:
-            self._before_restart = self._locals, self._relay_only
-        self._change_policy(self._relay_only if relay_only is None else relay_only, now)
+            self._before_restart = self._locals, self._relay_only, self._strict
+        strict = self._strict if strict is None else strict
+        self._change_policy((self._relay_only if relay_only is None else relay_only) or strict, strict, now)
         if urls is not None:
             self._probes.keep_servers(urls)
             self._relays.keep_servers(urls, now)
@@ -324,8 +336,9 @@ class IceTransport:
         """The description that asked for the restart was taken back: go on as before."""
         self.agent.undo_restart(now)
         if self._before_restart is not None:
-            self._locals, self._relay_only = self._before_restart
+            self._locals, self._relay_only, self._strict = self._before_restart
             self._make.relay_only = self._relay_only
+            self.agent.announced_only = self._strict
             self._before_restart = None
         self._relays.keep_all()
         self._leaves_out = False
@@ -444,11 +457,12 @@ class IceTransport:
             self._add_local(candidate, base, None, now)
         self._probes.add_base(base, now)
 
-    def _change_policy(self, relay_only: bool, now: Instant) -> None:
+    def _change_policy(self, relay_only: bool, strict: bool, now: Instant) -> None:
         """The agent knows no candidate of ours now; those that the policy allows are to be in `_locals`."""
-        if relay_only is self._relay_only:
+        if (relay_only, strict) == (self._relay_only, self._strict):
             return
         self._relay_only = self._make.relay_only = relay_only
+        self._strict = self.agent.announced_only = strict
         if relay_only:
             relayed = [local for local in self._locals if local.candidate.type is CandidateType.RELAYED]
             self._locals = [replace(local, candidate=without_related(local.candidate)) for local in relayed]

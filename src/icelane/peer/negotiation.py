@@ -92,7 +92,8 @@ class Negotiation:
     """One peer connection's offers and answers.
 
     `fingerprints` are those of our certificates. With `relay_only` no candidate is shown but relayed ones; `o=` and
-    `c=` never hold an address of ours. Every policy of `bundle_policy` behaves as `max-bundle`.
+    `c=` never hold an address of ours; `strict` is kept for whoever gathers. Every policy of `bundle_policy` behaves as
+    `max-bundle`.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class Negotiation:
         fingerprints: Sequence[tuple[str, bytes]],
         bundle_policy: BundlePolicy = "balanced",
         relay_only: bool = False,
+        strict: bool = False,
     ) -> None:
         if not fingerprints:
             raise LocalProtocolError("a description needs the fingerprint of a certificate")
@@ -109,6 +111,7 @@ class Negotiation:
         self._entropy = entropy
         self._fingerprints = tuple(fingerprints)
         self.relay_only = relay_only
+        self.strict = strict
         self._state = SignalingState.STABLE
         self._session_id = entropy.below(_SESSION_ID_LIMIT)
         self._session_version = 0
@@ -143,10 +146,11 @@ class Negotiation:
         self._credentials_to_replace = self._local_credentials()
         return self.update_negotiation_needed()
 
-    def change_ice_configuration(self, *, relay_only: bool) -> None:
+    def change_ice_configuration(self, *, relay_only: bool, strict: bool = False) -> None:
         """Servers or policy changed: whenever the next offer is made, it restarts ICE (RFC 9429 section 5.2.2)."""
         self._check_open()
-        self.relay_only = relay_only
+        self.relay_only = relay_only or strict
+        self.strict = strict
         self._credentials_outdated = self._local_credentials()
 
     def update_negotiation_needed(self) -> bool:
