@@ -81,8 +81,6 @@ from icelane.peer.transport_command import (
 )
 from icelane.sctp.association import SctpAssociation
 
-# Transports that are being given back to their servers; a negotiation that makes more of them has gone mad.
-MAX_RETIRED: Final = 8
 # RFC 8122 section 5: with which hash functions our certificate is described.
 FINGERPRINTS: Final = ("sha-256",)
 
@@ -116,7 +114,7 @@ class PeerConnection:
         self._closing = False
         self._events: deque[PeerConnectionEvent] = deque()
         self._commands: deque[PeerConnectionCommand] = deque()
-        self._retired: list[IceTransport] = []
+        self._retired: IceTransport | None = None  # what the last transport has at its servers, until there is another
 
     # Inputs
 
@@ -124,7 +122,7 @@ class PeerConnection:
         """What one wake of a socket or a stream brought. SCTP answers it with one acknowledgement."""
         transport = self.transport
         if transport is None:
-            self.stray += 1
+            self._handle_without_transport(batch, now)
             return
         transport.handle_batch(batch, now)
         self._settle(now)
@@ -137,8 +135,8 @@ class PeerConnection:
         """A deadline passed."""
         if self.transport is not None:
             self.transport.handle_timeout(now)
-        for ice in self._retired:
-            ice.handle_timeout(now)
+        elif self._retired is not None:
+            self._retired.handle_timeout(now)
         if self.channels is not None:
             self.channels.handle_timeout(now)
         self._settle(now)
@@ -153,8 +151,8 @@ class PeerConnection:
 
     def remove_base(self, base: SocketAddress, now: Instant) -> None:
         """The socket is gone."""
-        if self.transport is not None:
-            self.transport.ice.remove_base(base, now)
+        if (ice := self._ice) is not None:
+            ice.remove_base(base, now)
             self._settle(now)
 
     def fail_base(self, base: SocketAddress, reason: str, now: Instant) -> None:
@@ -189,20 +187,20 @@ class PeerConnection:
 
     def handle_stream_opened(self, number: int, path: Path, now: Instant) -> None:
         """The stream that `OpenStream` asked for is there."""
-        if self.transport is not None:
-            self.transport.ice.handle_stream_opened(number, path, now)
+        if (ice := self._ice) is not None:
+            ice.handle_stream_opened(number, path, now)
             self._settle(now)
 
     def handle_stream_failed(self, number: int, error: IcelaneError, now: Instant) -> None:
         """The stream that `OpenStream` asked for cannot be had."""
-        if self.transport is not None:
-            self.transport.ice.handle_stream_failed(number, error, now)
+        if (ice := self._ice) is not None:
+            ice.handle_stream_failed(number, error, now)
             self._settle(now)
 
     def handle_stream_closed(self, path: Path, now: Instant) -> None:
         """A stream is gone."""
-        if self.transport is not None:
-            self.transport.ice.handle_stream_closed(path, now)
+        if (ice := self._ice) is not None:
+            ice.handle_stream_closed(path, now)
             self._settle(now)
 
     def handle_name_resolved(self, name: str, host: str | None, now: Instant) -> None:
@@ -346,17 +344,13 @@ class PeerConnection:
 
     def poll_transmit(self) -> Transmit | None:
         """The next thing to send, or None."""
-        for ice in self._retired:
-            if (transmit := ice.poll_transmit()) is not None:
-                return transmit
-        return self.transport.poll_transmit() if self.transport is not None else None
+        ice = self._ice
+        return ice.poll_transmit() if ice is not None else None
 
     def take_transmits(self) -> list[Transmit]:
         """Everything that `poll_transmit` would give, at once: for a driver that sends runs of datagrams together."""
-        transmits = self.transport.take_transmits() if self.transport is not None else []
-        for ice in self._retired:
-            transmits += ice.take_transmits()
-        return transmits
+        ice = self._ice
+        return ice.take_transmits() if ice is not None else []
 
     def poll_event(self) -> PeerConnectionEvent | None:
         """The next thing that happened, or None."""
@@ -366,16 +360,16 @@ class PeerConnection:
         """The next effect on the machine, or None."""
         if self._commands:
             return self._commands.popleft()
-        for ice in self._retired:
-            if (command := ice.poll_command()) is not None:
-                return command
-        return self.transport.poll_command() if self.transport is not None else None
+        ice = self._ice
+        return ice.poll_command() if ice is not None else None
 
     def next_timeout(self) -> Instant | None:
         """When `handle_timeout` wants to be called, or None."""
-        deadlines = [ice.next_timeout() for ice in self._retired]
+        deadlines = []
         if self.transport is not None:
             deadlines.append(self.transport.next_timeout())
+        elif self._retired is not None:
+            deadlines.append(self._retired.next_timeout())
         if self.channels is not None:
             deadlines.append(self.channels.next_timeout())
         return min((at for at in deadlines if at is not None), default=None)
@@ -389,7 +383,7 @@ class PeerConnection:
     @property
     def idle(self) -> bool:
         """Whether no server holds anything for us any more."""
-        return (self.transport is None or self.transport.ice.idle) and all(ice.idle for ice in self._retired)
+        return (ice := self._ice) is None or ice.idle
 
     def buffered_amount(self, channel: ChannelId) -> int:
         """How many bytes of the channel are queued."""
@@ -406,6 +400,11 @@ class PeerConnection:
     @property
     def options(self) -> PeerOptions:
         return self._options
+
+    @property
+    def _ice(self) -> IceTransport | None:
+        """Whom a TURN server may answer, and whose streams there are."""
+        return self.transport.ice if self.transport is not None else self._retired
 
     def _check_open(self) -> None:
         if self._closing:
@@ -474,6 +473,9 @@ class PeerConnection:
             external=self._options.external,
             options=self._options.ice,
         )
+        if self._retired is not None:
+            ice.take_over(self._retired)
+            self._retired = None
         self.transport = SecureTransport(ice, self._certificate, options=self._options.dtls)
         self._commands.append(FindSources())
         return self.transport
@@ -517,13 +519,12 @@ class PeerConnection:
             self._remote_ufrag = self._agreed_ufrag
 
     def _retire(self, now: Instant) -> None:
-        """Let the transport go. Its relayed addresses are given back in the background."""
+        """Let the transport go. Its relayed addresses are given back in the background, by the next one if need be."""
         if self.transport is None:
             return
         self.transport.close(now)
         self._settle_transport(now)
-        self._retired = [ice for ice in self._retired if not ice.idle][-MAX_RETIRED:]
-        self._retired.append(self.transport.ice)
+        self._retired = self.transport.ice
         self.transport = None
         self._remote_ufrag = self._agreed_ufrag = None
         self._associated = False
@@ -534,6 +535,11 @@ class PeerConnection:
         return self.transport
 
     # What happens below
+
+    def _handle_without_transport(self, batch: Iterable[tuple[bytes, Path]], now: Instant) -> None:
+        for data, path in batch:
+            if self._retired is None or not self._retired.handle_from_server(data, path, now):
+                self.stray += 1
 
     def _settle(self, now: Instant) -> None:
         """Carry records up and packets down until both have nothing to say, then tell what changed."""

@@ -235,11 +235,10 @@ class IceTransport:
 
     def remove_base(self, base: SocketAddress, now: Instant) -> None:
         """The socket is gone."""
-        if self._preferences_by_base.pop(base, None) is None:
-            return
-        self._probes.remove_base(base)
-        self._relays.remove_base(base, now)
-        self._remove_local(base, now)
+        self._relays.remove_base(base, now)  # what `take_over` brought may be reached from one that was never added
+        if self._preferences_by_base.pop(base, None) is not None:
+            self._probes.remove_base(base)
+            self._remove_local(base, now)
         self._settle(now)
 
     def fail_base(self, base: SocketAddress, reason: str, now: Instant) -> None:
@@ -344,6 +343,13 @@ class IceTransport:
         self._leaves_out = False
         self._told = len(self._locals)
         self._settle(now)
+
+    def take_over(self, ended: IceTransport) -> None:
+        """Give back what `ended`, which was closed, still has at TURN servers; to be called before anything else."""
+        self._relays.take_over(ended._relays)
+        self._transmits += ended.take_transmits()
+        self._commands += ended._commands
+        ended._commands.clear()
 
     def send(self, batch: Sequence[bytes], now: Instant) -> bool:
         """Send payload to the peer on the path that is selected, or else valid; False when there is none."""

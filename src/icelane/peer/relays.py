@@ -219,9 +219,8 @@ class Relays:
 
     def remove_base(self, base: SocketAddress, now: Instant) -> None:
         """The socket is gone, and with it what was reached from it."""
-        if base not in self._bases:
-            return
-        self._bases.remove(base)
+        if base in self._bases:
+            self._bases.remove(base)
         for path, relay in list(self._relays_by_path.items()):
             if path.local == base:
                 self._end(relay, TransportClosedError("the interface is gone"), now)
@@ -302,6 +301,19 @@ class Relays:
         except LocalProtocolError:
             return
         self._drain(relay, now)
+
+    def take_over(self, ended: Relays) -> None:
+        """Go on with what `ended`, which was closed, has not given back yet; to be called before anything else.
+
+        The next allocation from the same port waits for that: two at once are refused (RFC 8656 section 7.2), and the
+        Refresh that ends the first one would end the second if it were repeated.
+        """
+        self._stream_count = ended._stream_count  # those that are still being opened are closed when they come
+        for path, relay in ended._relays_by_path.items():
+            relay.released = True
+            ended._forget_relayed(relay)
+            self._relays_by_path[path] = relay
+        ended._relays_by_path.clear()
 
     def close(self, now: Instant) -> None:
         """Give every relayed address back; `idle` once the servers know."""

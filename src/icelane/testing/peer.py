@@ -40,10 +40,11 @@ FIRST_PORT: Final = 40_000
 
 
 class PeerHost:
-    """`engine` with a socket on each of `hosts`. `names` are what mDNS knows, `stun` and `relays` the servers.
+    """`engine` with a socket on each of `hosts`, which serves one transport after the other.
 
-    Messages are collected in `messages`, as pairs of the channel's number and the data, and released at once. `told`
-    has every candidate, `events` those that `take_candidates` has not taken.
+    `names` are what mDNS knows, `stun` and `relays` the servers. Messages are collected in `messages`, as pairs of the
+    channel's number and the data, and released at once. `told` has every candidate, `events` those that
+    `take_candidates` has not taken.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class PeerHost:
         self._names = names or {}
         self._answers: list[Callable[[Instant], object]] = []
         self._next_port = FIRST_PORT + seed % 100 * 100
+        self._bases_by_host: dict[str, SocketAddress] = {}
         self._draining = False
         network.add_timed(self)
 
@@ -182,13 +184,13 @@ class PeerHost:
         return _nothing
 
     def _find_sources(self, now: Instant) -> None:
-        bound = {base.host for base in self.bases}
         for rank, host in enumerate(self.hosts):
-            if host not in bound:
-                base = SocketAddress(host, self._next_port)
+            base = self._bases_by_host.get(host)
+            if base is None or base not in self.network.addresses:
+                base = self._bases_by_host[host] = SocketAddress(host, self._next_port)
                 self._next_port += 1
                 self.network.attach(base, self._arrived)
-                self.engine.add_base(base, 65_535 - rank, now)
+            self.engine.add_base(base, 65_535 - rank, now)
         for server in self._stun:
             self.engine.add_stun_server(server, f"stun:{server}", now)
         for relay in self._relays:
