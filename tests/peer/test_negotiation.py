@@ -161,9 +161,9 @@ def _remote(peer: Peer, kind: DescriptionType) -> Description:
     """A remote description of this type that fits, if any can."""
     if kind is DescriptionType.ROLLBACK:
         return rollback()
-    other = Peer(10)
     if kind is OFFER or peer.negotiation.local_description is None:
-        return typed(other.negotiation.create_offer(), kind)
+        return typed(Peer(10).negotiation.create_offer(), kind)
+    other = Peer(9)  # who has answered provisionally, if anybody has
     other.set_remote(typed(peer.local, OFFER))
     return typed(other.negotiation.create_answer(), kind)
 

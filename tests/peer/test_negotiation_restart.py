@@ -144,6 +144,51 @@ def test_half_a_restart_is_refused() -> None:
     assert answerer.state is SignalingState.STABLE
 
 
+def test_an_answer_that_restarts_ice_when_the_offer_did_not_is_refused_and_the_right_one_still_taken() -> None:
+    offerer, answerer = connected()
+    stranger = Peer(7)
+    offerer.set_local()
+    for peer in (answerer, stranger):
+        peer.set_remote(offerer.local)
+        peer.set_local()
+    remote = offerer.negotiation.current_remote_description
+    with pytest.raises(InvalidAccessError, match="restart"):
+        offerer.set_remote(stranger.local)
+    assert offerer.state is SignalingState.HAVE_LOCAL_OFFER
+    assert offerer.negotiation.current_remote_description == remote
+    assert offerer.negotiation.pending_remote_description is None
+    assert offerer.told == []
+    offerer.set_remote(answerer.local)
+    check_agreement(offerer, answerer)
+
+
+def test_who_answered_provisionally_is_the_one_whose_answer_counts() -> None:
+    """Decision 0045: serial forking needs another offer."""
+    offerer, first, second = Peer(1), Peer(2), Peer(3)
+    offerer.set_local()
+    for peer in (first, second):
+        peer.set_remote(offerer.local)
+        peer.set_local()
+    offerer.set_remote(typed(first.local, DescriptionType.PRANSWER))
+    for kind in (DescriptionType.PRANSWER, DescriptionType.ANSWER):
+        with pytest.raises(InvalidAccessError, match="restart"):
+            offerer.set_remote(typed(second.local, kind))
+    assert offerer.state is SignalingState.HAVE_REMOTE_PRANSWER
+    assert offerer.negotiation.pending_remote_description == typed(first.local, DescriptionType.PRANSWER)
+    offerer.set_remote(first.local)
+    check_agreement(offerer, first)
+    # To go on with the other one takes an offer that restarts ICE.
+    second = Peer(4)
+    second.set_remote(restart_offer(offerer))
+    second.set_local()
+    offerer.set_remote(second.local)
+    assert offerer.negotiation.current_remote_description == second.local
+    assert offerer.transport.associations == 2
+    assert offerer.transport.fingerprints == (("sha-256", second.digest),)
+    assert offerer.transport.remote is not None
+    assert offerer.transport.remote.ice == second.transport.local
+
+
 # -- SD-4
 
 

@@ -101,12 +101,18 @@ def commands_between(before: TransportAgreement | None, after: TransportAgreemen
 def agree(
     before: TransportAgreement | None, local: SetDescription, remote: SetDescription, *, we_answer: bool
 ) -> TransportAgreement | None:
-    """What the two descriptions of an exchange come to; None when no section is left. Raises InvalidAccessError."""
+    """What the two descriptions of an exchange come to; None when no section is left. Raises InvalidAccessError.
+
+    `before` is the last exchange, or what a provisional answer of this one came to.
+    """
     answer = local if we_answer else remote
     ice, index = local.ice, answer.data_section
     if ice is None or index is None:
         return None
     transport = read_remote_transport(remote.session, index)
+    if before is not None and before.local == ice and is_remote_restart(before, transport):
+        # RFC 8839 section 4.4.1.1.1: the offer restarts ICE, for both. An answer that does is somebody else's.
+        raise InvalidAccessError("only after an offer that restarts ICE has the answer other ICE credentials")
     dtls_role = decide_dtls_role(before, transport, remote.session.transports()[index].setup)
     port, size = read_sctp(remote.session.media[index])
     return TransportAgreement(
