@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 
 from icelane.core.clock import Instant
+from icelane.datachannel.event import ChannelClosed
 from icelane.ice.event import IceState
 from icelane.peer.connection_event import ConnectionState, ConnectionStateChanged
 from icelane.stun.message import looks_like_stun
@@ -156,3 +157,22 @@ def test_the_peer_that_vanishes_in_the_middle_of_a_transfer_is_noticed_and_given
     call.run(32.0)
     assert call.since[ConnectionState.DISCONNECTED] - died <= DISCONNECTED_WITHIN
     assert ConnectionState.FAILED in call.since
+
+
+@pytest.mark.parametrize("outage", [3.0, 5.0, 8.0, 20.0])
+@pytest.mark.parametrize("messages", [0, 20])
+def test_a_channel_that_is_closed_while_the_path_is_dead_is_closed_at_both_ends_when_it_is_back(
+    outage: float, messages: int
+) -> None:
+    call = Watch()
+    channel = call.alice.opened[0]
+    for _ in range(messages):
+        call.alice.send(channel, bytes(5000))
+    call.cut("both ways")
+    call.alice.run(lambda now: call.alice.engine.close_channel(channel, now))
+    call.run(outage)
+    call.heal()
+    call.run(12.0)
+    for peer in (call.alice, call.bob):
+        assert [event.error for event in peer.events if isinstance(event, ChannelClosed)] == [None]
+    assert len(call.bob.messages) == messages

@@ -133,6 +133,7 @@ class Lifecycle:
         """A packet of the peer was handled."""
         if self.transfer is not None and self.state is not _State.ENDED:
             self.heartbeat.on_activity(now)
+            self.transfer.reset.heard = True
             if self.state is _State.ESTABLISHED:
                 return
             if self.transfer.inbound.cumulative != self._heard:  # RFC 9260 section 9.2: data starts T2 anew

@@ -3,6 +3,9 @@
 Each end resets its own sending side. One request of ours is under way at a time and names the streams whose messages
 have all been given TSNs; the peer performs it once it has them. Of the peer's requests the last one counts: it is
 answered, or waits for the TSN that it names.
+
+A request that is not answered is repeated for as long as the association lasts: whether the peer is gone is for ICE to
+say (decision 0016). What gives it up is a peer that is there, and answers everything but this.
 """
 
 from __future__ import annotations
@@ -24,29 +27,36 @@ from icelane.sctp.control_chunks import (
 from icelane.sctp.event import ResetCompleted, ResetRefused, SctpEvent, StreamsReset
 from icelane.sctp.inbound import Inbound
 from icelane.sctp.outbound import Outbound
+from icelane.sctp.recovery import MAX_TIMEOUT
 
 # How many streams one request names: they fit in the smallest packet. The others take the next one.
 MAX_STREAMS_PER_REQUEST: Final = 100
-# A request that is not answered so often is given up: the streams stay as they are.
-MAX_ATTEMPTS: Final = 12
+# A request that is left unanswered so often by a peer that was heard meanwhile is given up: it does not know
+# RE-CONFIG, and the streams stay as they are.
+MAX_IGNORED: Final = 20
 
 _DONE: Final = (ResetResult.NOTHING_TO_DO, ResetResult.PERFORMED)
 _LATER: Final = (ResetResult.IN_PROGRESS, ResetResult.REQUEST_IN_PROGRESS)
 
 
 class StreamReset:
-    """Requests both ways. Chunks to send are taken by `poll_chunk`, what happened is appended to `events`."""
+    """Requests both ways. Chunks to send are taken by `poll_chunk`, what happened is appended to `events`.
+
+    `heard` is to be set when anything of the peer's arrives.
+    """
 
     def __init__(
         self, initial_tsn: int, peer_tsn: int, outbound: Outbound, inbound: Inbound, events: deque[SctpEvent]
     ) -> None:
+        self.heard = False
         self._outbound = outbound
         self._inbound = inbound
         self._events = events
         self._wanted: dict[int, None] = {}  # in order; at most one for each of our streams
         self._request: OutgoingResetRequest | None = None
         self._sequence_number = initial_tsn
-        self._attempts = 0
+        self._wait = 0.0
+        self._ignored = 0
         self._request_due = False
         self._deadline = NEVER
         self._expected = peer_tsn
@@ -69,7 +79,8 @@ class StreamReset:
         """Ask again."""
         if now < self._deadline or self._request is None:
             return
-        if self._attempts == MAX_ATTEMPTS:
+        self._ignored += self.heard
+        if self._ignored >= MAX_IGNORED:
             self._finish(self._request, done=False)
         else:
             self._request_due = True
@@ -88,8 +99,10 @@ class StreamReset:
         if self._request is None or not self._request_due:
             return None
         self._request_due = False
-        self._attempts += 1
-        self._deadline = later(now, self._outbound.recovery.timeout)
+        self.heard = False
+        # RFC 6525 section 5.1.1: the timeout is doubled, here up to where that of data ends.
+        self._wait = min(max(2 * self._wait, self._outbound.recovery.timeout), MAX_TIMEOUT)
+        self._deadline = later(now, self._wait)
         return encode_chunk(ChunkType.RE_CONFIG, 0, encode_reset_request(self._request))
 
     def _begin(self) -> None:
@@ -105,7 +118,8 @@ class StreamReset:
         last_tsn = max(self._outbound.cumulative, *(queue.stream(stream_id).last_tsn for stream_id in chosen))
         self._request = OutgoingResetRequest(self._sequence_number, (self._expected - 1) & 0xFFFFFFFF, last_tsn, chosen)
         self._sequence_number = (self._sequence_number + 1) & 0xFFFFFFFF
-        self._attempts = 0
+        self._wait = 0.0
+        self._ignored = 0
         self._request_due = True
 
     # What the peer says
@@ -123,7 +137,8 @@ class StreamReset:
         if request is None or response.sequence_number != request.sequence_number:
             return
         if response.result in _LATER:
-            self._attempts = 0  # it is alive, and asked again when the deadline comes
+            self._wait = 0.0
+            self._ignored = 0  # it is asked again when the deadline comes
         else:
             self._finish(request, response.result in _DONE)
 
