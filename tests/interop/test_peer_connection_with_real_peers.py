@@ -119,6 +119,29 @@ def test_ice_restarts_under_an_open_channel(scene: Stage, kind: str, we_offer: b
     scene.run(call())
 
 
+# A Firefox that has offered first answers later offers of ours with another DTLS role, whatever they hold: see
+# docs/assumptions/jsep.md.
+@pytest.mark.parametrize(("kind", "restarts"), [("chromium", [False, True]), ("firefox", [False, False])])
+@pytest.mark.parametrize("policy", ["max-bundle", "balanced", "max-compat"])
+def test_data_behind_media_that_we_do_not_take_goes_on_through_restarts(
+    scene: Stage, kind: str, restarts: list[bool], policy: str
+) -> None:
+    async def call() -> None:
+        async with scene.peers(kind, OURS) as (theirs, ours):
+            await ours.start()
+            await theirs.start(bundlePolicy=policy, media=["audio", "video"])
+            await connect(theirs, ours, trickle=True)
+            await assert_bytes_arrive_unchanged(ours, theirs, SMALL_PAYLOAD)
+            for we_offer in restarts:
+                offerer, answerer = in_order(ours, theirs, we_offer)
+                await offerer.restart_ice()
+                after = await negotiate(offerer, answerer, trickle=True)
+                await assert_selected(ours, (after[1] if we_offer else after[0]).ice_ufrag)
+                await assert_bytes_arrive_unchanged(ours, theirs, SMALL_PAYLOAD)
+
+    scene.run(call())
+
+
 async def assert_selected(ours: RemotePeer, their_ufrag: str) -> None:
     """The old pair goes on carrying data until the checks of the restart have found one of their own."""
     pair = None

@@ -25,6 +25,7 @@ from icelane.peer.transport_command import (
     StartGathering,
     TransportCommand,
 )
+from icelane.sdp.session import SessionDescription, parse_session
 from icelane.testing.entropy import SeededEntropy
 
 Applied = TypeVar("Applied", LocalApplied, RemoteApplied)
@@ -251,3 +252,21 @@ def check_agreement(one: Peer, other: Peer) -> None:
     assert {one.transport.dtls_role, other.transport.dtls_role} in ({None}, {DtlsRole.CLIENT, DtlsRole.SERVER})
     assert one.negotiation.ice_role is one.transport.ice_role
     assert one.transport.associations == other.transport.associations
+
+
+def bundle_what_is_alive(session: SessionDescription) -> None:
+    """One bundle of every section that has a port."""
+    alive = [section.mid or "" for section in session.media if section.port]
+    session.remove("group")
+    if alive:
+        session.replace("group", " ".join(["BUNDLE", *alive]))
+
+
+def rejecting_answer(offered: Description) -> Description:
+    """An answer that takes nothing."""
+    session = parse_session(offered.sdp)
+    for section in session.media:
+        section.port = 0
+        section.remove("setup")
+    bundle_what_is_alive(session)
+    return Description(DescriptionType.ANSWER, str(session))

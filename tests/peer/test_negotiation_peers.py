@@ -6,13 +6,21 @@ import pytest
 
 from icelane.dtls.options import DtlsRole
 from icelane.ice.event import IceRole
-from icelane.peer.signaling_state import SignalingState
-from icelane.peer.transport_command import DataChannelsNegotiated
+from icelane.peer.description import Description
+from icelane.peer.signaling_state import DescriptionType, SignalingState
+from icelane.peer.transport_command import DataChannelsNegotiated, SectionPlace
 from icelane.sdp.media import MediaDescription
+from icelane.sdp.rtp_attributes import Direction
 from icelane.sdp.session import SessionDescription, parse_session
 from icelane.sdp.validation import check_answer
 from tests.peer.descriptions import DATA_ANSWERS, OFFERS, answer, offer
-from tests.peer.negotiating import Peer
+from tests.peer.negotiating import CANDIDATE, Peer, rejecting_answer
+
+# Whose transport for the data is that of their first section that is alive, which is of media.
+WITH_IDLE_MEDIA = {
+    "chromium_media_offer", "chromium_reject_offer", "chromium_stopped_offer", "firefox_media_offer",
+    "firefox_stopped_offer", "legacy_plan_b_offer", "max_bundle_offer",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", sorted(OFFERS))
@@ -23,9 +31,14 @@ def test_an_offer_of_another_program_is_answered_section_by_section(name: str) -
     offered, answered = parse_session(OFFERS[name]), parse_session(peer.local.sdp)
     check_answer(offered, answered)
     assert [section.mid for section in answered.media] == [section.mid for section in offered.media]
+    first = next((section for section in offered.media if not section.is_rejected), None)
     for theirs, ours in zip(offered.media, answered.media, strict=True):
         assert (ours.kind, ours.protocol) == (theirs.kind, theirs.protocol)
-        assert ours.is_rejected != (theirs.is_data_channel and not theirs.is_rejected)
+        is_idle = theirs is first and name in WITH_IDLE_MEDIA
+        assert ours.is_rejected != (is_idle or (theirs.is_data_channel and not theirs.is_rejected))
+        if is_idle:
+            assert ours.direction is Direction.INACTIVE
+            assert set(ours.formats) <= set(theirs.formats)
         if ours.is_rejected:
             assert ours.port == 0
             assert not ours.has("ice-ufrag")
@@ -106,14 +119,56 @@ def test_a_legacy_offer_gets_an_answer_in_its_own_form() -> None:
     assert section.media_line == "application 9 DTLS/SCTP 5000"
 
 
-def test_a_peer_that_sends_everything_with_its_first_section_is_reached_when_that_is_rejected() -> None:
+def test_a_peer_whose_only_transport_is_that_of_its_first_section_keeps_that_section_idle() -> None:
+    """RFC 9143 section 7.3.1: data that is bundle-only could not even be the section of the transport."""
     peer = Peer(1)
     peer.set_remote(offer("max_bundle_offer"))
     peer.set_local()
-    audio, data = parse_session(peer.local.sdp).media
-    assert audio.is_rejected
+    session = parse_session(peer.local.sdp)
+    audio, data = session.media
+    assert audio.direction is Direction.INACTIVE
+    assert audio.rtcp_mux
+    assert audio.get("rtpmap") == "111 opus/48000/2"
+    assert session.bundle_groups == [("a", "d")]
     assert (data.port, data.mid) == (9, "d")
+    assert audio.ice_ufrag == data.ice_ufrag
+    assert peer.negotiation.candidate_place == SectionPlace("a", 0)
+    peer.negotiation.add_local_candidate(CANDIDATE)
+    audio, data = parse_session(peer.local.sdp).media
+    assert (audio.candidates, data.candidates) == ([CANDIDATE], [])
     assert peer.transport.remote is not None
     assert peer.transport.remote.ice.ufrag == "Ab12"
     assert peer.transport.remote.candidates == tuple(parse_session(OFFERS["max_bundle_offer"]).media[0].candidates)
     assert peer.transport.remote.end_of_candidates
+
+
+def test_our_next_offer_keeps_the_idle_section_while_there_is_data_and_lets_it_go_afterwards() -> None:
+    peer = Peer(1)
+    peer.set_remote(offer("max_bundle_offer"))
+    peer.set_local()
+    ufrag = parse_session(peer.local.sdp).media[0].ice_ufrag
+    peer.negotiation.restart_ice()
+    peer.set_local()
+    session = parse_session(peer.local.sdp)
+    audio, data = session.media
+    assert audio.direction is Direction.INACTIVE
+    assert audio.ice_ufrag == data.ice_ufrag != ufrag
+    assert audio.get("setup") == data.get("setup") == "actpass"
+    assert session.bundle_groups == [("a", "d")]
+    peer.set_remote(rejecting_answer(peer.local))
+    peer.negotiation.request_data_channels()
+    peer.set_local()
+    audio, data = parse_session(peer.local.sdp).media
+    assert audio.kind == "application"  # RFC 9429 section 5.2.2: the place of what was rejected
+    assert data.is_rejected
+
+
+def test_media_whose_transport_is_its_own_is_rejected() -> None:
+    text = OFFERS["max_bundle_offer"].replace("m=application 0 ", "m=application 9 ").replace("a=bundle-only\r\n", "")
+    own = "a=ice-ufrag:Cd34\r\na=ice-pwd:hXhqbmVMTDnAfbFGYz2tXWvq\r\na=mid:d\r\n"
+    peer = Peer(1)
+    peer.set_remote(Description(DescriptionType.OFFER, text.replace("a=mid:d\r\n", own)))
+    peer.set_local()
+    session = parse_session(peer.local.sdp)
+    assert [section.is_rejected for section in session.media] == [True, False]
+    assert session.bundle_groups == [("d",)]

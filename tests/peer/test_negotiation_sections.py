@@ -9,9 +9,17 @@ from icelane.ice.event import IceRole
 from icelane.peer.description import Description
 from icelane.peer.signaling_state import DescriptionType, SignalingState
 from icelane.peer.transport_command import DataChannelsNegotiated, DataChannelsRejected, SectionPlace, StartGathering
-from icelane.sdp.session import SessionDescription, parse_session
+from icelane.sdp.session import parse_session
 from tests.peer.descriptions import offer
-from tests.peer.negotiating import CANDIDATE, Peer, check_agreement, connected, rollback
+from tests.peer.negotiating import (
+    CANDIDATE,
+    Peer,
+    bundle_what_is_alive,
+    check_agreement,
+    connected,
+    rejecting_answer,
+    rollback,
+)
 
 
 def lines(description: Description) -> list[str]:
@@ -36,25 +44,8 @@ def edited(description: Description, **ports: int) -> Description:
     session = parse_session(description.sdp)
     for section in session.media:
         section.port = ports.get(f"_{section.mid}", section.port)
-    _bundle(session)
+    bundle_what_is_alive(session)
     return Description(description.type, str(session))
-
-
-def _bundle(session: SessionDescription) -> None:
-    alive = [section.mid or "" for section in session.media if section.port]
-    session.remove("group")
-    if alive:
-        session.replace("group", " ".join(["BUNDLE", *alive]))
-
-
-def rejecting_answer(offered: Description) -> Description:
-    """An answer that takes nothing."""
-    session = parse_session(offered.sdp)
-    for section in session.media:
-        section.port = 0
-        section.remove("setup")
-    _bundle(session)
-    return Description(DescriptionType.ANSWER, str(session))
 
 
 def test_audio_is_rejected_in_its_place_and_data_accepted_behind_it() -> None:
@@ -105,7 +96,7 @@ def test_a_new_section_never_has_a_mid_that_the_peer_used() -> None:
         text = description.sdp.replace(f"a=mid:{old}\r\n", f"a=mid:{new}\r\n")
         description = Description(description.type, text)
     session = parse_session(description.sdp)
-    _bundle(session)
+    bundle_what_is_alive(session)
     peer.set_remote(Description(DescriptionType.OFFER, str(session)))
     peer.set_local()
     peer.set_local()
@@ -152,7 +143,7 @@ def test_a_recycled_section_of_the_peer_is_accepted() -> None:
     assert lines(answerer.local) == ["audio 0 audio"]
     session = parse_session(offerer.local.sdp)
     session.media[0].replace("mid", "new")
-    _bundle(session)
+    bundle_what_is_alive(session)
     answerer.set_remote(Description(DescriptionType.OFFER, str(session)))
     answerer.set_local()
     assert lines(answerer.local) == ["application 9 new"]
@@ -163,7 +154,7 @@ def audio_alone(offerer: Peer) -> Description:
     """An offer of audio alone, which everybody rejects."""
     session = parse_session(with_audio_first(offerer.local).sdp)
     del session.media[1:]
-    _bundle(session)
+    bundle_what_is_alive(session)
     return Description(DescriptionType.OFFER, str(session))
 
 
@@ -176,7 +167,7 @@ def test_of_two_sections_for_data_the_first_that_is_alive_is_accepted() -> None:
         again.replace("mid", mid)
         again.port = port
         session.media.insert(0 if mid == "x" else 2, again)
-    _bundle(session)
+    bundle_what_is_alive(session)
     answerer.set_remote(Description(DescriptionType.OFFER, str(session)))
     answerer.set_local()
     assert lines(answerer.local) == ["application 0 x", "application 9 0", "application 0 y"]
@@ -238,7 +229,7 @@ def test_an_offer_that_does_not_go_on_with_the_last_exchange_is_refused(change: 
     else:
         session.media[0] = parse_session(offer("max_bundle_offer").sdp).media[0]
         session.media[0].replace("mid", "0")
-    _bundle(session)
+    bundle_what_is_alive(session)
     with pytest.raises(InvalidAccessError):
         answerer.set_remote(Description(DescriptionType.OFFER, str(session)))
     assert answerer.state is SignalingState.STABLE

@@ -10,7 +10,8 @@
     a=sctp-port:5000
     a=max-message-size:262144
 
-Sections of audio and video are rejected, until there is a layer that takes them.
+Sections of audio and video are rejected, until there is a layer that takes them; but one that the peer's only transport
+belongs to is accepted and idle (decision 0044).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Final
 from icelane.dtls.options import DtlsRole
 from icelane.errors import InvalidAccessError
 from icelane.peer.transport_command import IceParameters, RemoteTransport
-from icelane.sdp.attribute import Attribute
+from icelane.sdp.attribute import Attribute, TypedAttribute
 from icelane.sdp.media import DATA_CHANNEL_FORMAT, MediaDescription
 from icelane.sdp.session import SessionDescription
 from icelane.sdp.transport_attributes import Fingerprint, SctpMap, Setup
@@ -59,12 +60,7 @@ def write_data_section(mid: str | None, transport: LocalTransport, like: MediaDe
     section = MediaDescription(kind="application", protocol=DATA_PROTOCOL, formats=[DATA_CHANNEL_FORMAT])
     if like is not None:
         section.protocol = like.protocol
-    section.add(
-        Attribute("ice-ufrag", transport.ice.ufrag),
-        Attribute("ice-pwd", transport.ice.password),
-        *(Fingerprint(algorithm, value) for algorithm, value in transport.fingerprints),
-        Attribute("setup", transport.setup.value),
-    )
+    section.add(*_transport_attributes(transport))
     if mid is not None:
         section.add(Attribute("mid", mid))
     if like is not None and DATA_CHANNEL_FORMAT not in like.formats:
@@ -85,6 +81,26 @@ def write_rejected_section(like: MediaDescription) -> MediaDescription:
     if like.is_rtp:
         section.add(Attribute("inactive"))
     return section
+
+
+def write_idle_section(like: MediaDescription, transport: LocalTransport) -> MediaDescription:
+    """A section of media that is there for its transport alone: nothing is sent on it, and nothing received."""
+    section = MediaDescription(kind=like.kind, protocol=like.protocol, formats=list(like.formats))
+    section.add(*_transport_attributes(transport))
+    if (mid := like.mid) is not None:
+        section.add(Attribute("mid", mid))
+    section.add(Attribute("inactive"), Attribute("rtcp-mux"))
+    section.add(*(one for one in like.attributes if one.name in ("rtpmap", "fmtp")))
+    return section
+
+
+def _transport_attributes(transport: LocalTransport) -> list[Attribute | TypedAttribute]:
+    return [
+        Attribute("ice-ufrag", transport.ice.ufrag),
+        Attribute("ice-pwd", transport.ice.password),
+        *(Fingerprint(algorithm, value) for algorithm, value in transport.fingerprints),
+        Attribute("setup", transport.setup.value),
+    ]
 
 
 def is_alive(section: MediaDescription) -> bool:

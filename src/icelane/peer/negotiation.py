@@ -338,7 +338,7 @@ class Negotiation:
     def candidate_place(self) -> SectionPlace | None:
         """Which section our candidates belong to; None while there is no transport."""
         newest = self._pending_local or self._current_local
-        index = newest.data_section if newest is not None else None
+        index = newest.transport_section if newest is not None else None
         if newest is None or index is None:
             return None
         return SectionPlace(newest.session.media[index].mid, index)

@@ -11,7 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from icelane.errors import InvalidAccessError
-from icelane.peer.media_section import LocalTransport, is_alive, write_data_section, write_rejected_section
+from icelane.peer.media_section import (
+    LocalTransport,
+    is_alive,
+    write_data_section,
+    write_idle_section,
+    write_rejected_section,
+)
 from icelane.sdp.attribute import Attribute
 from icelane.sdp.fields import Origin
 from icelane.sdp.media import MediaDescription
@@ -47,6 +53,8 @@ def build_offer(
     for index, section in enumerate(negotiated.local.media if negotiated else ()):
         if negotiated and negotiated.is_alive(index) and section.is_data_channel:
             sections.append(write_data_section(section.mid, transport, section))
+        elif negotiated and negotiated.is_alive(index) and negotiated.has_data:
+            sections.append(write_idle_section(section, transport))
         else:
             sections.append(write_rejected_section(section))
     if wants_data and not (negotiated and negotiated.has_data):
@@ -58,15 +66,18 @@ def build_offer(
 def build_answer(origin: Origin, offer: SessionDescription, transport: LocalTransport) -> SessionDescription:
     """The answer to `offer`: its sections in their places, with the data channels accepted."""
     accepted = data_section_index(offer)
-    sections = [
-        write_data_section(section.mid, transport, section) if index == accepted else write_rejected_section(section)
-        for index, section in enumerate(offer.media)
-    ]
-    # RFC 9143 section 7.3: only what the offer bundled is bundled.
-    offered = {mid for mids in offer.bundle_groups for mid in mids}
-    return _session(
-        origin, sections, [section.mid for section in sections if is_alive(section) and section.mid in offered]
-    )
+    idle = None if accepted is None else _idle_section_index(offer, accepted)
+    sections = []
+    for index, section in enumerate(offer.media):
+        if index == accepted:
+            sections.append(write_data_section(section.mid, transport, section))
+        elif index == idle:
+            sections.append(write_idle_section(section, transport))
+        else:
+            sections.append(write_rejected_section(section))
+    # RFC 9143 section 7.3: only what the offer bundled is bundled, and the section of the transport comes first.
+    alive = {section.mid for section in sections if is_alive(section)}
+    return _session(origin, sections, [mid for mids in offer.bundle_groups for mid in mids if mid in alive])
 
 
 def data_section_index(session: SessionDescription) -> int | None:
@@ -76,6 +87,26 @@ def data_section_index(session: SessionDescription) -> int | None:
         if section.is_data_channel and is_alive(section) and section.sctp_port != 0:
             return index
     return None
+
+
+def transport_section_index(session: SessionDescription, data: int) -> int:
+    """Which section speaks for the transport of the data channels, and has its candidates (RFC 9143 section 7)."""
+    speaker = session.transports()[data].speaker
+    return next(index for index, section in enumerate(session.media) if section is speaker)
+
+
+def _idle_section_index(offer: SessionDescription, data: int) -> int | None:
+    """The section of media that the transport of the data channels belongs to, None when it is their own.
+
+    A peer with `max-bundle` has made one transport, with the first section of the bundle. Chromium takes it away
+    together with all of the bundle when that section is rejected. A peer that has made one for each section says so by
+    credentials of their own.
+    """
+    speaker = transport_section_index(offer, data)
+    transports = offer.transports()
+    if speaker == data or not offer.media[speaker].is_rtp:
+        return None
+    return speaker if transports[data].ice_credentials == transports[speaker].ice_credentials else None
 
 
 def check_follows(negotiated: NegotiatedSections | None, offer: SessionDescription) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from icelane.errors import InvalidAccessError, InvalidModificationError, MalformedError, OperationError
 from icelane.peer.description import Description
 from icelane.peer.local_generation import LocalGeneration, LocalGenerations
-from icelane.peer.offer_answer import copy_session, data_section_index
+from icelane.peer.offer_answer import copy_session, data_section_index, transport_section_index
 from icelane.peer.signaling_state import DescriptionType
 from icelane.peer.transport_command import IceParameters
 from icelane.sdp.attribute import Attribute
@@ -28,6 +28,12 @@ class SetDescription:
     def data_section(self) -> int | None:
         """Where the section for data channels is that this side wants."""
         return data_section_index(self.session)
+
+    @property
+    def transport_section(self) -> int | None:
+        """Where the candidates of its transport stand: there, or where the section is that it is bundled with."""
+        index = self.data_section
+        return None if index is None else transport_section_index(self.session, index)
 
     @property
     def ice(self) -> IceParameters | None:
@@ -92,7 +98,7 @@ def parse_remote(text: str, offer: SetDescription | None) -> SessionDescription:
 
 def _with_candidates(applied: SetDescription, generation: LocalGeneration) -> SessionDescription:
     session = copy_session(applied.session)
-    if (index := applied.data_section) is not None:
+    if (index := applied.transport_section) is not None:
         section = session.media[index]
         section.add(*(Attribute("candidate", value) for value in generation.candidates))
         if generation.is_complete:

@@ -83,8 +83,9 @@ function pairInUse(report) {
 }
 
 const peer = {
-  start({ iceServers, iceTransportPolicy }) {
-    connection = new RTCPeerConnection({ iceServers, iceTransportPolicy });
+  start({ iceServers, iceTransportPolicy, bundlePolicy = "balanced", media = [] }) {
+    connection = new RTCPeerConnection({ iceServers, iceTransportPolicy, bundlePolicy });
+    for (const kind of media) connection.addTransceiver(kind);
     connection.onicecandidate = ({ candidate }) => candidates.push(candidate && candidate.toJSON());
     connection.ondatachannel = ({ channel }) => end(channel.label).adopt(channel);
   },

@@ -121,9 +121,12 @@ class RemotePeer:
 
     # -- negotiation
 
-    async def start(self, ice_servers: Sequence[IceServer] = (), ice_transport_policy: str = "all") -> None:
-        """Make the connection."""
-        await self._call("start", iceServers=list(ice_servers), iceTransportPolicy=ice_transport_policy)
+    async def start(
+        self, ice_servers: Sequence[IceServer] = (), ice_transport_policy: str = "all", **of_a_page: object
+    ) -> None:
+        """Make the connection. A page also takes `bundlePolicy` and `media`, kinds that stand first in its offers."""
+        servers = list(ice_servers)
+        await self._call("start", iceServers=servers, iceTransportPolicy=ice_transport_policy, **of_a_page)
 
     async def create_channel(self, label: str = LABEL, options: Mapping[str, object] | None = None) -> None:
         """`createDataChannel`, with the options of RTCDataChannelInit."""
