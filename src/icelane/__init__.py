@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from icelane.aio.transports import RTCDtlsTransport, RTCIceTransport, RTCSctpTransport
     from icelane.aio.turn_client import connect_turn
     from icelane.aio.turn_relay import TurnRelay
+    from icelane.aio.udp_mux import UdpMux
 
 __all__ = [
     "RTCPeerConnection",
@@ -44,6 +45,7 @@ __all__ = [
     "RTCIceTransport",
     "RTCDtlsTransport",
     "RTCSctpTransport",
+    "UdpMux",
     "TurnRelay",
     "connect_turn",
     "__compiled__",
@@ -65,6 +67,7 @@ _HOMES = {
     "RTCSctpTransport": "icelane.aio.transports",
     "connect_turn": "icelane.aio.turn_client",
     "TurnRelay": "icelane.aio.turn_relay",
+    "UdpMux": "icelane.aio.udp_mux",
 }
 
 if os.environ.get("ICELANE_PURE") == "1":

@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 from icelane.core.clock import Instant
-from icelane.core.net import Path
+from icelane.core.net import Path, SocketAddress
 from icelane.errors import IntegrityError
 from icelane.ice import agent, candidate, check, checklist, exchange, role
 from icelane.ice.agent import IceAgent
 from icelane.ice.consent import Consent
 from icelane.ice.exchange import Answered, CheckExchange
+from icelane.ice.mux_table import MuxTable
 from icelane.ice.pair import CandidatePair, PairState
 from icelane.ice.session import Session
 from icelane.stun.integrity import verify_integrity
@@ -18,6 +19,7 @@ from icelane.stun.message import Message
 from tests.broken.registry import breaks, swap
 
 SECURITY = "tests/ice/test_agent_security.py"
+MUX = "tests/ice/test_mux_table.py"
 AGENT = "tests/ice/test_agent.py"
 EARLY = f"{SECURITY}::test_a_check_with_a_wrong_sender_that_came_early_is_forgotten_with_the_credentials"
 BAD_REQUEST = f"{SECURITY}::test_a_request_that_is_not_the_peer_s_changes_nothing_and_is_not_answered"
@@ -174,3 +176,30 @@ def old_credentials_stay_good() -> None:
 @breaks("IC-11", test="tests/ice/test_role.py::test_a_storm_of_conflicts_changes_the_role_only_so_often")
 def roles_change_without_an_end() -> None:
     swap(role, "MAX_ROLE_CHANGES", 1_000_000)
+
+
+@breaks("IC-3", test=f"{MUX}::test_a_check_alone_binds_nothing")
+def a_shared_port_binds_whoever_names_a_ufrag() -> None:
+    find = MuxTable.find
+
+    def bind(self: MuxTable[str], data: bytes, source: SocketAddress) -> str | None:
+        found = find(self, data, source)
+        if found is not None:
+            self._connections_by_source[source] = found
+        return found
+
+    swap(MuxTable, "find", bind)
+
+
+@breaks("IC-3", test=f"{MUX}::test_a_source_that_is_validated_is_not_taken_over")
+def a_shared_port_gives_a_source_to_whoever_came_last() -> None:
+    def settle(self: MuxTable[str], connection: str, *, ufrags, validated, authenticated) -> None:  # type: ignore[no-untyped-def]
+        self._connections_by_ufrag |= dict.fromkeys(ufrags, connection)
+        self._connections_by_source |= dict.fromkeys([*validated, *authenticated], connection)
+
+    swap(MuxTable, "settle", settle)
+
+
+@breaks("OP-8", test=f"{MUX}::test_at_the_end_nothing_is_left")
+def a_shared_port_forgets_nobody() -> None:
+    swap(MuxTable, "remove", lambda self, connection: None)

@@ -197,8 +197,8 @@ def the_driver_asks_the_system_for_names() -> None:
 def host_candidates_are_used_with_relay_only() -> None:
     add_base = IceTransport.add_base
 
-    def add(self: IceTransport, base: SocketAddress, preference: int, now: Instant) -> None:
-        add_base(self, base, preference, now)
+    def add(self: IceTransport, base: SocketAddress, preference: int, now: Instant, **how: bool) -> None:
+        add_base(self, base, preference, now, **how)
         if self._relay_only:
             self.agent.add_local_candidate(self._make.host(base, preference), base, now)
             self._settle(now)

@@ -20,6 +20,7 @@ from icelane.aio.address_filter import AddressFilter, address_filter
 from icelane.aio.certificate import RTCCertificate
 from icelane.aio.port_range import PortRange, parse_port_range
 from icelane.aio.proxy import ENVIRONMENT, parse_proxy
+from icelane.aio.udp_mux import UdpMux
 from icelane.core.clock import Duration
 from icelane.errors import InvalidAccessError, InvalidModificationError, MalformedError, NotSupportedError, SyntaxError_
 from icelane.peer.external_addresses import external_addresses
@@ -39,6 +40,7 @@ _IN_JSON: Final = frozenset(
 
 _UNCHANGING: Final = (
     "bundlePolicy", "rtcpMuxPolicy", "legacy_peers", "patience", "external_addresses", "external_address_type",
+    "udp_mux",
 )  # fmt: skip
 
 
@@ -98,7 +100,9 @@ class RTCConfiguration:
     happens only where there is no other address; `port_range` is the first and the last port that sockets are bound to,
     in random order. `external_addresses` are the public addresses of a 1:1 NAT, which translates port by port: a
     mapping of addresses of this machine to public ones, or one public address for all of its family. The peer is told
-    of them in place of ours, or beside ours where `external_address_type` is `srflx`.
+    of them in place of ours, or beside ours where `external_address_type` is `srflx`. `udp_mux` is a UDP port that many
+    connections share; the addresses that it is bound to are then the ones that peers reach over UDP, and `interfaces`,
+    `addresses` and `port_range` speak of the sockets to TURN servers.
 
     Ours: `http_proxy` leads to TURN servers over TCP and TLS: `http://user:password@host:port`, also `https:`, or
     "environment" for HTTPS_PROXY, ALL_PROXY and NO_PROXY. Its repr hides it.
@@ -118,6 +122,7 @@ class RTCConfiguration:
     port_range: PortRange | None = None
     external_addresses: Mapping[str, str] | str | None = None
     external_address_type: str = "host"
+    udp_mux: UdpMux | None = None
     patience: Duration | None = None
     http_proxy: str | None = field(default=None, repr=False)
 
@@ -166,6 +171,8 @@ class RTCConfiguration:
         if isinstance(self.interfaces, str):
             raise TypeError("interfaces is a list of names, not one name")
         address_filter(self.addresses)
+        if not isinstance(self.udp_mux, UdpMux | None):
+            raise TypeError("udp_mux is a UdpMux")
         if not all(isinstance(certificate, RTCCertificate) for certificate in self.certificates):
             raise TypeError("certificates is a list of RTCCertificate")
         if isinstance(self.iceServers, str | Mapping):

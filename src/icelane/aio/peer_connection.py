@@ -93,13 +93,18 @@ class RTCPeerConnection(EventTarget):
     })  # fmt: skip
 
     def __init__(self, configuration: RTCConfiguration | Mapping[str, object] | None = None) -> None:
-        """Raises SyntaxError_, InvalidAccessError and TypeError for a configuration that cannot be used."""
+        """Raises SyntaxError_, InvalidAccessError and TypeError for a configuration that cannot be used.
+
+        Also InvalidStateError for a `udp_mux` that is closed.
+        """
         super().__init__()
         if isinstance(configuration, Mapping):
             configuration = RTCConfiguration.from_json(configuration)
         given = RTCConfiguration() if configuration is None else expect(configuration, RTCConfiguration)
         self._configuration = given.copy()  # what the program changes later is not ours
         self._configuration.check()
+        if self._configuration.udp_mux is not None:
+            self._configuration.udp_mux._check_usable()
         self._loop = asyncio.get_running_loop()
         self._certificate = _certificate(self._configuration)
         self._engine = PeerConnection(
@@ -220,8 +225,8 @@ class RTCPeerConnection(EventTarget):
 
         A mapping holds what browsers take, and what it leaves out has W3C's default; our own settings stay. Raises
         InvalidStateError when closed, InvalidModificationError for what cannot change: certificates, policies of
-        multiplexing, legacy_peers, patience, external addresses, and iceCandidatePoolSize after setLocalDescription;
-        otherwise as the constructor.
+        multiplexing, legacy_peers, patience, external addresses, udp_mux, and iceCandidatePoolSize after
+        setLocalDescription; otherwise as the constructor.
         """
         if self._engine.is_closed:
             raise InvalidStateError("the peer connection is closed")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from functools import partial
 from typing import Final, TypeVar, assert_never
 
@@ -27,12 +27,14 @@ from icelane.aio.resolver import NamedTarget, Target, resolve
 from icelane.aio.stream import StreamConnection, open_stream
 from icelane.aio.system import monotonic
 from icelane.aio.udp import RawAddress, address_of
+from icelane.aio.udp_mux import MuxedSocket, UdpMux
 from icelane.aio.udp_runs import RunUdpSocket
 from icelane.aio.wakeup import Wakeup
 from icelane.core.clock import Duration, Instant
 from icelane.core.engine import Transmit
 from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
 from icelane.errors import IcelaneError
+from icelane.ice.agent import IceAgent
 from icelane.ice.candidate import HIGHEST_LOCAL_PREFERENCE
 from icelane.peer.connection import PeerConnection
 from icelane.peer.connection_event import FindSources, PeerConnectionCommand, PeerConnectionEvent
@@ -65,7 +67,9 @@ class PeerDriver:
         self._flush_handle: asyncio.Handle | None = None
         self._closed = False
         self._interfaces: list[Interface] = []
-        self._sockets_by_base: dict[SocketAddress, RunUdpSocket] = {}
+        self._sockets_by_base: dict[SocketAddress, RunUdpSocket | MuxedSocket] = {}
+        self._muxed: list[MuxedSocket] = []
+        self._told_mux: tuple[IceAgent | None, int] = None, 0
         self._streams_by_path: dict[Path, StreamConnection] = {}
         self._paths: dict[tuple[SocketAddress, RawAddress], Path] = {}
         self._batch: list[tuple[bytes, Path]] = []
@@ -118,6 +122,7 @@ class PeerDriver:
         for stream in list(self._streams_by_path.values()):
             stream.close()
         self._sockets_by_base.clear()
+        self._muxed.clear()
         self._streams_by_path.clear()
         if self._mdns is not None:
             self._mdns.close()
@@ -143,15 +148,42 @@ class PeerDriver:
         )
         self._interfaces = interfaces
         self._drop_all_but({interface.host for interface in interfaces})
-        for position, interface in enumerate(interfaces):
-            base = self._bound(interface, configuration.port_range)
-            if base is not None:
-                self.run(partial(self._engine.add_base, base, HIGHEST_LOCAL_PREFERENCE - position))
+        if configuration.udp_mux is not None:
+            self._share(configuration.udp_mux)
+        else:
+            for position, interface in enumerate(interfaces):
+                base = self._bound(interface, configuration.port_range)
+                if base is not None:
+                    self.run(partial(self._engine.add_base, base, HIGHEST_LOCAL_PREFERENCE - position))
         round_ = asyncio.current_task()
         servers = configuration.check()
         finding = (self._find(server, uri, round_, relay_only=configuration.relay_only) for server, uri in servers)
         await asyncio.gather(*finding)
         self._tell(round_, self._engine.sources_done)
+
+    def _share(self, mux: UdpMux) -> None:
+        """Peers are met at the sockets of the mux."""
+        if not self._muxed:
+            self._muxed = mux._attach(self._mux_closed)
+            for end in self._muxed:
+                self._sockets_by_base[end.local] = end
+                self._receive_from(end)
+        for position, end in enumerate(self._muxed):
+            preference = HIGHEST_LOCAL_PREFERENCE - position
+            self.run(partial(self._engine.add_base, end.local, preference, is_shared=True))
+
+    def _bind_for_relays(self) -> None:
+        """Beside a mux, sockets of our own for TURN servers over UDP."""
+        for interface in self._interfaces:
+            base = self._bound(interface, self.configuration.port_range)
+            if base is not None:
+                self.run(partial(self._engine.add_relay_base, base))
+
+    def _mux_closed(self, base: SocketAddress) -> None:
+        """The program has closed the mux before us."""
+        self._muxed = [end for end in self._muxed if end.local != base]
+        if self._sockets_by_base.pop(base, None) is not None:
+            self.run(partial(self._engine.remove_base, base))
 
     def _tell(self, round_: asyncio.Task[None] | None, verb: Callable[[Instant], None]) -> None:
         """Call a verb for what a round has found, unless another has begun: cancelling may come a turn too late."""
@@ -159,15 +191,17 @@ class PeerDriver:
             self.run(verb)
 
     def _drop_all_but(self, hosts: set[str]) -> None:
-        """Close the sockets of addresses that this machine does not have any more."""
-        for base in [base for base in self._sockets_by_base if base.host not in hosts]:
-            self._sockets_by_base.pop(base).close()
-            self.run(partial(self._engine.remove_base, base))
+        """Close the sockets of our own on addresses that this machine does not have any more."""
+        for base, udp in list(self._sockets_by_base.items()):
+            if base.host not in hosts and isinstance(udp, RunUdpSocket):
+                del self._sockets_by_base[base]
+                udp.close()
+                self.run(partial(self._engine.remove_base, base))
 
     def _bound(self, interface: Interface, ports: PortRange | None) -> SocketAddress | None:
         """Where our socket on that address is, a new one if need be; None when it cannot be had, which is told."""
-        for base in self._sockets_by_base:
-            if base.host == interface.host:
+        for base, known in self._sockets_by_base.items():
+            if base.host == interface.host and isinstance(known, RunUdpSocket):
                 return base
         host = interface.host
         try:
@@ -176,9 +210,13 @@ class PeerDriver:
             _log.debug("no socket on %s: %s", interface.name, error)
             self.run(partial(self._engine.fail_base, SocketAddress(host, 0), error.strerror or str(error)))
             return None
-        base = udp.local
-        self._sockets_by_base[base] = udp
+        self._sockets_by_base[udp.local] = udp
+        self._receive_from(udp)
+        return udp.local
 
+    def _receive_from(self, udp: RunUdpSocket | MuxedSocket) -> None:
+        """What comes there goes to the engine, all that a wake brings at once."""
+        base = udp.local
         last: RawAddress | None = None
         path: Path | None = None
 
@@ -190,7 +228,6 @@ class PeerDriver:
 
         udp.on_datagram = received
         udp.on_drained = self._handle_batch
-        return base
 
     async def _find(
         self, server: RTCIceServer, uri: StunUri | TurnUri, round_: asyncio.Task[None] | None, *, relay_only: bool
@@ -213,6 +250,8 @@ class PeerDriver:
             self._tell(round_, partial(self._engine.fail_server, url, str(error)))
             return
         for target in _one_of_each_family(targets):
+            if self._muxed and isinstance(uri, TurnUri) and target.transport is Transport.UDP and round_ is self._round:
+                self._bind_for_relays()
             self._tell(round_, partial(self._add_server, server, uri, target))
 
     def _add_server(
@@ -355,9 +394,26 @@ class PeerDriver:
                     return
         finally:
             self._draining = False
+            if self._muxed:
+                self._tell_mux()
             self._arm()
             if self._idle is not None and engine.idle:
                 self._idle.set()
+
+    def _tell_mux(self) -> None:
+        """Which packets on the shared sockets are ours, if that may have changed."""
+        transport = self._engine.transport
+        agent = transport.ice.agent if transport is not None else None
+        revision = agent.revision if agent is not None else 0
+        if self._told_mux == (agent, revision):
+            return
+        self._told_mux = agent, revision
+        for end in self._muxed:
+            end.settle(
+                agent.ufrags if agent is not None else (),
+                _sources(agent.accepted, end.local) if agent is not None else (),
+                _sources(agent.authenticated, end.local) if agent is not None else (),
+            )
 
     def _flush(self) -> None:
         self._flush_handle = None
@@ -369,6 +425,11 @@ class PeerDriver:
 
     def _wake(self) -> None:
         self.run(self._engine.handle_timeout)
+
+
+def _sources(paths: Collection[Path], base: SocketAddress) -> list[SocketAddress]:
+    """Where datagrams on these paths come from, of those that arrive at one socket."""
+    return [path.remote for path in paths if path.local == base and path.transport is Transport.UDP]
 
 
 def _one_of_each_family(targets: Iterable[Target | NamedTarget]) -> list[Target | NamedTarget]:

@@ -70,7 +70,8 @@ class IceAgent:
         """`credentials` are ours, where a description has them already; otherwise they are made.
 
         With `announced_only`, which may be set at any time, no address of the peer is learned from a check: one that
-        comes from where it has announced no candidate is passed over, and counted in `unannounced`.
+        comes from where it has announced no candidate is passed over, and counted in `unannounced`. `revision` counts
+        up when what `ufrags`, `accepted` and `authenticated` say may have changed.
         """
         self._options = options or IceOptions()
         self._entropy = entropy
@@ -89,6 +90,7 @@ class IceAgent:
         self._recovered = False
         self.announced_only = False
         self.unannounced = 0
+        self.revision = 0
 
     # Inputs
 
@@ -258,6 +260,7 @@ class IceAgent:
         self._previous = self._selected = self._carrier = self._consent = None
         self._accepted = frozenset()
         self._stop_lingering()
+        self.revision += 1
         self._move(IceState.CLOSED)
 
     # Outputs
@@ -310,6 +313,21 @@ class IceAgent:
     def data_path(self) -> Path | None:
         """Where data goes: the selected pair, before a nomination the best valid one; None: nothing may be sent."""
         return None if self._carrier is None else self._carrier[1].path
+
+    @property
+    def ufrags(self) -> tuple[str, ...]:
+        """Ours, to which checks are addressed; two of them during a restart."""
+        return tuple(session.credentials.ufrag for session in self._sessions())
+
+    @property
+    def accepted(self) -> frozenset[Path]:
+        """All that `accepts` is true of."""
+        return self._accepted
+
+    @property
+    def authenticated(self) -> frozenset[Path]:
+        """On which the peer has proved that it knows our password, whether or not they were checked."""
+        return self._session.authenticated
 
     def accepts(self, path: Path) -> bool:
         """Whether data on `path` comes from an address that was checked (IC-3)."""
@@ -398,6 +416,7 @@ class IceAgent:
 
     def _settle(self, now: Instant) -> None:
         """Tell what has become of role, selection and state."""
+        self.revision += 1
         if self._state is IceState.CLOSED:
             return
         for session in self._sessions():

@@ -337,6 +337,11 @@ class Session:
         """Which pair data goes on: the selected one, before that the best that works."""
         return self.selected or best_of(self.checklist.valid(), self._role.role)
 
+    @property
+    def authenticated(self) -> frozenset[Path]:
+        """The paths on which verified requests came."""
+        return self._sources.authenticated
+
     def has_authenticated(self, path: Path) -> bool:
         """Whether a verified request came on `path`."""
         return path in self._sources

@@ -28,6 +28,11 @@ class Sources:
     def __contains__(self, path: Path) -> bool:
         return path in self._authenticated
 
+    @property
+    def authenticated(self) -> frozenset[Path]:
+        """From where verified checks came."""
+        return frozenset(self._authenticated)
+
     def authenticate(self, path: Path) -> None:
         """A verified check came on `path`."""
         if len(self._authenticated) < MAX_AUTHENTICATED:

@@ -143,10 +143,16 @@ class PeerConnection:
 
     # Commands: what the machine has. Before there is a transport, and after its end, they mean nothing.
 
-    def add_base(self, base: SocketAddress, preference: int, now: Instant) -> None:
+    def add_base(self, base: SocketAddress, preference: int, now: Instant, *, is_shared: bool = False) -> None:
         """A UDP socket of ours is bound at `base`; see `IceTransport`."""
         if self.transport is not None:
-            self.transport.ice.add_base(base, preference, now)
+            self.transport.ice.add_base(base, preference, now, is_shared=is_shared)
+            self._settle(now)
+
+    def add_relay_base(self, base: SocketAddress, now: Instant) -> None:
+        """A UDP socket of ours, for TURN servers alone, is bound at `base`."""
+        if self.transport is not None:
+            self.transport.ice.add_relay_base(base, now)
             self._settle(now)
 
     def remove_base(self, base: SocketAddress, now: Instant) -> None:

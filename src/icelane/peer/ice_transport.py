@@ -223,13 +223,23 @@ class IceTransport:
             self._change_gathering(GatheringState.GATHERING)
             self._settle(now)
 
-    def add_base(self, base: SocketAddress, preference: int, now: Instant) -> None:
-        """A UDP socket of ours is bound there; again is harmless. `preference`, 0 to 65535, ranks it."""
+    def add_base(self, base: SocketAddress, preference: int, now: Instant, *, is_shared: bool = False) -> None:
+        """A UDP socket of ours is bound there; again is harmless. `preference`, 0 to 65535, ranks it.
+
+        One that `is_shared` with other connections leads to no TURN server: an allocation belongs to both addresses of
+        its path (RFC 8656 section 2.2), and they would have it together. `add_relay_base` is for that.
+        """
         if base in self._preferences_by_base or self._closed:
             return
         self._preferences_by_base[base] = preference
         if not self._relay_only:
             self._use_directly(base, now)
+        if not is_shared:
+            self._relays.add_base(base, now)
+        self._settle(now)
+
+    def add_relay_base(self, base: SocketAddress, now: Instant) -> None:
+        """A UDP socket of ours is bound there, for TURN servers and nothing else; again is harmless."""
         self._relays.add_base(base, now)
         self._settle(now)
 

@@ -1,0 +1,230 @@
+"""One UDP port for many peer connections: a server that has hundreds needs one hole in its firewall.
+
+    async with await UdpMux.open(port=4242) as mux:
+        pc = RTCPeerConnection(RTCConfiguration(udp_mux=mux))
+        ...
+
+Each connection is told apart by what `icelane.ice.mux_table` knows; what is for none of them is dropped, and counted in
+`unknown`. STUN servers are asked through the port. TURN servers are not, over UDP: an allocation belongs to both
+addresses of its path (RFC 8656 section 2.2), so that connections on one port would share it. Each has sockets of its
+own for that, which are opened only where such a server is configured.
+
+Two muxes carry one connection between them: nothing but its addresses says whose an encrypted record is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Final, Self
+
+from icelane.aio.interfaces import usable_interfaces
+from icelane.aio.udp import OnDatagram, RawAddress, address_of
+from icelane.aio.udp_runs import RunUdpSocket
+from icelane.core.net import SocketAddress, canonical_host
+from icelane.errors import InvalidAccessError, InvalidStateError, MalformedError, SyntaxError_, TransportClosedError
+from icelane.ice.mux_table import MuxTable
+
+# Ports that are tried until one is free on every address, where any will do.
+MAX_TRIES: Final = 16
+
+
+class MuxedSocket:
+    """A connection's end of a shared socket. It is used like a UdpSocket of the connection's own.
+
+    `on_closed(local)` runs when the mux is closed under it.
+    """
+
+    __slots__ = ("_shared", "is_touched", "local", "on_closed", "on_datagram", "on_drained")
+
+    def __init__(self, shared: _SharedSocket, on_closed: Callable[[SocketAddress], None]) -> None:
+        self._shared = shared
+        self.local = shared.udp.local
+        self.on_datagram: OnDatagram = _ignore
+        self.on_drained: Callable[[], None] = _do_nothing
+        self.on_closed = on_closed
+        self.is_touched = False
+
+    def send_all(self, datagrams: Sequence[bytes], address: RawAddress) -> None:
+        """Send them now, in this order; those that are dropped are counted by the socket."""
+        for data in datagrams:
+            if data[:1] == b"\0":  # a STUN request, or an indication
+                self._shared.table.note_sent(self, data)
+        self._shared.udp.send_all(datagrams, address)
+
+    def settle(
+        self, ufrags: Sequence[str], validated: Sequence[SocketAddress], authenticated: Sequence[SocketAddress]
+    ) -> None:
+        """See `MuxTable.settle`."""
+        self._shared.table.settle(self, ufrags=ufrags, validated=validated, authenticated=authenticated)
+
+    def close(self) -> None:
+        """Let go of the connection's part; again is harmless."""
+        self._shared.table.remove(self)
+        self.on_datagram, self.on_drained, self.on_closed = _ignore, _do_nothing, _forget
+
+
+class _SharedSocket:
+    """One address of the mux."""
+
+    def __init__(self, address: SocketAddress) -> None:
+        self.table: MuxTable[MuxedSocket] = MuxTable()
+        self.unknown = 0
+        self._touched: list[MuxedSocket] = []
+        self._last_raw: RawAddress | None = None
+        self._last_source = address
+        self.udp = RunUdpSocket.bind(address, self._received)
+        self.udp.on_drained = self._drained
+
+    def attach(self, on_closed: Callable[[SocketAddress], None]) -> MuxedSocket:
+        """An end of one more connection."""
+        end = MuxedSocket(self, on_closed)
+        self.table.add(end)
+        return end
+
+    def close(self) -> None:
+        """Free the port, and tell everybody who uses it."""
+        self.udp.close()
+        for end in self.table.connections:
+            end.on_closed(end.local)
+            end.close()
+
+    def _received(self, data: bytes, raw: RawAddress) -> None:
+        if raw is not self._last_raw:  # the datagrams of a run share one source object
+            self._last_raw = raw
+            self._last_source = address_of(raw)
+        end = self.table.find(data, self._last_source)
+        if end is None:
+            self.unknown += 1
+            return
+        end.on_datagram(data, raw)
+        if not end.is_touched:
+            end.is_touched = True
+            self._touched.append(end)
+
+    def _drained(self) -> None:
+        touched, self._touched = self._touched, []
+        for end in touched:
+            end.is_touched = False
+            end.on_drained()
+
+
+class UdpMux:
+    """A UDP port of this machine, on one address or several. Make it with `open`; use it on the loop that made it."""
+
+    def __init__(self, sockets: Sequence[_SharedSocket]) -> None:
+        self._sockets = list(sockets)
+        self._loop = asyncio.get_running_loop()
+        self._is_closed = False
+
+    @classmethod
+    async def open(cls, *, port: int = 0, hosts: Sequence[str] | None = None) -> Self:
+        """Bind `port` on each of `hosts`, by default on every address that a peer may reach; 0 is any port.
+
+        Raises OSError as bind does, TypeError and SyntaxError_ for what is no port and no address, TransportClosedError
+        when this machine has no address.
+        """
+        if type(port) is not int or not 0 <= port < 65_536:
+            raise TypeError(f"port is a number from 0 to 65535, not {port!r}")
+        if isinstance(hosts, str):
+            raise TypeError(f"hosts is a list of addresses, not {hosts!r}")
+        found = [one.host for one in usable_interfaces()] if hosts is None else [_address(host) for host in hosts]
+        if not found:
+            raise TransportClosedError("this machine has no usable address")
+        for _ in range(MAX_TRIES - 1):
+            try:
+                return cls(_bind_all(found, port))
+            except OSError as error:
+                if port or error.errno != errno.EADDRINUSE:
+                    raise
+        return cls(_bind_all(found, port))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        where = ", ".join(str(one) for one in self.addresses) if not self._is_closed else "closed"
+        return f"UdpMux({where}, {self.connections} connections)"
+
+    async def close(self) -> None:
+        """Free the port. Connections that still use it lose what they have here; again is harmless."""
+        self._is_closed = True
+        for shared in self._sockets:
+            shared.close()
+        self._sockets.clear()
+
+    @property
+    def addresses(self) -> list[SocketAddress]:
+        """Where it is bound; the port is the same everywhere."""
+        return [shared.udp.local for shared in self._sockets]
+
+    @property
+    def port(self) -> int:
+        """Raises InvalidStateError when it is closed."""
+        self._require_open()
+        return self._sockets[0].udp.local.port
+
+    @property
+    def connections(self) -> int:
+        """How many use it now."""
+        return max((len(shared.table) for shared in self._sockets), default=0)
+
+    @property
+    def unknown(self) -> int:
+        """How many datagrams were for none of them."""
+        return sum(shared.unknown for shared in self._sockets)
+
+    def _check_usable(self) -> None:
+        """Raises InvalidStateError when it is closed, InvalidAccessError on another loop than its own."""
+        self._require_open()
+        if asyncio.get_running_loop() is not self._loop:
+            raise InvalidAccessError("the UdpMux belongs to another event loop")
+
+    def _attach(self, on_closed: Callable[[SocketAddress], None]) -> list[MuxedSocket]:
+        """For a connection: its end of each address. `on_closed(address)` runs where the mux is closed under it."""
+        return [shared.attach(on_closed) for shared in self._sockets]
+
+    def _require_open(self) -> None:
+        if self._is_closed:
+            raise InvalidStateError("the UdpMux is closed")
+
+
+def _bind_all(hosts: Sequence[str], port: int) -> list[_SharedSocket]:
+    sockets: list[_SharedSocket] = []
+    try:
+        for host in hosts:
+            sockets.append(_SharedSocket(SocketAddress(host, port)))
+            port = sockets[0].udp.local.port
+    except BaseException:
+        for shared in sockets:
+            shared.close()
+        raise
+    return sockets
+
+
+def _address(host: object) -> str:
+    if not isinstance(host, str):
+        raise TypeError(f"hosts is a list of addresses, each a string, and {host!r} is none")
+    try:
+        return canonical_host(host)
+    except MalformedError:
+        raise SyntaxError_(f"hosts: {host!r} is no IP address") from None
+
+
+def _ignore(data: bytes, source: RawAddress) -> None:
+    """Nobody hears it any more."""
+
+
+def _do_nothing() -> None:
+    """Nobody hears it any more."""
+
+
+def _forget(local: SocketAddress) -> None:
+    """Nobody hears it any more."""

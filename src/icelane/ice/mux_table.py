@@ -1,0 +1,190 @@
+"""Which of many ICE connections a datagram is for, where all of them share one UDP socket.
+
+    table = MuxTable[Connection]()
+    table.add(connection)
+    table.settle(connection, ufrags=[...], validated=[...], authenticated=[...])    # whenever its agent has changed
+    table.note_sent(connection, request)                                            # before a Binding request leaves
+    table.find(data, source)                                                        # None: for nobody here
+    table.remove(connection)
+
+    Binding request      by the receiver's part of USERNAME; the agent looks at its integrity
+    Binding response     by the transaction, which the connection has begun
+    anything else        by the source: one that was validated, or else one that has proved to know the password
+
+A source belongs to the connection that has validated it, until that lets it go. What says otherwise, a request with the
+ufrag of another connection or an answer to its check, is dropped: nobody takes over a source by writing it on a packet
+(IC-3). The price is that two shared sockets carry one connection between them and no second one, because nothing but
+the source says whose a DTLS record is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final, Generic, TypeVar
+
+from icelane.core.net import SocketAddress
+from icelane.errors import MalformedError
+from icelane.ice.check import parse_username
+from icelane.stun.message import HEADER_SIZE, parse_message
+
+C = TypeVar("C")
+
+# Binding requests of one connection whose answers are waited for; the oldest is forgotten, and its answer dropped. At
+# one new check every 50 ms these are the last 25 s, and those that are sent again count as new.
+MAX_TRANSACTIONS: Final = 512
+
+# RFC 8489 section 5: the type of a Binding request, and in which bits of the type's two bytes the class is.
+_BINDING_REQUEST: Final = b"\x00\x01"
+_RESPONSE_BIT: Final = 0x01
+_INDICATION_BIT: Final = 0x10
+_TRANSACTION: Final = slice(8, HEADER_SIZE)
+# RFC 7983: what begins with more is not STUN.
+_LAST_OF_STUN: Final = 3
+
+
+class _Entry:
+    """What one connection has in the table."""
+
+    __slots__ = ("authenticated", "transactions", "ufrags", "validated")
+
+    def __init__(self) -> None:
+        self.ufrags: frozenset[str] = frozenset()
+        self.validated: frozenset[SocketAddress] = frozenset()
+        self.authenticated: frozenset[SocketAddress] = frozenset()
+        self.transactions: dict[bytes, None] = {}
+
+
+class MuxTable(Generic[C]):
+    """The connections on one socket. What each may hold is bounded by its agent, and by MAX_TRANSACTIONS."""
+
+    def __init__(self) -> None:
+        self._entries: dict[C, _Entry] = {}
+        self._connections_by_ufrag: dict[str, C] = {}
+        self._connections_by_transaction: dict[bytes, C] = {}
+        self._owners_by_source: dict[SocketAddress, C] = {}
+        self._connections_by_source: dict[SocketAddress, C] = {}  # owners, and those that claim what nobody owns
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    # Inputs
+
+    def find(self, data: bytes, source: SocketAddress) -> C | None:
+        """The connection that a datagram is for, None for nobody. One look into a dictionary, unless it is STUN."""
+        if not data or data[0] > _LAST_OF_STUN:
+            return self._connections_by_source.get(source)
+        return self._find_stun(data, source)
+
+    # Commands
+
+    def add(self, connection: C) -> None:
+        """One more; again is harmless."""
+        self._entries.setdefault(connection, _Entry())
+
+    def settle(
+        self,
+        connection: C,
+        *,
+        ufrags: Collection[str],
+        validated: Collection[SocketAddress],
+        authenticated: Collection[SocketAddress],
+    ) -> None:
+        """What its agent says now.
+
+        `ufrags` are those of ours that the agent answers to. `validated` are sources on which a check of ours was
+        answered, `authenticated` those that have sent a check with our password: they get what nobody else owns, so
+        that a ClientHello that overtakes the answer to our check is not lost.
+        """
+        entry = self._entries.get(connection)
+        if entry is None:
+            return
+        self._set_ufrags(connection, entry, frozenset(ufrags))
+        self._set_validated(connection, entry, frozenset(validated))
+        self._set_authenticated(connection, entry, frozenset(authenticated))
+
+    def note_sent(self, connection: C, data: bytes) -> None:
+        """A datagram of the connection leaves: if it is a Binding request, the answer will be the connection's."""
+        if data[:2] != _BINDING_REQUEST or (entry := self._entries.get(connection)) is None:
+            return
+        transaction = bytes(data[_TRANSACTION])
+        owner = self._connections_by_transaction.setdefault(transaction, connection)
+        if owner is not connection:
+            return  # 96 random bits: somebody repeats what another one sent
+        entry.transactions.pop(transaction, None)
+        entry.transactions[transaction] = None
+        if len(entry.transactions) > MAX_TRANSACTIONS:
+            oldest = next(iter(entry.transactions))
+            del entry.transactions[oldest], self._connections_by_transaction[oldest]
+
+    def remove(self, connection: C) -> None:
+        """It is gone, and everything of it."""
+        entry = self._entries.get(connection)
+        if entry is None:
+            return
+        self.settle(connection, ufrags=(), validated=(), authenticated=())
+        for transaction in entry.transactions:
+            del self._connections_by_transaction[transaction]
+        del self._entries[connection]
+
+    # Properties and privates
+
+    @property
+    def connections(self) -> list[C]:
+        """All of them."""
+        return list(self._entries)
+
+    @property
+    def held(self) -> int:
+        """How much there is in all the tables together; 0 when nobody is there."""
+        sources = len(self._owners_by_source) + len(self._connections_by_source)
+        return len(self._entries) + len(self._connections_by_ufrag) + len(self._connections_by_transaction) + sources
+
+    def _find_stun(self, data: bytes, source: SocketAddress) -> C | None:
+        if len(data) < HEADER_SIZE:
+            return None
+        if data[0] & _RESPONSE_BIT:
+            found = self._connections_by_transaction.get(data[_TRANSACTION])
+        elif data[1] & _INDICATION_BIT:
+            return self._connections_by_source.get(source)
+        else:
+            found = self._find_receiver(data)
+        owner = self._owners_by_source.get(source)
+        return found if owner is None or owner is found else None
+
+    def _find_receiver(self, data: bytes) -> C | None:
+        try:
+            receiver, _ = parse_username(parse_message(data))
+        except MalformedError:
+            return None
+        return self._connections_by_ufrag.get(receiver)
+
+    def _set_ufrags(self, connection: C, entry: _Entry, ufrags: frozenset[str]) -> None:
+        for ufrag in entry.ufrags - ufrags:
+            if self._connections_by_ufrag.get(ufrag) is connection:
+                del self._connections_by_ufrag[ufrag]
+        for ufrag in ufrags - entry.ufrags:
+            self._connections_by_ufrag.setdefault(ufrag, connection)
+        entry.ufrags = ufrags
+
+    def _set_validated(self, connection: C, entry: _Entry, validated: frozenset[SocketAddress]) -> None:
+        for source in entry.validated - validated:
+            del self._owners_by_source[source]
+            del self._connections_by_source[source]
+        # Whoever had a source first keeps it; it may be free by the next time.
+        entry.validated = frozenset(
+            one for one in validated if self._owners_by_source.get(one, connection) is connection
+        )
+        for source in entry.validated:
+            self._owners_by_source[source] = self._connections_by_source[source] = connection
+
+    def _set_authenticated(self, connection: C, entry: _Entry, authenticated: frozenset[SocketAddress]) -> None:
+        for source in entry.authenticated - authenticated - entry.validated:
+            if self._connections_by_source.get(source) is connection:
+                del self._connections_by_source[source]
+        for source in authenticated - entry.validated:
+            # The newest claim counts, among those of sources that nobody owns.
+            if source not in self._owners_by_source and source not in entry.authenticated:
+                self._connections_by_source[source] = connection
+            else:
+                self._connections_by_source.setdefault(source, connection)
+        entry.authenticated = authenticated
