@@ -32,11 +32,15 @@ COMPILED_MODULES = (
     "icelane.sctp.send_queue",
     "icelane.sctp.transfer",
     "icelane.sctp.tsn_ranges",
+    "icelane.server.batched.core",
     "icelane.stun.message",
     "icelane.turn.channel_data",
 )
-"""The one list of modules with a compiled form. `benches/codec.py` shows what each gains, `benches/dtls.py` for the one
-that is a `.pyx`."""
+"""The one list of modules with a compiled form. `benches/codec.py` shows what each gains; of those that are a `.pyx`,
+`benches/dtls.py` and `benches/relay.py` do."""
+
+C_SOURCES = {"icelane.server.batched.core": ("relay_core.c", "route_table.c")}
+"""What is compiled with a module, beside its source. It calls Linux, and is left out elsewhere."""
 
 # annotation_typing is off because a parameter annotated `bytes` would refuse a bytearray in the compiled form alone;
 # bounds checks and negative indices stay, because bytes from the network index these buffers.
@@ -72,6 +76,17 @@ def remove_compiled_forms_of(module: str) -> None:
         path.unlink()
 
 
+def _extension(module: str) -> Extension:
+    from setuptools import Extension
+
+    source = source_of(module)
+    beside = [(source.parent / name).as_posix() for name in C_SOURCES.get(module, ())]
+    headers = [path.relative_to(ROOT).as_posix() for path in (ROOT / source.parent).glob("*.h")] if beside else []
+    return Extension(
+        module, [source.as_posix(), *beside], include_dirs=[source.parent.as_posix()] if beside else [], depends=headers
+    )
+
+
 def extension_modules() -> list[Extension]:
     """What setuptools is to compile: nothing when that is switched off or Cython is not here."""
     required = os.environ.get("ICELANE_REQUIRE_COMPILED") == "1"
@@ -79,8 +94,6 @@ def extension_modules() -> list[Extension]:
         for module in COMPILED_MODULES:
             remove_compiled_forms_of(module)
         return []
-    from setuptools import Extension
-
     try:
         from Cython.Build import cythonize
     except ImportError:
@@ -88,8 +101,9 @@ def extension_modules() -> list[Extension]:
             raise
         print("icelane: Cython is not here, so the modules stay pure Python", file=sys.stderr)
         return []
+    modules = [module for module in COMPILED_MODULES if sys.platform == "linux" or module not in C_SOURCES]
     extensions: list[Extension] = cythonize(  # type: ignore[no-untyped-call, unused-ignore]  # Cython, where it is, has no types
-        [Extension(module, [source_of(module).as_posix()]) for module in COMPILED_MODULES],
+        [_extension(module) for module in modules],
         build_dir="build/cython",
         compiler_directives=DIRECTIVES,
         quiet=True,

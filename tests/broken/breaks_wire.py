@@ -11,7 +11,7 @@ from icelane.aio import stream, udp
 from icelane.aio.udp import UdpSocket
 from icelane.core.clock import Instant
 from icelane.core.net import AddressFamily, Path, SocketAddress, canonical_host
-from icelane.server.bandwidth import Meter, _Bucket
+from icelane.server.bandwidth import Meter, PythonBucket
 from icelane.server.relay_plane import RelayedClient, RelaySocket
 from icelane.server.turn_server import TurnServer as RunningServer
 from icelane.stun.message import Message
@@ -176,7 +176,7 @@ def everything_is_admitted() -> None:
 )
 def a_user_is_forgotten_with_the_last_allocation() -> None:
     # A bucket that is full already is forgotten at once.
-    swap(_Bucket, "full_at", lambda self, now: now)
+    swap(PythonBucket, "full_at", lambda self, now: now)
 
 
 @breaks("TQ-9", test=f"{STREAMS}::test_a_client_that_does_not_read_costs_a_bounded_buffer_and_loses_packets")

@@ -268,9 +268,9 @@ def test_what_a_client_does_not_read_is_dropped_and_not_relayed(run: Run) -> Non
                     peer.send(bytes(60_000), client.relayed[0])
                 await asyncio.sleep(0)
 
-            await eventually(lambda: relayed.dropped > 0, flood)
-            dropped, sent = relayed.dropped, relayed.packets_to_client
-            assert relayed.bytes_to_client == sent * 60_000
+            await eventually(lambda: relayed.traffic().dropped > 0, flood)
+            dropped, sent = relayed.traffic().dropped, relayed.traffic().packets_to_client
+            assert relayed.traffic().bytes_to_client == sent * 60_000
             found = samples(server.observation.metrics)
             assert value(found, "icelane_turn_relay_dropped_packets_total", transport="tcp") >= dropped
 

@@ -130,9 +130,9 @@ def test_many_packets_arrive_in_order_and_are_counted(run: Run, transport: Trans
             for number in range(200):
                 assert (await client.inbox.take())[4:7] == b"%03d" % number
             (relayed,) = server.plane.clients.values()
-            assert (relayed.packets_from_client, relayed.bytes_from_client) == (200, 600)
-            assert (relayed.packets_to_client, relayed.bytes_to_client) == (200, 600)
-            assert relayed.dropped == 0
+            assert (relayed.traffic().packets_from_client, relayed.traffic().bytes_from_client) == (200, 600)
+            assert (relayed.traffic().packets_to_client, relayed.traffic().bytes_to_client) == (200, 600)
+            assert relayed.traffic().dropped == 0
 
     run(scenario())
 
@@ -157,7 +157,7 @@ def test_nothing_passes_without_a_permission_or_a_channel(run: Run, transport: T
             assert known.inbox.empty()
             assert client.inbox.empty()
             (relayed,) = server.plane.clients.values()
-            assert relayed.dropped == 3
+            assert relayed.traffic().dropped == 3
 
     run(scenario())
 
@@ -350,12 +350,11 @@ def test_a_closed_port_of_a_peer_comes_back_as_icmp(
                 client.send_to(alive.address, b"%d" % number)
                 client.send_on(CHANNEL, b"anybody there?")
                 client.send_to(alive.address, b"%d" % number)
-            for number in range(5):
                 assert (await alive.inbox.take())[0] == b"%d" % number
                 assert (await alive.inbox.take())[0] == b"%d" % number
-            for _ in range(10):
-                report = await client.receive()
-                assert (report.peer, report.payload, report.icmp) == (gone.address, b"", unreachable)
+                for _ in range(2):  # a run of many packets may come back as one
+                    report = await client.receive()
+                    assert (report.peer, report.payload, report.icmp) == (gone.address, b"", unreachable)
 
     run(scenario())
 
@@ -512,7 +511,7 @@ class Routed:
         self._client = Path(SocketAddress("192.0.2.1", 3478), SocketAddress("192.0.2.2", 9), Transport.UDP)
         self._sent: list[bytes] = []
         self.plane.adopt(self._local, self._relay)
-        self.plane.assign(AssignRelayPort(self._local, self._client, USER), self._sent.append, None)
+        self.plane.assign(AssignRelayPort(self._local, self._client, USER), self._sent.append)
         close_later(self.plane)
 
     def permission(self, host: str, wire_host: str) -> PermissionRoute:

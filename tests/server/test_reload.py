@@ -190,14 +190,14 @@ def test_a_bandwidth_limit_takes_hold_of_live_sessions_and_lets_go_again(run: Ru
             for _ in range(20):
                 client.send_on(CHANNEL, bytes(1000))
             (relayed,) = server.plane.clients.values()
-            await eventually(lambda: relayed.dropped >= 15)
+            await eventually(lambda: relayed.traffic().dropped >= 15)
             server.reload(settings())
             peer.inbox.take_all()
-            before = relayed.dropped
+            before = relayed.traffic().dropped
             for _ in range(20):
                 client.send_on(CHANNEL, bytes(1000))
             await eventually(lambda: peer.inbox.qsize() >= 20)
-            assert relayed.dropped == before
+            assert relayed.traffic().dropped == before
 
     run(scenario())
 

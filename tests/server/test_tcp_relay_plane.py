@@ -173,7 +173,7 @@ def test_bytes_go_both_ways_from_and_to_the_relayed_address(run: Run, host: str)
             far.transport.write(b"to the client")
             await wire.hears(b"to the client")
             (counted,) = server.plane.clients.values()
-            assert (counted.bytes_from_client, counted.bytes_to_client) == (11, 13)
+            assert (counted.traffic().bytes_from_client, counted.traffic().bytes_to_client) == (11, 13)
 
     run(scenario())
 
@@ -432,7 +432,7 @@ def test_the_bandwidth_limit_slows_down_and_drops_nothing(run: Run) -> None:
             # A second's worth passes at once, and one read of the loop may go into debt.
             assert loop.time() - begun > (rate - READ_SIZE) / rate * 0.9
             (counted,) = server.plane.clients.values()
-            assert (counted.bytes_from_client, counted.dropped) == (rate * 2, 0)
+            assert (counted.traffic().bytes_from_client, counted.traffic().dropped) == (rate * 2, 0)
 
     run(scenario())
 

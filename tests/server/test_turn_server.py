@@ -259,7 +259,7 @@ def test_send_indications_to_own_listeners_are_dropped_though_the_host_is_permit
             peer.send(b"marker", client.relayed[0])
             assert (await client.receive()).payload == b"marker"
             (relayed,) = server.plane.clients.values()
-            assert relayed.dropped == 2
+            assert relayed.traffic().dropped == 2
 
     run(scenario())
 
@@ -296,8 +296,8 @@ def test_an_allocation_beyond_its_limit_is_throttled_and_another_loses_nothing(r
             # A bucket holds a second's worth at the start, and fills meanwhile.
             assert limit <= carried <= limit * (1 + elapsed) + size
             by_path = {path.transport: client for path, client in server.plane.clients.items()}
-            assert by_path[Transport.UDP].dropped > rounds / 2
-            assert by_path[Transport.TCP].dropped == 0
+            assert by_path[Transport.UDP].traffic().dropped > rounds / 2
+            assert by_path[Transport.TCP].traffic().dropped == 0
 
     run(scenario())
 
@@ -317,7 +317,7 @@ def test_limits_of_users_and_of_the_server_cover_all_their_allocations(run: Run,
             await peer.inbox.take()
             for _ in range(40):
                 peer.send(bytes(1000), other.relayed[0])
-            await eventually(lambda: sum(client.dropped for client in server.plane.clients.values()) > 30)
+            await eventually(lambda: sum(client.traffic().dropped for client in server.plane.clients.values()) > 30)
             for client in (one, other):
                 await client.refresh(0)
             assert server.idle

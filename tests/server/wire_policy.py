@@ -254,9 +254,9 @@ async def check_refusals(checking: Check, server: TurnServer, refused: Iterable[
     checking.problems += [f"channel {number:#x} is bound" for number in relayed.channels_by_number]
     # Over UDP the payload messages may still wait in the listener's buffer; they all end up as dropped.
     try:
-        await eventually(lambda: relayed.dropped == checking.sent)
+        await eventually(lambda: relayed.traffic().dropped == checking.sent)
     except TimeoutError:
-        checking.problems.append(f"{relayed.dropped} of {checking.sent} payload messages were dropped")
+        checking.problems.append(f"{relayed.traffic().dropped} of {checking.sent} payload messages were dropped")
     checking.silent("after the refusals")
 
 

@@ -62,7 +62,8 @@ class StreamConnection(asyncio.Protocol):
 
     `on_frame(frame)` runs for each whole message, `on_closed(error)` exactly once at the end: with None when this side
     closed, MalformedError when the peer sent something else than frames, TransportClosedError otherwise. Each may be
-    replaced at any time. `dropped` counts messages that found the buffer full.
+    replaced at any time. `on_drained()`, where it is set, runs after the last message of what one read has brought.
+    `dropped` counts messages that found the buffer full.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class StreamConnection(asyncio.Protocol):
         """`remote` is who is there, where that is somebody else than the socket says: a client behind a proxy."""
         self.on_frame: OnFrame = on_frame or _ignore_frame
         self.on_closed: OnClosed = on_closed or _ignore_closed
+        self.on_drained: Callable[[], None] | None = None
         self.dropped = 0
         self.path = _NO_PATH
         self._framer = StreamFramer(measure)
@@ -105,9 +107,11 @@ class StreamConnection(asyncio.Protocol):
             while (frame := framer.poll_frame()) is not None:
                 self.on_frame(frame)
                 if self.closed:
-                    return
+                    break
         except MalformedError as error:
             self.abort(error)
+        if self.on_drained is not None:
+            self.on_drained()
 
     def eof_received(self) -> bool:
         """asyncio: the peer has finished sending; nothing is kept half open."""

@@ -17,7 +17,7 @@ import errno
 import socket
 import sys
 from collections.abc import Callable
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 from icelane.aio.icmp import IcmpReport, ask_for_reports, read_reports
 from icelane.aio.readiness import unwatch, watch
@@ -53,6 +53,22 @@ def address_of(raw: RawAddress) -> SocketAddress:
     return SocketAddress(canonical_host(raw[0]), raw[1])
 
 
+class Reader(Protocol):
+    """Who reads sockets instead of the loop: it calls `on_datagram` and `take_reports`, and may send from them, too."""
+
+    def begin(self, udp: UdpSocket) -> None:
+        """Read it from now on."""
+        ...
+
+    def end(self, udp: UdpSocket) -> None:
+        """Read it no more; it is closed next."""
+        ...
+
+    def failed_sends_of(self, udp: UdpSocket) -> tuple[int, int]:
+        """Datagrams that the kernel had no room for, and those that it refused, of what the reader has sent."""
+        ...
+
+
 class UdpSocket:
     """One bound socket. `on_datagram(data, raw_source)` runs for each datagram and may be replaced at any time.
 
@@ -68,12 +84,13 @@ class UdpSocket:
     __slots__ = (
         "_closed",
         "_discovery",
+        "_dropped",
         "_expects_errors",
+        "_failed_sends",
         "_loop",
         "_on_report",
+        "_reader",
         "_socket",
-        "dropped",
-        "failed_sends",
         "local",
         "on_datagram",
         "on_drained",
@@ -82,8 +99,14 @@ class UdpSocket:
         "sendto",
     )
 
-    def __init__(self, bound: socket.socket, on_datagram: OnDatagram, loop: asyncio.AbstractEventLoop) -> None:
-        """Take over a bound, non-blocking socket and read it from now on."""
+    def __init__(
+        self,
+        bound: socket.socket,
+        on_datagram: OnDatagram,
+        loop: asyncio.AbstractEventLoop,
+        reader: Reader | None = None,
+    ) -> None:
+        """Take over a bound, non-blocking socket and read it from now on, by `reader` or else by the loop."""
         self._socket = bound
         self._loop = loop
         self._closed = False
@@ -94,11 +117,15 @@ class UdpSocket:
         self.on_drained: Callable[[], None] | None = None
         self.on_error: Callable[[OSError], None] | None = None
         self.local = address_of(bound.getsockname())
-        self.dropped = 0
-        self.failed_sends = 0
         self.receive_errors = 0
+        self._dropped = 0
+        self._failed_sends = 0
         self._expects_errors = False
-        loop.add_reader(bound.fileno(), self._drain)
+        self._reader = reader
+        if reader is not None:
+            reader.begin(self)
+        else:
+            loop.add_reader(bound.fileno(), self._drain)
 
     @classmethod
     def bind(
@@ -111,6 +138,7 @@ class UdpSocket:
         send_buffer: int = DEFAULT_BUFFER,
         fragment: bool = False,
         loop: asyncio.AbstractEventLoop | None = None,
+        reader: Reader | None = None,
     ) -> Self:
         """Bind `address` (port 0: any port) and read it on `loop`, by default the running one.
 
@@ -123,7 +151,7 @@ class UdpSocket:
             bound.bind(tuple(address))
             if remote is not None:
                 bound.connect(remote)
-            udp = cls(bound, on_datagram, loop or asyncio.get_running_loop())
+            udp = cls(bound, on_datagram, loop or asyncio.get_running_loop(), reader)
             if remote is not None:
                 udp._expect_errors()
             udp.fragment(fragment)
@@ -147,7 +175,7 @@ class UdpSocket:
         that one peer's closed port would cost datagrams to other peers.
         """
         if self._on_report is not None and error.errno not in BUSY:
-            self._take_reports()
+            self.take_reports()
             try:
                 self.sendto(data, address)
             except OSError as own:
@@ -185,9 +213,15 @@ class UdpSocket:
     def count_failed_send(self, error: OSError) -> None:
         """Count what `sendto` raised: a full buffer, or a destination that cannot be reached."""
         if error.errno in BUSY:
-            self.dropped += 1
+            self._dropped += 1
         else:
-            self.failed_sends += 1
+            self._failed_sends += 1
+
+    def take_reports(self) -> None:
+        """Hear what ICMP has said about what was sent."""
+        if self._on_report is not None:
+            for report in read_reports(self._socket):
+                self._on_report(report)
 
     def kernel_drops(self) -> int:
         """Datagrams that came in and were lost because nobody read them in time; 0 where the kernel does not tell."""
@@ -206,7 +240,9 @@ class UdpSocket:
         if self._closed:
             return
         self._closed = True
-        if self._expects_errors:
+        if self._reader is not None:
+            self._reader.end(self)
+        elif self._expects_errors:
             unwatch(self._loop, self._socket.fileno())
         else:
             self._loop.remove_reader(self._socket.fileno())
@@ -216,9 +252,19 @@ class UdpSocket:
     def closed(self) -> bool:
         return self._closed
 
+    @property
+    def dropped(self) -> int:
+        """Datagrams that the kernel had no room for."""
+        return self._dropped + (self._reader.failed_sends_of(self)[0] if self._reader is not None else 0)
+
+    @property
+    def failed_sends(self) -> int:
+        """Datagrams that were refused for any other reason."""
+        return self._failed_sends + (self._reader.failed_sends_of(self)[1] if self._reader is not None else 0)
+
     def _expect_errors(self) -> None:
         """From here on the kernel may flag errors on the socket, which not every loop survives."""
-        if not self._expects_errors:
+        if self._reader is None and not self._expects_errors:
             self._expects_errors = True
             self._loop.remove_reader(self._socket.fileno())
             watch(self._loop, self._socket.fileno(), self._drain)
@@ -233,7 +279,7 @@ class UdpSocket:
             except BlockingIOError:
                 if turn == 0:
                     # Nothing to receive, so it is the queue of errors that made the socket readable, and would again.
-                    self._take_reports()
+                    self.take_reports()
                 break
             except OSError as error:
                 if self._closed:
@@ -247,14 +293,9 @@ class UdpSocket:
     def _count_receive_error(self, error: OSError) -> None:
         # ECONNREFUSED, EHOSTUNREACH and the like are about a datagram sent earlier: the socket itself is well.
         self.receive_errors += 1
-        self._take_reports()
+        self.take_reports()
         if self.on_error is not None:
             self.on_error(error)
-
-    def _take_reports(self) -> None:
-        if self._on_report is not None:
-            for report in read_reports(self._socket):
-                self._on_report(report)
 
 
 def _open(address: SocketAddress, receive_buffer: int, send_buffer: int) -> socket.socket:

@@ -15,7 +15,7 @@ import socket
 from collections.abc import Sequence
 from typing import Final
 
-from icelane.aio.udp import BUSY, MAX_DATAGRAM, MAX_DATAGRAMS_PER_WAKE, OnDatagram, RawAddress, UdpSocket
+from icelane.aio.udp import BUSY, MAX_DATAGRAM, MAX_DATAGRAMS_PER_WAKE, OnDatagram, RawAddress, Reader, UdpSocket
 from icelane.aio.udp_offload import can_send_runs, receive_run, receive_runs, run_length, send_run
 
 # Destinations that take no runs; where one more is found, all of them are tried again.
@@ -30,8 +30,14 @@ class RunUdpSocket(UdpSocket):
 
     __slots__ = ("_plain", "receives_runs", "sends_runs")
 
-    def __init__(self, bound: socket.socket, on_datagram: OnDatagram, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(bound, on_datagram, loop)
+    def __init__(
+        self,
+        bound: socket.socket,
+        on_datagram: OnDatagram,
+        loop: asyncio.AbstractEventLoop,
+        reader: Reader | None = None,
+    ) -> None:
+        super().__init__(bound, on_datagram, loop, reader)
         self._plain: set[RawAddress] = set()
         self.sends_runs = can_send_runs(bound)
         self.receives_runs = receive_runs(bound)
@@ -56,7 +62,7 @@ class RunUdpSocket(UdpSocket):
                 if error.errno in _NO_RUNS:
                     self._remember_plain(address)
                 elif error.errno in BUSY:
-                    self.dropped += len(run)
+                    self._dropped += len(run)
                     return
             else:
                 return
@@ -79,7 +85,7 @@ class RunUdpSocket(UdpSocket):
                 data, size, source = receive_run(self._socket, MAX_DATAGRAM)
             except BlockingIOError:
                 if count == 0:
-                    self._take_reports()
+                    self.take_reports()
                 break
             except OSError as error:
                 if self._closed:

@@ -197,7 +197,7 @@ def _counters(clients: Iterable[RelayedClient | None]) -> dict[str, int]:
     total = Traffic()
     for client in clients:
         if client is not None:
-            total.add(client)
+            total.add(client.traffic())
     return {
         "packetsFromClient": total.packets_from_client,
         "bytesFromClient": total.bytes_from_client,

@@ -11,9 +11,9 @@ again would start with a second's worth each time (TQ-9).
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from icelane.core.clock import NEVER, Instant, TimerTable, later
 
@@ -32,8 +32,22 @@ class BandwidthLimits:
     total: int = 0
 
 
-class _Bucket:
-    """Made for every allocation and user, asked for every packet."""
+class Bucket(Protocol):
+    """Made for every allocation and user, asked for every packet. `level` is what is in it, which may be a debt."""
+
+    level: float
+
+    def fill(self, now: Instant) -> float:
+        """What is in it now."""
+        ...
+
+    def full_at(self, now: Instant) -> Instant:
+        """When it holds all it can, if nothing is taken."""
+        ...
+
+
+class PythonBucket:
+    """See Bucket."""
 
     __slots__ = ("_filled_at", "_rate", "level")
 
@@ -58,9 +72,14 @@ class Meter:
 
     __slots__ = ("_buckets", "dropped")
 
-    def __init__(self, buckets: tuple[_Bucket, ...]) -> None:
+    def __init__(self, buckets: tuple[Bucket, ...]) -> None:
         self._buckets = buckets
         self.dropped = 0
+
+    @property
+    def buckets(self) -> tuple[Bucket, ...]:
+        """Of the allocation, of its user, of the server; those that there are."""
+        return self._buckets
 
     def admit(self, size: int, now: Instant) -> bool:
         """Whether a packet of `size` bytes may pass; it is paid for when it does."""
@@ -73,7 +92,7 @@ class Meter:
         return True
 
 
-_UNLIMITED: Final[tuple[_Bucket, ...]] = ()
+_UNLIMITED: Final[tuple[Bucket, ...]] = ()
 
 
 class Bandwidth:
@@ -82,11 +101,13 @@ class Bandwidth:
     Memory is a bucket for each open allocation, each user that has one, and at most MAX_RESTING_USERS others.
     """
 
-    def __init__(self, limits: BandwidthLimits) -> None:
+    def __init__(self, limits: BandwidthLimits, make: Callable[[int], Bucket] = PythonBucket) -> None:
+        """`make` gives a bucket of so many bytes per second: who relays without Python needs buckets of its own."""
         self._limits = limits
-        self._total = (_Bucket(limits.total),) if limits.total else _UNLIMITED
+        self._make = make
+        self._total = (make(limits.total),) if limits.total else _UNLIMITED
         self._meters_by_allocation: dict[Hashable, tuple[Meter, str]] = {}
-        self._buckets_by_user: dict[str, tuple[_Bucket, int]] = {}
+        self._buckets_by_user: dict[str, tuple[Bucket, int]] = {}
         self._resting: TimerTable[str] = TimerTable()
 
     def __len__(self) -> int:
@@ -113,7 +134,7 @@ class Bandwidth:
         known = self._meters_by_allocation.get(allocation)
         if known is not None:
             return known[0]
-        own = (_Bucket(self._limits.per_allocation),) if self._limits.per_allocation else _UNLIMITED
+        own = (self._make(self._limits.per_allocation),) if self._limits.per_allocation else _UNLIMITED
         meter = Meter(own + self._join(user_key) + self._total)
         self._meters_by_allocation[allocation] = (meter, user_key)
         return meter
@@ -126,12 +147,12 @@ class Bandwidth:
         while (rested := self._resting.pop_due(now)) is not None:
             del self._buckets_by_user[rested]
 
-    def _join(self, user_key: str) -> tuple[_Bucket, ...]:
+    def _join(self, user_key: str) -> tuple[Bucket, ...]:
         if not self._limits.per_user:
             return _UNLIMITED
         bucket, members = self._buckets_by_user.get(user_key, (None, 0))
         if bucket is None:
-            bucket = _Bucket(self._limits.per_user)
+            bucket = self._make(self._limits.per_user)
         self._resting.cancel(user_key)
         self._buckets_by_user[user_key] = (bucket, members + 1)
         return (bucket,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path as File
 
+from icelane.aio.udp import Reader
 from icelane.core.clock import Instant, WallClock
 from icelane.core.net import Path, Transport
 from icelane.server.config import Config
@@ -29,8 +30,12 @@ class Entrance:
         on_incident: Callable[[], None],
         wall_clock: WallClock,
         deadlines: StreamDeadlines | None = None,
+        reader: Reader | None = None,
     ) -> None:
-        """`on_incident` is called when the log has something that it will want to flush."""
+        """`on_incident` is called when the log has something that it will want to flush.
+
+        `reader` reads the UDP sockets, where the loop is not to.
+        """
         quota = config.turn.quota
         self.limit = ConnectionLimit(total=quota.connections_total, per_source=quota.connections_per_source)
         self.tls: ServerTls | None = None
@@ -39,13 +44,14 @@ class Entrance:
         self._closed = closed
         self._wall_clock = wall_clock
         self._deadlines = deadlines or StreamDeadlines()
+        self._reader = reader
         self._proxies = tuple(map(parse_address_range, config.turn.proxy_protocol_from))
         self._log = ConnectionLog(on_incident)
 
     def open(self, setting: ListenSetting) -> Listener:
         """Listen there. Raises OSError when the address cannot be bound, ConfigurationError for a bad certificate."""
         if setting.transport is Transport.UDP:
-            return UdpListener(setting.address, self._receive)
+            return UdpListener(setting.address, self._receive, self._reader)
         tls = self._certificate() if setting.transport is Transport.TLS else None
         listener = StreamListener(
             listening_socket(setting.address),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from icelane.aio.udp import RawAddress, UdpSocket, address_of
+from icelane.aio.udp import RawAddress, Reader, UdpSocket, address_of
 from icelane.core.net import Path, SocketAddress, Transport
 from icelane.server.relay_plane import RelayedClient, SendToClient, raw_address
 from icelane.server.traffic import SocketLoss
@@ -54,11 +54,11 @@ class UdpListener:
 
     transport: Final = Transport.UDP
 
-    def __init__(self, address: SocketAddress, receive: Receiver) -> None:
-        """Bind `address`; raises OSError when that cannot be."""
+    def __init__(self, address: SocketAddress, receive: Receiver, reader: Reader | None = None) -> None:
+        """Bind `address`, to be read by `reader` or else by the loop; raises OSError when that cannot be."""
         self._receive = receive
         self._clients_by_source: dict[RawAddress, RelayedClient] = {}
-        self._udp = UdpSocket.bind(address, self._on_datagram)
+        self._udp = UdpSocket.bind(address, self._on_datagram, reader=reader)
         self.local = self._udp.local
 
     def send(self, data: bytes, path: Path) -> None:

@@ -13,10 +13,12 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from icelane.aio.icmp import IcmpReport
-from icelane.aio.udp import RawAddress, UdpSocket, address_of
+from icelane.aio.system import monotonic
+from icelane.aio.udp import RawAddress, Reader, UdpSocket, address_of
 from icelane.core.entropy import Entropy
 from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
 from icelane.errors import MalformedError
+from icelane.server.bandwidth import Bucket, Meter, PythonBucket
 from icelane.server.traffic import SocketLoss, Traffic
 from icelane.turn.attributes import IcmpError
 from icelane.turn.routes import (
@@ -34,9 +36,6 @@ from icelane.turn.translation import build_data_indication, build_icmp_indicatio
 SendToClient = Callable[[bytes], object]
 """Sends one message to a client, or drops it; never raises. False when it is known to be dropped."""
 
-Admit = Callable[[int], bool]
-"""Whether so many bytes of payload are within the bandwidth limits now."""
-
 # The largest payload that fits into a UDP datagram behind a Data indication over IPv6; more cannot reach the client.
 MAX_PAYLOAD: Final = 65_535 - 8 - 40 - 48
 
@@ -52,37 +51,54 @@ class RelayedClient:
     """
 
     __slots__ = (
+        "_bytes_from_client",
+        "_bytes_to_client",
+        "_dropped",
         "_entropy",
+        "_meter",
+        "_packets_from_client",
+        "_packets_to_client",
         "_padded",
         "_send",
-        "admit",
-        "bytes_from_client",
-        "bytes_to_client",
         "channels_by_number",
-        "dropped",
-        "packets_from_client",
-        "packets_to_client",
         "path",
         "permissions_by_host",
         "relays",
         "user_key",
     )
 
-    def __init__(self, path: Path, user_key: str, send: SendToClient, admit: Admit | None, entropy: Entropy) -> None:
+    def __init__(self, path: Path, user_key: str, send: SendToClient, entropy: Entropy) -> None:
         self.path = path
         self.user_key = user_key
-        self.admit = admit
         self.relays: dict[SocketAddress, Relay] = {}
         self.channels_by_number: dict[int, tuple[RelaySocket, RawAddress]] = {}
         self.permissions_by_host: dict[str, tuple[RelaySocket, PermissionRoute]] = {}
-        self.packets_from_client = 0
-        self.bytes_from_client = 0
-        self.packets_to_client = 0
-        self.bytes_to_client = 0
-        self.dropped = 0
+        self._meter: Meter | None = None
+        self._packets_from_client = 0
+        self._bytes_from_client = 0
+        self._packets_to_client = 0
+        self._bytes_to_client = 0
+        self._dropped = 0
         self._send = send
         self._padded = path.transport.reliable
         self._entropy = entropy
+
+    def traffic(self) -> Traffic:
+        """What has been relayed and dropped until now."""
+        return Traffic(
+            packets_from_client=self._packets_from_client,
+            bytes_from_client=self._bytes_from_client,
+            packets_to_client=self._packets_to_client,
+            bytes_to_client=self._bytes_to_client,
+            dropped=self._dropped,
+        )
+
+    def drained(self) -> None:
+        """What one read of the client's stream has brought is complete."""
+
+    def limit(self, meter: Meter | None) -> None:
+        """From now on what is relayed is paid for from `meter`; None: everything passes."""
+        self._meter = meter
 
     def relay_from_client(self, data: bytes) -> bool:
         """Relay ChannelData or a Send indication; False for everything else, which is the engine's."""
@@ -96,32 +112,48 @@ class RelayedClient:
             return True
         return False
 
+    def admits(self, size: int) -> bool:
+        """Whether so many bytes of payload are within the bandwidth limits now; they are paid for then."""
+        return self._meter is None or self._meter.admit(size, monotonic())
+
+    def count_from_client(self, size: int) -> None:
+        """Payload of the client has gone to a peer."""
+        self._packets_from_client += 1
+        self._bytes_from_client += size
+
+    def count_to_client(self, size: int) -> None:
+        """Payload of a peer has gone to the client."""
+        self._packets_to_client += 1
+        self._bytes_to_client += size
+
+    def drop(self) -> None:
+        """Count a packet that goes nowhere."""
+        self._dropped += 1
+
     def relay_channel_payload(self, header: bytes, payload: bytes) -> None:
         """Pass a peer's payload to the client as ChannelData; `header` is the channel number as two bytes."""
         size = len(payload)
-        if self.admit is not None and not self.admit(size):
-            self.dropped += 1
+        if not self.admits(size):
+            self._dropped += 1
             return
         message = header + size.to_bytes(2, "big") + payload
         # RFC 8656 section 12.5: padded on streams, not in datagrams.
         if self._send(message + bytes(-size & 3) if self._padded and size & 3 else message) is False:
-            self.dropped += 1
+            self._dropped += 1
             return
-        self.packets_to_client += 1
-        self.bytes_to_client += size
+        self.count_to_client(size)
 
     def relay_data(self, peer: SocketAddress, payload: bytes) -> None:
         """Pass a peer's payload to the client as a Data indication."""
         size = len(payload)
-        if size > MAX_PAYLOAD or (self.admit is not None and not self.admit(size)):
-            self.dropped += 1
+        if size > MAX_PAYLOAD or not self.admits(size):
+            self._dropped += 1
             return
         message = build_data_indication(peer, payload, self._entropy.token(_TRANSACTION_ID_SIZE))
         if self._send(message) is False:
-            self.dropped += 1
+            self._dropped += 1
             return
-        self.packets_to_client += 1
-        self.bytes_to_client += size
+        self.count_to_client(size)
 
     def report_icmp(self, peer: SocketAddress, error: IcmpError) -> None:
         """Tell the client that a packet to `peer` came back (RFC 8656 section 11.5)."""
@@ -130,16 +162,16 @@ class RelayedClient:
     def _relay_channel_data(self, data: bytes) -> None:
         size = len(data)
         if size < _CHANNEL_HEADER_SIZE:
-            self.dropped += 1
+            self._dropped += 1
             return
         channel = self.channels_by_number.get(data[0] << 8 | data[1])
         length = data[2] << 8 | data[3]
         end = _CHANNEL_HEADER_SIZE + length
-        if channel is None or end > size or (self.admit is not None and not self.admit(length)):
-            self.dropped += 1
+        if channel is None or end > size or not self.admits(length):
+            self._dropped += 1
             return
-        self.packets_from_client += 1
-        self.bytes_from_client += length
+        self._packets_from_client += 1
+        self._bytes_from_client += length
         relay, peer = channel
         payload = data[_CHANNEL_HEADER_SIZE:end]
         try:
@@ -151,19 +183,14 @@ class RelayedClient:
         try:
             indication = parse_send_indication(data)
         except MalformedError:
-            self.dropped += 1
+            self._dropped += 1
             return
         permission = self.permissions_by_host.get(indication.peer.host)
         size = len(indication.payload)
-        if (
-            permission is None
-            or not permission[1].verdict.allows_port(indication.peer.port)
-            or (self.admit is not None and not self.admit(size))
-        ):
-            self.dropped += 1
+        if permission is None or not permission[1].verdict.allows_port(indication.peer.port) or not self.admits(size):
+            self._dropped += 1
             return
-        self.packets_from_client += 1
-        self.bytes_from_client += size
+        self.count_from_client(size)
         relay, route = permission
         relay.send(indication.payload, (route.verdict.wire_host, indication.peer.port), indication.dont_fragment)
 
@@ -173,9 +200,9 @@ class RelaySocket:
 
     __slots__ = ("_channels_by_peer", "_client", "_permissions_by_wire_host", "_udp", "send_again", "sendto")
 
-    def __init__(self, address: SocketAddress) -> None:
-        """Bind `address`; raises OSError when that cannot be."""
-        self._udp = UdpSocket.bind(address, self._on_datagram, fragment=True)
+    def __init__(self, address: SocketAddress, reader: Reader | None = None) -> None:
+        """Bind `address`, to be read by `reader` or else by the loop; raises OSError when that cannot be."""
+        self._udp = UdpSocket.bind(address, self._on_datagram, fragment=True, reader=reader)
         self._udp.watch_icmp(self._on_icmp)
         self.sendto = self._udp.sendto
         self.send_again = self._udp.send_again
@@ -189,9 +216,23 @@ class RelaySocket:
         """Whose it is; None while it waits for its reservation to be claimed."""
         return self._client
 
+    @property
+    def udp(self) -> UdpSocket:
+        """The socket."""
+        return self._udp
+
     def assign(self, client: RelayedClient) -> None:
         """From now on it is `client`'s."""
         self._client = client
+
+    def channel_of(self, peer: RawAddress) -> int | None:
+        """The channel that payload from there leaves by, None when there is none."""
+        headers = self._channels_by_peer.get(peer)
+        return int.from_bytes(headers[0], "big") if headers is not None else None
+
+    def permits(self, wire_host: str) -> bool:
+        """Whether any port of that host may send."""
+        return wire_host in self._permissions_by_wire_host
 
     def send(self, payload: bytes, peer: RawAddress, dont_fragment: bool) -> None:
         """Send to a peer, with the DF bit when the client asked for it."""
@@ -244,7 +285,7 @@ class RelaySocket:
         if peer is not None:
             client.relay_data(peer, data)
         else:
-            client.dropped += 1
+            client.drop()
 
     def _on_icmp(self, report: IcmpReport) -> None:
         peer = self._permitted(report.destination)
@@ -281,7 +322,14 @@ class Relay(Protocol):
 
 
 class RelayPlane:
-    """Carries out the engine's commands on real sockets."""
+    """Carries out the engine's commands on real sockets.
+
+    `listener_reader` reads what clients send over UDP, None for the loop; `bucket` makes what bandwidth is taken from.
+    """
+
+    name = "pure"
+    listener_reader: Reader | None = None
+    bucket: Callable[[int], Bucket] = PythonBucket
 
     def __init__(self, entropy: Entropy) -> None:
         self._entropy = entropy
@@ -304,7 +352,7 @@ class RelayPlane:
         """What was relayed since the start, by the transport between client and server; visits every client."""
         sums = {transport: replace(gone) for transport, gone in self._gone.items()}
         for path, client in self._clients_by_path.items():
-            sums[path.transport].add(client)
+            sums[path.transport].add(client.traffic())
         return sums
 
     def loss(self) -> SocketLoss:
@@ -314,6 +362,9 @@ class RelayPlane:
             relay.count_loss(loss)
         return loss
 
+    def start(self) -> None:
+        """Read on the running loop from now on."""
+
     def bind(self, command: BindRelayPort) -> bool:
         """Bind the port, or both; False when either is taken by somebody else."""
         addresses = [command.relay]
@@ -322,7 +373,7 @@ class RelayPlane:
         bound: dict[SocketAddress, RelaySocket] = {}
         try:
             for address in addresses:
-                bound[address] = RelaySocket(address)
+                bound[address] = self._open(address)
         except OSError:
             for relay in bound.values():
                 relay.close()
@@ -334,11 +385,11 @@ class RelayPlane:
         """Take a relay that somebody else has bound, to be assigned and released like those of `bind`."""
         self._relays_by_address[address] = relay
 
-    def assign(self, command: AssignRelayPort, send: SendToClient, admit: Admit | None) -> RelayedClient:
+    def assign(self, command: AssignRelayPort, send: SendToClient) -> RelayedClient:
         """Give a bound port to its client, which is reached by `send`."""
         client = self._clients_by_path.get(command.client)
         if client is None:
-            client = RelayedClient(command.client, command.user_key, send, admit, self._entropy)
+            client = self._meet(command, send)
             self._clients_by_path[command.client] = client
         relay = self._relays_by_address[command.relay]
         relay.assign(client)
@@ -359,7 +410,7 @@ class RelayPlane:
         if client.relays:
             return None
         if self._clients_by_path.pop(client.path, None) is not None:
-            self._gone[client.path.transport].add(client)
+            self._gone[client.path.transport].add(client.traffic())
         return client
 
     def route(
@@ -398,6 +449,14 @@ class RelayPlane:
             relay.close()
         self._relays_by_address.clear()
         self._clients_by_path.clear()
+
+    # What another plane does in its own way
+
+    def _open(self, address: SocketAddress) -> RelaySocket:
+        return RelaySocket(address)
+
+    def _meet(self, command: AssignRelayPort, send: SendToClient) -> RelayedClient:
+        return RelayedClient(command.client, command.user_key, send, self._entropy)
 
 
 def raw_address(address: SocketAddress) -> RawAddress:

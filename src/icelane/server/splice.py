@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from icelane.core.clock import Duration
-from icelane.server.relay_plane import Admit
 
 # Reading stops above the one and goes on below the other.
 HIGH_WATER: Final = 64 * 1024
@@ -111,7 +110,7 @@ class Flow:
         source: StreamEnd,
         sink: StreamEnd,
         *,
-        admit: Admit,
+        admit: Callable[[int], bool],
         count: Callable[[int], None],
         on_finished: Callable[[], None],
     ) -> None:
@@ -199,7 +198,7 @@ class Splice:
     def __init__(
         self,
         *,
-        admit: Admit,
+        admit: Callable[[int], bool],
         count_from_client: Callable[[int], None],
         count_to_client: Callable[[int], None],
         on_client_lost: Callable[[Exception | None], None],

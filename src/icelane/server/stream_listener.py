@@ -146,6 +146,7 @@ class StreamListener:
                 receive(frame, path)
 
         connection.on_frame = on_frame
+        connection.on_drained = client.drained
         connection.measure_by(measure_turn)
         self.lift_deadline(path)
 
@@ -336,6 +337,7 @@ class StreamListener:
     def _listen_to(self, connection: StreamConnection) -> None:
         path, receive = connection.path, self._receive
         connection.on_frame = lambda frame: receive(frame, path)
+        connection.on_drained = None
 
     def _expect(self, connection: StreamConnection, within: Duration, reason: str) -> None:
         """Close the connection unless something happens to it before."""

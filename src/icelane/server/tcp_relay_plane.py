@@ -173,18 +173,6 @@ class TcpRelayPlane:
         client = relay.client
         assert client is not None, "a connection belongs to a relay that is somebody's"
 
-        def admit(size: int) -> bool:
-            # Asked each time, because a reload may put another limit in its place.
-            return client.admit is None or client.admit(size)
-
-        def count_from_client(size: int) -> None:
-            client.packets_from_client += 1
-            client.bytes_from_client += size
-
-        def count_to_client(size: int) -> None:
-            client.packets_to_client += 1
-            client.bytes_to_client += size
-
         def on_gone() -> None:
             self._splices.discard(splice)
             self._lingering.pop(splice, None)
@@ -197,9 +185,9 @@ class TcpRelayPlane:
                 self._events.closed(command.connection_id)
 
         peer.splice = splice = Splice(
-            admit=admit,
-            count_from_client=count_from_client,
-            count_to_client=count_to_client,
+            admit=client.admits,
+            count_from_client=client.count_from_client,
+            count_to_client=client.count_to_client,
             on_client_lost=connection.connection_lost,
             on_closed=on_closed,
             on_gone=on_gone,

@@ -6,19 +6,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 
-class Counted(Protocol):
-    """A client, or a sum of clients. Payload only; `dropped` are packets, for any reason."""
-
-    packets_from_client: int
-    bytes_from_client: int
-    packets_to_client: int
-    bytes_to_client: int
-    dropped: int
-
-
 @dataclass(slots=True)
 class Traffic:
-    """A sum of what clients have counted."""
+    """What one client, or many, have relayed. Payload only; `dropped` are packets, for any reason."""
 
     packets_from_client: int = 0
     bytes_from_client: int = 0
@@ -26,20 +16,27 @@ class Traffic:
     bytes_to_client: int = 0
     dropped: int = 0
 
-    def add(self, counted: Counted) -> None:
-        """Take in what `counted` has counted until now."""
-        self.packets_from_client += counted.packets_from_client
-        self.bytes_from_client += counted.bytes_from_client
-        self.packets_to_client += counted.packets_to_client
-        self.bytes_to_client += counted.bytes_to_client
-        self.dropped += counted.dropped
+    def add(self, other: Traffic) -> None:
+        """Take in what `other` has counted until now."""
+        self.packets_from_client += other.packets_from_client
+        self.bytes_from_client += other.bytes_from_client
+        self.packets_to_client += other.packets_to_client
+        self.bytes_to_client += other.bytes_to_client
+        self.dropped += other.dropped
 
 
 class LossySocket(Protocol):
     """What a UDP socket counts."""
 
-    dropped: int
-    failed_sends: int
+    @property
+    def dropped(self) -> int:
+        """Datagrams that the kernel had no room for."""
+        ...
+
+    @property
+    def failed_sends(self) -> int:
+        """Datagrams that it refused for any other reason."""
+        ...
 
     def kernel_drops(self) -> int:
         """Datagrams that the kernel had no room for before they were read."""

@@ -24,7 +24,7 @@ from icelane.core.entropy import Entropy
 from icelane.core.net import Path, SocketAddress, Transport
 from icelane.crypto.provider import SystemEntropy
 from icelane.errors import ConfigurationError
-from icelane.server.bandwidth import Bandwidth, BandwidthLimits
+from icelane.server.bandwidth import Bandwidth, BandwidthLimits, Meter
 from icelane.server.config import Config
 from icelane.server.config.values import Listener as ListenSetting
 from icelane.server.credential_source import CredentialAnswers, LookupFailedError, load_source
@@ -36,7 +36,8 @@ from icelane.server.external_address import Mapped, watch_for
 from icelane.server.listeners import Listener, UdpListener
 from icelane.server.machine import Machine
 from icelane.server.observation import Observation
-from icelane.server.relay_plane import Admit, RelayPlane
+from icelane.server.planes import make_plane
+from icelane.server.relay_plane import RelayedClient, RelayPlane
 from icelane.server.reload import Reloaded, changed_keys, with_values_of
 from icelane.server.revoked_file import read_revoked
 from icelane.server.stream_listener import StreamDeadlines, StreamListener
@@ -102,9 +103,11 @@ class TurnServer:
         self._machine = machine
         self._tune = tune
         self._log = log or TurnLog(realm=config.turn.realm or "")
-        self._plane = RelayPlane(self._entropy)
+        self._plane = make_plane(
+            config.turn.plane, self._entropy, coalesce=config.turn.coalesce_microseconds / 1_000_000
+        )
         self._tcp_plane = TcpRelayPlane(PeerEvents(self._peer_accepted, self._peer_connected, self._peer_closed))
-        self._bandwidth = Bandwidth(bandwidth_limits(config))
+        self._bandwidth = Bandwidth(bandwidth_limits(config), self._plane.bucket)
         self._entrance = Entrance(
             config,
             receive=self._receive,
@@ -112,6 +115,7 @@ class TurnServer:
             on_incident=self._flush_later,
             wall_clock=self._wall_clock,
             deadlines=deadlines,
+            reader=self._plane.listener_reader,
         )
         self._observation = Observation(self, config)
         self._external_watch = watch_for(config, self._follow)
@@ -146,6 +150,7 @@ class TurnServer:
         revoked = read_revoked(turn.revoked_file)
         if turn.auth is not None:
             self._answers = CredentialAnswers(load_source(turn.auth))
+        self._plane.start()
         try:
             for setting in self._config.listeners:
                 self._listen(setting)
@@ -162,6 +167,7 @@ class TurnServer:
             )
         except BaseException:
             self._close_listeners()
+            self._plane.close()
             await self._observation.close()
             raise
         try:
@@ -450,8 +456,8 @@ class TurnServer:
     def _assign(self, command: AssignRelayPort) -> None:
         listener = self._listener_of(command.client)
         assert listener is not None, "an allocation's client came in through a listener"
-        admit = self._admit(command.client, command.user_key)
-        client = self._plane.assign(command, listener.relay_sender(command.client), admit)
+        client = self._plane.assign(command, listener.relay_sender(command.client))
+        client.limit(self._meter(client))
         listener.attach(client)
 
     def _release(self, command: ReleaseRelayPort) -> None:
@@ -464,18 +470,15 @@ class TurnServer:
         if listener is not None:
             listener.detach(client)
 
-    def _admit(self, client: Path, user_key: str) -> Admit | None:
-        if self._bandwidth.unlimited:
-            return None
-        meter = self._bandwidth.open(client, user_key)
-        return lambda size: meter.admit(size, monotonic())
+    def _meter(self, client: RelayedClient) -> Meter | None:
+        return None if self._bandwidth.unlimited else self._bandwidth.open(client.path, client.user_key)
 
     def _set_bandwidth(self, limits: BandwidthLimits) -> None:
         if limits == self._bandwidth.limits:
             return
-        self._bandwidth = Bandwidth(limits)
+        self._bandwidth = Bandwidth(limits, self._plane.bucket)
         for client in self._plane.clients.values():
-            client.admit = self._admit(client.path, client.user_key)
+            client.limit(self._meter(client))
 
     def _settings(self, config: Config) -> TurnServerConfig:
         """What the engine is told, with the external addresses that were found."""

@@ -43,6 +43,8 @@ from icelane.turn.credentials import MAX_SECRETS
 
 T = TypeVar("T")
 
+PlaneName = Literal["auto", "pure", "compiled"]
+
 DEFAULT_REALM = "icelane"
 
 DEFAULT_BEHAVIOR_PORTS = (3478, 3479)
@@ -57,6 +59,12 @@ def _strong(secret: SecretStr) -> SecretStr:
     if reason is not None:
         raise ValueError(reason)
     return secret
+
+
+def _coalesce(microseconds: int) -> int:
+    if microseconds and not 50 <= microseconds <= 150:
+        raise ValueError("should be 0, or 50 to 150")
+    return microseconds
 
 
 def _long(key: SecretStr) -> SecretStr:
@@ -304,6 +312,19 @@ class TurnSettings(Section):
         doc="Whether clients over TCP and TLS may also reach peers by TCP (RFC 6062), from and at `relay_ports`; then"
         " open those for TCP in the firewall too. Browsers do not use it. Off by default, because it lets every user"
         " speak to any public web or mail server in your name.",
+    )
+    plane: PlaneName = _key(
+        "auto",
+        kind="`auto`, `pure` or `compiled`",
+        doc="What relays packets: `compiled` does it in batches and without Python, `pure` is Python throughout. `auto`"
+        " takes the compiled one where it has been built. `icelane serve` says which one runs.",
+    )
+    coalesce_microseconds: Annotated[int, AfterValidator(_coalesce)] = _key(
+        100,
+        kind="0, or 50 to 150",
+        doc="How long the compiled plane waits for more packets to send together, when it relays more than about 10,000"
+        " a second and they come one by one. It costs so much latency and saves much of the processor; 0 sends"
+        " everything at once.",
     )
     strict_expiry: Switch = _key(
         False,
