@@ -107,6 +107,8 @@ class Icelane:
 
     name: str
     variables: Mapping[str, str] = field(default_factory=dict)
+    settings: Sequence[str] = ()
+    """Lines of `[turn]`."""
     is_reference: bool = False
 
     def missing(self) -> str | None:
@@ -117,6 +119,7 @@ class Icelane:
         """`icelane serve` with a configuration file that raises the limits which a load from one user would meet."""
         host, port = listening.plain
         configuration = directory / "icelane.toml"
+        settings = "\n".join(self.settings)
         configuration.write_text(
             f"""\
 [turn]
@@ -126,6 +129,7 @@ relay_addresses = ["{host}"]
 relay_ports = "49152-65535"
 dangerously_allow_loopback_peers = {str(link.is_loopback).lower()}
 unauthenticated_replies_per_second = 0
+{settings}
 users = {{ {CREDENTIALS.username} = "{CREDENTIALS.password}" }}
 [turn.peers]
 allow = ["{link.client_host}/32"]
@@ -154,6 +158,8 @@ def default_servers(coturn_paths: Sequence[str] = ()) -> list[Server]:
         Coturn(name="coturn, default", is_reference=True),
         Coturn(name="coturn, best", options=BEST_COTURN, is_reference=True),
         Icelane(name="icelane, pure", variables={"ICELANE_PURE": "1"}),
+        Icelane(name="icelane, compiled", settings=('plane = "compiled"',)),
+        Icelane(name="icelane, no waiting", settings=('plane = "compiled"', "coalesce_microseconds = 0")),
     ]
     for path in coturn_paths:
         servers.append(Coturn(name=f"{path}, default", program=path))
