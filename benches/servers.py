@@ -16,6 +16,7 @@ from typing import Protocol
 from benches.certificates import Certificate, write_certificate
 from benches.links import Link
 from benches.turn_client import Address, Credentials, answers_binding
+from icelane.server import batched
 
 CREDENTIALS = Credentials(username="bench", password="benchmark-password")  # of servers that live for one benchmark
 REALM = "bench.example"
@@ -103,7 +104,7 @@ class Coturn:
 
 @dataclass(frozen=True, kw_only=True)
 class Icelane:
-    """Our server in one of its forms, chosen by `variables`."""
+    """Our server in one of its forms, chosen by `variables` and `settings`."""
 
     name: str
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -112,8 +113,12 @@ class Icelane:
     is_reference: bool = False
 
     def missing(self) -> str | None:
-        """None if the command is installed beside this interpreter."""
-        return None if self._program.exists() else f"{self._program} is not there: install the package first"
+        """None if the command is installed beside this interpreter, and is the form that the row is about."""
+        if not self._program.exists():
+            return f"{self._program} is not there: install the package first"
+        if "ICELANE_PURE" not in self.variables and not batched.available():
+            return "the compiled plane has not been built here"
+        return None
 
     def command(self, link: Link, listening: Listening, directory: Path) -> Sequence[str]:
         """`icelane serve` with a configuration file that raises the limits which a load from one user would meet."""

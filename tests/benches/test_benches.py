@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 
 from benches.servers import COTURN, COTURN_PACKAGE
+from icelane.server import batched
 from tests.interop.conftest import need_program
 
 ROOT = Path(__file__).parents[2]
-SERVERS = {"coturn, default", "coturn, best", "icelane, pure"}
+COMPILED = {"icelane, compiled", "icelane, no waiting"} if batched.available() else set()
+SERVERS = {"coturn, default", "coturn, best", "icelane, pure"} | COMPILED
 
 
 def run_smoke(name: str, results: Path) -> tuple[str, list[dict[str, Any]]]:
-    """What `python -m benches.<name> --smoke` printed, and its raw results."""
+    """What `python -m benches.<name> --smoke` printed, without its line ends, and its raw results."""
     need_program(COTURN, COTURN_PACKAGE)
     need_program("cc", "gcc")
     finished = subprocess.run(
@@ -30,7 +32,7 @@ def run_smoke(name: str, results: Path) -> tuple[str, list[dict[str, Any]]]:
         check=False,
     )
     assert finished.returncode == 0, finished.stderr
-    return finished.stdout, json.loads(results.read_text())["results"]
+    return " ".join(finished.stdout.split()), json.loads(results.read_text())["results"]
 
 
 @pytest.mark.interop

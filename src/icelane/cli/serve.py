@@ -76,7 +76,9 @@ async def _serve(config: Config, load: Callable[[], Config], output: Output) -> 
             output.line(f"listening on {url}")
         for url in clients:
             output.line(f"clients use  {url}")
-        output.result({"ok": True, "realm": config.turn.realm, "listening": listening, "clients": clients})
+        output.line(f"relaying by the {server.plane.name} plane")
+        running = {"listening": listening, "clients": clients, "plane": server.plane.name}
+        output.result({"ok": True, "realm": config.turn.realm, **running})
 
     service = Service(server, load, reloaded=lambda config: configure_logging(config.log))
     await service.run(started)
