@@ -458,6 +458,29 @@ def test_a_socket_that_dies_takes_its_pairs_along() -> None:
     assert_state(IceState.FAILED, alice)
 
 
+@pytest.mark.parametrize("patience", [5.0, 39.5, 3600.0])
+@pytest.mark.parametrize("before", [0.0, 1.0, 3.5])
+def test_without_its_socket_an_agent_has_failed_thirty_seconds_after_the_last_answer(
+    patience: float, before: float
+) -> None:
+    """The patience of the beginning is for connections that there were not yet."""
+    alice, bob = make_pair(make_network(), options=(IceOptions(patience=patience), None))
+    connect(alice, bob)
+    network = alice.network
+    network.run_for(10.0 + before)
+    answered = alice.engine._session._last_response
+    assert answered is not None
+    assert network.clock.now - answered <= 6.1
+    alice.run(lambda now: alice.engine.remove_base(ALICE, now))
+    assert_state(IceState.DISCONNECTED, alice)
+    # What comes to light in between does not put it off.
+    network.run_for(10.0)
+    alice.hear_candidate(parse_candidate("9 1 udp 2130706431 198.51.100.77 9 typ host"))
+    network.run_until(lambda: alice.state_is(IceState.FAILED))
+    assert network.clock.now - answered == pytest.approx(30.0)
+    assert alice.engine.next_timeout() is None
+
+
 def test_a_socket_that_is_opened_again_is_checked_again() -> None:
     alice, _ = connected_pair()
     alice.run(lambda now: alice.engine.remove_base(ALICE, now))

@@ -59,9 +59,9 @@ def two_peers(wire: Wire, options: PeerOptions | None = None) -> tuple[PeerHost,
     return alice, bob
 
 
-def connected_peers(wire: Wire) -> tuple[PeerHost, PeerHost]:
+def connected_peers(wire: Wire, options: PeerOptions | None = None) -> tuple[PeerHost, PeerHost]:
     """Alice and Bob, who have a channel, and have agreed on their path."""
-    alice, bob = two_peers(wire)
+    alice, bob = two_peers(wire, options)
     signal(alice, bob)
     wire.run_until(lambda: alice.opened and bob.opened)
     wire.run_for(1.0)

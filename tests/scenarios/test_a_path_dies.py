@@ -11,7 +11,9 @@ import pytest
 from icelane.core.clock import Instant
 from icelane.datachannel.event import ChannelClosed
 from icelane.ice.event import IceState
+from icelane.ice.options import IceOptions
 from icelane.peer.connection_event import ConnectionState, ConnectionStateChanged
+from icelane.peer.connection_options import PeerOptions
 from icelane.stun.message import looks_like_stun
 from icelane.testing.network import Link
 from icelane.testing.peer import PeerHost, signal
@@ -26,9 +28,9 @@ DIRECTIONS = pytest.mark.parametrize("direction", ["both ways", "to bob", "to al
 class Watch:
     """What a test knows of a call: when each of alice's states began, what she sent when, and the last valid answer."""
 
-    def __init__(self, seed: int = 1) -> None:
+    def __init__(self, seed: int = 1, options: PeerOptions | None = None) -> None:
         self.wire = Wire(seed)
-        self.alice, self.bob = connected_peers(self.wire)
+        self.alice, self.bob = connected_peers(self.wire, options)
         self.since: dict[ConnectionState, Instant] = {}
         self.sent: list[tuple[Instant, bytes]] = []
         self.answered_at = self.wire.clock.now
@@ -176,3 +178,17 @@ def test_a_channel_that_is_closed_while_the_path_is_dead_is_closed_at_both_ends_
     for peer in (call.alice, call.bob):
         assert [event.error for event in peer.events if isinstance(event, ChannelClosed)] == [None]
     assert len(call.bob.messages) == messages
+
+
+@pytest.mark.parametrize("patience", [5.0, 3600.0])
+def test_without_the_interface_of_its_path_a_peer_has_failed_thirty_seconds_after_the_last_answer(
+    patience: float,
+) -> None:
+    """How long a first path is waited for is another matter."""
+    call = Watch(options=PeerOptions(ice=IceOptions(patience=patience)))
+    call.run(12.3)
+    call.alice.move_to()
+    gone = call.wire.clock.now
+    call.run(40.0)
+    assert call.since[ConnectionState.DISCONNECTED] - gone <= 0.06
+    assert 30.0 - 0.06 <= call.since[ConnectionState.FAILED] - call.answered_at <= 31.0

@@ -97,6 +97,7 @@ class Session:
         self._timers: TimerTable[_Timer] = TimerTable()
         self._next_check_at: Instant | None = None
         self._first_valid_at: Instant | None = None
+        self._last_response: Instant | None = None
         self._nominating: CandidatePair | None = None
         self._selected_lost = False
         self._checks = 0
@@ -386,7 +387,7 @@ class Session:
     def _react_lite(self, pair: CandidatePair, nominated: bool, now: Instant) -> None:
         """RFC 8445 section 7.3.2: a lite agent checks nothing, the nomination makes the pair valid."""
         if pair.valid or nominated:
-            pair.last_response = now
+            pair.last_response = self._last_response = now
         if nominated:
             self._validate(pair, pair.local, now)
             self._nominate(pair)
@@ -501,7 +502,7 @@ class Session:
             return
         if answered.round_trip is not None:
             pair.add_round_trip(answered.round_trip)
-        pair.last_response = now
+        pair.last_response = self._last_response = now
         if self.retired:
             return
         self._validate(pair, self._local_at(mapped, pair, check), now)
@@ -690,8 +691,13 @@ class Session:
         self._pump(now)
 
     def _arm_patience(self, now: Instant) -> None:
-        if self.remote is not None and not self.checklist.valid():
+        """Without a valid pair it is over some time; where there was one, no later than its consent would have been."""
+        if self.remote is None or self.checklist.valid():
+            return
+        if self._last_response is None or not self.had_valid:
             self._timers.set(_Timer.PATIENCE, later(now, self._options.patience))
+        else:
+            self._timers.set(_Timer.PATIENCE, later(self._last_response, self._options.consent_expiry))
 
     def _lose_patience(self) -> None:
         if not self.checklist.valid():
