@@ -120,6 +120,62 @@ def test_a_negotiated_channel_says_nothing_and_works() -> None:
     assert not pair.b.told(ChannelAnnounced)
 
 
+def test_a_negotiated_channel_that_the_peer_never_made_is_closed_and_its_stream_used_again() -> None:
+    """RFC 8831 section 6.7: the peer resets its side, with a channel or without."""
+    pair = ChannelPair().start()
+    for _ in range(3):
+        here = pair.a.open("alone", negotiated=True, stream_id=77)
+        pair.a.say(here, "nobody hears")
+        pair.a.close_channel(here)
+        pair.network.run_until(lambda here=here: pair.a.closed(here), 1.0)  # type: ignore[misc]
+        assert pair.a.closed(here) == ChannelClosed(here, None)
+    sent = pair.a.channels.association.statistics.packets_sent
+    pair.network.run_for(20.0)
+    assert pair.a.channels.association.statistics.packets_sent == sent  # nobody answers an answer
+    here = pair.a.open("x", negotiated=True, stream_id=77)
+    there = pair.b.open("x", negotiated=True, stream_id=77)
+    pair.a.say(here, "hello")
+    pair.b.say(there, "hello")
+    pair.network.run_for(1.0)
+    assert pair.a.heard(here) == pair.b.heard(there) == ["hello"]
+    pair.close()
+
+
+def test_a_channel_that_comes_while_its_stream_is_being_reset_opens_after_that() -> None:
+    pair = ChannelPair(Link(delay=0.05)).start()
+    here = pair.a.open("alone", negotiated=True, stream_id=77)
+    pair.a.close_channel(here)
+    pair.network.run_for(0.06)
+    there = pair.b.open("late", negotiated=True, stream_id=77)
+    assert there not in {event.channel for event in pair.b.told(ChannelOpened)}
+    pair.network.run_for(1.0)
+    assert pair.a.closed(here)
+    assert there in {event.channel for event in pair.b.told(ChannelOpened)}
+    assert not pair.b.closed(there)
+    again = pair.a.open("again", negotiated=True, stream_id=77)
+    pair.b.say(there, "hello")
+    pair.network.run_for(1.0)
+    assert pair.a.heard(again) == ["hello"]
+    pair.b.close_channel(there)
+    pair.network.run_until(lambda: pair.a.closed(again) and pair.b.closed(there), 2.0)
+    pair.close()
+
+
+def test_two_that_reset_a_stream_without_a_channel_come_to_an_end() -> None:
+    pair = ChannelPair().start()
+    ends = (pair.a, pair.b)
+    for end in ends:
+        end.raw(8, 999, b"what is this?")
+    pair.network.run_for(5.0)
+    sent = [end.channels.association.statistics.packets_sent for end in ends]
+    pair.network.run_for(20.0)
+    assert [end.channels.association.statistics.packets_sent for end in ends] == sent
+    for end in ends:
+        assert not end.channels._awaited
+        assert not end.channels._resetting
+    pair.close()
+
+
 def test_limits_are_announced_and_kept() -> None:
     pair = ChannelPair(Link(delay=0.01, loss=0.3), 7).start()
     here, there = pair.connected("lossy", max_retransmits=0)

@@ -12,7 +12,8 @@ A channel that we create is used as soon as its DATA_CHANNEL_OPEN has been queue
 the peer has been heard on it, everything is sent in order, so that nothing overtakes the OPEN (RFC 8832 section 6).
 
 Closing is symmetric (RFC 8831 section 6.7): each end resets its side of the stream, and when both are reset the stream
-may be used again. A peer that breaks a rule about a channel loses that channel and gets no ACK.
+may be used again. That holds for streams on which only the peer has a channel, too. A peer that breaks a rule about a
+channel loses that channel and gets no ACK.
 """
 
 from __future__ import annotations
@@ -84,6 +85,10 @@ class DataChannels:
         self._events: deque[ChannelEvent] = deque()
         self._channels: dict[ChannelId, Channel] = {}
         self._channels_by_stream: dict[int, Channel] = {}
+        # Of streams without a channel, so at most one for each stream: where our side is being reset; and where the
+        # reset of the peer's that answers ours is still to come, which must not be answered once more.
+        self._resetting: set[int] = set()
+        self._awaited: set[int] = set()
         self._announced = 0
         self._last_number = after
         self._first_number = after + 1
@@ -289,7 +294,7 @@ class DataChannels:
             return
         if channel.stream_id is None and self._established and self._is_dtls_client is not None:
             self._assign(channel, self._free_stream(self._is_dtls_client))
-        if channel.stream_id is None or not self._established:
+        if channel.stream_id is None or not self._established or channel.stream_id in self._resetting:
             return
         if channel.stream_id >= self._association.streams:
             raise OperationError(f"the peer has {self._association.streams} streams, not {channel.stream_id}")
@@ -301,6 +306,7 @@ class DataChannels:
     def _assign(self, channel: Channel, stream_id: int) -> None:
         channel.stream_id = stream_id
         self._channels_by_stream[stream_id] = channel
+        self._awaited.discard(stream_id)
         self._association.set_low_threshold(stream_id, channel.low_threshold)
 
     def _free_stream(self, even: bool) -> int:
@@ -423,8 +429,8 @@ class DataChannels:
             if channel.state is ChannelState.OPEN:
                 self._events.append(ChannelClosing(channel.number))
             self._begin_closing(channel, now)
-        else:
-            self._reset(stream_id, now)
+        elif self._reset_unused(stream_id, now):
+            self._awaited.add(stream_id)
 
     # Closing
 
@@ -441,11 +447,24 @@ class DataChannels:
         with suppress(InvalidStateError):  # the association is closing, and all its channels with it
             self._association.reset_streams([stream_id], now)
 
+    def _reset_unused(self, stream_id: int, now: Instant) -> bool:
+        """Reset our side of a stream without a channel; returns whether that has begun."""
+        if stream_id in self._resetting or stream_id >= self._association.streams:
+            return False
+        self._reset(stream_id, now)
+        self._resetting.add(stream_id)
+        return True
+
     def _handle_reset(self, stream_ids: Iterable[int], now: Instant) -> None:
         """The peer reset its side."""
         for stream_id in stream_ids:
             channel = self._channels_by_stream.get(stream_id)
             if channel is None:
+                # RFC 8831 section 6.7: our side is reset in answer, unless it was ours that came first.
+                if stream_id in self._awaited:
+                    self._awaited.remove(stream_id)
+                else:
+                    self._reset_unused(stream_id, now)
                 continue
             channel.peer_reset = True
             if channel.state is ChannelState.OPEN:
@@ -457,15 +476,21 @@ class DataChannels:
 
     def _handle_completed(self, stream_ids: Iterable[int]) -> None:
         """Our side is reset."""
-        for stream_id in stream_ids:
+        for stream_id in self._without_unused(stream_ids):
             channel = self._channels_by_stream.get(stream_id)
             if channel is not None:
                 channel.reset = True
                 if channel.peer_reset:
                     self._finish(channel, channel.error)
 
+    def _without_unused(self, stream_ids: Iterable[int]) -> list[int]:
+        """Those that had a channel when their reset was begun; a channel that waits on one of the others may open."""
+        had_channel = [stream_id for stream_id in stream_ids if stream_id not in self._resetting]
+        self._resetting.difference_update(stream_ids)
+        return had_channel
+
     def _handle_refused(self, stream_ids: Iterable[int]) -> None:
-        for stream_id in stream_ids:
+        for stream_id in self._without_unused(stream_ids):
             channel = self._channels_by_stream.get(stream_id)
             if channel is not None:
                 self._finish(channel, channel.error or OperationError("the peer did not reset the stream"))
@@ -483,6 +508,8 @@ class DataChannels:
 
     def _finish_all(self, error: IcelaneError | None) -> None:
         self._over = True
+        self._resetting.clear()
+        self._awaited.clear()
         for channel in list(self._channels.values()):
             self._finish(channel, channel.error or error)
 
