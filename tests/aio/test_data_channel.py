@@ -599,3 +599,23 @@ async def exchange_with_a_wrong_fingerprint(alice: RTCPeerConnection, bob: RTCPe
         r"(?<=a=fingerprint:sha-256 )..", lambda byte: "FF" if byte[0] == "00" else "00", bob.localDescription.sdp
     )
     await alice.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
+
+
+def test_a_channel_that_is_made_after_the_peer_has_gone_tells_so_to_who_listens_then(run: Run) -> None:
+    async def main() -> None:
+        async with pair() as (alice, bob):
+            first = alice.createDataChannel("chat")
+            await connect(alice, bob)
+            await first.opened()
+            await bob.close(timeout=0)
+            await until(lambda: first.readyState == "closed")
+            late = alice.createDataChannel("late")
+            told: list[object] = []
+            late.on("error", told.append)
+            late.on("close", lambda *_: told.append("closed"))
+            with pytest.raises(TransportClosedError, match="DTLS has ended"):
+                await asyncio.wait_for(late.opened(), PATIENCE)
+            assert late.readyState == "closed"
+            await until(lambda: len(told) == 2)
+
+    run(main())

@@ -262,6 +262,9 @@ class RTCPeerConnection(EventTarget):
     ) -> RTCDataChannel:
         """A channel that opens as soon as the peers are connected.
 
+        Where the peer has ended the connection, and no exchange is under way that may begin another, it is closed at
+        once, and `opened` raises why. To begin anew, call `restartIce` first.
+
         Raises InvalidStateError when closed, TypeError for what does not go together, OperationError when no stream is
         left.
         """
@@ -462,8 +465,11 @@ class RTCPeerConnection(EventTarget):
         elif isinstance(event, ChannelClosing):
             channel._closing()
         else:
-            channel._closed(event.error, event.unsent)
             del self._channels_by_number[event.channel]
+            if self._creating:
+                self._loop.call_soon(channel._closed, event.error, event.unsent)
+            else:
+                channel._closed(event.error, event.unsent)
 
     def _tell_later(self, turns: int) -> None:
         """Tell what gathering has found, `turns` turns of the loop from now and not before."""

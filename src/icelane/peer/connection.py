@@ -84,6 +84,8 @@ from icelane.sctp.association import SctpAssociation
 # RFC 8122 section 5: with which hash functions our certificate is described.
 FINGERPRINTS: Final = ("sha-256",)
 
+_DTLS_ENDED: Final = (DtlsState.CLOSED, DtlsState.FAILED)
+
 
 class PeerConnection:
     """Both planes of one connection: what the application negotiates, and what goes over the wire."""
@@ -274,7 +276,10 @@ class PeerConnection:
     # Commands: channels
 
     def create_data_channel(self, options: ChannelOptions, now: Instant) -> ChannelId:
-        """Open a channel, as soon as there is a connection; returns its number, which is no stream id."""
+        """Open a channel, as soon as there is a connection; returns its number, which is no stream id.
+
+        Where DTLS has ended, and no exchange is under way or asked for, it is closed at once.
+        """
         self._check_open()
         channels = self._data_channels()
         number = channels.open(
@@ -447,7 +452,8 @@ class PeerConnection:
         elif isinstance(command, DtlsRoleDecided):
             self._secure().set_remote(command.fingerprints, command.role, now)
         elif isinstance(command, NewDtlsAssociation):
-            self._end_channels(OperationError("the peer began another DTLS association"), now)
+            if self._secure().state not in _DTLS_ENDED:  # otherwise those of before have ended with it
+                self._end_channels(OperationError("the peer began another DTLS association"), now)
             self._secure().restart()
             self._secure().set_remote(command.fingerprints, command.role, now)
         elif isinstance(command, DataChannelsNegotiated):
@@ -551,8 +557,22 @@ class PeerConnection:
         """Carry records up and packets down until both have nothing to say, then tell what changed."""
         self._settle_transport(now)
         self._update_states()
+        if self.channels is not None and self._is_beyond_dtls(self.channels):
+            why = "DTLS has ended, and no exchange is under way that begins another"
+            self._end_channels(TransportClosedError(why), now)
         if self._closing and not self.is_closed and (self.channels is None or self.channels.is_over):
             self._end(now)
+
+    def _is_beyond_dtls(self, channels: DataChannels) -> bool:
+        """Whether there are channels that came after the end of DTLS, and nothing that could open them (decision 0046).
+
+        DTLS begins anew where an exchange with an ICE restart names another fingerprint or role.
+        """
+        if self.transport is None or self.transport.state not in _DTLS_ENDED:
+            return False
+        negotiation = self.negotiation
+        is_quiet = negotiation.signaling_state is SignalingState.STABLE and not negotiation.negotiation_needed
+        return len(channels) > 0 and is_quiet
 
     def _settle_transport(self, now: Instant) -> None:
         transport, channels = self.transport, self.channels
@@ -628,7 +648,7 @@ class PeerConnection:
             channels.set_role(transport.role is DtlsRole.CLIENT, now)
             channels.connect(now)
             self._associated = True
-        elif event.state in (DtlsState.CLOSED, DtlsState.FAILED):
+        elif event.state in _DTLS_ENDED:
             self._deliver(now)  # what came in one wake with the peer's goodbye, and before it
             why = None if event.error is None else TransportClosedError(f"DTLS has failed: {event.error}")
             self._end_channels(why, now)
