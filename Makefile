@@ -14,12 +14,15 @@ FUZZ_SECONDS ?= 5
 LONG_FUZZ_SECONDS ?= 300
 FLOOD_SCALE ?= 0.1
 
+# How often `make matrix` calls for each pair of networks.
+MATRIX_RUNS ?= 3
+
 # What the compiled form is built from: a compiled module that is older than its source would hide it.
 BUILD_INPUTS := pyproject.toml setup.py build_ext.py $(wildcard src/icelane/*/*.pyx) \
 	$(wildcard src/icelane/*/*.pxd) $(patsubst %.pxd,%.py,$(wildcard src/icelane/*/*.pxd))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-pure-twins test-interop test-offline test-long lint format fuzz bench broken docs-check audit clean
+.PHONY: help demo test test-pure-twins test-interop test-offline test-long lint format fuzz bench matrix broken docs-check audit clean
 
 help:
 	@echo "make demo          start the server and relay real traffic through every path"
@@ -31,6 +34,7 @@ help:
 	@echo "make format        let ruff rewrite the sources"
 	@echo "make fuzz          FUZZ_SECONDS=$(FUZZ_SECONDS) for each target"
 	@echo "make bench         beside Debian's coturn, and beside other data channels"
+	@echo "make matrix        which path every pair of networks takes, called in real: needs root"
 	@echo "make broken        each security check, against a product that is broken on purpose"
 	@echo "make audit         known vulnerabilities of what is installed, where their list can be reached"
 	@echo "make docs-check    links, targets, commands and examples of the documentation"
@@ -98,6 +102,10 @@ bench: $(STAMP) $(PEERS_STAMP)
 	$(PYTHON) -m benches.datachannel
 	$(PYTHON) -m benches.allocate
 	$(PYTHON) -m benches.relay
+
+# Needs root and the Debian packages of the lab. It writes docs/explanation/networks.md.
+matrix: $(STAMP)
+	$(PYTHON) -m tests.lab.matrix --runs $(MATRIX_RUNS) --write
 
 broken: $(STAMP)
 	$(PYTHON) -m tests.broken
