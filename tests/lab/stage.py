@@ -27,7 +27,7 @@ PASSWORD: Final = "through-any-network"
 
 CALL_TIMEOUT: Final = 20.0
 """Seconds for a call from the offer to the settled path. Those that succeed take less than two."""
-ABREAST: Final = 4
+ABREAST: Final = 8
 """Calls at a time: they wait for each other's packets, and for timers, more than for a processor."""
 
 Policy = Literal["all", "relay"]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from icelane.testing.lab import Host, Lab, Packet, Way, build
-from icelane.testing.lab.capture import parse_packet
+from icelane.testing.lab.capture import row_of
 from tests.testing.lab.sockets import datagrams, echo, echoing, need_lab
 
 PORTS = struct.pack("!HH", 1000, 2000)
@@ -42,7 +42,7 @@ def six(next_header: int, rest: bytes) -> bytes:
     ],
 )
 def test_a_packet_becomes_a_row(kind: int, data: bytes, row: tuple[object, ...] | None) -> None:
-    assert parse_packet(kind, data, is_outgoing=True) == (None if row is None else (True, *row))
+    assert row_of(kind, data, is_outgoing=True) == (None if row is None else (True, *row))
 
 
 @pytest.fixture(scope="module")

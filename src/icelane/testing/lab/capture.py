@@ -103,7 +103,7 @@ class Capture:
         with contextlib.suppress(BlockingIOError):
             while True:
                 data, (_, protocol, kind, *_) = self._socket.recvfrom(_HEADERS)
-                row = parse_packet(protocol, data, is_outgoing=kind == _PACKET_OUTGOING)
+                row = row_of(protocol, data, is_outgoing=kind == _PACKET_OUTGOING)
                 if row is None:
                     continue
                 if row in self._counts or len(self._counts) < MAX_ROWS:
@@ -125,7 +125,7 @@ def capturing(device: str, namespace: int | None = None) -> Iterator[Capture]:
         capture.close()
 
 
-def parse_packet(ethernet_type: int, data: bytes, *, is_outgoing: bool) -> Packet | None:
+def row_of(ethernet_type: int, data: bytes, *, is_outgoing: bool) -> Packet | None:
     """The row of an IP packet; None for another protocol and for what is cut short."""
     try:
         if ethernet_type == 0x0800:
