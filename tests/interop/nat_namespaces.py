@@ -1,29 +1,26 @@
-"""A host behind a NAT of the kernel's, and a server outside, in three network namespaces of our own (nftables).
+"""A host behind a NAT of the kernel's, and a server with two addresses outside, in a lab whose rules change.
 
-    inside 10.77.0.2 --- 10.77.0.1 nat 203.0.113.1 --- 203.0.113.10 and .11 outside
+    client 192.168.1.2 --- home 198.18.0.3 --- server 198.18.0.2 and .200
 
 The kernel keeps the source port where it can, so `masquerade` maps endpoint-independently, and `fully-random` by
-address and port. It lets in what answers; more comes in by a rule of our own.
+address and port. It lets in what answers; more comes in by a rule of our own, for the one host that there is.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-import pytest
+from icelane.testing.lab import Host, Nat, Network, build
+from icelane.testing.namespace import inside
+from tests.testing.lab.sockets import need_lab
 
-from icelane.testing.namespace import inside, new_namespace
-from tests.interop.conftest import need_program
-
-INSIDE: Final = "10.77.0.2"
-NAT: Final = "203.0.113.1"
-SERVERS: Final = ("203.0.113.10", "203.0.113.11")
-_ROUTER: Final = "10.77.0.1"
+INSIDE: Final = "192.168.1.2"
+NAT: Final = "198.18.0.3"
+SERVERS: Final = ("198.18.0.2", "198.18.0.200")
 
 _MASQUERADE: Final = 'oifname "wan" masquerade'
 _RANDOM: Final = 'oifname "wan" masquerade random,fully-random'
@@ -65,22 +62,13 @@ class Homes:
 
 @contextlib.contextmanager
 def behind_nat() -> Iterator[Homes]:
-    """The three namespaces, joined, with nothing translated yet. Skips the test where they cannot be made."""
-    need_program("ip", "iproute2")
-    need_program("nft", "nftables")
-    if os.geteuid() != 0:
-        problem = "network namespaces need root"
-        if os.environ.get("ICELANE_REQUIRE_INTEROP") == "1":
-            pytest.fail(problem)
-        pytest.skip(problem)
-    with new_namespace() as client, new_namespace() as nat, new_namespace() as server:
-        _join(nat, "lan", (f"{_ROUTER}/24",), client, "eth", (f"{INSIDE}/24",))
-        _join(nat, "wan", (f"{NAT}/24",), server, "eth", tuple(f"{host}/24" for host in SERVERS))
-        with inside(client):
-            _ip("route", "add", "default", "via", _ROUTER)
-        with inside(nat):
-            subprocess.run(["sysctl", "-q", "-w", "net.ipv4.ip_forward=1"], check=True)
-        yield Homes(client, nat, server)
+    """The three namespaces, joined, with a port-preserving NAT. Skips the test where they cannot be made."""
+    need_lab()
+    with build(Host("server"), Network("home", Host("client"), nat=Nat.PORT_PRESERVING)) as lab:
+        assert (lab["client"].ipv4, lab["home"].ipv4, lab["server"].ipv4) == (INSIDE, NAT, SERVERS[0])
+        with lab["server"].inside():
+            subprocess.run(["ip", "address", "add", f"{SERVERS[1]}/24", "dev", "ethernet"], check=True)
+        yield Homes(lab["client"].namespace, lab["home"].namespace, lab["server"].namespace)
 
 
 def translate(homes: Homes, kind: Kind) -> None:
@@ -108,22 +96,3 @@ def block_udp(homes: Homes) -> None:
     rules = "add chain ip lab no_udp { type filter hook forward priority -10; meta l4proto udp drop; }"
     with inside(homes.nat):
         subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True)
-
-
-def _join(
-    one: int, one_name: str, one_hosts: tuple[str, ...], other: int, other_name: str, other_hosts: tuple[str, ...]
-) -> None:
-    with inside(one):
-        path = f"/proc/{os.getpid()}/fd/{other}"
-        _ip("link", "add", one_name, "type", "veth", "peer", "name", other_name)
-        _ip("link", "set", other_name, "netns", path)
-    for namespace, name, hosts in ((one, one_name, one_hosts), (other, other_name, other_hosts)):
-        with inside(namespace):
-            _ip("link", "set", "lo", "up")
-            for host in hosts:
-                _ip("address", "add", host, "dev", name)
-            _ip("link", "set", name, "up")
-
-
-def _ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True)
