@@ -499,7 +499,7 @@ def test_a_range_without_a_free_port_is_told(run: Run) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
             taken.bind(("127.0.0.1", 0))
             port = taken.getsockname()[1]
-            settings = configured(port_range=(port, port), addresses=["127.0.0.1"])
+            settings = configured(port_range=(port, port), addresses=["127.0.0.1"], ice_tcp="off")
             async with pair(settings) as (alice, _):
                 errors = errors_of(alice)
                 alice.createDataChannel("chat")
@@ -528,7 +528,10 @@ def test_only_addresses_of_the_named_networks_are_used(run: Run) -> None:
 def test_a_public_address_that_is_translated_to_ours_is_told(run: Run, kind: str) -> None:
     async def main() -> None:
         public = configured(
-            addresses=["127.0.0.1"], external_addresses={"127.0.0.1": "192.0.2.5"}, external_address_type=kind
+            addresses=["127.0.0.1"],
+            external_addresses={"127.0.0.1": "192.0.2.5"},
+            external_address_type=kind,
+            ice_tcp="off",
         )
         async with pair(public, configured(addresses=["127.0.0.1"])) as (alice, bob):
             alice.createDataChannel("chat")

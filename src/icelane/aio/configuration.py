@@ -32,6 +32,8 @@ MAX_URLS: Final = 32
 
 # The last one is ours: see RTCConfiguration.
 _ICE_POLICIES: Final = ("all", "relay", "relay-strict")
+# Candidates of TCP (RFC 6544): to connect to the peer, to be connected to, or both.
+_ICE_TCP: Final = ("off", "active", "passive", "both")
 _BUNDLE_POLICIES: Final = get_args(BundlePolicy)
 # What the object that browsers take can say; every other setting is ours, or holds what JSON cannot.
 _IN_JSON: Final = frozenset(
@@ -40,7 +42,7 @@ _IN_JSON: Final = frozenset(
 
 _UNCHANGING: Final = (
     "bundlePolicy", "rtcpMuxPolicy", "legacy_peers", "patience", "external_addresses", "external_address_type",
-    "udp_mux",
+    "udp_mux", "ice_tcp",
 )  # fmt: skip
 
 
@@ -106,6 +108,10 @@ class RTCConfiguration:
 
     Ours: `http_proxy` leads to TURN servers over TCP and TLS: `http://user:password@host:port`, also `https:`, or
     "environment" for HTTPS_PROXY, ALL_PROXY and NO_PROXY. Its repr hides it.
+
+    Ours: `ice_tcp` says which candidates of TCP there are: `off`, `active` ones, which connect to a peer that listens,
+    as browsers have them; `passive` ones, for each of which we listen on a port; `both`. UDP is preferred where it
+    passes. With the policy `relay` there are none.
     """
 
     iceServers: Sequence[RTCIceServer] | None = None  # noqa: N815  (W3C names)
@@ -125,6 +131,7 @@ class RTCConfiguration:
     udp_mux: UdpMux | None = None
     patience: Duration | None = None
     http_proxy: str | None = field(default=None, repr=False)
+    ice_tcp: str = "active"
 
     @classmethod
     def from_json(cls, body: Mapping[str, object]) -> RTCConfiguration:
@@ -218,6 +225,8 @@ class RTCConfiguration:
                 parse_proxy(self.http_proxy)
             except MalformedError as error:
                 raise SyntaxError_(str(error)) from None
+        if self.ice_tcp not in _ICE_TCP:
+            raise TypeError(f"ice_tcp is one of {', '.join(_ICE_TCP)}, not {self.ice_tcp!r}")
         found = [(server, uri) for server in self.iceServers or () for uri in server.uris()]
         if len(found) > MAX_URLS:
             raise SyntaxError_(f"more than {MAX_URLS} URLs of ICE servers")

@@ -19,6 +19,7 @@ from typing import Final, TypeVar, assert_never
 from icelane.aio.address_filter import address_filter
 from icelane.aio.client_tls import client_context
 from icelane.aio.configuration import RTCConfiguration, RTCIceServer
+from icelane.aio.ice_streams import IceStreams
 from icelane.aio.interfaces import Interface, usable_interfaces
 from icelane.aio.mdns import MdnsResolver
 from icelane.aio.port_range import PortRange, bind_within
@@ -38,7 +39,7 @@ from icelane.ice.agent import IceAgent
 from icelane.ice.candidate import HIGHEST_LOCAL_PREFERENCE
 from icelane.peer.connection import PeerConnection
 from icelane.peer.connection_event import FindSources, PeerConnectionCommand, PeerConnectionEvent
-from icelane.peer.ice_transport import ResolveName
+from icelane.peer.ice_transport import ConnectPeer, DisconnectPeer, ResolveName
 from icelane.peer.relays import CloseStream, OpenStream, RelayServer
 from icelane.stun.uri import StunUri, TurnUri
 from icelane.turn.channel_data import looks_like_channel_data, measure_turn
@@ -71,6 +72,7 @@ class PeerDriver:
         self._muxed: list[MuxedSocket] = []
         self._told_mux: tuple[IceAgent | None, int] = None, 0
         self._streams_by_path: dict[Path, StreamConnection] = {}
+        self._ice_streams = IceStreams(engine, self.run)
         self._paths: dict[tuple[SocketAddress, RawAddress], Path] = {}
         self._batch: list[tuple[bytes, Path]] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -124,6 +126,7 @@ class PeerDriver:
         self._sockets_by_base.clear()
         self._muxed.clear()
         self._streams_by_path.clear()
+        self._ice_streams.close()
         if self._mdns is not None:
             self._mdns.close()
 
@@ -156,6 +159,7 @@ class PeerDriver:
                 if base is not None:
                     self.run(partial(self._engine.add_base, base, HIGHEST_LOCAL_PREFERENCE - position))
         round_ = asyncio.current_task()
+        await self._ice_streams.find_bases(interfaces, configuration, lambda verb: self._tell(round_, verb))
         servers = configuration.check()
         finding = (self._find(server, uri, round_, relay_only=configuration.relay_only) for server, uri in servers)
         await asyncio.gather(*finding)
@@ -197,6 +201,7 @@ class PeerDriver:
                 del self._sockets_by_base[base]
                 udp.close()
                 self.run(partial(self._engine.remove_base, base))
+        self._ice_streams.drop_all_but(hosts)
 
     def _bound(self, interface: Interface, ports: PortRange | None) -> SocketAddress | None:
         """Where our socket on that address is, a new one if need be; None when it cannot be had, which is told."""
@@ -307,6 +312,8 @@ class PeerDriver:
             if udp is not None:
                 udp.send_all(batch, path.remote)
             return
+        if self._ice_streams.send_all(path, batch):
+            return
         for data in batch:
             stream = self._streams_by_path.get(path)  # one that fails is gone
             if stream is None:
@@ -329,6 +336,10 @@ class PeerDriver:
                 stream.close()
         elif isinstance(command, ResolveName):
             self._start(self._resolve(command.name))
+        elif isinstance(command, ConnectPeer):
+            self._ice_streams.connect(command.planned)
+        elif isinstance(command, DisconnectPeer):
+            self._ice_streams.disconnect(command.path)
         else:
             assert_never(command)
 

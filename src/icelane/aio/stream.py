@@ -80,7 +80,7 @@ class StreamConnection(asyncio.Protocol):
         self.on_closed: OnClosed = on_closed or _ignore_closed
         self.on_drained: Callable[[], None] | None = None
         self.dropped = 0
-        self.path = _NO_PATH
+        self.path = NO_PATH
         self._framer = StreamFramer(measure)
         self._on_opened = on_opened
         self._remote = remote
@@ -91,7 +91,7 @@ class StreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: the connection, and over TLS the handshake, is complete."""
         self._transport = cast(asyncio.Transport, transport)
-        path = _path_of(transport)
+        path = path_of(transport)
         self.path = path if self._remote is None else path._replace(remote=self._remote)
         tune_stream(transport.get_extra_info("socket"))
         if self._on_opened is not None:
@@ -304,15 +304,17 @@ async def _use_tunnel(
     connection.path = connection.path._replace(transport=Transport.TCP if ssl is None else Transport.TLS)
 
 
-_NO_PATH: Final = Path(SocketAddress("0.0.0.0", 0), SocketAddress("0.0.0.0", 0), Transport.TCP)
+# A connection that is gone before it was looked at.
+NO_PATH: Final = Path(SocketAddress("0.0.0.0", 0), SocketAddress("0.0.0.0", 0), Transport.TCP)
 
 
-def _path_of(transport: asyncio.BaseTransport) -> Path:
+def path_of(transport: asyncio.BaseTransport) -> Path:
+    """Both ends of a connection; NO_PATH for one that has been reset already."""
     kind = Transport.TLS if transport.get_extra_info("ssl_object") is not None else Transport.TCP
     # A peer that has reset the connection already has no address any more; the end is reported in a moment.
     local, remote = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
     if not local or not remote:
-        return _NO_PATH
+        return NO_PATH
     return Path(address_of(local), address_of(remote), kind)
 
 

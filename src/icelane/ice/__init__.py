@@ -1,8 +1,9 @@
-"""Interactive Connectivity Establishment: RFC 8445, 8838 (trickle), 8863 (patience), 7675 (consent), 8839 (candidates).
+"""Interactive Connectivity Establishment: RFC 8445, 8838 (trickle), 8863 (patience), 7675 (consent), 8839 (candidates),
+6544 (TCP).
 
 One agent is one transport: rtcp-mux and BUNDLE leave one stream with one component. Gathering is the caller's: it hands
 in candidates as it finds them. Left out on purpose: frozen pairs (there is one component), two lite agents that talk to
-each other, and for now ICE-TCP (RFC 6544).
+each other, and of TCP simultaneous open.
 
     agent = IceAgent(role=IceRole.CONTROLLING, entropy=SystemEntropy())
     agent.add_local_candidate(candidate, base, now)

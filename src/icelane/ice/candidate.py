@@ -50,10 +50,16 @@ _TYPE_PREFERENCES: Final = {
 }
 # RFC 6544 section 4.2 wants UDP before TCP where the type is the same, and leaves the numbers open. These are those of
 # browsers: a direct path over TCP is worth less than any direct one over UDP, and more than a relay.
-_TCP_TYPE_PREFERENCES: Final = _TYPE_PREFERENCES | {CandidateType.HOST: 90, CandidateType.PEER_REFLEXIVE: 80}
+_TCP_TYPE_PREFERENCES: Final = {
+    CandidateType.HOST: 90,
+    CandidateType.PEER_REFLEXIVE: 80,
+    CandidateType.SERVER_REFLEXIVE: 70,
+    CandidateType.RELAYED: 0,
+}
 HIGHEST_LOCAL_PREFERENCE: Final = 0xFFFF
-# RFC 6544 section 4.2: the upper three bits of the local preference of a host candidate of TCP tell its direction.
+# RFC 6544 section 4.2: the upper three bits of the local preference of a candidate of TCP tell its direction.
 _DIRECTION_PREFERENCES: Final = {"active": 6, "passive": 4}
+_REFLEXIVE_DIRECTION_PREFERENCES: Final = {"active": 4, "passive": 2}
 _DIRECTION_SHIFT: Final = 13
 # RFC 6544 section 4.5: the port of an active candidate, which says nothing ("discard").
 ACTIVE_PORT: Final = 9
@@ -148,8 +154,11 @@ def compute_priority(
     """
     if tcp_type is None:
         return _TYPE_PREFERENCES[candidate_type] << 24 | local_preference << 8 | 256 - component
-    direction = _DIRECTION_PREFERENCES[tcp_type] << _DIRECTION_SHIFT
-    other = local_preference >> 16 - _DIRECTION_SHIFT
+    is_host = candidate_type is CandidateType.HOST
+    directions = _DIRECTION_PREFERENCES if is_host else _REFLEXIVE_DIRECTION_PREFERENCES
+    direction = directions[tcp_type] << _DIRECTION_SHIFT
+    # The best interfaces stay in their order.
+    other = max(local_preference - HIGHEST_LOCAL_PREFERENCE + (1 << _DIRECTION_SHIFT) - 1, 0)
     return _TCP_TYPE_PREFERENCES[candidate_type] << 24 | (direction | other) << 8 | 256 - component
 
 

@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from icelane.core.clock import Duration, Instant
-from icelane.core.net import Path, Transport
+from icelane.core.net import Path, SocketAddress, Transport
 from icelane.ice.candidate import Candidate, CandidateType
 from icelane.ice.credentials import Credentials
 from icelane.ice.event import IceRole
@@ -38,12 +38,14 @@ class PairCounts:
 class PairReport:
     """What statistics tell about a pair at one moment. Times are in seconds, `round_trip` is the latest one.
 
-    The username fragments are those of the session that the pair belongs to; `remote_ufrag` is None before it is known.
+    `base` is that of the local candidate; of an active one of TCP the path leaves from another port. The username
+    fragments are those of the session that the pair belongs to; `remote_ufrag` is None before it is known.
     """
 
     local_ufrag: str
     remote_ufrag: str | None
     path: Path
+    base: SocketAddress
     local: Candidate
     remote: Candidate
     state: PairState
@@ -152,6 +154,7 @@ class CandidatePair:
             local_ufrag=local.ufrag,
             remote_ufrag=remote.ufrag if remote is not None else None,
             path=self.path,
+            base=self.planned.local,
             local=self.valid_local or self.local,
             remote=self.remote,
             state=self.state,

@@ -56,6 +56,7 @@ from icelane.peer.description import Description
 from icelane.peer.ice_transport import (
     CandidateFailed,
     CandidateGathered,
+    DisconnectPeer,
     GatheringState,
     GatheringStateChanged,
     IceTransport,
@@ -169,6 +170,18 @@ class PeerConnection:
             self.transport.ice.fail_base(base, reason, now)
             self._settle(now)
 
+    def add_tcp_base(self, base: SocketAddress, tcp_type: str, preference: int, now: Instant) -> None:
+        """We can connect by TCP from there, or listen there; see `IceTransport`."""
+        if self.transport is not None:
+            self.transport.ice.add_tcp_base(base, tcp_type, preference, now)
+            self._settle(now)
+
+    def remove_tcp_base(self, base: SocketAddress, now: Instant) -> None:
+        """That is so no more."""
+        if self.transport is not None:
+            self.transport.ice.remove_tcp_base(base, now)
+            self._settle(now)
+
     def add_stun_server(self, server: SocketAddress, url: str, now: Instant) -> None:
         """A STUN server of the configuration is at `server`."""
         if self.transport is not None:
@@ -209,6 +222,26 @@ class PeerConnection:
         """A stream is gone."""
         if (ice := self._ice) is not None:
             ice.handle_stream_closed(path, now)
+            self._settle(now)
+
+    def handle_peer_connected(self, planned: Path, path: Path, now: Instant) -> None:
+        """The connection that `ConnectPeer` asked for is there."""
+        if self.transport is None:
+            self._commands.append(DisconnectPeer(path))
+            return
+        self.transport.ice.handle_peer_connected(planned, path, now)
+        self._settle(now)
+
+    def handle_peer_connect_failed(self, planned: Path, now: Instant) -> None:
+        """The connection that `ConnectPeer` asked for cannot be had."""
+        if self.transport is not None:
+            self.transport.ice.handle_peer_connect_failed(planned, now)
+            self._settle(now)
+
+    def handle_peer_disconnected(self, path: Path, now: Instant) -> None:
+        """A TCP connection with the peer is gone."""
+        if self.transport is not None:
+            self.transport.ice.handle_peer_disconnected(path, now)
             self._settle(now)
 
     def handle_name_resolved(self, name: str, host: str | None, now: Instant) -> None:
@@ -395,6 +428,10 @@ class PeerConnection:
     def idle(self) -> bool:
         """Whether no server holds anything for us any more."""
         return (ice := self._ice) is None or ice.idle
+
+    def has_authenticated(self, path: Path) -> bool:
+        """Whether whoever is at the other end of `path` has proved that it is the peer of this ICE session."""
+        return self.transport is not None and self.transport.ice.agent.has_authenticated(path)
 
     def buffered_amount(self, channel: ChannelId) -> int:
         """How many bytes of the channel are queued."""

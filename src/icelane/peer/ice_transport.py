@@ -35,12 +35,12 @@ from typing import Final
 from icelane.core.clock import Instant
 from icelane.core.engine import Transmit
 from icelane.core.entropy import Entropy
-from icelane.core.net import Path, SocketAddress
+from icelane.core.net import Path, SocketAddress, Transport
 from icelane.errors import IcelaneError, LocalProtocolError, MalformedError, StunError
 from icelane.ice.agent import IceAgent
 from icelane.ice.candidate import COMPONENT, Candidate, CandidateType, is_mdns_name, parse_candidate
 from icelane.ice.credentials import Credentials
-from icelane.ice.event import IceEvent, IceRole, IceState, PairSelected
+from icelane.ice.event import ConnectionUnwanted, ConnectionWanted, IceEvent, IceRole, IceState, PairSelected
 from icelane.ice.options import IceOptions
 from icelane.ice.pair import PairReport
 from icelane.peer.external_addresses import ExternalAddresses
@@ -107,8 +107,25 @@ class ResolveName:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectPeer:
+    """Connect to the peer by TCP, from the host of `planned.local` to `planned.remote`.
+
+    Answered by `handle_peer_connected` or `handle_peer_connect_failed`.
+    """
+
+    planned: Path
+
+
+@dataclass(frozen=True, slots=True)
+class DisconnectPeer:
+    """The TCP connection with the peer on this path is not needed any more; what was sent on it may still arrive."""
+
+    path: Path
+
+
 IceTransportEvent = CandidateGathered | CandidateFailed | GatheringStateChanged | IceEvent
-IceTransportCommand = OpenStream | CloseStream | ResolveName
+IceTransportCommand = OpenStream | CloseStream | ResolveName | ConnectPeer | DisconnectPeer
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +162,9 @@ class IceTransport:
         self._relays = Relays(entropy=entropy)
         self.agent.announced_only = strict
         self._preferences_by_base: dict[SocketAddress, int] = {}
+        self._tcp_bases: set[SocketAddress] = set()
         self._locals: list[_Local] = []
-        self._before_restart: tuple[list[_Local], bool, bool] | None = None
+        self._before_restart: tuple[list[_Local], bool, bool, set[SocketAddress]] | None = None
         self._leaves_out = False
         self._told = 0
         self._sources_done = False
@@ -169,7 +187,7 @@ class IceTransport:
             return
         if not self._probes.handle_message(message, path, now):
             # Whoever is there must not learn that we are here, unless data has gone there until the policy changed.
-            if self._relay_only and path.local in self._preferences_by_base and not self.agent.accepts(path):
+            if self._relay_only and self._is_direct(path) and not self.agent.accepts(path):
                 self.discarded += 1
                 return
             self.agent.handle_datagram(data, path, now)
@@ -197,6 +215,24 @@ class IceTransport:
     def handle_stream_closed(self, path: Path, now: Instant) -> None:
         """The stream of `path` is gone."""
         self._relays.handle_stream_closed(path, now)
+        self._settle(now)
+
+    def handle_peer_connected(self, planned: Path, path: Path, now: Instant) -> None:
+        """The connection that `ConnectPeer` asked for is there."""
+        if self._closed:
+            self._commands.append(DisconnectPeer(path))
+            return
+        self.agent.handle_connected(planned, path, now)
+        self._settle(now)
+
+    def handle_peer_connect_failed(self, planned: Path, now: Instant) -> None:
+        """The connection that `ConnectPeer` asked for cannot be had."""
+        self.agent.handle_connect_failed(planned, now)
+        self._settle(now)
+
+    def handle_peer_disconnected(self, path: Path, now: Instant) -> None:
+        """A TCP connection with the peer, made or accepted, is gone."""
+        self.agent.handle_disconnected(path, now)
         self._settle(now)
 
     def handle_name_resolved(self, name: str, host: str | None, now: Instant) -> None:
@@ -248,13 +284,32 @@ class IceTransport:
         self._relays.remove_base(base, now)  # what `take_over` brought may be reached from one that was never added
         if self._preferences_by_base.pop(base, None) is not None:
             self._probes.remove_base(base)
-            self._remove_local(base, now)
+            self._remove_local(base, Transport.UDP, now)
         self._settle(now)
 
     def fail_base(self, base: SocketAddress, reason: str, now: Instant) -> None:
         """No socket can be had on an address of ours."""
         self._events.append(CandidateFailed(None if self._relay_only else base, "", UNREACHABLE, reason))
         self._settle(now)
+
+    def add_tcp_base(self, base: SocketAddress, tcp_type: str, preference: int, now: Instant) -> None:
+        """We can connect by TCP from the host of `base` (`active`, port 9), or listen at `base` (`passive`).
+
+        Again is harmless. With `relay_only` neither is done, and it is to be said again when the policy is another.
+        """
+        if base in self._tcp_bases or self._closed or self._relay_only:
+            return
+        self._tcp_bases.add(base)
+        for candidate in self._make.tcp(base, tcp_type, preference):
+            self._add_local(candidate, base, None, now)
+        self._settle(now)
+
+    def remove_tcp_base(self, base: SocketAddress, now: Instant) -> None:
+        """That is so no more; what is connected there is lost."""
+        if base in self._tcp_bases:
+            self._tcp_bases.discard(base)
+            self._remove_local(base, Transport.TCP, now)
+            self._settle(now)
 
     def add_stun_server(self, server: SocketAddress, url: str, now: Instant) -> None:
         """Ask there how the outside sees us; with `relay_only`, nobody is asked."""
@@ -285,17 +340,20 @@ class IceTransport:
     def add_remote_candidate(self, line: str, now: Instant) -> None:
         """A candidate of the peer, as a line of SDP; raises MalformedError.
 
-        One for another transport or component is left out; so is one that `strict` forbids, which `refused` counts. A
-        name is looked up only if it is one of mDNS (IC-7), and with `relay_only` not even then.
+        One for another transport or component is left out, and of TCP all but passive ones; so is one that `strict`
+        forbids, which `refused` counts. A name is looked up only if it is one of mDNS (IC-7), and with `relay_only` not
+        even then.
         """
         candidate = parse_candidate(line)
-        if candidate.component != COMPONENT or candidate.transport != "udp":
+        if candidate.component != COMPONENT or candidate.transport not in ("udp", "tcp"):
             return
         if self._strict and candidate.type is not CandidateType.RELAYED:
             self.refused += 1
             return
         if self._strict:
             candidate = replace(candidate, related=None)  # where the peer is must not be in what we tell
+        if candidate.tcp_type in ("active", "so"):
+            return  # it comes to us, or is not supported: nobody's name is asked for in vain
         if candidate.host_name is None:
             self.agent.add_remote_candidate(candidate, now)
         elif is_mdns_name(candidate.host) and not self._relay_only:
@@ -324,7 +382,7 @@ class IceTransport:
         """
         self.agent.restart(now, credentials)
         if self._before_restart is None:
-            self._before_restart = self._locals, self._relay_only, self._strict
+            self._before_restart = self._locals, self._relay_only, self._strict, set(self._tcp_bases)
         strict = self._strict if strict is None else strict
         self._change_policy((self._relay_only if relay_only is None else relay_only) or strict, strict, now)
         if urls is not None:
@@ -345,7 +403,7 @@ class IceTransport:
         """The description that asked for the restart was taken back: go on as before."""
         self.agent.undo_restart(now)
         if self._before_restart is not None:
-            self._locals, self._relay_only, self._strict = self._before_restart
+            self._locals, self._relay_only, self._strict, self._tcp_bases = self._before_restart
             self._make.relay_only = self._relay_only
             self.agent.announced_only = self._strict
             self._before_restart = None
@@ -366,7 +424,7 @@ class IceTransport:
         path = self.agent.data_path
         if path is None:
             return False
-        if path.local in self._preferences_by_base:
+        if self._is_direct(path):
             self._transmits.extend([Transmit(path, data) for data in batch])
         else:
             for data in batch:
@@ -381,7 +439,7 @@ class IceTransport:
         self._closed = True
         self.agent.close(now)
         while (event := self.agent.poll_event()) is not None:
-            self._events.append(event)
+            self._pass_on(event)
         self._names.clear()
         self._probes = ReflexiveProbes(entropy=self._entropy)  # what still waited for an answer waits no more
         self._relays.close(now)
@@ -468,6 +526,10 @@ class IceTransport:
         """The server behind a relayed base, None for a socket of ours."""
         return self._relays.server_of(base)
 
+    def _is_direct(self, path: Path) -> bool:
+        """Whether what leaves on `path` goes to the peer itself, from a socket of ours."""
+        return path.transport is Transport.TCP or path.local in self._preferences_by_base
+
     def _use_directly(self, base: SocketAddress, now: Instant) -> None:
         for candidate in self._make.direct(base, self._preferences_by_base[base]):
             self._add_local(candidate, base, None, now)
@@ -484,6 +546,7 @@ class IceTransport:
             self._locals = [replace(local, candidate=without_related(local.candidate)) for local in relayed]
             self._probes = ReflexiveProbes(entropy=self._entropy)  # no server is asked or reminded of us any more
             self._names.clear()
+            self._tcp_bases.clear()  # nobody listens any more
         else:
             for base in self._preferences_by_base:
                 self._use_directly(base, now)
@@ -536,7 +599,7 @@ class IceTransport:
         while (transmit := self._probes.poll_transmit()) is not None:
             self._transmits.append(transmit)
         while (transmit := self.agent.poll_transmit()) is not None:
-            if transmit.path.local in self._preferences_by_base:
+            if self._is_direct(transmit.path):
                 self._transmits.append(transmit)
             else:
                 self._relays.send(transmit.data, transmit.path, now)
@@ -563,14 +626,22 @@ class IceTransport:
         elif isinstance(event, RelayFailed):
             self._fail(event.base, event.url, event.error)
         elif isinstance(event, RelayLost):
-            self._remove_local(event.relayed, now)
+            self._remove_local(event.relayed, Transport.UDP, now)
+
+    def _pass_on(self, event: IceEvent) -> None:
+        if isinstance(event, ConnectionWanted):
+            self._commands.append(ConnectPeer(event.planned))
+        elif isinstance(event, ConnectionUnwanted):
+            self._commands.append(DisconnectPeer(event.path))
+        else:
+            self._events.append(event)
 
     def _handle_ice(self, event: IceEvent, now: Instant) -> None:
-        self._events.append(event)
+        self._pass_on(event)
         if isinstance(event, PairSelected):
             self._selected = event
             self._before_restart = None
-            if event.path.local not in self._preferences_by_base:
+            if not self._is_direct(event.path):
                 self._relays.bind_channel(event.path, now)
             if self.agent.state is IceState.COMPLETED:
                 self._probes.settle()
@@ -582,7 +653,7 @@ class IceTransport:
 
     def _add_local(self, candidate: Candidate, base: SocketAddress, url: str | None, now: Instant) -> None:
         # RFC 8445 section 5.1.3: one that has the address and the base of another is redundant.
-        if any(known.candidate.address == candidate.address and known.base == base for known in self._locals):
+        if any(known.base == base and _have_one_place(known.candidate, candidate) for known in self._locals):
             return
         try:
             self.agent.add_local_candidate(candidate, base, now)
@@ -590,11 +661,11 @@ class IceTransport:
             return  # the agent has as many as it can use
         self._locals.append(_Local(candidate, base, url))
 
-    def _remove_local(self, base: SocketAddress, now: Instant) -> None:
-        gone = [local for local in self._locals if local.base == base]
+    def _remove_local(self, base: SocketAddress, transport: Transport, now: Instant) -> None:
+        gone = [local for local in self._locals if local.base == base and local.candidate.carrier is transport]
         self._told -= sum(local in gone for local in self._locals[: self._told])
-        self._locals = [local for local in self._locals if local.base != base]
-        self.agent.remove_base(base, now)
+        self._locals = [local for local in self._locals if local not in gone]
+        self.agent.remove_base(base, now, transport)
 
     def _tell_candidates(self) -> None:
         if self.gathering_state is not GatheringState.GATHERING:
@@ -615,3 +686,7 @@ class IceTransport:
         if state is not self.gathering_state:
             self.gathering_state = state
             self._events.append(GatheringStateChanged(state))
+
+
+def _have_one_place(one: Candidate, other: Candidate) -> bool:
+    return one.address == other.address and one.transport == other.transport

@@ -57,6 +57,39 @@ class LocalCandidates:
             foundation=self._foundations.of(CandidateType.HOST, base.host),
         )
 
+    def tcp(self, base: SocketAddress, tcp_type: str, preference: int) -> list[Candidate]:
+        """Of a host from which we connect (`active`), or of a port of ours that listens (`passive`)."""
+        host = self._tcp_host(base, tcp_type, preference)
+        public = self._external.of(base.host)
+        if public is None:
+            return [host]
+        if self._external.replaces:
+            self._public_by_replaced[base.host] = public
+            return [replace(host, host=public)]
+        if tcp_type == "active":
+            return [host]  # nobody connects there
+        kind = CandidateType.SERVER_REFLEXIVE
+        reflexive = replace(
+            host,
+            type=kind,
+            host=public,
+            priority=compute_priority(kind, preference, tcp_type=tcp_type),
+            foundation=self._foundations.of(kind, base.host, transport="tcp"),
+            related=base,
+        )
+        return [host, reflexive]
+
+    def _tcp_host(self, base: SocketAddress, tcp_type: str, preference: int) -> Candidate:
+        return Candidate(
+            type=CandidateType.HOST,
+            host=base.host,
+            port=base.port,
+            priority=compute_priority(CandidateType.HOST, preference, tcp_type=tcp_type),
+            foundation=self._foundations.of(CandidateType.HOST, base.host, transport="tcp"),
+            transport="tcp",
+            tcp_type=tcp_type,
+        )
+
     def reflexive(
         self, mapped: SocketAddress, base: SocketAddress, server: SocketAddress | None, preference: int
     ) -> Candidate:

@@ -15,6 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from icelane.core.net import Path, Transport
+
 if TYPE_CHECKING:
     from icelane.peer.connection import PeerConnection
 
@@ -48,7 +50,7 @@ class SecurityReport:
             remote_fingerprint=format_fingerprint("sha-256", security.remote_fingerprint) if security else None,
             local_candidate_type=selected.local.type.value if selected else None,
             remote_candidate_type=selected.remote.type.value if selected else None,
-            selected_pair=f"{selected.path.local} <-> {selected.path.remote}" if selected else None,
+            selected_pair=_describe(selected.path) if selected else None,
             relay_url=relay.url if relay else None,
         )
 
@@ -86,6 +88,12 @@ class SecurityReport:
             return None
         how = f"relayed by {self.relay_url}" if self.relay_url else f"{self.local_candidate_type}"
         return f"{how} to {self.remote_candidate_type}, {self.selected_pair}"
+
+
+def _describe(path: Path) -> str:
+    """UDP, the usual one, goes without saying."""
+    ends = f"{path.local} <-> {path.remote}"
+    return f"tcp {ends}" if path.transport is Transport.TCP else ends
 
 
 def format_fingerprint(algorithm: str, value: bytes) -> str:

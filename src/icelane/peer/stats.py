@@ -115,7 +115,7 @@ def _add_pairs(collector: _Collector, transport: SecureTransport) -> list[tuple[
     for candidate, base in transport.ice.local_candidates_with_bases:
         locals_[candidate, base, ours] = _add_local(collector, f"I{len(locals_)}", candidate, base, ours, transport)
     for number, pair in enumerate(transport.ice.agent.pairs()):
-        key = (transport.ice.shown(pair.local), pair.path.local, pair.local_ufrag)
+        key = (transport.ice.shown(pair.local), pair.base, pair.local_ufrag)
         if key not in locals_:
             locals_[key] = _add_local(collector, f"I{len(locals_)}", *key, transport)
         remote = (pair.remote, pair.remote_ufrag)
@@ -169,6 +169,7 @@ def _add_candidate(collector: _Collector, kind: str, name: str, candidate: Candi
         address=candidate.host,
         port=candidate.port,
         protocol=candidate.transport,
+        tcpType=candidate.tcp_type,
         candidateType=candidate.type.value,
         priority=candidate.priority,
         foundation=candidate.foundation,

@@ -6,7 +6,8 @@
     signal(alice, bob)                                # offer, answer and every candidate, at once and without loss
     network.run_until(lambda: alice.is_connected and bob.is_connected, timeout=10)
 
-It fails a test by the same rules as `EngineHost`.
+It fails a test by the same rules as `EngineHost`. With `streams` and `tcp`, `active`, `passive` or `both`, it has
+candidates of TCP too; without `udp` no others.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from icelane.core.clock import Instant, UnixSeconds
+from icelane.core.engine import Transmit
 from icelane.core.net import Path, SocketAddress, Transport
 from icelane.crypto.certificate import Certificate
 from icelane.datachannel.event import ChannelAnnounced, ChannelId, ChannelOpened, MessageReceived
 from icelane.errors import TransportClosedError
+from icelane.ice.candidate import ACTIVE_PORT
 from icelane.peer.connection import PeerConnection
 from icelane.peer.connection_event import (
     ConnectionState,
@@ -28,15 +31,18 @@ from icelane.peer.connection_event import (
     PeerConnectionEvent,
 )
 from icelane.peer.connection_options import ChannelOptions, PeerOptions
-from icelane.peer.ice_transport import ResolveName
+from icelane.peer.ice_transport import ConnectPeer, DisconnectPeer, ResolveName
 from icelane.peer.relays import OpenStream, RelayServer
 from icelane.testing.clock import DEFAULT_EPOCH
 from icelane.testing.entropy import SeededEntropy
 from icelane.testing.network import MAX_DRAIN, VirtualNetwork
+from icelane.testing.streams import StreamEnd, VirtualStreams
 
 T = TypeVar("T")
 
 FIRST_PORT: Final = 40_000
+# Where a host with passive candidates listens.
+LISTENING_PORT: Final = 4_443
 
 
 class PeerHost:
@@ -57,8 +63,15 @@ class PeerHost:
         options: PeerOptions | None = None,
         names: dict[str, str] | None = None,
         certificate: Certificate | None = None,
+        streams: VirtualStreams | None = None,
+        tcp: str = "",
+        udp: bool = True,
     ) -> None:
         self.network = network
+        self.ends: dict[Path, StreamEnd] = {}
+        self._streams = streams
+        self._tcp_types = {"active": ("active",), "passive": ("passive",), "both": ("active", "passive")}.get(tcp, ())
+        self._udp = udp
         self.hosts = hosts
         self.events: list[PeerConnectionEvent] = []
         self.told: list[LocalCandidate] = []
@@ -153,7 +166,7 @@ class PeerHost:
                 if (transmit := self.engine.poll_transmit()) is not None:
                     if self.keeps_sent:
                         self.sent.append((transmit.path, transmit.data))
-                    self.network.send(transmit.data, transmit.path.local, transmit.path.remote)
+                    self._send(transmit)
                 elif (command := self.engine.poll_command()) is not None:
                     self._answers.append(self._answer(command))
                 elif (event := self.engine.poll_event()) is not None:
@@ -181,10 +194,60 @@ class PeerHost:
         if isinstance(command, OpenStream):
             error = TransportClosedError("the test network has no TCP")
             return lambda now: self.engine.handle_stream_failed(command.number, error, now)
+        if isinstance(command, ConnectPeer):
+            return lambda _: self._connect(command.planned)
+        if isinstance(command, DisconnectPeer):
+            return lambda _: self._disconnect(command.path)
         return _nothing
+
+    # TCP
+
+    def _send(self, transmit: Transmit) -> None:
+        path = transmit.path
+        if path.transport is Transport.UDP:
+            self.network.send(transmit.data, path.local, path.remote)
+        elif path in self.ends:
+            self.ends[path].send(transmit.data)
+
+    def _connect(self, planned: Path) -> None:
+        if self._streams is None:
+            raise AssertionError("a connection without streams")
+        self._streams.connect(
+            planned.local.host,
+            planned.remote,
+            lambda end: self._connected(planned, end),
+            lambda: self.run(lambda now: self.engine.handle_peer_connect_failed(planned, now)),
+        )
+
+    def _connected(self, planned: Path, end: StreamEnd) -> None:
+        self._hold(end)
+        self.run(lambda now: self.engine.handle_peer_connected(planned, end.path, now))
+
+    def _hold(self, end: StreamEnd) -> None:
+        self.ends[end.path] = end
+        end.on_message = lambda data: self.run(lambda now: self.engine.handle_batch([(data, end.path)], now))
+        end.on_closed = lambda: self._disconnected(end.path)
+
+    def _disconnected(self, path: Path) -> None:
+        if self.ends.pop(path, None) is not None:
+            self.run(lambda now: self.engine.handle_peer_disconnected(path, now))
+
+    def _disconnect(self, path: Path) -> None:
+        if (end := self.ends.pop(path, None)) is not None:
+            end.close()
+
+    def _add_tcp(self, host: str, preference: int, now: Instant) -> None:
+        for tcp_type in self._tcp_types:
+            base = SocketAddress(host, ACTIVE_PORT if tcp_type == "active" else LISTENING_PORT)
+            if tcp_type == "passive" and self._streams is not None:
+                self._streams.listen(base, self._hold)
+            self.engine.add_tcp_base(base, tcp_type, preference, now)
 
     def _find_sources(self, now: Instant) -> None:
         for rank, host in enumerate(self.hosts):
+            self._add_tcp(host, 65_535 - rank, now)
+            if not self._udp:
+                continue
             base = self._bases_by_host.get(host)
             if base is None or base not in self.network.addresses:
                 base = self._bases_by_host[host] = SocketAddress(host, self._next_port)

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from tests.interop.peers.remote import Description, RemotePeer
 
 
-async def negotiate(offerer: RemotePeer, answerer: RemotePeer, *, trickle: bool) -> tuple[Description, Description]:
+async def negotiate(
+    offerer: RemotePeer,
+    answerer: RemotePeer,
+    *,
+    trickle: bool,
+    change: Callable[[Description], Description] = lambda description: description,
+) -> tuple[Description, Description]:
     """Offer and answer, the first time or again; returns both descriptions as they were carried.
 
-    With `trickle` each candidate is carried when it comes, after the description; without, the descriptions hold them.
+    With `trickle` each candidate is carried when it comes, after the description; without, the descriptions hold them,
+    and are passed on as `change` returns them.
     """
     offer = await offerer.offer()
     if not trickle:
-        offer = await offerer.wait_complete_description()
-        answer = await answerer.accept_offer(offer)
-        answer = await answerer.wait_complete_description()
+        offer = change(await offerer.wait_complete_description())
+        await answerer.accept_offer(offer)
+        answer = change(await answerer.wait_complete_description())
         await offerer.accept_answer(answer)
         return offer, answer
     async with asyncio.TaskGroup() as carrying:
@@ -29,12 +36,25 @@ async def negotiate(offerer: RemotePeer, answerer: RemotePeer, *, trickle: bool)
     return offer, answer
 
 
-async def connect(offerer: RemotePeer, answerer: RemotePeer, *, trickle: bool) -> tuple[Description, Description]:
+async def connect(
+    offerer: RemotePeer,
+    answerer: RemotePeer,
+    *,
+    trickle: bool,
+    change: Callable[[Description], Description] = lambda description: description,
+) -> tuple[Description, Description]:
     """The first negotiation of two peers that have started, up to an open channel of the default label."""
     await offerer.create_channel()
-    descriptions = await negotiate(offerer, answerer, trickle=trickle)
+    descriptions = await negotiate(offerer, answerer, trickle=trickle, change=change)
     await asyncio.gather(offerer.wait_open(), answerer.wait_open())
     return descriptions
+
+
+def without_udp(description: Description) -> Description:
+    """The same for somebody whom no datagrams of this peer reach."""
+    lines = description.sdp.splitlines(keepends=True)
+    kept = [line for line in lines if not (line.startswith("a=candidate:") and " udp " in line.lower())]
+    return Description(description.type, "".join(kept))
 
 
 async def assert_bytes_arrive_unchanged(one: RemotePeer, other: RemotePeer, total: int) -> None:

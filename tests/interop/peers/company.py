@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,13 @@ PROGRAMS: Final = {
     # Its authorities are compiled in.
     "wrtc": Abilities(trusts_our_authority=False),
     "icelane": Abilities(),
+    "icelane that listens": Abilities(),
+}
+
+# What kinds of our own peer set in RTCConfiguration.
+SETTINGS: Final[dict[str, dict[str, object]]] = {
+    "icelane": {},
+    "icelane that listens": {"ice_tcp": "both"},
 }
 
 NeedProgram: TypeAlias = Callable[[str, str], str]
@@ -65,10 +73,13 @@ class Company:
             if browser is None:
                 browser = self._browsers[kind, machine.name] = await self._start_browser(kind, machine)
             return await browser.open_peer()
-        python = sys.executable if kind == "icelane" else self._need_program(str(PEERS_PYTHON), MAKE_PEERS)
-        command = machine.command(python, "-m", f"tests.interop.peers.programs.{kind}_peer")
-        log = self._folder / f"{kind}-{next(self._numbers)}.log"
-        program = await Program.run(command, log, {"SSL_CERT_FILE": str(self._authority)})
+        python = sys.executable if kind in SETTINGS else self._need_program(str(PEERS_PYTHON), MAKE_PEERS)
+        program_name = "icelane" if kind in SETTINGS else kind
+        command = machine.command(python, "-m", f"tests.interop.peers.programs.{program_name}_peer")
+        log = self._folder / f"{program_name}-{next(self._numbers)}.log"
+        settings = json.dumps(SETTINGS.get(kind, {}))
+        environment = {"SSL_CERT_FILE": str(self._authority), "ICELANE_PEER_SETTINGS": settings}
+        program = await Program.run(command, log, environment)
         return RemotePeer(kind, program, PROGRAMS[kind])
 
     async def close(self) -> None:

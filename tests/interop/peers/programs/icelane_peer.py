@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import json
 import os
 from typing import Any
 
@@ -23,6 +24,7 @@ class IcelanePeer(Peer):
                 iceServers=[self._icelane.RTCIceServer(**server) for server in servers],
                 iceTransportPolicy=policy,
                 authority=os.environ.get("SSL_CERT_FILE"),  # the others read it by themselves
+                **json.loads(os.environ.get("ICELANE_PEER_SETTINGS", "{}")),
             )
         )
 

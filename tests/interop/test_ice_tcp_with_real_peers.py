@@ -1,0 +1,74 @@
+"""Browsers, which gather active candidates of TCP, connect to our passive ones where UDP does not pass (RFC 6544)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.interop.peers.calls import assert_bytes_arrive_unchanged, connect, negotiate, without_udp
+from tests.interop.peers.stage import Stage, stage
+
+pytestmark = pytest.mark.interop
+
+PAYLOAD = 10_000_000  # bytes each way
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with stage(tmp_path_factory.mktemp("stage")) as ready:
+        yield ready
+
+
+@pytest.mark.parametrize("kind", ["chromium", "firefox", "icelane"])
+@pytest.mark.parametrize("we_offer", [True, False], ids=["we offer", "they offer"])
+def test_where_udp_does_not_pass_they_connect_to_our_tcp_port(scene: Stage, kind: str, we_offer: bool) -> None:
+    async def call() -> None:
+        async with scene.peers(kind, "icelane that listens") as (theirs, ours):
+            await ours.start()
+            await theirs.start()
+            offerer, answerer = (ours, theirs) if we_offer else (theirs, ours)
+            descriptions = await connect(offerer, answerer, trickle=False, change=without_udp)
+            their_description = descriptions[1 if we_offer else 0]
+            assert all("tcptype active" in candidate for candidate in their_description.candidates)
+            await assert_bytes_arrive_unchanged(ours, theirs, PAYLOAD)
+            for peer in (ours, theirs):
+                pair = await peer.selected_pair()
+                assert pair is not None
+                assert pair.protocol == "tcp"
+                assert await peer.connection_state() == "connected"
+            pair = await ours.selected_pair()
+            assert pair is not None
+            assert (pair.local, pair.remote) == ("host", "prflx")
+
+    scene.run(call())
+
+
+@pytest.mark.parametrize("kind", ["chromium", "firefox"])
+def test_ice_restarts_over_tcp(scene: Stage, kind: str) -> None:
+    async def call() -> None:
+        async with scene.peers(kind, "icelane that listens") as (theirs, ours):
+            await ours.start()
+            await theirs.start()
+            await connect(ours, theirs, trickle=False, change=without_udp)
+            await ours.restart_ice()
+            await negotiate(ours, theirs, trickle=False, change=without_udp)
+            await assert_bytes_arrive_unchanged(ours, theirs, 1_000_000)
+            assert await ours.connection_state() == "connected"
+
+    scene.run(call())
+
+
+@pytest.mark.parametrize("kind", ["chromium", "firefox"])
+@pytest.mark.parametrize("we_offer", [True, False], ids=["we offer", "they offer"])
+def test_where_udp_passes_it_is_taken(scene: Stage, kind: str, we_offer: bool) -> None:
+    async def call() -> None:
+        async with scene.peers(kind, "icelane that listens") as (theirs, ours):
+            await ours.start()
+            await theirs.start()
+            await connect(*((ours, theirs) if we_offer else (theirs, ours)), trickle=False)
+            pair = await ours.selected_pair()
+            assert pair is not None
+            assert pair.protocol == "udp"
+
+    scene.run(call())
