@@ -1,7 +1,8 @@
 """The ICE agent, by a script of commands, time, and what a peer, or somebody who is none, may send.
 
 Nothing but LocalProtocolError comes out of a command, and nothing at all out of an input; what is kept is bounded; no
-pair is valid or selected to which no answer came that was signed with the peer's password; a closed agent is silent.
+pair is valid or selected to which no answer came that was signed with the peer's password, but between two lite agents;
+a closed agent is silent.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ class World:
             self.network.attach(peer, self._received)
         self.requests: list[tuple[Message, Path]] = []
         self.remote: Credentials | None = None
+        self.both_lite = False  # some session was: nothing has to be proved in it
         # Where an answer that was signed as it must be went to the agent, or for a lite agent a nomination.
         self.proved: set[Path] = set()
         self.checked = 0
@@ -105,11 +107,11 @@ class World:
         pairs = engine.pairs()
         assert len(pairs) <= self.options.max_pairs + 1
         for event in self.host.events[self.checked :]:
-            if isinstance(event, PairValidated | PairSelected):
+            if isinstance(event, PairValidated | PairSelected) and not self.both_lite:
                 assert event.path in self.proved, f"{event} without a proof"
         self.checked = len(self.host.events)
         for path in (engine.selected, engine.data_path):
-            assert path is None or (path in self.proved and engine.accepts(path))
+            assert path is None or ((path in self.proved or self.both_lite) and engine.accepts(path))
         if engine.state in (IceState.FAILED, IceState.CLOSED):
             assert engine.selected is engine.data_path is None
             assert engine.poll_transmit() is None
@@ -124,6 +126,7 @@ def learn_credentials(world: World, script: Script) -> Hashable:
     outcome = world.command(lambda now: world.engine.set_remote_credentials(credentials, now, lite=bool(choice & 2)))
     if outcome == "done":
         world.remote = credentials
+        world.both_lite |= bool(choice & 2) and world.options.lite
     return outcome
 
 

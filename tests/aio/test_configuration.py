@@ -147,3 +147,16 @@ def test_passwords_are_in_no_repr() -> None:
     )
     assert "pw-x" not in repr(configuration)
     assert "pw-x" not in str(configuration)
+
+
+def test_a_lite_agent_asks_no_server() -> None:
+    RTCConfiguration(ice_lite=True).check()
+    for settings in ({"iceServers": [RTCIceServer(urls="stun:stun.example.org")]}, {"iceTransportPolicy": "relay"}):
+        with pytest.raises(NotSupportedError, match="ice_lite"):
+            RTCConfiguration(ice_lite=True, **settings).check()
+
+
+@pytest.mark.parametrize("setting", ["", "so", "ACTIVE", None])
+def test_candidates_of_tcp_are_of_four_kinds(setting: Any) -> None:
+    with pytest.raises(TypeError, match="ice_tcp is one of off, active, passive, both"):
+        RTCConfiguration(ice_tcp=setting).check()

@@ -328,3 +328,10 @@ def test_a_public_address_stands_in_place_of_ours_or_beside_it() -> None:
         ("127.0.0.1", "host"),
         ("203.0.113.5", "srflx"),
     ]
+
+
+def test_a_lite_agent_has_no_active_candidates() -> None:
+    """RFC 6544 section 4.4: it checks nothing, and so connects to nobody."""
+    assert asyncio.run(tcp_lines(ice_tcp="active", ice_lite=True)) == []
+    (line,) = asyncio.run(tcp_lines(ice_tcp="both", ice_lite=True))
+    assert "tcptype passive" in line

@@ -42,7 +42,7 @@ _IN_JSON: Final = frozenset(
 
 _UNCHANGING: Final = (
     "bundlePolicy", "rtcpMuxPolicy", "legacy_peers", "patience", "external_addresses", "external_address_type",
-    "udp_mux", "ice_tcp",
+    "udp_mux", "ice_tcp", "ice_lite",
 )  # fmt: skip
 
 
@@ -112,6 +112,9 @@ class RTCConfiguration:
     Ours: `ice_tcp` says which candidates of TCP there are: `off`, `active` ones, which connect to a peer that listens,
     as browsers have them; `passive` ones, for each of which we listen on a port; `both`. UDP is preferred where it
     passes. With the policy `relay` there are none.
+
+    Ours: `ice_lite` makes a lite agent of ICE, for servers with a public address: it tells host candidates only, checks
+    nothing and answers, and the peer finds the path and chooses it.
     """
 
     iceServers: Sequence[RTCIceServer] | None = None  # noqa: N815  (W3C names)
@@ -132,6 +135,7 @@ class RTCConfiguration:
     patience: Duration | None = None
     http_proxy: str | None = field(default=None, repr=False)
     ice_tcp: str = "active"
+    ice_lite: bool = False
 
     @classmethod
     def from_json(cls, body: Mapping[str, object]) -> RTCConfiguration:
@@ -225,6 +229,8 @@ class RTCConfiguration:
                 parse_proxy(self.http_proxy)
             except MalformedError as error:
                 raise SyntaxError_(str(error)) from None
+        if self.ice_lite and (self.iceServers or self.iceTransportPolicy != "all"):
+            raise NotSupportedError("ice_lite has host candidates alone: no iceServers, and iceTransportPolicy is all")
         if self.ice_tcp not in _ICE_TCP:
             raise TypeError(f"ice_tcp is one of {', '.join(_ICE_TCP)}, not {self.ice_tcp!r}")
         found = [(server, uri) for server in self.iceServers or () for uri in server.uris()]

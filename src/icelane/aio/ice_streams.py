@@ -195,7 +195,7 @@ class IceStreams:
             self._run(partial(self._engine.remove_tcp_base, self._left.pop()))
         for position, interface in enumerate(interfaces):
             preference, host = HIGHEST_LOCAL_PREFERENCE - position, interface.host
-            if configuration.ice_tcp in ("active", "both"):
+            if configuration.ice_tcp in ("active", "both") and not configuration.ice_lite:
                 self._active_hosts.add(host)
                 tell(partial(self._engine.add_tcp_base, SocketAddress(host, ACTIVE_PORT), "active", preference))
             if configuration.ice_tcp in ("passive", "both"):

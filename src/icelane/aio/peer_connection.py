@@ -618,12 +618,13 @@ def _certificate(configuration: RTCConfiguration) -> RTCCertificate:
 
 def _options(configuration: RTCConfiguration) -> PeerOptions:
     patience, dtls = configuration.patience, DtlsOptions(legacy_peers=configuration.legacy_peers)
+    ice = IceOptions(lite=configuration.ice_lite)
     return PeerOptions(
         relay_only=configuration.relay_only,
         strict=configuration.relay_strict,
         external=external_addresses(configuration.external_addresses, configuration.external_address_type),
         bundle_policy=configuration.bundlePolicy,
-        ice=IceOptions() if patience is None else IceOptions(patience=patience),
+        ice=ice if patience is None else replace(ice, patience=patience),
         dtls=dtls if patience is None else replace(dtls, handshake_timeout=patience),
     )
 

@@ -2,8 +2,8 @@
 6544 (TCP).
 
 One agent is one transport: rtcp-mux and BUNDLE leave one stream with one component. Gathering is the caller's: it hands
-in candidates as it finds them. Left out on purpose: frozen pairs (there is one component), two lite agents that talk to
-each other, and of TCP simultaneous open.
+in candidates as it finds them. Left out on purpose: frozen pairs, since there is one component, and simultaneous open
+of TCP.
 
     agent = IceAgent(role=IceRole.CONTROLLING, entropy=SystemEntropy())
     agent.add_local_candidate(candidate, base, now)

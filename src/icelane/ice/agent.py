@@ -76,6 +76,7 @@ class IceAgent:
         self._options = options or IceOptions()
         self._entropy = entropy
         self._role = RoleArbiter(IceRole.CONTROLLED if self._options.lite else role, entropy, fixed=self._options.lite)
+        self._role_among_lite = role
         self._told_role = self._role.role
         self._state = IceState.NEW
         self._events: deque[IceEvent] = deque()
@@ -160,22 +161,29 @@ class IceAgent:
     # Commands
 
     def set_role(self, role: IceRole) -> None:
-        """Set the role, before any check. Raises InvalidStateError afterwards. A lite agent stays controlled."""
+        """Set the role, before any check. Raises InvalidStateError afterwards.
+
+        A lite agent stays controlled, and has this role where the peer is lite too.
+        """
         if self._session.has_checked:
             raise InvalidStateError("checks have begun: the role is settled between the agents")
+        self._role_among_lite = role
         if not self._options.lite:
             self._role.role = self._told_role = role
 
     def set_remote_credentials(self, credentials: Credentials, now: Instant, *, lite: bool = False) -> None:
-        """What the peer signs its checks with, and whether it is a lite agent. Checks begin.
+        """What the peer signs its checks with, and whether it is a lite agent. Checks begin, if there are to be any.
 
-        Raises InvalidStateError when it has other credentials already: those are for after a restart.
+        Where both are lite the best pair is selected without a check, and another one when it is announced. Raises
+        InvalidStateError when it has other credentials already: those are for after a restart.
         """
         self._require_open()
-        if lite and not self._options.lite:
+        if not self._options.lite:
+            self._role.fixed = lite
+        if lite:
             # RFC 8445 section 6.1.1: beside a lite agent the full one is in control.
-            self._role.role = IceRole.CONTROLLING
-        self._session.set_remote(credentials, now)
+            self._role.role = self._role_among_lite if self._options.lite else IceRole.CONTROLLING
+        self._session.set_remote(credentials, now, lite=lite)
         self._settle(now)
 
     def add_local_candidate(self, candidate: Candidate, base: SocketAddress, now: Instant) -> None:
@@ -454,7 +462,9 @@ class IceAgent:
             self._carrier = self._consent = None
         elif self._carrier is None or self._carrier[1] is not pair:
             self._carrier = (session, pair)
-            self._consent = Consent(self._options, self._entropy, pair.last_response or now, now)
+            self._consent = Consent(
+                self._options, self._entropy, pair.last_response or now, now, watched=not session.without_checks
+            )
         self._accepted = self._validated_paths()
 
     def _settle_consent(self) -> None:

@@ -12,13 +12,14 @@ Which connections are accepted, and for how long without a verified request, is 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from typing import Final
 
 from icelane.core.clock import Duration, Instant, TimerTable, later
 from icelane.core.net import Path
+from icelane.ice.checklist import Checklist
 from icelane.ice.event import ConnectionUnwanted, ConnectionWanted, IceEvent
-from icelane.ice.pair import CandidatePair
+from icelane.ice.pair import CandidatePair, PairState
+from icelane.ice.sources import Sources
 
 # Connections under way at a time; the check of a further pair waits until one of them is there or has failed (IC-6).
 MAX_OPENING: Final = 16
@@ -28,9 +29,14 @@ REOPEN_DELAYS: Final[tuple[Duration, ...]] = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 class Connections:
-    """Which connections are wanted, there, and to be made again. `events` are the agent's."""
+    """Which connections are wanted, there, and to be made again.
 
-    def __init__(self, events: deque[IceEvent]) -> None:
+    The pairs are those of the session's checklist; `sources` and `events` are the session's and the agent's.
+    """
+
+    def __init__(self, checklist: Checklist, sources: Sources, events: deque[IceEvent]) -> None:
+        self._checklist = checklist
+        self._sources = sources
         self._events = events
         self._opening: dict[Path, CandidatePair] = {}
         self._open: set[Path] = set()
@@ -48,42 +54,60 @@ class Connections:
         self._again.cancel(pair.planned)
         self._events.append(ConnectionWanted(pair.planned))
 
-    def take_opening(self, planned: Path) -> CandidatePair | None:
-        """The pair for which a connection was asked, which is there now or cannot be had."""
+    def handle_connected(self, planned: Path, path: Path) -> CandidatePair | None:
+        """A connection that was asked for is there: the pair that is to be checked on it, None when none needs it."""
+        pair = self._opening.pop(planned, None)
+        if pair is None or pair.state is not PairState.IN_PROGRESS or not self._checklist.still_has(pair):
+            return None
+        self._open.add(path)
+        self._checklist.connect(pair, path)
+        return pair
+
+    def handle_connect_failed(self, planned: Path) -> CandidatePair | None:
+        """A connection that was asked for cannot be had: the pair that waited for it."""
         return self._opening.pop(planned, None)
 
-    def cancel(self, pair: CandidatePair) -> None:
-        """The connection of `pair` is not needed: closed when it is there, and when it comes."""
-        if self._opening.get(pair.planned) is pair:
-            del self._opening[pair.planned]
-        self.close(pair.path)
-
-    def note_open(self, path: Path) -> None:
-        """A connection is there."""
-        self._open.add(path)
-
-    def note_closed(self, path: Path) -> bool:
+    def handle_disconnected(self, path: Path) -> bool:
         """A connection is gone; whether it was one of these."""
         if path not in self._open:
             return False
         self._open.discard(path)
+        self._sources.forget(path)
         return True
 
-    def close(self, path: Path) -> None:
-        """The connection of `path` is not needed any more."""
-        if self.note_closed(path):
-            self._events.append(ConnectionUnwanted(path))
+    def note_accepted(self, path: Path) -> None:
+        """The peer has proved itself on a connection that it made."""
+        self._open.add(path)
 
-    def keep(self, wanted: Callable[[Path], bool]) -> None:
-        """Close all connections but those that are wanted."""
-        for path in [path for path in self._open if not wanted(path)]:
-            self.close(path)
+    def disconnect(self, pair: CandidatePair) -> None:
+        """The connection of `pair` is not needed: it is closed when it is there, and when it comes."""
+        if self._opening.get(pair.planned) is pair:
+            del self._opening[pair.planned]
+        self._close(pair.path)
+        self._checklist.disconnect(pair)
+
+    def close_unneeded(self) -> None:
+        """Close those whose pair has failed."""
+        for path in [path for path in self._open if not self._is_needed(path)]:
+            self._close(path)
 
     def clear(self, but: Path | None = None) -> None:
         """Close all `but` that one, and make none again."""
         self._opening.clear()
         self._again.clear()
-        self.keep(lambda path: path == but)
+        for path in [path for path in self._open if path != but]:
+            self._close(path)
+
+    def _is_needed(self, path: Path) -> bool:
+        pair = self._checklist.pair_at(path)
+        if pair is None:
+            # What the peer has asked there is remembered, or it was one pair too many.
+            return path in self._sources and self._checklist.has_way(path)
+        return pair.valid or pair.live
+
+    def _close(self, path: Path) -> None:
+        if self.handle_disconnected(path):
+            self._events.append(ConnectionUnwanted(path))
 
     # Again
 

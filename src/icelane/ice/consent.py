@@ -8,7 +8,8 @@
       |
       +-- 30 s after the last valid answer: expired, nothing may be sent any more
 
-A lite agent sends no checks: for it every verified request of the peer is the answer.
+A lite agent sends no checks: for it every verified request of the peer is the answer. Between two of them nobody asks,
+and nothing is `watched`.
 """
 
 from __future__ import annotations
@@ -44,13 +45,17 @@ class Consent:
         "_options",
         "_probe_at",
         "_regular_at",
+        "_watched",
         "last_response",
         "lost",
     )
 
-    def __init__(self, options: IceOptions, entropy: Entropy, last_response: Instant, now: Instant) -> None:
+    def __init__(
+        self, options: IceOptions, entropy: Entropy, last_response: Instant, now: Instant, *, watched: bool = True
+    ) -> None:
         self.lost = False
         self.last_response = last_response
+        self._watched = watched
         self._options = options
         self._entropy = entropy
         self._heard = now
@@ -62,7 +67,7 @@ class Consent:
         self._lost_at = NEVER
         if options.lite:
             self._probe_at = self._check_at = NEVER
-            self._lost_at = later(now, LITE_SILENCE)
+            self._lost_at = later(now, LITE_SILENCE) if watched else NEVER
 
     # Inputs
 
@@ -117,7 +122,7 @@ class Consent:
 
     def has_expired(self, now: Instant) -> bool:
         """Whether nothing may be sent any more."""
-        return now >= later(self.last_response, self._options.consent_expiry)
+        return now >= self._expires_at
 
     def wants_check(self, now: Instant) -> bool:
         """Whether a check is due."""
@@ -125,9 +130,11 @@ class Consent:
 
     def next_timeout(self) -> Instant:
         """When `handle_timeout` wants to be called."""
-        return min(
-            self._check_at, self._probe_at, self._lost_at, later(self.last_response, self._options.consent_expiry)
-        )
+        return min(self._check_at, self._probe_at, self._lost_at, self._expires_at)
+
+    @property
+    def _expires_at(self) -> Instant:
+        return later(self.last_response, self._options.consent_expiry) if self._watched else NEVER
 
     def _probe(self, now: Instant) -> None:
         """Data that came in since the last check has stopped, or is still coming, or there was none."""

@@ -16,13 +16,13 @@ _TIE_BREAKER_BYTES: Final = 8
 
 
 class RoleArbiter:
-    """Our role and tie-breaker; the role of a `fixed` one, a lite agent's, does not change."""
+    """Our role and tie-breaker; the role of a `fixed` one, beside or of a lite agent, is changed by no conflict."""
 
     def __init__(self, role: IceRole, entropy: Entropy, *, fixed: bool = False) -> None:
         self.role = role
         self.tie_breaker = 0
+        self.fixed = fixed
         self._changes = 0
-        self._fixed = fixed
         self._entropy = entropy
         self.draw()
 
@@ -55,7 +55,7 @@ class RoleArbiter:
         return True
 
     def _change(self, role: IceRole) -> bool:
-        if self._fixed or self._changes >= MAX_ROLE_CHANGES:
+        if self.fixed or self._changes >= MAX_ROLE_CHANGES:
             return False
         self._changes += 1
         self.role = role

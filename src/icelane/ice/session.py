@@ -9,6 +9,9 @@
 
 A restart begins another session (RFC 8445 section 9). The one before retires: of it, the pair that carries data lives
 on, is answered and asked for consent, until the new one has selected its own.
+
+The module is long because requests, checks, nomination and failure move the same pairs from state to state: each of
+them apart would be handed all of the others.
 """
 
 from __future__ import annotations
@@ -85,6 +88,7 @@ class Session:
         self.failed = False
         self.retired = False
         self.had_valid = False
+        self.without_checks = False  # both agents are lite
         self.local_done = False
         self.remote_done = False
         self.checklist = Checklist(options.max_pairs)
@@ -102,7 +106,7 @@ class Session:
         self._selected_lost = False
         self._checks = 0
         self._sources = Sources()
-        self._connections = Connections(events)
+        self._connections = Connections(self.checklist, self._sources, events)
 
     # Inputs
 
@@ -127,7 +131,7 @@ class Session:
         self._reply(encode_success(request, path.remote, self.credentials.password), path)
         self._sources.authenticate(path)
         if path.transport is Transport.TCP:
-            self._connections.note_open(path)
+            self._connections.note_accepted(path)
         if self.remote is None:
             self._sources.remember(sender, check, path)
         else:
@@ -173,18 +177,16 @@ class Session:
 
     def handle_connected(self, planned: Path, path: Path, now: Instant) -> bool:
         """The connection that `ConnectionWanted` asked for is there; False when this session has no use for it."""
-        pair = self._connections.take_opening(planned)
-        if pair is None or pair.state is not PairState.IN_PROGRESS or not self.checklist.still_has(pair):
+        pair = self._connections.handle_connected(planned, path)
+        if pair is None:
             return False
-        self._connections.note_open(path)
-        self.checklist.connect(pair, path)
         # Not paced: where it goes there is somebody who has just agreed to a connection.
         self._check(pair, now)
         return True
 
     def handle_connect_failed(self, planned: Path, now: Instant) -> bool:
         """The connection cannot be had; whether this session has asked for it."""
-        pair = self._connections.take_opening(planned)
+        pair = self._connections.handle_connect_failed(planned)
         if pair is None:
             return False
         self.fail_pair(pair, now)
@@ -194,9 +196,8 @@ class Session:
 
     def handle_disconnected(self, path: Path, now: Instant) -> bool:
         """The connection of `path` is gone: its pair fails; whether it was of this session."""
-        if not self._connections.note_closed(path):
+        if not self._connections.handle_disconnected(path):
             return False
-        self._sources.forget(path)
         pair = self.checklist.pair_at(path)
         if pair is not None:
             worked = pair.valid or self._connections.is_again(pair.planned)
@@ -207,19 +208,21 @@ class Session:
 
     # Commands
 
-    def set_remote(self, remote: Credentials, now: Instant) -> None:
+    def set_remote(self, remote: Credentials, now: Instant, *, lite: bool = False) -> None:
         """The peer's credentials are known; what it has asked before has its effect now."""
         if self.remote is not None:
             if self.remote != remote:
                 raise InvalidStateError("other credentials of the peer need a restart")
             return
         self._exchange.remote = remote
+        self.without_checks = lite and self._options.lite
         self.checklist.drop_remotes(lambda candidate: candidate.ufrag not in (None, remote.ufrag))
         self._arm_patience(now)
         for path, check in self._sources.take_remembered(remote.ufrag):
             self._react(check, path, now)
         self._give_up_without_candidates()
         self._pump(now)
+        self._select_without_checks(now)
 
     def add_local(self, candidate: Candidate, base: SocketAddress, now: Instant) -> None:
         """We have one more candidate."""
@@ -228,6 +231,7 @@ class Session:
         if self.checklist.add_local(candidate, base, self._role.role):
             self._arm_patience(now)
             self._pump(now)
+            self._select_without_checks(now)
 
     def add_remote(self, candidate: Candidate, now: Instant) -> None:
         """The peer has one more candidate. One of another session of the peer is passed over."""
@@ -236,6 +240,7 @@ class Session:
         if self.checklist.add_remote(candidate, self._role.role):
             self._arm_patience(now)
             self._pump(now)
+            self._select_without_checks(now)
 
     def finish_local(self, now: Instant) -> None:
         """No candidates of ours come any more."""
@@ -385,12 +390,26 @@ class Session:
         self._trigger(pair, now)
 
     def _react_lite(self, pair: CandidatePair, nominated: bool, now: Instant) -> None:
-        """RFC 8445 section 7.3.2: a lite agent checks nothing, the nomination makes the pair valid."""
+        """RFC 8445 section 7.3.2: a lite agent checks nothing, the nomination makes the pair valid.
+
+        The newest nomination counts: a peer that has moved away from a pair need not say that it does not work.
+        """
         if pair.valid or nominated:
             pair.last_response = self._last_response = now
         if nominated:
+            for other in self.checklist:
+                other.nominated = False
             self._validate(pair, pair.local, now)
             self._nominate(pair)
+
+    def _select_without_checks(self, now: Instant) -> None:
+        """RFC 8445 section 8.1.2: between two lite agents every pair counts as valid, and the best one is selected."""
+        if not self.without_checks or self.remote is None or self.failed or self.retired:
+            return
+        for pair in self.checklist.live():
+            self._validate(pair, pair.local, now)
+            pair.nominated = True
+        self._select()
 
     def _learn_pair(self, check: Check, path: Path, now: Instant) -> CandidatePair | None:
         remote = self.checklist.remote_at(path.remote, path.transport)
@@ -624,14 +643,9 @@ class Session:
         """Its check has led to nothing yet; another one begins from the beginning."""
         pair.state = PairState.WAITING
         if pair.local.tcp_type == "active":
-            self._disconnect(pair)
+            self._connections.disconnect(pair)
 
     # Connections
-
-    def _disconnect(self, pair: CandidatePair) -> None:
-        self._connections.cancel(pair)
-        self._sources.forget(pair.path)
-        self.checklist.disconnect(pair)
 
     def _close_all_but(self, best: CandidatePair) -> None:
         """Whoever nominates one pair needs no connection for another; the peer sees which were closed."""
@@ -644,14 +658,7 @@ class Session:
 
     def settle_connections(self) -> None:
         """Close those of pairs that have failed; to be called after each mutation."""
-        self._connections.keep(self._needs)
-
-    def _needs(self, path: Path) -> bool:
-        pair = self.checklist.pair_at(path)
-        if pair is None:
-            # What the peer has asked there is remembered, or it was one pair too many.
-            return path in self._sources and self.checklist.has_way(path)
-        return pair.valid or pair.live
+        self._connections.close_unneeded()
 
     def _plan_connecting_again(self, pair: CandidatePair, now: Instant) -> None:
         """Where nothing else is left, what we have connected once is connected again (RFC 6544 section 10.1)."""
@@ -671,7 +678,7 @@ class Session:
     def _abandon(self, pair: CandidatePair) -> None:
         self._exchange.cancel(pair)
         if pair.local.tcp_type == "active":
-            self._disconnect(pair)
+            self._connections.disconnect(pair)
         pair.recheck = pair.nominate_on_success = False
         pair.nominated = False
         if pair is self._nominating:

@@ -101,6 +101,7 @@ class PeerConnection:
             bundle_policy=options.bundle_policy,
             relay_only=options.relay_only or options.strict,
             strict=options.strict,
+            is_lite=options.ice.lite,
         )
         self.transport: SecureTransport | None = None
         self.channels: DataChannels | None = None

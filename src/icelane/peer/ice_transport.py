@@ -153,6 +153,7 @@ class IceTransport:
     ) -> None:
         self.agent = IceAgent(role=role, credentials=credentials, entropy=entropy, options=options or IceOptions())
         self.gathering_state = GatheringState.NEW
+        self._is_lite = options is not None and options.lite
         self._entropy = entropy
         self._relay_only = relay_only or strict
         self._strict = strict
@@ -299,6 +300,8 @@ class IceTransport:
         """
         if base in self._tcp_bases or self._closed or self._relay_only:
             return
+        if self._is_lite and tcp_type == "active":
+            return  # RFC 6544 section 4.4: it checks nothing, and so connects to nobody
         self._tcp_bases.add(base)
         for candidate in self._make.tcp(base, tcp_type, preference):
             self._add_local(candidate, base, None, now)
@@ -342,7 +345,7 @@ class IceTransport:
 
         One for another transport or component is left out, and of TCP all but passive ones; so is one that `strict`
         forbids, which `refused` counts. A name is looked up only if it is one of mDNS (IC-7), and with `relay_only` not
-        even then.
+        even then; a lite agent needs none.
         """
         candidate = parse_candidate(line)
         if candidate.component != COMPONENT or candidate.transport not in ("udp", "tcp"):
@@ -356,7 +359,7 @@ class IceTransport:
             return  # it comes to us, or is not supported: nobody's name is asked for in vain
         if candidate.host_name is None:
             self.agent.add_remote_candidate(candidate, now)
-        elif is_mdns_name(candidate.host) and not self._relay_only:
+        elif is_mdns_name(candidate.host) and not self._relay_only and not self._is_lite:
             self._resolve(candidate)
         self._settle(now)
 

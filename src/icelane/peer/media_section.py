@@ -53,6 +53,7 @@ class LocalTransport:
     ice: IceParameters
     fingerprints: tuple[tuple[str, bytes], ...]
     setup: Setup
+    is_lite: bool = False
 
 
 def write_data_section(mid: str | None, transport: LocalTransport, like: MediaDescription | None) -> MediaDescription:

@@ -92,8 +92,8 @@ class Negotiation:
     """One peer connection's offers and answers.
 
     `fingerprints` are those of our certificates. With `relay_only` no candidate is shown but relayed ones; `o=` and
-    `c=` never hold an address of ours; `strict` is kept for whoever gathers. Every policy of `bundle_policy` behaves as
-    `max-bundle`.
+    `c=` never hold an address of ours; `strict` is kept for whoever gathers. With `is_lite` our end of ICE is a lite
+    one, and says so. Every policy of `bundle_policy` behaves as `max-bundle`.
     """
 
     def __init__(
@@ -104,6 +104,7 @@ class Negotiation:
         bundle_policy: BundlePolicy = "balanced",
         relay_only: bool = False,
         strict: bool = False,
+        is_lite: bool = False,
     ) -> None:
         if not fingerprints:
             raise LocalProtocolError("a description needs the fingerprint of a certificate")
@@ -112,6 +113,7 @@ class Negotiation:
         self._fingerprints = tuple(fingerprints)
         self.relay_only = relay_only
         self.strict = strict
+        self._is_lite = is_lite
         self._state = SignalingState.STABLE
         self._session_id = entropy.below(_SESSION_ID_LIMIT)
         self._session_version = 0
@@ -326,13 +328,18 @@ class Negotiation:
         """Ours; None before anybody offered.
 
         The offerer of the exchange that made the transport controls (RFC 9429 section 4.1.6), and keeps doing so in
-        later ones; over a lite peer we always do (RFC 8445 section 6.1.1).
+        later ones; over a lite peer we always do, and as a lite one only over another (RFC 8445 section 6.1.1).
         """
         if self._transport.agreed is not None:
             return self._transport.agreed.ice_role
         if self._pending_local is not None and self._pending_local.type is DescriptionType.OFFER:
-            return IceRole.CONTROLLING
+            return self._offerer_role
         return IceRole.CONTROLLED if self._pending_remote is not None else None
+
+    @property
+    def _offerer_role(self) -> IceRole:
+        """What we are when we offer, before it is known whether the peer is lite."""
+        return IceRole.CONTROLLED if self._is_lite else IceRole.CONTROLLING
 
     @property
     def candidate_place(self) -> SectionPlace | None:
@@ -357,7 +364,7 @@ class Negotiation:
 
     def _build_offer(self, ice: IceParameters) -> SessionDescription:
         # RFC 8842 section 5.2: an offer always leaves the role open; the answerer keeps it where there is one.
-        transport = LocalTransport(ice, self._fingerprints, Setup.ACTPASS)
+        transport = LocalTransport(ice, self._fingerprints, Setup.ACTPASS, self._is_lite)
         return build_offer(
             self._origin, self._negotiated, transport, wants_data=self._wants_data, next_mid=self._next_mid
         )
@@ -366,12 +373,13 @@ class Negotiation:
         assert self._pending_remote is not None
         offer = self._pending_remote.session
         if (index := data_section_index(offer)) is None:
-            unused = LocalTransport(IceParameters("", ""), (), Setup.ACTIVE)
+            unused = LocalTransport(IceParameters("", ""), (), Setup.ACTIVE, self._is_lite)
             return build_answer(self._origin, offer, unused)
         remote = read_remote_transport(offer, index)
         role = decide_dtls_role(self._transport.agreed, remote, offer.transports()[index].setup)
         ice = self._answering_credentials(is_remote_restart(self._transport.agreed, remote))
-        return build_answer(self._origin, offer, LocalTransport(ice, self._fingerprints, setup_for(role)))
+        transport = LocalTransport(ice, self._fingerprints, setup_for(role), self._is_lite)
+        return build_answer(self._origin, offer, transport)
 
     def _answering_credentials(self, is_restart: bool) -> IceParameters:
         # What was made for this offer already, or set by a provisional answer, stays.
@@ -409,7 +417,7 @@ class Negotiation:
     def _apply_local_offer(self, session: SessionDescription) -> list[TransportCommand]:
         self._pending_local = SetDescription(DescriptionType.OFFER, session)
         self._session_version += 1
-        return self._transport.gather(self._pending_local.ice, IceRole.CONTROLLING)
+        return self._transport.gather(self._pending_local.ice, self._offerer_role)
 
     def _take_back_offer(self) -> list[TransportCommand]:
         self._pending_local = None
@@ -424,7 +432,7 @@ class Negotiation:
     def _apply_local_answer(self, kind: DescriptionType, session: SessionDescription) -> list[TransportCommand]:
         assert self._pending_remote is not None
         local = SetDescription(kind, session)
-        agreed = agree(self._transport.agreed, local, self._pending_remote, we_answer=True)
+        agreed = agree(self._transport.agreed, local, self._pending_remote, we_answer=True, we_are_lite=self._is_lite)
         commands = self._transport.gather(local.ice, agreed.ice_role if agreed else IceRole.CONTROLLED)
         self._session_version += 1
         self._pending_local = local
@@ -435,7 +443,7 @@ class Negotiation:
     def _apply_remote_answer(self, kind: DescriptionType, session: SessionDescription) -> list[TransportCommand]:
         assert self._pending_local is not None
         remote = SetDescription(kind, session)
-        agreed = agree(self._transport.agreed, self._pending_local, remote, we_answer=False)
+        agreed = agree(self._transport.agreed, self._pending_local, remote, we_answer=False, we_are_lite=self._is_lite)
         self._pending_remote = remote
         if kind is DescriptionType.PRANSWER:
             return self._transport.follow(agreed)

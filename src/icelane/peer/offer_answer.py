@@ -60,7 +60,7 @@ def build_offer(
     if wants_data and not (negotiated and negotiated.has_data):
         mid = _unused_mid(sections, next_mid)
         _place(sections, write_data_section(mid, transport, None))
-    return _session(origin, sections, [section.mid for section in sections if is_alive(section)])
+    return _session(origin, sections, [section.mid for section in sections if is_alive(section)], transport)
 
 
 def build_answer(origin: Origin, offer: SessionDescription, transport: LocalTransport) -> SessionDescription:
@@ -77,7 +77,7 @@ def build_answer(origin: Origin, offer: SessionDescription, transport: LocalTran
             sections.append(write_rejected_section(section))
     # RFC 9143 section 7.3: only what the offer bundled is bundled, and the section of the transport comes first.
     alive = {section.mid for section in sections if is_alive(section)}
-    return _session(origin, sections, [mid for mids in offer.bundle_groups for mid in mids if mid in alive])
+    return _session(origin, sections, [mid for mids in offer.bundle_groups for mid in mids if mid in alive], transport)
 
 
 def data_section_index(session: SessionDescription) -> int | None:
@@ -135,11 +135,15 @@ def copy_session(session: SessionDescription) -> SessionDescription:
     return replace(session, attributes=list(session.attributes), media=media)
 
 
-def _session(origin: Origin, sections: list[MediaDescription], bundle: list[str | None]) -> SessionDescription:
+def _session(
+    origin: Origin, sections: list[MediaDescription], bundle: list[str | None], transport: LocalTransport
+) -> SessionDescription:
     session = SessionDescription(origin=origin, media=sections)
     mids = tuple(mid for mid in bundle if mid is not None)
     if mids:
         session.add(Group(BUNDLE, mids))
+    if transport.is_lite:
+        session.add(Attribute("ice-lite"))
     session.add(Attribute("ice-options", ICE_OPTIONS))
     return session
 

@@ -99,7 +99,12 @@ def commands_between(before: TransportAgreement | None, after: TransportAgreemen
 
 
 def agree(
-    before: TransportAgreement | None, local: SetDescription, remote: SetDescription, *, we_answer: bool
+    before: TransportAgreement | None,
+    local: SetDescription,
+    remote: SetDescription,
+    *,
+    we_answer: bool,
+    we_are_lite: bool = False,
 ) -> TransportAgreement | None:
     """What the two descriptions of an exchange come to; None when no section is left. Raises InvalidAccessError.
 
@@ -118,17 +123,19 @@ def agree(
     return TransportAgreement(
         local=ice,
         remote=keep_tls_id(before, transport),
-        ice_role=_ice_role(before, transport, we_answer),
+        ice_role=_ice_role(before, transport, we_answer, we_are_lite),
         dtls_role=dtls_role,
         remote_port=port,
         max_message_size=size,
     )
 
 
-def _ice_role(before: TransportAgreement | None, remote: RemoteTransport, we_answer: bool) -> IceRole:
-    """The offerer controls, for the life of the transport; over a lite peer we do (RFC 8445 section 6.1.1)."""
-    if remote.is_lite:
-        return IceRole.CONTROLLING
+def _ice_role(
+    before: TransportAgreement | None, remote: RemoteTransport, we_answer: bool, we_are_lite: bool
+) -> IceRole:
+    """The offerer controls, for the life of the transport; over a lite peer the full one (RFC 8445 section 6.1.1)."""
+    if remote.is_lite is not we_are_lite:
+        return IceRole.CONTROLLED if we_are_lite else IceRole.CONTROLLING
     if before is not None:
         return before.ice_role
     return IceRole.CONTROLLED if we_answer else IceRole.CONTROLLING

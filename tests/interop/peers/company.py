@@ -40,12 +40,14 @@ PROGRAMS: Final = {
     "wrtc": Abilities(trusts_our_authority=False),
     "icelane": Abilities(),
     "icelane that listens": Abilities(),
+    "icelane that is lite": Abilities(),
 }
 
 # What kinds of our own peer set in RTCConfiguration.
 SETTINGS: Final[dict[str, dict[str, object]]] = {
     "icelane": {},
     "icelane that listens": {"ice_tcp": "both"},
+    "icelane that is lite": {"ice_lite": True, "ice_tcp": "passive"},
 }
 
 NeedProgram: TypeAlias = Callable[[str, str], str]
