@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from icelane.aio import system
 from icelane.aio.system import monotonic
 from icelane.aio.wakeup import Wakeup
 from icelane.core.clock import later
@@ -53,5 +56,19 @@ def test_who_is_woken_may_set_the_next_deadline() -> None:
         wakeup.set(monotonic())
         await asyncio.wait_for(done.wait(), 5)
         assert turns == [False, False, False]
+
+    asyncio.run(scenario())
+
+
+def test_a_clock_that_is_ahead_of_the_loops_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the machine has slept, the instants of engines are far beyond the time of the loop."""
+    awake = system._read_clock
+    monkeypatch.setattr(system, "_read_clock", lambda: awake() + 1e6)
+
+    async def scenario() -> None:
+        woken = asyncio.Event()
+        wakeup = Wakeup(woken.set)
+        wakeup.set(later(monotonic(), 0.01))
+        await asyncio.wait_for(woken.wait(), 5)
 
     asyncio.run(scenario())

@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 
 from icelane.core.clock import Instant, UnixSeconds
 
 
 def monotonic() -> Instant:
-    """Now, on the clock that the event loop's `call_at` uses too."""
-    return Instant(time.monotonic())
+    """Now, on a clock that runs on while the machine sleeps, where there is one.
+
+    Consent, permissions and allocations end at the other side then, too. The event loop's clock may stand still
+    meanwhile: `call_later` with a difference, and never `call_at`.
+    """
+    return Instant(_read_clock())
+
+
+def _clock_that_runs_on() -> Callable[[], float]:
+    """CLOCK_BOOTTIME of Linux; where it is missing, the clock that may stand still."""
+    boottime = getattr(time, "CLOCK_BOOTTIME", None)
+    if boottime is None:
+        return time.monotonic
+    try:
+        time.clock_gettime(boottime)
+    except OSError:
+        return time.monotonic
+    return partial(time.clock_gettime, boottime)
+
+
+_read_clock = _clock_that_runs_on()
 
 
 class SystemWallClock:
@@ -20,4 +41,4 @@ class SystemWallClock:
 
     def unix_time(self, now: Instant) -> UnixSeconds:
         """Calendar time at the instant `now`."""
-        return UnixSeconds(now + (time.time() - time.monotonic()))
+        return UnixSeconds(now + (time.time() - _read_clock()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from icelane.aio.system import monotonic
 from icelane.core.clock import Instant
 
 
@@ -37,7 +38,7 @@ class Wakeup:
             self._handle = None
         self._at = at
         if at is not None:
-            self._handle = (self._loop or asyncio.get_running_loop()).call_at(at, self._run)
+            self._handle = (self._loop or asyncio.get_running_loop()).call_later(max(0.0, at - monotonic()), self._run)
 
     def _run(self) -> None:
         self._handle = self._at = None

@@ -43,7 +43,7 @@ class LoopLag:
 
     def _set(self) -> None:
         self._due = later(monotonic(), INTERVAL)
-        self._timer = asyncio.get_running_loop().call_at(self._due, self._run)
+        self._timer = asyncio.get_running_loop().call_later(INTERVAL, self._run)
 
     def _run(self) -> None:
         self.handle_timer(monotonic())
