@@ -619,3 +619,40 @@ def test_a_channel_that_is_made_after_the_peer_has_gone_tells_so_to_who_listens_
             await until(lambda: len(told) == 2)
 
     run(main())
+
+
+@pytest.mark.parametrize("way", ["handlers end", "the handler goes", "a reader takes the rest"])
+def test_close_comes_behind_every_message_that_slow_handlers_were_still_to_get(
+    run: Run, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setattr("icelane.aio.data_channel.MAX_UNFINISHED", 8)
+
+    async def main() -> None:
+        async with channels() as (ours, theirs):
+            go_on = asyncio.Event()
+            heard: list[str | bytes] = []
+
+            @theirs.on("message")
+            async def slow(message: str | bytes) -> None:
+                heard.append(message)
+                await go_on.wait()
+
+            theirs.on("close", lambda: heard.append("closed"))
+            for number in range(100):
+                ours.send(str(number))
+            ours.close()
+            await until(lambda: theirs.readyState == "closed")
+            assert heard == [str(number) for number in range(8)]
+            if way == "the handler goes":
+                theirs.remove_listener("message", slow)
+            elif way == "a reader takes the rest":
+                assert [await theirs.receive() for _ in range(92)] == [str(number) for number in range(8, 100)]
+                assert heard[-1] == "closed"
+            go_on.set()
+            await until(lambda: "closed" in heard)
+            told = 100 if way == "handlers end" else 8
+            assert heard == [*map(str, range(told)), "closed"]
+            await asyncio.sleep(0)
+            assert theirs.handler_errors == 0
+
+    run(main())

@@ -12,7 +12,8 @@ when ICE does: a restart may find another path, and then nothing was lost. Who d
 
 A program that does not read slows the peer down: what is not consumed counts against the receive window. Messages are
 consumed by handlers of "message" at once, by `async for` and `receive` when they are taken. A handler that comes late
-gets first what came before it.
+gets first what came before it. `close` is told when every message was: where handlers are slow that may be later than
+`readyState` is `closed`.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ class RTCDataChannel(EventTarget):
         self._threshold = 0
         self._queue: deque[tuple[bytes | str, int]] = deque()
         self._hands_over = False
+        self._ends_untold = False
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._changed: asyncio.Event | None = None
         self._drainers: list[asyncio.Future[None]] = []
@@ -156,6 +158,7 @@ class RTCDataChannel(EventTarget):
                 raise
         data, size = self._queue.popleft()
         self._port.release(self._number, size)
+        self._tell_end()
         return data
 
     async def __aiter__(self) -> AsyncIterator[str | bytes]:
@@ -265,6 +268,7 @@ class RTCDataChannel(EventTarget):
         self._hands_over = False
         while self._queue and self.has_listener("message") and self._unfinished < MAX_UNFINISHED:
             self._deliver(*self._queue.popleft())
+        self._tell_end()
 
     def _ran_low(self) -> None:
         drainers, self._drainers = self._drainers, []
@@ -295,8 +299,16 @@ class RTCDataChannel(EventTarget):
                 waiter.set_result(None)
         self._waiters.clear()
         self._drainers.clear()
-        if error is not None:
-            self._emit("error", error, error=error)
+        self._ends_untold = True
+        self._tell_end()
+
+    def _tell_end(self) -> None:
+        """`close` comes last: behind the messages that wait for handlers, but not behind those that nobody asks for."""
+        if not self._ends_untold or (self._queue and self.has_listener("message")):
+            return
+        self._ends_untold = False
+        if self._error is not None:
+            self._emit("error", self._error, error=self._error)
         self._emit("close")
 
     def _wake_one(self) -> None:
