@@ -146,3 +146,22 @@ def test_a_lite_agent_sends_nothing_and_counts_requests() -> None:
     assert consent.next_timeout() == later(START, 35.0)
     assert consent.has_expired(later(START, 35.0))
     assert not consent.has_expired(later(START, 34.99))
+
+
+def test_a_doubt_is_asked_about_at_once_and_answered_or_lost_within_a_second() -> None:
+    consent = Consent(IceOptions(), SeededEntropy(1), START, START)
+    now = later(START, 1.0)
+    assert not consent.wants_check(now)
+    consent.hurry(now)
+    assert consent.next_timeout() <= now
+    assert consent.wants_check(now)
+    consent.handle_sent(now, None)
+    assert not consent.wants_check(now)
+    consent.handle_timeout(later(now, 1.0))
+    assert consent.lost
+
+
+def test_a_lite_agent_has_nothing_to_ask_in_doubt() -> None:
+    consent = Consent(IceOptions(lite=True), SeededEntropy(1), START, START)
+    consent.hurry(START)
+    assert not consent.wants_check(START)

@@ -419,3 +419,20 @@ def test_what_is_in_use_is_not_released() -> None:
     fixture.drain()
     fixture.network.run_for(1.0)
     assert len(fixture.server.relays) == 1
+
+
+def test_a_doubt_finds_an_allocation_that_is_there_and_one_that_has_run_out() -> None:
+    fixture = Fixture()
+    relayed = fixture.allocate()
+    told = len(fixture.events)
+    fixture.relays.doubt(fixture.clock.now)
+    fixture.drain()
+    fixture.network.run_for(1.0)
+    assert len(fixture.events) == told, "it is there"
+    fixture.clock.advance(3600.0)  # while nobody was awake
+    fixture.relays.handle_timeout(fixture.clock.now)
+    fixture.relays.doubt(fixture.clock.now)
+    fixture.drain()
+    (lost,) = [event for event in fixture.events if isinstance(event, RelayLost)]
+    assert lost.relayed == relayed
+    assert fixture.relays.idle

@@ -1031,3 +1031,16 @@ def test_an_indication_with_an_unknown_attribute_that_must_be_understood_is_drop
 
 def test_an_icmp_attribute_is_encoded_as_the_server_does() -> None:
     assert encode_icmp(IcmpError(3, 4, 1280)) == bytes.fromhex("0000060400000500")
+
+
+def test_an_allocation_is_confirmed_by_a_refresh_at_once_and_only_where_there_is_one() -> None:
+    script = Script()
+    script.client.confirm(script.clock.now)
+    script.drain()
+    assert script.sent == []
+    script.allocate()
+    script.take_events()
+    script.client.confirm(script.clock.now)
+    request = script.request(Method.REFRESH)
+    script.refuse(request, 437)
+    script.assert_ended(TurnError)

@@ -205,6 +205,12 @@ class IceAgent:
             session.remove_base(base, transport, now)
         self._settle(now)
 
+    def doubt(self, now: Instant) -> None:
+        """The machine has slept, or its network has changed: ask for consent at once."""
+        if self._consent is not None and self._state is not IceState.CLOSED:
+            self._consent.hurry(now)
+            self.handle_timeout(now)
+
     def local_candidates_done(self, now: Instant) -> None:
         """Gathering is over."""
         self._require_open()

@@ -118,6 +118,14 @@ class Consent:
         if self._probe_at <= now:
             self._probe(now)
 
+    # Commands
+
+    def hurry(self, now: Instant) -> None:
+        """Whether the path still leads anywhere is in doubt: the next check is due now."""
+        if not self._options.lite:
+            self._checks = 0
+            self._check_at = min(self._check_at, now)
+
     # Outputs
 
     def has_expired(self, now: Instant) -> bool:

@@ -165,6 +165,12 @@ class PeerConnection:
             ice.remove_base(base, now)
             self._settle(now)
 
+    def doubt(self, now: Instant) -> None:
+        """The machine has slept, or its network has changed: ask at once whether paths and servers are still there."""
+        if self.transport is not None:
+            self.transport.ice.doubt(now)
+            self._settle(now)
+
     def fail_base(self, base: SocketAddress, reason: str, now: Instant) -> None:
         """An address of this machine gave no socket."""
         if self.transport is not None:

@@ -314,6 +314,13 @@ class IceTransport:
             self._remove_local(base, Transport.TCP, now)
             self._settle(now)
 
+    def doubt(self, now: Instant) -> None:
+        """The machine has slept, or its network has changed: find out at once what is still there."""
+        if self._closed:
+            return
+        self._relays.doubt(now)
+        self.agent.doubt(now)
+        self._settle(now)
     def add_stun_server(self, server: SocketAddress, url: str, now: Instant) -> None:
         """Ask there how the outside sees us; with `relay_only`, nobody is asked."""
         if not self._relay_only:

@@ -315,6 +315,12 @@ class Relays:
             self._relays_by_path[path] = relay
         ended._relays_by_path.clear()
 
+    def doubt(self, now: Instant) -> None:
+        """The machine has slept, or its network has changed: ask each server whether it still relays for us."""
+        for relay in list(self._relays_by_path.values()):
+            relay.client.confirm(now)
+            self._drain(relay, now)
+
     def close(self, now: Instant) -> None:
         """Give every relayed address back; `idle` once the servers know."""
         self._closing = True

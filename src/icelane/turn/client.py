@@ -229,6 +229,14 @@ class TurnClient:
         self._lifetime = lifetime
         self._start_refresh(lifetime, now)
 
+    def confirm(self, now: Instant) -> None:
+        """Ask now whether the allocation is still there, by refreshing it.
+
+        AllocationRefreshed or AllocationLost follows. Without an allocation nothing happens.
+        """
+        if self._state is ClientState.HELD:
+            self._start_refresh(self._lifetime, now)
+
     def create_permission(self, hosts: Iterable[str], now: Instant) -> None:
         """Let peers at these IP addresses send to us; PermissionGranted or PermissionRefused follows.
 
