@@ -29,7 +29,7 @@ help:
 	@echo "make test          lint, the suite, the pure twins, 5 s per fuzz target: 15 minutes at most"
 	@echo "make test-interop  against real programs: coturn's tools and server, Chromium, Firefox, Python peers"
 	@echo "make test-offline  the suite in a network namespace without a route out (Debian package iproute2)"
-	@echo "make test-long     full floods, long fuzzing, the suite as pure Python and under -O, make broken"
+	@echo "make test-long     full floods, ten lossy minutes with real peers, long fuzzing, pure Python, -O, make broken"
 	@echo "make lint          ruff, mypy --strict, the layers"
 	@echo "make format        let ruff rewrite the sources"
 	@echo "make fuzz          FUZZ_SECONDS=$(FUZZ_SECONDS) for each target"
@@ -75,16 +75,17 @@ test-pure-twins: $(STAMP)
 	ICELANE_PURE=1 $(PYTHON) -m pytest -m "twin and not interop and not long"
 
 test-interop: $(STAMP) $(PEERS_STAMP)
-	env -u ICELANE_PURE $(PYTEST) -m interop
-	ICELANE_PURE=1 $(PYTEST) -m interop
+	env -u ICELANE_PURE $(PYTEST) -m "interop and not long"
+	ICELANE_PURE=1 $(PYTEST) -m "interop and not long"
 
 # Loopback and nothing else: the suite needs no network. Inside, tests may make namespaces of their own.
 test-offline: $(STAMP)
 	env -u ICELANE_PURE FLOOD_SCALE=$(FLOOD_SCALE) unshare --net $$(test "$$(id -u)" = 0 || echo --map-root-user) \
 		sh -c 'ip link set lo up && exec "$$@"' sh $(PYTEST) -m "not interop and not long"
 
-test-long: $(STAMP)
+test-long: $(STAMP) $(PEERS_STAMP)
 	env -u ICELANE_PURE FLOOD_SCALE=1 $(PYTEST) -m "long and not interop"
+	env -u ICELANE_PURE $(PYTEST) -m "long and interop"
 	ICELANE_PURE=1 FLOOD_SCALE=1 $(PYTEST) -m "not interop"
 	env -u ICELANE_PURE FLOOD_SCALE=$(FLOOD_SCALE) $(PYTHON) -O -m pytest \
 		-W ignore::pytest.PytestConfigWarning -m "not interop and not long"

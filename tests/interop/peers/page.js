@@ -137,6 +137,10 @@ const peer = {
     return sha256(parts);
   },
 
+  async channelState({ label }) {
+    return (await end(label).adopted).readyState;
+  },
+
   async sendText({ label, text }) {
     (await end(label).open()).send(text);
   },

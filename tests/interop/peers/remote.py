@@ -118,6 +118,8 @@ class RemotePeer:
     name: str
     control: Control
     abilities: Abilities = field(default_factory=Abilities)
+    patience: float = TIMEOUT
+    """Seconds that one call may take."""
 
     # -- negotiation
 
@@ -190,6 +192,11 @@ class RemotePeer:
         digest: str = await self._call("receiveBytes", label=label, total=total)
         return digest
 
+    async def channel_state(self, *, label: str = LABEL) -> str:
+        """The `readyState` of a channel that has been open."""
+        state: str = await self._call("channelState", label=label)
+        return state
+
     async def send_text(self, text: str, *, label: str = LABEL) -> None:
         await self._call("sendText", label=label, text=text)
 
@@ -229,10 +236,11 @@ class RemotePeer:
 
     async def _call(self, method: str, **given: object) -> Any:
         try:
-            async with asyncio.timeout(TIMEOUT):
+            async with asyncio.timeout(self.patience):
                 return await self.control.call(method, given)
         except TimeoutError:
-            raise TimeoutError(f"{self.name}: {method} is not done after {TIMEOUT:g} s, {await self._told()}") from None
+            late = f"{self.name}: {method} is not done after {self.patience:g} s"
+            raise TimeoutError(f"{late}, {await self._told()}") from None
         except PeerError as error:
             raise PeerError(f"{self.name}: {method}: {error}") from None
 

@@ -208,6 +208,9 @@ class Peer:
             size += len(part)
         return digest.hexdigest()
 
+    async def channelState(self, label: str) -> Any:
+        return _text((await self._end(label).adopted).readyState)
+
     async def sendText(self, label: str, text: str) -> None:
         (await self._end(label).open()).send(text)
 
