@@ -127,6 +127,7 @@ class Calls:
             iceTransportPolicy=policy,
             authority=self._authority,
             http_proxy="environment",
+            ice_tcp="both",
         )
         made = self._calls[call] = Call(RTCPeerConnection(configuration))
         return made
