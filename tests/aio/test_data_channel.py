@@ -655,4 +655,26 @@ def test_close_comes_behind_every_message_that_slow_handlers_were_still_to_get(
             await asyncio.sleep(0)
             assert theirs.handler_errors == 0
 
+
+def test_an_asynchronous_handler_of_a_new_channel_that_subscribes_at_once_hears_it_open(run: Run) -> None:
+    async def main() -> None:
+        async with pair() as (alice, bob):
+            heard: list[str] = []
+
+            @bob.on("datachannel")
+            async def handed_over(channel: RTCDataChannel) -> None:
+                channel.on("open", lambda: heard.append("open"))
+                channel.on("message", lambda message: heard.append(str(message)))
+
+            async def handed_over_as_w3c(event: Event) -> None:
+                assert isinstance(event.channel, RTCDataChannel)
+                event.channel.onopen = lambda _: heard.append("onopen")
+
+            bob.ondatachannel = handed_over_as_w3c
+            ours = alice.createDataChannel("chat")
+            ours.on("open", lambda: ours.send("hello"))
+            await connect(alice, bob)
+            await until(lambda: len(heard) == 3)
+            assert heard == ["open", "onopen", "hello"]
+
     run(main())

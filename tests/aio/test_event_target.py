@@ -139,3 +139,92 @@ def test_handlers_that_never_end_are_bounded(monkeypatch: pytest.MonkeyPatch, ru
         await asyncio.sleep(0)
 
     run(main())
+
+
+def test_what_stands_before_the_first_suspension_of_a_handler_runs_at_once_and_as_its_own_task(run: Run) -> None:
+    async def main() -> None:
+        bell = Bell()
+        heard: list[Any] = []
+        around = asyncio.current_task()
+
+        async def handler(*_: object) -> None:
+            heard.append("begun")
+            async with asyncio.timeout(60):
+                heard.append(asyncio.current_task())
+                await asyncio.sleep(0)
+                heard.append(asyncio.current_task())
+                await asyncio.get_running_loop().run_in_executor(None, heard.append, "elsewhere")
+            async with asyncio.TaskGroup() as group:
+                group.create_task(asyncio.sleep(0))
+            heard.append("ended")
+
+        bell.on("ring", handler)
+        bell.onbreak = handler
+        (task,) = bell._emit("ring")
+        assert heard == ["begun", task]
+        assert asyncio.current_task() is around
+        await task
+        assert heard == ["begun", task, task, "elsewhere", "ended"]
+        # Out of a callback of the loop, where there is no task around.
+        heard.clear()
+        asyncio.get_running_loop().call_soon(bell._emit, "break")
+        await asyncio.sleep(0)
+        assert heard[0] == "begun"
+        await asyncio.gather(*bell._tasks)
+        assert heard[-1] == "ended"
+        assert bell.handler_errors == 0
+
+    run(main())
+
+
+def test_a_handler_that_is_cancelled_at_its_first_suspension_cleans_up_behind_itself(run: Run) -> None:
+    async def main() -> None:
+        bell = Bell()
+        heard: list[Any] = []
+        forever: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        @bell.on("ring")
+        async def waits() -> None:
+            try:
+                async with asyncio.timeout(60):
+                    await forever
+            finally:
+                heard.append("cleaned up")
+
+        for turns in (0, 1, 2):
+            (task,) = bell._emit("ring")
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            forever = asyncio.get_running_loop().create_future()
+        assert heard == ["cleaned up"] * 3
+        assert bell.handler_errors == 0
+
+    run(main())
+
+
+def test_a_handler_that_never_suspends_has_ended_when_the_event_was_told(run: Run) -> None:
+    async def main() -> None:
+        bell = Bell()
+        heard: list[Any] = []
+
+        @bell.on("ring")
+        async def quick(what: object) -> None:
+            heard.append(what)
+
+        @bell.on("break")
+        async def fails() -> None:
+            raise RuntimeError("out of order")
+
+        bell.ring("loud")
+        assert heard == ["loud"]
+        bell._emit("break")
+        assert bell.handler_errors == 1
+        await asyncio.gather(*bell._tasks)
+        await asyncio.gather(*bell._tasks)
+        await asyncio.sleep(0)
+        assert not bell._tasks
+
+    run(main())

@@ -6,16 +6,19 @@
 
     pc.oniceconnectionstatechange = f   # an attribute, called with the W3C event object
 
-Handlers may be plain functions or coroutine functions; the latter run as tasks that are kept until they end. What a
-handler raises is logged and counted in `handler_errors`; it reaches nobody else and closes nothing.
+Handlers may be plain functions or coroutine functions. The latter run as tasks that are kept until they end, and what
+stands before their first suspension runs at once, as in a browser: who subscribes there misses nothing. What a handler
+raises is logged and counted in `handler_errors`; it reaches nobody else and closes nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar, cast, overload
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import copy_context
+from types import TracebackType
+from typing import Final, NoReturn, TypeVar, cast, overload
 
 from icelane.errors import LocalProtocolError
 
@@ -155,7 +158,7 @@ class EventTarget:
                 self._count_error(event)
                 return None
 
-        task = asyncio.ensure_future(watch())
+        task = _start_now(watch())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -163,3 +166,68 @@ class EventTarget:
     def _count_error(self, event: str) -> None:
         self.handler_errors += 1
         _log.exception("a handler of %r failed", event)
+
+
+class _Begun(Coroutine[object, object, object]):
+    """A coroutine whose first step is taken by `begin`, and the others by the task that holds it."""
+
+    def __init__(self, coroutine: Coroutine[object, object, object]) -> None:
+        self.__qualname__: str = getattr(coroutine, "__qualname__", "handler")  # for the repr of the task
+        self._coroutine = coroutine
+        self._first: object = None
+        self._is_first_due = False
+        self._end: StopIteration | None = None
+
+    def begin(self) -> None:
+        """Run to the first suspension, or to the end."""
+        try:
+            self._first = self._coroutine.send(None)
+            self._is_first_due = True
+        except StopIteration as end:
+            self._end = end
+
+    def send(self, value: object) -> object:
+        if self._end is not None:
+            raise self._end
+        if self._is_first_due:
+            self._is_first_due = False
+            return self._first
+        return self._coroutine.send(value)
+
+    def throw(
+        self,
+        kind: type[BaseException] | BaseException,
+        value: BaseException | object = None,
+        trace: TracebackType | None = None,  # noqa: ARG002  (the interface has it)
+        /,
+    ) -> object:
+        self._is_first_due = False
+        if self._end is not None:
+            raise self._end
+        error = kind if isinstance(kind, BaseException) else value
+        return self._coroutine.throw(error if isinstance(error, BaseException) else cast(type[BaseException], kind)())
+
+    def close(self) -> None:
+        self._coroutine.close()
+
+    def __await__(self) -> NoReturn:
+        raise NotImplementedError  # a task drives it
+
+
+def _start_now(coroutine: Coroutine[object, object, object]) -> asyncio.Task[object]:
+    """A task that has come to its first suspension: Python 3.12 could do that by an eager task factory."""
+    loop, context, begun = asyncio.get_running_loop(), copy_context(), _Begun(coroutine)
+    task = loop.create_task(begun, context=context)
+    # Timeouts and task groups in there are to find their own task. Whoever takes steps of a task instead of asyncio
+    # says so by these functions ("Extending asyncio" in its documentation).
+    around = asyncio.current_task(loop)
+    if around is not None:
+        asyncio.tasks._leave_task(loop, around)
+    asyncio.tasks._enter_task(loop, task)
+    try:
+        context.run(begun.begin)
+    finally:
+        asyncio.tasks._leave_task(loop, task)
+        if around is not None:
+            asyncio.tasks._enter_task(loop, around)
+    return task
