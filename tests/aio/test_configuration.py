@@ -76,6 +76,21 @@ def test_a_turn_server_needs_an_account(account: dict[str, str]) -> None:
         RTCIceServer(urls=["stun:stun.example.org", "turn:turn.example.org"], **account).uris()
 
 
+@pytest.mark.parametrize(
+    ("account", "error"),
+    [
+        ({"username": "u" * 509}, InvalidAccessError),
+        ({"username": "ü" * 255}, InvalidAccessError),
+        ({"username": 5}, TypeError),
+        ({"credential": b"b"}, TypeError),
+    ],
+)
+def test_an_account_that_no_message_can_hold_is_refused(account: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        RTCIceServer(**({"urls": "turn:turn.example.org", "username": "a", "credential": "b"} | account)).uris()
+    RTCIceServer(urls="turn:turn.example.org", username="ü" * 254, credential="b").uris()
+
+
 @pytest.mark.parametrize(("kind", "error"), [("oauth", NotSupportedError), ("token", TypeError), ("", TypeError)])
 def test_a_credential_that_is_no_password_is_refused(kind: str, error: type[Exception]) -> None:
     account = {"urls": "turn:turn.example.org", "username": "a", "credential": "b", "credentialType": kind}

@@ -25,7 +25,7 @@ from icelane.errors import InvalidModificationError, ResolutionError
 from icelane.server.turn_server import TurnServer
 from icelane.stun.uri import StunUri, TurnUri
 from tests import certificates
-from tests.aio.peers import LOOPBACK, configured, connect, pair, until
+from tests.aio.peers import LOOPBACK, PATIENCE, configured, connect, pair, until
 from tests.loops import Run
 from tests.server.clients import PASSWORD, USER, address_on, settings
 
@@ -252,6 +252,45 @@ def test_a_server_that_cannot_be_asked_is_told_with_701_and_delays_nobody(
             assert errors[0].errorText
             assert bare[0].errorCode == 701
             assert candidates(alice)
+
+    run(main())
+
+
+def test_an_error_that_nobody_foresaw_is_of_one_server_alone(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def breaks(uri: StunUri | TurnUri, proxy: str | None) -> list[Target]:
+        if isinstance(uri, TurnUri) and uri.host == "localhost":
+            raise RuntimeError("out of order")
+        return await resolve(uri)
+
+    async def main() -> None:
+        monkeypatch.setattr(peer_driver, "resolve_by_proxy", breaks)
+        async with turn_server(folder) as server, RTCPeerConnection(relaying(server, folder, *Transport)) as pc:
+            errors = errors_of(pc)
+            pc.createDataChannel("chat")
+            await pc.setLocalDescription()
+            async with asyncio.timeout(PATIENCE):
+                await pc.gathering_complete()
+            assert [(error.errorCode, error.errorText) for error in errors] == [(701, "RuntimeError: out of order")]
+            assert candidates(pc)
+            assert "cannot be asked" in caplog.text
+
+    run(main())
+
+
+def test_gathering_ends_when_a_function_of_the_program_raises(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    def breaks(address: str) -> bool:
+        raise RuntimeError("out of order")
+
+    async def main() -> None:
+        async with RTCPeerConnection(configured(addresses=breaks)) as pc:
+            pc.createDataChannel("chat")
+            await pc.setLocalDescription()
+            async with asyncio.timeout(PATIENCE):
+                await pc.gathering_complete()
+            assert not candidates(pc)
+            assert "out of order" in caplog.text
 
     run(main())
 

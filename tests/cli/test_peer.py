@@ -249,6 +249,7 @@ def test_a_relay_that_is_not_there_is_named(meeting: Meeting) -> None:
         (["receive", "--relay-only"], "needs a TURN server"),
         (["receive", "--relay-only", "--ice", "stun:127.0.0.1"], "needs a TURN server"),
         (["receive", "--ice", "turn:127.0.0.1"], "--user and --password"),
+        (["receive", "--ice", "turn:127.0.0.1", "--user", "u" * 600, "--password", "x"], "508 bytes"),
         (["receive", "--ice", "http://127.0.0.1"], "does not begin with"),
         (["receive", "--authority", "missing"], "missing is no file"),
     ],

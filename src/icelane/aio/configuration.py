@@ -25,6 +25,7 @@ from icelane.core.clock import Duration
 from icelane.errors import InvalidAccessError, InvalidModificationError, MalformedError, NotSupportedError, SyntaxError_
 from icelane.peer.external_addresses import external_addresses
 from icelane.peer.negotiation import BundlePolicy
+from icelane.stun.attributes import MAX_USERNAME
 from icelane.stun.uri import StunUri, TurnUri, parse_uri
 
 # Every server costs time and packets, and browsers warn above a handful.
@@ -59,13 +60,16 @@ class RTCIceServer:
         """What the URLs say.
 
         Raises SyntaxError_ for a URL that does not parse and for none at all, InvalidAccessError for a TURN server
-        without user name or password (W3C section 4.4.1.6), NotSupportedError for OAuth as W3C once had it, TypeError
-        for another kind of credential.
+        without user name or password (W3C section 4.4.1.6) and for a user name that does not fit into a message,
+        NotSupportedError for OAuth as W3C once had it, TypeError for another kind of credential.
         """
         if self.credentialType == "oauth":
             raise NotSupportedError("credentials of OAuth are not supported: credentialType is password")
         if self.credentialType != "password":
             raise TypeError(f"credentialType is password, not {self.credentialType!r}")
+        account: tuple[object, ...] = self.username, self.credential
+        if not all(isinstance(text, str | None) for text in account):
+            raise TypeError("username and credential of an ICE server are strings")
         urls = [self.urls] if isinstance(self.urls, str) else list(self.urls)
         if not urls:
             raise SyntaxError_("an ICE server needs at least one URL")
@@ -77,6 +81,9 @@ class RTCIceServer:
                 raise SyntaxError_(f"{url!r}: {error}") from None
             if isinstance(uri, TurnUri) and (not self.username or self.credential is None):
                 raise InvalidAccessError(f"{url}: a TURN server needs username and credential")
+            if isinstance(uri, TurnUri) and len((self.username or "").encode("utf-8", "surrogatepass")) > MAX_USERNAME:
+                # RFC 8489 section 14.3
+                raise InvalidAccessError(f"{url}: a username has {MAX_USERNAME} bytes of UTF-8 at most")
             found.append(uri)
         return found
 

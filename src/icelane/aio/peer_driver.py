@@ -144,6 +144,14 @@ class PeerDriver:
         self._round = self._start(self._gather(self.configuration))
 
     async def _gather(self, configuration: RTCConfiguration) -> None:
+        round_ = asyncio.current_task()
+        try:
+            await self._gather_from(configuration, round_)
+        except Exception:  # such as what a function of the program raises that is asked about addresses
+            _log.exception("the addresses of this machine cannot be looked at")
+        self._tell(round_, self._engine.sources_done)
+
+    async def _gather_from(self, configuration: RTCConfiguration, round_: asyncio.Task[None] | None) -> None:
         interfaces = usable_interfaces(
             names=configuration.interfaces,
             include_loopback=configuration.include_loopback,
@@ -158,12 +166,10 @@ class PeerDriver:
                 base = self._bound(interface, configuration.port_range)
                 if base is not None:
                     self.run(partial(self._engine.add_base, base, HIGHEST_LOCAL_PREFERENCE - position))
-        round_ = asyncio.current_task()
         await self._ice_streams.find_bases(interfaces, configuration, lambda verb: self._tell(round_, verb))
         servers = configuration.check()
         finding = (self._find(server, uri, round_, relay_only=configuration.relay_only) for server, uri in servers)
         await asyncio.gather(*finding)
-        self._tell(round_, self._engine.sources_done)
 
     def _share(self, mux: UdpMux) -> None:
         """Peers are met at the sockets of the mux."""
@@ -235,6 +241,16 @@ class PeerDriver:
         udp.on_drained = self._handle_batch
 
     async def _find(
+        self, server: RTCIceServer, uri: StunUri | TurnUri, round_: asyncio.Task[None] | None, *, relay_only: bool
+    ) -> None:
+        """As `_find_targets`; an error that nobody foresaw is one of this server alone."""
+        try:
+            await self._find_targets(server, uri, round_, relay_only=relay_only)
+        except Exception as error:
+            _log.exception("%s cannot be asked", uri)
+            self._tell(round_, partial(self._engine.fail_server, str(uri), f"{type(error).__name__}: {error}"))
+
+    async def _find_targets(
         self, server: RTCIceServer, uri: StunUri | TurnUri, round_: asyncio.Task[None] | None, *, relay_only: bool
     ) -> None:
         """Tell the engine where the server is; one that nobody can reach is told as failed."""

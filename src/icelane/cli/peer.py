@@ -162,8 +162,10 @@ def _configuration(
     )
     try:
         configuration.check()
-    except InvalidAccessError:
-        raise usage("a TURN server needs --user and --password", "ICELANE_PEER_PASSWORD=... icelane peer ...") from None
+    except InvalidAccessError as error:
+        given = bool(user) and password is not None
+        text = str(error) if given else "a TURN server needs --user and --password"
+        raise usage(text, "ICELANE_PEER_PASSWORD=... icelane peer ... --user NAME") from None
     except SyntaxError_ as error:
         raise usage(str(error), "--ice turn:turn.example.org?transport=udp") from None
     return configuration

@@ -11,6 +11,7 @@ What goes wrong ends in CommandError, in the words of somebody who sends a file.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
@@ -26,6 +27,8 @@ from icelane.stun.uri import TurnUri
 T = TypeVar("T")
 
 LABEL: Final = "icelane-file"
+# A server's name may take 10 s to be looked up, and its answer another 10; whoever needs longer is not waited for.
+GATHERING_TIMEOUT: Final[Duration] = 25.0
 # For who was interrupted: long enough to tell the other side.
 HASTY_CLOSE: Final[Duration] = 1.0
 _RELAY_MEND: Final = "give both sides a TURN server: --ice turn:HOST --user NAME"
@@ -89,9 +92,11 @@ async def while_connected(pc: RTCPeerConnection, work: Coroutine[object, object,
 
 
 async def _gathered(pc: RTCPeerConnection) -> RTCSessionDescription:
-    """Our offer or answer, with every candidate."""
+    """Our offer or answer, with every candidate that is found in time."""
     await pc.setLocalDescription()
-    await pc.gathering_complete()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(GATHERING_TIMEOUT):
+            await pc.gathering_complete()
     description = pc.localDescription
     if description is None:
         raise TransportClosedError("the connection was closed while it looked for addresses")
