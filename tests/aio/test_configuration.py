@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from icelane.aio.configuration import MAX_URLS, RTCConfiguration, RTCIceServer
+from icelane.aio.configuration import RTCConfiguration, RTCIceServer
 from icelane.core.net import Transport
 from icelane.errors import InvalidAccessError, NotSupportedError, SyntaxError_
+from icelane.peer.ice_server import MAX_URLS
 from icelane.stun.uri import StunUri, TurnUri
 
 FOR_BROWSERS = {

@@ -22,6 +22,7 @@ from icelane.aio.resolver import Target, resolve
 from icelane.aio.session_description import RTCIceCandidate
 from icelane.core.net import AddressFamily, Transport
 from icelane.errors import InvalidModificationError, ResolutionError
+from icelane.peer.ice_server import MAX_URLS
 from icelane.server.turn_server import TurnServer
 from icelane.stun.uri import StunUri, TurnUri
 from tests import certificates
@@ -275,6 +276,38 @@ def test_an_error_that_nobody_foresaw_is_of_one_server_alone(
             assert [(error.errorCode, error.errorText) for error in errors] == [(701, "RuntimeError: out of order")]
             assert candidates(pc)
             assert "cannot be asked" in caplog.text
+
+    run(main())
+
+
+def test_every_server_that_a_configuration_may_name_is_asked(run: Run) -> None:
+    async def main() -> None:
+        urls = [f"turn:127.0.0.1:{1 + number}?transport=tcp" for number in range(MAX_URLS)]
+        servers = [RTCIceServer(urls=urls, username="a", credential="b")]
+        async with RTCPeerConnection(configured(iceServers=servers)) as pc:
+            errors = errors_of(pc)
+            pc.createDataChannel("chat")
+            await pc.setLocalDescription()
+            async with asyncio.timeout(PATIENCE):
+                await pc.gathering_complete()
+            assert sorted(str(error.url) for error in errors) == sorted(urls)
+
+    run(main())
+
+
+@pytest.mark.parametrize(("kind", "module"), [("stun", "reflexive"), ("turn", "relays")])
+def test_a_server_beyond_the_bound_is_told(run: Run, monkeypatch: pytest.MonkeyPatch, kind: str, module: str) -> None:
+    monkeypatch.setattr(f"icelane.peer.{module}.MAX_SERVERS", 1)
+
+    async def main() -> None:
+        servers = [RTCIceServer(urls=[f"{kind}:127.0.0.1:9", f"{kind}:127.0.0.1:10"], username="a", credential="b")]
+        async with RTCPeerConnection(configured(iceServers=servers)) as pc:
+            errors = errors_of(pc)
+            pc.createDataChannel("chat")
+            await pc.setLocalDescription()
+            await until(lambda: errors)
+            assert (errors[0].url, errors[0].errorCode) == (f"{kind}:127.0.0.1:10", 701)
+            assert "not asked" in str(errors[0].errorText)
 
     run(main())
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 from icelane.core.engine import Transmit
 from icelane.core.net import Path, SocketAddress, Transport
 from icelane.errors import StunError, TransactionTimeoutError
+from icelane.peer.ice_server import MAX_SERVERS
 from icelane.peer.reflexive import (
     KEEPALIVE_INTERVAL,
     MAX_BASES,
-    MAX_SERVERS,
     PROBE_TIMEOUT,
     MappedAddressFound,
     ProbeFailed,

@@ -5,10 +5,10 @@ from dataclasses import replace
 from icelane.core.clock import Instant
 from icelane.core.net import NamedPlace, Path, SocketAddress, Transport
 from icelane.errors import TransactionTimeoutError, TransportClosedError, TurnError
+from icelane.peer.ice_server import MAX_SERVERS
 from icelane.peer.relays import (
     ALLOCATE_TIMEOUT,
     MAX_HELD,
-    MAX_SERVERS,
     CloseStream,
     OpenStream,
     RelayedAddressFound,

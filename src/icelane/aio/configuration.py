@@ -24,12 +24,10 @@ from icelane.aio.udp_mux import UdpMux
 from icelane.core.clock import Duration
 from icelane.errors import InvalidAccessError, InvalidModificationError, MalformedError, NotSupportedError, SyntaxError_
 from icelane.peer.external_addresses import external_addresses
+from icelane.peer.ice_server import MAX_URLS
 from icelane.peer.negotiation import BundlePolicy
 from icelane.stun.attributes import MAX_USERNAME
 from icelane.stun.uri import StunUri, TurnUri, parse_uri
-
-# Every server costs time and packets, and browsers warn above a handful.
-MAX_URLS: Final = 32
 
 # The last one is ours: see RTCConfiguration.
 _ICE_POLICIES: Final = ("all", "relay", "relay-strict")

@@ -44,6 +44,7 @@ from icelane.ice.event import ConnectionUnwanted, ConnectionWanted, IceEvent, Ic
 from icelane.ice.options import IceOptions
 from icelane.ice.pair import PairReport
 from icelane.peer.external_addresses import ExternalAddresses
+from icelane.peer.ice_server import TOO_MANY
 from icelane.peer.local_candidates import LocalCandidates, without_related
 from icelane.peer.reflexive import MappedAddressFound, ProbeFailed, ReflexiveEvent, ReflexiveProbes
 from icelane.peer.relays import (
@@ -323,13 +324,16 @@ class IceTransport:
         self._settle(now)
     def add_stun_server(self, server: SocketAddress, url: str, now: Instant) -> None:
         """Ask there how the outside sees us; with `relay_only`, nobody is asked."""
-        if not self._relay_only:
-            self._probes.add_server(server, url, now)
-            self._settle(now)
+        if self._relay_only:
+            return
+        if not self._probes.add_server(server, url, now):
+            self.fail_server(url, TOO_MANY, now)
+        self._settle(now)
 
     def add_relay_server(self, server: RelayServer, now: Instant) -> None:
         """Ask there for a relayed address."""
-        self._relays.add_server(server, now)
+        if not self._relays.add_server(server, now):
+            self.fail_server(server.url, TOO_MANY, now)
         self._settle(now)
 
     def fail_server(self, url: str, reason: str, now: Instant) -> None:

@@ -21,12 +21,11 @@ from icelane.core.engine import Transmit
 from icelane.core.entropy import Entropy
 from icelane.core.net import Path, SocketAddress, Transport
 from icelane.errors import IcelaneError, RemoteProtocolError, TransactionTimeoutError
+from icelane.peer.ice_server import MAX_SERVERS
 from icelane.stun.binding import encode_binding_request, parse_binding_response
 from icelane.stun.message import TRANSACTION_ID_SIZE, Message, MessageBuilder, MessageClass, Method
 from icelane.stun.transaction import ClientTransactions
 
-# The configuration of a peer connection decides; more is a mistake, and every server costs time and packets.
-MAX_SERVERS: Final = 16
 MAX_BASES: Final = 64
 # A person waits: requests leave at 0, 0.25, 0.75 and 1.75 s, and nobody who has not answered by then is worth more.
 PROBE_RTO: Final[Duration] = 0.25
@@ -127,13 +126,14 @@ class ReflexiveProbes:
             self._forget(path)
             self._keepalives.cancel(path)
 
-    def add_server(self, server: SocketAddress, url: str, now: Instant) -> None:
-        """Ask there, once more if it was asked before; `url` names it in events. Beyond MAX_SERVERS it is left out."""
+    def add_server(self, server: SocketAddress, url: str, now: Instant) -> bool:
+        """Ask there, once more if it was asked before; `url` names it in events. False beyond MAX_SERVERS."""
         if server not in self._urls_by_server and len(self._urls_by_server) >= MAX_SERVERS:
-            return
+            return False
         self._urls_by_server.setdefault(server, url)
         for base in self._bases:
             self._probe(base, server, now)
+        return True
 
     def keep_servers(self, urls: frozenset[str]) -> None:
         """Ask and remind no server of another URL any more; those that are added later count as before."""

@@ -23,6 +23,7 @@ from icelane.core.engine import Transmit
 from icelane.core.entropy import Entropy
 from icelane.core.net import AddressFamily, NamedPlace, Path, SocketAddress, Transport
 from icelane.errors import IcelaneError, LocalProtocolError, TransactionTimeoutError, TransportClosedError, TurnError
+from icelane.peer.ice_server import MAX_SERVERS
 from icelane.turn.client import TurnClient
 from icelane.turn.client_event import (
     Allocated,
@@ -38,8 +39,6 @@ from icelane.turn.client_event import (
 )
 from icelane.turn.client_request import AllocateOptions
 
-# What the configuration of a peer connection may name; more is left out.
-MAX_SERVERS: Final = 16
 MAX_BASES: Final = 64
 # Connecting, the TLS handshake, the challenge and the answer, on a slow link.
 ALLOCATE_TIMEOUT: Final[Duration] = 10.0
@@ -225,20 +224,21 @@ class Relays:
             if path.local == base:
                 self._end(relay, TransportClosedError("the interface is gone"), now)
 
-    def add_server(self, server: RelayServer, now: Instant) -> None:
-        """Ask there for a relayed address, unless it has given one or is being asked; beyond MAX_SERVERS, left out.
+    def add_server(self, server: RelayServer, now: Instant) -> bool:
+        """Ask there for a relayed address, unless it has given one or is being asked; False beyond MAX_SERVERS.
 
         Adding a server once more asks again where that failed, and where the way there was lost since.
         """
         others = [known for known in self._servers if not _is_same_place(known, server)]
         if self._closing or len(others) >= MAX_SERVERS:
-            return
+            return self._closing
         self._servers = [*others, server]  # with the credentials of now
         if server.transport is Transport.UDP:
             for base in self._bases:
                 self._allocate_from(base, server, now)
         elif not self._is_reached(server):
             self._open_stream(server, (), now)
+        return True
 
     def keep_servers(self, urls: frozenset[str], now: Instant) -> None:
         """Leave out the servers of other URLs: they are not asked any more, and what they gave waits for its release.
