@@ -56,10 +56,11 @@ def test_nobody_is_contacted_whom_nobody_named() -> None:
         {"iceServers": [{"urls": 7}]},
         {"iceServers": [{"urls": [7]}]},
         {"iceServers": {"urls": "stun:stun.example.org"}},
+        {"iceCandidatePoolSize": "1"},
     ],
 )
-def test_another_shape_is_an_error_in_syntax(body: dict[str, object]) -> None:
-    with pytest.raises(SyntaxError_):
+def test_another_shape_is_a_type_error_as_in_web_idl(body: dict[str, object]) -> None:
+    with pytest.raises(TypeError):
         RTCConfiguration.from_json(body)
 
 
@@ -147,6 +148,12 @@ def test_a_setting_of_ours_that_cannot_be_meant_is_named(
 def test_networks_as_one_string_are_refused_before_they_are_taken_apart() -> None:
     with pytest.raises(TypeError, match="addresses is a list"):
         RTCConfiguration(addresses="192.0.2.0/24").copy()
+
+
+@pytest.mark.parametrize("authority", [5, b"authority.pem"])
+def test_an_authority_that_is_no_path_is_refused(authority: Any) -> None:
+    with pytest.raises(TypeError, match="authority"):
+        RTCConfiguration(authority=authority).copy()
 
 
 def test_a_copy_has_its_own_list_of_networks_and_the_same_function() -> None:

@@ -280,6 +280,28 @@ def test_an_error_that_nobody_foresaw_is_of_one_server_alone(
     run(main())
 
 
+def test_a_stream_that_breaks_in_a_way_that_nobody_foresaw_is_told_at_once(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def breaks(authority: Path | str | None) -> None:
+        raise RuntimeError("out of order")
+
+    async def main() -> None:
+        monkeypatch.setattr(peer_driver, "client_context", breaks)
+        loop = asyncio.get_running_loop()
+        async with turn_server(folder) as server, RTCPeerConnection(relaying(server, folder, Transport.TLS)) as pc:
+            errors = errors_of(pc)
+            pc.createDataChannel("chat")
+            begun = loop.time()
+            await pc.setLocalDescription()
+            await pc.gathering_complete()
+            assert loop.time() - begun < 5
+            assert [(error.errorCode, error.errorText) for error in errors] == [(701, "RuntimeError: out of order")]
+            assert "cannot be reached" in caplog.text
+
+    run(main())
+
+
 def test_every_server_that_a_configuration_may_name_is_asked(run: Run) -> None:
     async def main() -> None:
         urls = [f"turn:127.0.0.1:{1 + number}?transport=tcp" for number in range(MAX_URLS)]

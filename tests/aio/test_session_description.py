@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from icelane.aio.session_description import RTCIceCandidate, RTCSessionDescription
-from icelane.errors import SyntaxError_
 
 LINE = "candidate:1 1 udp 2122260223 192.0.2.1 50000 typ srflx raddr 10.0.0.1 rport 5000 ufrag abcd"
 
@@ -21,9 +21,17 @@ def test_the_password_is_not_in_the_repr() -> None:
     assert "secret" not in repr(RTCSessionDescription(sdp="a=ice-pwd:secret", type="offer"))
 
 
+@pytest.mark.parametrize("text", [None, 5, b"v=0"])
+def test_a_text_that_is_none_is_refused_before_anything_is_done_with_it(text: Any) -> None:
+    with pytest.raises(TypeError, match="expected str"):
+        RTCSessionDescription(sdp=text)
+    with pytest.raises(TypeError, match="expected str"):
+        RTCIceCandidate(candidate=text)
+
+
 @pytest.mark.parametrize("body", [{}, {"sdp": "v=0"}, {"type": "maybe"}, {"type": "offer", "sdp": 7}, {"type": 7}])
-def test_another_shape_of_a_description_is_an_error_in_syntax(body: dict[str, object]) -> None:
-    with pytest.raises(SyntaxError_):
+def test_another_shape_of_a_description_is_a_type_error(body: dict[str, object]) -> None:
+    with pytest.raises(TypeError):
         RTCSessionDescription.from_json(body)
 
 
@@ -52,6 +60,6 @@ def test_a_candidate_tells_what_its_text_says() -> None:
 @pytest.mark.parametrize(
     "body", [{"candidate": 7}, {"sdpMid": 0}, {"sdpMLineIndex": "0"}, {"usernameFragment": b"x"}, {"candidate": None}]
 )
-def test_another_shape_of_a_candidate_is_an_error_in_syntax(body: dict[str, object]) -> None:
-    with pytest.raises(SyntaxError_):
+def test_another_shape_of_a_candidate_is_a_type_error(body: dict[str, object]) -> None:
+    with pytest.raises(TypeError):
         RTCIceCandidate.from_json(body)

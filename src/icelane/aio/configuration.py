@@ -146,15 +146,15 @@ class RTCConfiguration:
     def from_json(cls, body: Mapping[str, object]) -> RTCConfiguration:
         """The configuration in the JSON object that browsers take; keys that W3C does not know are ignored.
 
-        Raises SyntaxError_ when it has another shape.
+        Raises TypeError when it has another shape, as Web IDL does; `check` looks at the rest.
         """
         servers = body.get("iceServers") or []
         if not isinstance(servers, Sequence) or isinstance(servers, str):
-            raise SyntaxError_("iceServers is a list")
+            raise TypeError("iceServers is a list")
         policy, bundle = body.get("iceTransportPolicy", "all"), body.get("bundlePolicy", "balanced")
         pool = body.get("iceCandidatePoolSize", 0)
         if not isinstance(pool, int):
-            raise SyntaxError_("iceCandidatePoolSize is a number")
+            raise TypeError("iceCandidatePoolSize is a number")
         return cls(
             iceServers=[_server_of(server) for server in servers],
             iceTransportPolicy=str(policy),
@@ -187,6 +187,8 @@ class RTCConfiguration:
         if isinstance(self.interfaces, str):
             raise TypeError("interfaces is a list of names, not one name")
         address_filter(self.addresses)
+        if not isinstance(self.authority, Path | str | None):
+            raise TypeError("authority is the path of a file")
         if not isinstance(self.udp_mux, UdpMux | None):
             raise TypeError("udp_mux is a UdpMux")
         if not all(isinstance(certificate, RTCCertificate) for certificate in self.certificates):
@@ -274,14 +276,14 @@ def _copy_of(server: RTCIceServer | Mapping[str, object]) -> RTCIceServer:
 
 def _server_of(server: object) -> RTCIceServer:
     if not isinstance(server, Mapping):
-        raise SyntaxError_("an entry of iceServers is an object")
+        raise TypeError("an entry of iceServers is an object")
     urls, username, credential = server.get("urls"), server.get("username"), server.get("credential")
     if isinstance(urls, str):
         listed = [urls]
     elif isinstance(urls, Sequence) and all(isinstance(url, str) for url in urls):
         listed = [str(url) for url in urls]
     else:
-        raise SyntaxError_("urls of an ICE server is a string or a list of strings")
+        raise TypeError("urls of an ICE server is a string or a list of strings")
     return RTCIceServer(
         urls=listed,
         username=None if username is None else str(username),

@@ -178,7 +178,7 @@ class RTCPeerConnection(EventTarget):
         """Set the peer's description; our own offer is rolled back for one of the peer's.
 
         Raises InvalidStateError for a type that does not fit the state, OperationError for text that does not parse,
-        InvalidAccessError for one that cannot be used. Nothing has changed then.
+        InvalidAccessError for one that cannot be used, TypeError for what is none. Nothing has changed then.
         """
         wanted = _text(description)
         async with self._operation():

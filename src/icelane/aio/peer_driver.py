@@ -34,7 +34,7 @@ from icelane.aio.wakeup import Wakeup
 from icelane.core.clock import Duration, Instant
 from icelane.core.engine import Transmit
 from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
-from icelane.errors import IcelaneError
+from icelane.errors import IcelaneError, OperationError
 from icelane.ice.agent import IceAgent
 from icelane.ice.candidate import HIGHEST_LOCAL_PREFERENCE
 from icelane.peer.connection import PeerConnection
@@ -373,6 +373,11 @@ class PeerDriver:
             )
         except IcelaneError as error:
             self.run(partial(self._engine.handle_stream_failed, command.number, error))
+            return
+        except Exception as error:
+            _log.exception("%s cannot be reached", server.url)
+            reason = OperationError(f"{type(error).__name__}: {error}")
+            self.run(partial(self._engine.handle_stream_failed, command.number, reason))
             return
         path = stream.path
         self._streams_by_path[path] = stream

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-from icelane.errors import MalformedError, SyntaxError_
+from icelane.aio.arguments import expect
+from icelane.errors import MalformedError
 from icelane.ice.candidate import Candidate, parse_candidate
 
 # Texts whose meaning is remembered: a program that looks at a candidate asks for several of its parts.
@@ -25,6 +26,7 @@ class RTCSessionDescription:
     def __post_init__(self) -> None:
         if self.type not in _TYPES:
             raise TypeError(f"the type of a description is one of {', '.join(_TYPES)}, not {self.type!r}")
+        expect(self.sdp, str)
 
     def toJSON(self) -> dict[str, str]:  # noqa: N802  (W3C name)
         """What `json.dumps` takes and a browser's setRemoteDescription too."""
@@ -32,10 +34,10 @@ class RTCSessionDescription:
 
     @classmethod
     def from_json(cls, body: Mapping[str, object]) -> RTCSessionDescription:
-        """From what a browser's `JSON.stringify(description)` gives. Raises SyntaxError_ for another shape."""
+        """From what a browser's `JSON.stringify(description)` gives. Raises TypeError for another shape."""
         kind, sdp = body.get("type"), body.get("sdp", "")
         if not isinstance(kind, str) or kind not in _TYPES or not isinstance(sdp, str):
-            raise SyntaxError_("a description has a type and an sdp, both strings")
+            raise TypeError("a description has a type and an sdp, both strings")
         return cls(sdp=sdp, type=kind)
 
 
@@ -54,6 +56,9 @@ class RTCIceCandidate:
     url: str | None = None
     relayProtocol: str | None = None  # noqa: N815
 
+    def __post_init__(self) -> None:
+        expect(self.candidate, str)
+
     def toJSON(self) -> dict[str, str | int | None]:  # noqa: N802  (W3C name)
         """What `json.dumps` takes and a browser's addIceCandidate too."""
         return {
@@ -65,12 +70,12 @@ class RTCIceCandidate:
 
     @classmethod
     def from_json(cls, body: Mapping[str, object]) -> RTCIceCandidate:
-        """From what a browser's `JSON.stringify(candidate)` gives. Raises SyntaxError_ for another shape."""
+        """From what a browser's `JSON.stringify(candidate)` gives. Raises TypeError for another shape."""
         text, mid = body.get("candidate", ""), body.get("sdpMid")
         index, fragment = body.get("sdpMLineIndex"), body.get("usernameFragment")
         strings_fit = isinstance(text, str) and all(isinstance(word, str | None) for word in (mid, fragment))
         if not strings_fit or not isinstance(index, int | None):
-            raise SyntaxError_("a candidate has strings candidate, sdpMid and usernameFragment, and a number")
+            raise TypeError("a candidate has strings candidate, sdpMid and usernameFragment, and a number")
         return cls(
             candidate=str(text),
             sdpMid=None if mid is None else str(mid),

@@ -23,7 +23,7 @@ from typing import Final, Protocol
 from icelane import RTCSessionDescription
 from icelane.cli.output import CommandError, ExitCode, Output, Problem
 from icelane.cli.peer_input import MAX_LINE, LineReader
-from icelane.errors import MalformedError, SyntaxError_
+from icelane.errors import MalformedError
 
 # A description has 1 to 3 kB; what inflates to more than this is none.
 MAX_DESCRIPTION: Final = 64 * 1024
@@ -67,7 +67,7 @@ def parse_description(line: str) -> RTCSessionDescription:
         raise MalformedError("that is cut off, or no description")
     try:
         return RTCSessionDescription.from_json(document)
-    except SyntaxError_ as error:
+    except TypeError as error:
         raise MalformedError(str(error)) from None
 
 
