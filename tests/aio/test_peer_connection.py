@@ -519,6 +519,52 @@ def test_after_a_change_of_servers_or_policy_the_next_offer_restarts_ice(run: Ru
     run(main())
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"interfaces": ["lo", "missing"]},
+        {"include_loopback": True},
+        {"addresses": ["127.0.0.0/8"]},
+        {"port_range": (20_000, 60_000)},
+        {"authority": "authority.pem"},
+    ],
+    ids=str,
+)
+def test_after_a_change_of_addresses_and_ports_the_next_offer_restarts_ice(run: Run, settings: dict[str, Any]) -> None:
+    async def main() -> None:
+        async with pair() as (alice, bob):
+            alice.createDataChannel("chat")
+            await connect(alice, bob)
+            before = await alice.createOffer()
+            alice.setConfiguration(configured())  # the same
+            assert ufrag_of(await alice.createOffer()) == ufrag_of(before)
+            alice.setConfiguration(configured(**settings))
+            assert ufrag_of(await alice.createOffer()) != ufrag_of(before)
+
+    run(main())
+
+
+def test_after_a_change_of_ports_and_addresses_the_connection_goes_on_over_those(run: Run) -> None:
+    async def main() -> None:
+        async with pair() as (alice, bob):
+            bob.on("datachannel", lambda channel: channel.on("message", channel.send))
+            channel = alice.createDataChannel("echo")
+            await connect(alice, bob)
+            await channel.opened()
+            # Never among those that the system gives away by itself.
+            alice.setConfiguration(configured(port_range=(21_000, 22_000), addresses=["127.0.0.0/8"]))
+            await connect(alice, bob)
+            assert [(base.host, base.port in range(21_000, 22_001)) for base in alice._driver.bases] == [
+                ("127.0.0.1", True)
+            ]
+            channel.send("hello")
+            assert await asyncio.wait_for(channel.receive(), PATIENCE) == "hello"
+            selected = (await alice.getStats()).of_type("local-candidate")
+            assert {stats.port in range(21_000, 22_001) for stats in selected} == {True}
+
+    run(main())
+
+
 @pytest.mark.parametrize("told_back", [False, True], ids=["given", "told back"])
 def test_a_configuration_that_the_program_changes_counts_when_it_is_set_and_not_before(
     run: Run, told_back: bool

@@ -257,10 +257,21 @@ def check_unchanged(old: RTCConfiguration, new: RTCConfiguration, certificate: R
 
 def names_other_paths(old: RTCConfiguration, new: RTCConfiguration) -> bool:
     """Whether gathering would find something else."""
+    return _deciding(old) != _deciding(new)
+
+
+def _deciding(configuration: RTCConfiguration) -> tuple[object, ...]:
+    """What decides which addresses and servers are gathered from, and by which way."""
+    ports = configuration.port_range
     return (
-        old.iceTransportPolicy != new.iceTransportPolicy
-        or list(old.iceServers or ()) != list(new.iceServers or ())
-        or old.http_proxy != new.http_proxy
+        configuration.iceTransportPolicy,
+        list(configuration.iceServers or ()),
+        configuration.interfaces,
+        configuration.addresses,
+        configuration.include_loopback,
+        None if ports is None else tuple(ports),
+        configuration.authority,
+        configuration.http_proxy,
     )
 
 

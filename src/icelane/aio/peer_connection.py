@@ -219,9 +219,11 @@ class RTCPeerConnection(EventTarget):
         return replace(self._configuration.copy(), certificates=[self._certificate])
 
     def setConfiguration(self, configuration: RTCConfiguration | Mapping[str, object]) -> None:  # noqa: N802
-        """Other servers or another iceTransportPolicy, from the next gathering on; `restartIce` makes that soon.
+        """Other servers, another iceTransportPolicy or other addresses and ports, from the next gathering on.
 
-        Once that restart has found its path, TURN servers that are not named any more get their addresses back.
+        The next offer restarts ICE, and `restartIce` makes that soon. Sockets of ours on addresses and ports that are
+        not to be used any more are closed then, and what went over them waits for the new path. Once that is found,
+        TURN servers that are not named any more get their addresses back.
 
         A mapping holds what browsers take, and what it leaves out has W3C's default; our own settings stay. Raises
         InvalidStateError when closed, InvalidModificationError for what cannot change: certificates, policies of

@@ -158,7 +158,7 @@ class PeerDriver:
             accepts=address_filter(configuration.addresses),
         )
         self._interfaces = interfaces
-        self._drop_all_but({interface.host for interface in interfaces})
+        self._drop_all_but({interface.host for interface in interfaces}, configuration.port_range)
         if configuration.udp_mux is not None:
             self._share(configuration.udp_mux)
         else:
@@ -200,10 +200,14 @@ class PeerDriver:
         if round_ is self._round:
             self.run(verb)
 
-    def _drop_all_but(self, hosts: set[str]) -> None:
-        """Close the sockets of our own on addresses that this machine does not have any more."""
+    def _drop_all_but(self, hosts: set[str], ports: PortRange | None) -> None:
+        """Close the sockets of our own on addresses that this machine does not have any more, or that we may not use.
+
+        As well as those on ports that a firewall does not let through any more, so the program says.
+        """
         for base, udp in list(self._sockets_by_base.items()):
-            if base.host not in hosts and isinstance(udp, RunUdpSocket):
+            fits = base.host in hosts and (ports is None or ports[0] <= base.port <= ports[1])
+            if not fits and isinstance(udp, RunUdpSocket):
                 del self._sockets_by_base[base]
                 udp.close()
                 self.run(partial(self._engine.remove_base, base))
