@@ -14,7 +14,13 @@ from icelane.aio.data_channel import DRAINED, RTCDataChannel
 from icelane.aio.event_target import Event
 from icelane.aio.peer_connection import RTCPeerConnection, _ChannelPort
 from icelane.aio.session_description import RTCSessionDescription
-from icelane.errors import InvalidStateError, MessageTooLargeError, OperationError, TransportClosedError
+from icelane.errors import (
+    InvalidStateError,
+    MessageTooLargeError,
+    NotSupportedError,
+    OperationError,
+    TransportClosedError,
+)
 from tests.aio.peers import PATIENCE, channels, connect, exchange, pair, until
 from tests.loops import Run
 
@@ -676,5 +682,19 @@ def test_an_asynchronous_handler_of_a_new_channel_that_subscribes_at_once_hears_
             await connect(alice, bob)
             await until(lambda: len(heard) == 3)
             assert heard == ["open", "onopen", "hello"]
+
+    run(main())
+
+
+def test_binary_messages_are_bytes_and_nothing_else_can_be_asked_for(run: Run) -> None:
+    async def main() -> None:
+        async with pair() as (alice, _):
+            channel = alice.createDataChannel("chat")
+            channel.binaryType = "arraybuffer"
+            with pytest.raises(NotSupportedError):
+                channel.binaryType = "blob"
+            with pytest.raises(TypeError):
+                channel.binaryType = "bytes"
+            assert channel.binaryType == "arraybuffer"
 
     run(main())

@@ -25,7 +25,7 @@ from typing import Final, Literal, Protocol
 
 from icelane.aio.event_target import EventTarget
 from icelane.datachannel.event import ChannelId
-from icelane.errors import IcelaneError, InvalidStateError, TransportClosedError
+from icelane.errors import IcelaneError, InvalidStateError, NotSupportedError, TransportClosedError
 
 ReadyState = Literal["connecting", "open", "closing", "closed"]
 
@@ -87,7 +87,6 @@ class RTCDataChannel(EventTarget):
         self.maxPacketLifeTime: Final = max_packet_life_time
         self.maxRetransmits: Final = max_retransmits
         self.negotiated: Final = negotiated
-        self.binaryType = "bytes"
 
     def __repr__(self) -> str:
         return f"RTCDataChannel({self.label!r}, {self._state})"
@@ -185,6 +184,18 @@ class RTCDataChannel(EventTarget):
     @property
     def readyState(self) -> ReadyState:  # noqa: N802
         return self._state
+
+    @property
+    def binaryType(self) -> str:  # noqa: N802
+        """`arraybuffer`: binary messages are whole, as `bytes`. Setting it to `blob` raises NotSupportedError."""
+        return "arraybuffer"
+
+    @binaryType.setter
+    def binaryType(self, wanted: str) -> None:  # noqa: N802
+        if wanted == "blob":
+            raise NotSupportedError("binary messages are bytes: binaryType is arraybuffer")
+        if wanted != "arraybuffer":
+            raise TypeError(f"binaryType is arraybuffer, not {wanted!r}")
 
     @property
     def id(self) -> int | None:
