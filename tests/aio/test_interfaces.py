@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from icelane.aio.interfaces import MAX_HOSTS, Interface, usable_interfaces
+from icelane.aio.interfaces import MAX_HOSTS, Interface, is_loopback, is_own_address, usable_interfaces
 
 
 @pytest.fixture
@@ -23,6 +23,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
         ]
 
     monkeypatch.setattr("icelane.aio.interfaces.ifaddr.get_adapters", adapters)
+    monkeypatch.setattr("icelane.aio.interfaces.has_link", lambda name: name != "unplugged0")
     return found
 
 
@@ -57,3 +58,16 @@ def test_addresses_that_are_not_accepted_do_not_count(machine: dict[str, list[st
     assert usable_interfaces(accepts=lambda host: host == "192.0.2.8") == [Interface("eth0", "192.0.2.8")]
     only_loopback = usable_interfaces(accepts=lambda host: host in ("127.0.0.1", "::1"))
     assert {interface.host for interface in only_loopback} == {"127.0.0.1", "::1"}, "there is nothing else then"
+
+
+def test_an_interface_without_a_link_is_left_out(machine: dict[str, list[str]]) -> None:
+    machine |= {"eth0": ["192.0.2.7"], "unplugged0": ["192.0.2.8"]}
+    assert usable_interfaces() == [Interface("eth0", "192.0.2.7")]
+
+
+def test_an_address_is_ours_while_a_socket_can_be_bound_there() -> None:
+    assert is_own_address("127.0.0.1")
+    assert not is_own_address("192.0.2.7")
+    assert not is_own_address("2001:db8::7")
+    assert is_loopback("127.0.0.7")
+    assert not is_loopback("192.0.2.7")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 
 import pytest
@@ -198,3 +199,18 @@ def test_raw_addresses_become_canonical() -> None:
     assert address_of(("192.0.2.1", 5)) == ("192.0.2.1", 5)
     assert address_of(("fe80::1%lo", 5, 0, 1)) == ("fe80::1", 5)
     assert address_of(("::127.0.0.1", 5, 0, 0)) == ("::7f00:1", 5)
+
+
+def test_who_wants_to_know_is_told_of_each_send_that_failed() -> None:
+    async def scenario() -> None:
+        udp = UdpSocket.bind(IPV4, lambda *_: None)
+        failed: list[int | None] = []
+        udp.send(b"", ("127.0.0.1", 0))
+        udp.on_failed_send = lambda error: failed.append(error.errno)
+        assert not udp.send(b"", ("127.0.0.1", 0))
+        assert not udp.send(bytes(70_000), udp.local)
+        udp.count_failed_send(OSError(errno.ENOBUFS, "busy"))
+        assert failed == [errno.EINVAL, errno.EMSGSIZE]
+        udp.close()
+
+    asyncio.run(scenario())

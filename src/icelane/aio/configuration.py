@@ -112,7 +112,9 @@ class RTCConfiguration:
     `addresses` and `port_range` speak of the sockets to TURN servers.
 
     Ours: `http_proxy` leads to TURN servers over TCP and TLS: `http://user:password@host:port`, also `https:`, or
-    "environment" for HTTPS_PROXY, ALL_PROXY and NO_PROXY. Its repr hides it.
+    "environment" for HTTPS_PROXY, ALL_PROXY and NO_PROXY. Its repr hides it. `restart_on_network_change` calls
+    `restartIce` by itself when an address of this machine is gone and with it the path in use, and when the path did
+    not outlive the machine's sleep: `negotiationneeded` then asks for an offer.
 
     Ours: `ice_tcp` says which candidates of TCP there are: `off`, `active` ones, which connect to a peer that listens,
     as browsers have them; `passive` ones, for each of which we listen on a port; `both`. UDP is preferred where it
@@ -141,6 +143,7 @@ class RTCConfiguration:
     http_proxy: str | None = field(default=None, repr=False)
     ice_tcp: str = "active"
     ice_lite: bool = False
+    restart_on_network_change: bool = False
 
     @classmethod
     def from_json(cls, body: Mapping[str, object]) -> RTCConfiguration:

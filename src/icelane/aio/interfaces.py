@@ -1,18 +1,22 @@
 """The addresses of this machine that a peer connection may be reached at (RFC 8445 section 5.1.1.1).
 
-Left out: link-local addresses, which need a zone that candidates do not have; addresses of the special forms that
-nobody is reached at; loopback, unless it is asked for or there is nothing else.
+Left out: addresses of interfaces that are down or have no link; link-local addresses, which need a zone that candidates
+do not have; addresses of the special forms that nobody is reached at; loopback, unless it is asked for or there is
+nothing else.
 """
 
 from __future__ import annotations
 
+import errno
 import ipaddress
+import socket
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
 import ifaddr
 
+from icelane.aio.link_state import has_link
 from icelane.core.net import canonical_host
 
 # A container host has many; each costs a socket, a probe of every server and a share of the pairs.
@@ -40,13 +44,29 @@ def usable_interfaces(
     found = [
         Interface(adapter.name, host)
         for adapter in ifaddr.get_adapters()
+        if has_link(adapter.name)
         if names is None or adapter.name in names or adapter.nice_name in names
         for ip in adapter.ips
         if (host := _usable(ip.ip[0] if isinstance(ip.ip, tuple) else ip.ip)) is not None and accepts(host)
     ]
-    outside = [interface for interface in found if not ipaddress.ip_address(interface.host).is_loopback]
+    outside = [interface for interface in found if not is_loopback(interface.host)]
     chosen = found if include_loopback or not outside else outside
     return _alternate(list(dict.fromkeys(chosen)))[:MAX_HOSTS]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the address leads nowhere but to this machine."""
+    return ipaddress.ip_address(host).is_loopback
+
+
+def is_own_address(host: str) -> bool:
+    """Whether this machine still has the address: whether a socket can be bound there."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind((host, 0))
+    except OSError as error:
+        return error.errno != errno.EADDRNOTAVAIL
+    return True
 
 
 def _usable(host: str) -> str | None:

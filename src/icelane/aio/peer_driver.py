@@ -20,8 +20,9 @@ from icelane.aio.address_filter import address_filter
 from icelane.aio.client_tls import client_context
 from icelane.aio.configuration import RTCConfiguration, RTCIceServer
 from icelane.aio.ice_streams import IceStreams
-from icelane.aio.interfaces import Interface, usable_interfaces
+from icelane.aio.interfaces import Interface, is_loopback, is_own_address, usable_interfaces
 from icelane.aio.mdns import MdnsResolver
+from icelane.aio.network_change import Look, NetworkChange
 from icelane.aio.port_range import PortRange, bind_within
 from icelane.aio.proxy import find_proxy, resolve_by_proxy
 from icelane.aio.resolver import NamedTarget, Target, resolve
@@ -37,8 +38,14 @@ from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
 from icelane.errors import IcelaneError, OperationError
 from icelane.ice.agent import IceAgent
 from icelane.ice.candidate import HIGHEST_LOCAL_PREFERENCE
+from icelane.ice.event import IceState
 from icelane.peer.connection import PeerConnection
-from icelane.peer.connection_event import FindSources, PeerConnectionCommand, PeerConnectionEvent
+from icelane.peer.connection_event import (
+    FindSources,
+    IceConnectionStateChanged,
+    PeerConnectionCommand,
+    PeerConnectionEvent,
+)
 from icelane.peer.ice_transport import ConnectPeer, DisconnectPeer, ResolveName
 from icelane.peer.relays import CloseStream, OpenStream, RelayServer
 from icelane.stun.uri import StunUri, TurnUri
@@ -79,6 +86,7 @@ class PeerDriver:
         self._round: asyncio.Task[None] | None = None
         self._mdns: MdnsResolver | None = None
         self._idle: asyncio.Event | None = None
+        self._network = NetworkChange(self, lambda: self.configuration.restart_on_network_change)
 
     # Commands
 
@@ -113,6 +121,7 @@ class PeerDriver:
     def abandon(self) -> None:
         """Close sockets and streams now."""
         self._closed = True
+        self._network.stop()
         self._wakeup.set(None)
         if self._flush_handle is not None:
             self._flush_handle.cancel()
@@ -144,6 +153,7 @@ class PeerDriver:
         self._round = self._start(self._gather(self.configuration))
 
     async def _gather(self, configuration: RTCConfiguration) -> None:
+        self._network.start()
         round_ = asyncio.current_task()
         try:
             await self._gather_from(configuration, round_)
@@ -152,24 +162,24 @@ class PeerDriver:
         self._tell(round_, self._engine.sources_done)
 
     async def _gather_from(self, configuration: RTCConfiguration, round_: asyncio.Task[None] | None) -> None:
-        interfaces = usable_interfaces(
-            names=configuration.interfaces,
-            include_loopback=configuration.include_loopback,
-            accepts=address_filter(configuration.addresses),
-        )
-        self._interfaces = interfaces
-        self._drop_all_but({interface.host for interface in interfaces}, configuration.port_range)
-        if configuration.udp_mux is not None:
-            self._share(configuration.udp_mux)
-        else:
-            for position, interface in enumerate(interfaces):
-                base = self._bound(interface, configuration.port_range)
-                if base is not None:
-                    self.run(partial(self._engine.add_base, base, HIGHEST_LOCAL_PREFERENCE - position))
+        interfaces = _interfaces(configuration)
+        self._use(interfaces, configuration)
         await self._ice_streams.find_bases(interfaces, configuration, lambda verb: self._tell(round_, verb))
         servers = configuration.check()
         finding = (self._find(server, uri, round_, relay_only=configuration.relay_only) for server, uri in servers)
         await asyncio.gather(*finding)
+
+    def _use(self, interfaces: list[Interface], configuration: RTCConfiguration) -> None:
+        """Have a socket on each of these, and none of our own on any other address."""
+        self._interfaces = interfaces
+        self._drop_all_but({interface.host for interface in interfaces}, configuration.port_range)
+        if configuration.udp_mux is not None:
+            self._share(configuration.udp_mux)
+            return
+        for position, interface in enumerate(interfaces):
+            base = self._bound(interface, configuration.port_range)
+            if base is not None:
+                self.run(partial(self._engine.add_base, base, HIGHEST_LOCAL_PREFERENCE - position))
 
     def _share(self, mux: UdpMux) -> None:
         """Peers are met at the sockets of the mux."""
@@ -194,6 +204,58 @@ class PeerDriver:
         self._muxed = [end for end in self._muxed if end.local != base]
         if self._sockets_by_base.pop(base, None) is not None:
             self.run(partial(self._engine.remove_base, base))
+
+    # What a change of the machine's network asks for
+
+    def look_at_interfaces(self) -> Look:
+        """See `Bases`; connections with TURN servers from addresses that are gone are given up as well."""
+        configuration = self.configuration
+        interfaces = _interfaces(configuration)
+        hosts, own = {interface.host for interface in interfaces}, self._own_hosts
+        leads_out = configuration.include_loopback or configuration.interfaces is not None
+        leads_out = bool(hosts) and (leads_out or any(not is_loopback(host) for host in hosts))
+        changed = hosts != ({interface.host for interface in self._interfaces} if self._muxed else own)
+        if changed and leads_out:
+            self._use(interfaces, configuration)
+            if self._muxed and own:
+                self._bind_for_relays()
+            round_ = self._round
+            tell = partial(self._tell, round_)
+            self._start(self._ice_streams.find_bases(interfaces, configuration, tell))
+        elif changed:
+            self._interfaces = interfaces
+            self._drop_all_but(hosts)
+        for path, stream in list(self._streams_by_path.items()):
+            if not is_own_address(path.local.host):
+                changed = True
+                stream.abort()
+        return Look(changed, leads_out)
+
+    @property
+    def _own_hosts(self) -> set[str]:
+        """Where sockets are bound that are not those of a mux."""
+        return {base.host for base, udp in self._sockets_by_base.items() if isinstance(udp, RunUdpSocket)}
+
+    def doubt(self) -> None:
+        """See `Bases`."""
+        self.run(self._engine.handle_timeout)
+        self.run(self._engine.doubt)
+
+    def restart_ice(self) -> None:
+        """See `Bases`."""
+        if not self._engine.is_closed:
+            self.run(lambda _: self._engine.restart_ice())
+
+    @property
+    def has_path(self) -> bool:
+        """See `Bases`."""
+        transport = self._engine.transport
+        return transport is not None and transport.ice.agent.data_path is not None
+
+    @property
+    def ice_state(self) -> IceState:
+        """See `Bases`."""
+        return self._engine.ice_state
 
     def _tell(self, round_: asyncio.Task[None] | None, verb: Callable[[Instant], None]) -> None:
         """Call a verb for what a round has found, unless another has begun: cancelling may come a turn too late."""
@@ -227,6 +289,7 @@ class PeerDriver:
             return None
         self._sockets_by_base[udp.local] = udp
         self._receive_from(udp)
+        udp.on_failed_send = self._network.handle_failed_send
         return udp.local
 
     def _receive_from(self, udp: RunUdpSocket | MuxedSocket) -> None:
@@ -423,6 +486,8 @@ class PeerDriver:
                     self._carry_out(command)
                 elif (event := engine.poll_event()) is not None:
                     self._on_event(event)
+                    if type(event) is IceConnectionStateChanged:
+                        self._network.handle_ice_state()
                 elif self._unflushed:
                     self._unflushed = False
                     engine.flush(monotonic())
@@ -466,6 +531,14 @@ class PeerDriver:
 def _sources(paths: Collection[Path], base: SocketAddress) -> list[SocketAddress]:
     """Where datagrams on these paths come from, of those that arrive at one socket."""
     return [path.remote for path in paths if path.local == base and path.transport is Transport.UDP]
+
+
+def _interfaces(configuration: RTCConfiguration) -> list[Interface]:
+    return usable_interfaces(
+        names=configuration.interfaces,
+        include_loopback=configuration.include_loopback,
+        accepts=address_filter(configuration.addresses),
+    )
 
 
 def _one_of_each_family(targets: Iterable[Target | NamedTarget]) -> list[Target | NamedTarget]:

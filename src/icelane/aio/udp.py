@@ -77,6 +77,8 @@ class UdpSocket:
     `sendto` is the socket's own method, for a plane that wants no call in between: it catches OSError itself and hands
     it to `send_again`, or to `count_failed_send` where nobody watches for ICMP errors.
 
+    `on_failed_send(error)`, where it is set, runs for each datagram that is counted as a failed send.
+
     Counters: `dropped` datagrams that the kernel had no room for, `failed_sends` refused for any other reason (no
     route, too long, forbidden), `receive_errors` reported by the kernel, mostly ICMP answers to what was sent.
     """
@@ -95,6 +97,7 @@ class UdpSocket:
         "on_datagram",
         "on_drained",
         "on_error",
+        "on_failed_send",
         "receive_errors",
         "sendto",
     )
@@ -116,6 +119,7 @@ class UdpSocket:
         self.on_datagram = on_datagram
         self.on_drained: Callable[[], None] | None = None
         self.on_error: Callable[[OSError], None] | None = None
+        self.on_failed_send: Callable[[OSError], None] | None = None
         self.local = address_of(bound.getsockname())
         self.receive_errors = 0
         self._dropped = 0
@@ -216,6 +220,8 @@ class UdpSocket:
             self._dropped += 1
         else:
             self._failed_sends += 1
+            if self.on_failed_send is not None:
+                self.on_failed_send(error)
 
     def take_reports(self) -> None:
         """Hear what ICMP has said about what was sent."""

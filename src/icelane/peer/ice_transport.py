@@ -322,6 +322,7 @@ class IceTransport:
         self._relays.doubt(now)
         self.agent.doubt(now)
         self._settle(now)
+
     def add_stun_server(self, server: SocketAddress, url: str, now: Instant) -> None:
         """Ask there how the outside sees us; with `relay_only`, nobody is asked."""
         if self._relay_only:
