@@ -224,7 +224,7 @@ class PeerDriver:
             self._start(self._ice_streams.find_bases(interfaces, configuration, tell))
         elif changed:
             self._interfaces = interfaces
-            self._drop_all_but(hosts)
+            self._drop_all_but(hosts, configuration.port_range)
         for path, stream in list(self._streams_by_path.items()):
             if not is_own_address(path.local.host):
                 changed = True
