@@ -21,7 +21,8 @@ import dns.rrset
 
 from icelane.aio.configuration import RTCConfiguration
 from icelane.aio.interfaces import usable_interfaces
-from icelane.aio.mdns import GROUP_6, PORT, MdnsResolver
+from icelane.aio.mdns import MdnsResolver
+from icelane.aio.mdns_socket import GROUP_6, PORT
 from icelane.testing.namespace import inside, new_namespace
 from tests.server.namespaces import ip
 

@@ -33,6 +33,11 @@ def test_an_answer_gives_the_address_whether_or_not_it_flushes_the_cache(address
     assert parse_answer(answer(address=address, flush=flush)) == [(NAME, address)]
 
 
+def test_a_goodbye_is_no_answer() -> None:
+    """RFC 6762 section 10.1: its time to live is 0."""
+    assert parse_answer(answer().replace(b"\x00\x00\x00\x78", bytes(4))) == []
+
+
 def test_names_are_compared_without_regard_to_case() -> None:
     assert parse_answer(answer(NAME.upper())) == [(NAME, "192.0.2.7")]
 

@@ -24,7 +24,6 @@ CHECKS: Final = {
 
 LEFT_OUT: Final = {
     "DT-10": "we ask for no cookie: DTLS is spoken only with an address that has answered an ICE check (DT-2)",
-    "IC-9": "names of mDNS are resolved, not published yet; until then addresses are hidden by relay-only (IC-8)",
     "TL-9": "tlsfuzzer would test OpenSSL, whose TLS it is; what is ours around it carries TL-4, TL-6 and TL-7",
 }
 """Checks that no test carries, with the reason."""

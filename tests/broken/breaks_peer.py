@@ -17,7 +17,9 @@ from icelane.ice.consent import Consent
 from icelane.ice.options import IceOptions
 from icelane.peer import candidate_text, ice_transport, local_candidates, negotiation, relays, secure_transport
 from icelane.peer.connection import PeerConnection
+from icelane.peer.host_names import HostNames
 from icelane.peer.ice_transport import IceTransport
+from icelane.peer.local_candidates import LocalCandidates
 from icelane.peer.secure_transport import SecureTransport
 from icelane.turn import redirect
 from tests.broken.registry import breaks, swap
@@ -25,6 +27,7 @@ from tests.broken.registry import breaks, swap
 TRANSPORT = "tests/peer/test_secure_transport.py"
 RELAY_ONLY = "tests/scenarios/test_relay_only.py"
 STRICT = "tests/scenarios/test_relay_strict.py"
+HIDDEN = "tests/scenarios/test_hidden_addresses.py"
 WIRE = "tests/aio/test_relay_only_on_the_wire.py"
 HELLO = f"{TRANSPORT}::test_a_client_hello_from_elsewhere_reaches_nobody"
 DEATH = "tests/scenarios/test_a_path_dies.py"
@@ -290,6 +293,26 @@ def a_strict_connection_takes_every_candidate() -> None:
 @breaks("IC-8", test=f"{STRICT}::test_a_check_from_an_address_that_nobody_announced_gets_nothing")
 def a_strict_connection_answers_whoever_knows_the_password() -> None:
     swap(IceAgent, "_may_learn", lambda self, address: True)
+
+
+@breaks("IC-9", test=f"{HIDDEN}::test_no_address_of_this_machine_is_told_and_a_neighbour_finds_us_by_name[True]")
+def addresses_are_told_though_they_are_to_be_hidden() -> None:
+    swap(LocalCandidates, "_named", lambda self, candidate, names: candidate)
+
+
+@breaks("IC-9", test=f"{HIDDEN}::test_behind_a_nat_the_reflexive_candidate_does_not_say_what_is_behind_it")
+def related_addresses_are_told_though_they_are_to_be_hidden() -> None:
+    swap(local_candidates, "without_related", lambda candidate: candidate)
+
+
+@breaks("IC-9", test=f"{HIDDEN}::test_a_server_in_our_own_network_does_not_give_us_away")
+def a_server_is_believed_where_it_sees_what_is_to_be_hidden() -> None:
+    swap(LocalCandidates, "may_tell", lambda self, mapped: True)
+
+
+@breaks("IC-9", test=f"{HIDDEN}::test_each_connection_has_a_name_of_its_own_and_keeps_it_over_a_restart")
+def one_name_serves_every_connection() -> None:
+    swap(HostNames, "of", lambda self, host: "6a1f4c1e-0000-4000-8000-000000000000.local")
 
 
 @breaks("IC-12", test=f"{RELAY_ONLY}::test_a_public_turn_server_cannot_send_us_to_a_private_one[127.0.0.1]")

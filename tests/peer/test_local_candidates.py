@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from icelane.core.net import SocketAddress, Transport
 from icelane.ice.candidate import Candidate, CandidateType
 from icelane.peer.external_addresses import ExternalAddresses
+from icelane.peer.host_names import HostNames
 from icelane.peer.local_candidates import LocalCandidates
+from icelane.testing.entropy import SeededEntropy
 
 BASE = SocketAddress("10.0.0.5", 50_000)
 PUBLIC = SocketAddress("203.0.113.5", 50_000)
@@ -64,3 +68,25 @@ def test_one_that_a_check_taught_us_hides_its_base_too() -> None:
         type=CandidateType.PEER_REFLEXIVE, host="192.0.2.9", port=9, priority=1, foundation="p1", related=BASE
     )
     assert make.shown(learned).related == PUBLIC
+
+
+@pytest.mark.parametrize("tcp_type", ["active", "passive"])
+def test_with_names_a_candidate_of_tcp_hides_its_address_as_one_of_udp_does(tcp_type: str) -> None:
+    """IC-9: and by the same name, which is asked for once."""
+    names = HostNames(SeededEntropy(1))
+    make = LocalCandidates(relay_only=False, names=names)
+    (tcp,) = make.tcp(BASE, tcp_type, 1)
+    (udp,) = make.direct(BASE, 1)
+    assert make.shown(tcp).host == make.shown(udp).host == names.of(BASE.host)
+    assert make.hidden([tcp, udp]) == {names.of(BASE.host): BASE.host}
+    assert make.shown_base(BASE) == SocketAddress(names.of(BASE.host), BASE.port)
+    assert make.shown_base(SERVER) == SERVER
+
+
+def test_with_names_a_mapped_address_that_is_ours_is_not_told() -> None:
+    """IC-9: a server in our own network sees what we hide."""
+    make = LocalCandidates(relay_only=False, names=HostNames(SeededEntropy(1)))
+    make.direct(BASE, 1)
+    assert not make.may_tell(SocketAddress(BASE.host, 1234))
+    assert make.may_tell(PUBLIC)
+    assert LocalCandidates(relay_only=False).may_tell(BASE)

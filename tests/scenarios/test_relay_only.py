@@ -40,8 +40,8 @@ URLS = frozenset({RELAY.url, f"stun:{SERVER}"})
 MDNS = "candidate:1 1 udp 2122260223 6a1f4c1e-0000-4000-8000-000000000000.local 50000 typ host"
 
 
-def everything_told(peer: PeerHost) -> str:
-    """All that a program, or the peer, can learn from it."""
+def everything_told(peer: PeerHost, *, selected: bool = True) -> str:
+    """All that a program, or the peer, can learn from it; with `selected`, also the path that the engine keeps."""
     descriptions = [peer.engine.negotiation.local_description, peer.engine.negotiation.current_local_description]
     told = [description.sdp for description in descriptions if description is not None]
     told += [candidate.line for candidate in peer.told]
@@ -50,7 +50,7 @@ def everything_told(peer: PeerHost) -> str:
     told += [str(SecurityReport.of(peer.engine)), repr(SecurityReport.of(peer.engine))]
     if peer.engine.transport is not None:
         told += [str(candidate) for candidate in peer.engine.transport.ice.local_candidates]
-        told.append(str(peer.engine.transport.ice.selected))
+        told += [str(peer.engine.transport.ice.selected)] if selected else []
     return "\n".join(told)
 
 

@@ -41,7 +41,7 @@ _IN_JSON: Final = frozenset(
 
 _UNCHANGING: Final = (
     "bundlePolicy", "rtcpMuxPolicy", "legacy_peers", "patience", "external_addresses", "external_address_type",
-    "udp_mux", "ice_tcp", "ice_lite",
+    "hide_addresses", "udp_mux", "ice_tcp", "ice_lite",
 )  # fmt: skip
 
 
@@ -109,7 +109,9 @@ class RTCConfiguration:
     mapping of addresses of this machine to public ones, or one public address for all of its family. The peer is told
     of them in place of ours, or beside ours where `external_address_type` is `srflx`. `udp_mux` is a UDP port that many
     connections share; the addresses that it is bound to are then the ones that peers reach over UDP, and `interfaces`,
-    `addresses` and `port_range` speak of the sockets to TURN servers.
+    `addresses` and `port_range` speak of the sockets to TURN servers. With `hide_addresses` the peer and the statistics
+    are told names in place of addresses of this machine, as browsers do; peers on the same link ask for them by
+    multicast DNS, and those elsewhere need a STUN or TURN server, or to be reached by us.
 
     Ours: `http_proxy` leads to TURN servers over TCP and TLS: `http://user:password@host:port`, also `https:`, or
     "environment" for HTTPS_PROXY, ALL_PROXY and NO_PROXY. Its repr hides it. `restart_on_network_change` calls
@@ -138,6 +140,7 @@ class RTCConfiguration:
     port_range: PortRange | None = None
     external_addresses: Mapping[str, str] | str | None = None
     external_address_type: str = "host"
+    hide_addresses: bool = False
     udp_mux: UdpMux | None = None
     patience: Duration | None = None
     http_proxy: str | None = field(default=None, repr=False)

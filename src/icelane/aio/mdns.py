@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import struct
 from collections.abc import Iterable
 from typing import Final
 
@@ -25,14 +24,12 @@ import dns.rdata
 import dns.rdatatype
 
 from icelane.aio.interfaces import Interface
+from icelane.aio.mdns_socket import GROUP, GROUP_6, PORT, open_on_address, open_on_interface
 from icelane.core.clock import Duration
 from icelane.core.net import AddressFamily, family_of, unpack_host
 
 _log = logging.getLogger(__name__)
 
-GROUP: Final = "224.0.0.251"
-GROUP_6: Final = "ff02::fb"
-PORT: Final = 5353
 # When the question is asked; an answer takes up to 120 ms by design (RFC 6762 section 6), and multicast over wireless
 # networks is easily lost.
 ASK_AT: Final[tuple[Duration, ...]] = (0.0, 0.25, 1.0, 2.0)
@@ -101,7 +98,7 @@ class MdnsResolver:
             for link in self._links:
                 is_ipv6 = family_of(link.host) is AddressFamily.IPV6
                 try:
-                    opened = _open_on_interface(link.name) if is_ipv6 else _open_on_address(link.host)
+                    opened = open_on_interface(link.name) if is_ipv6 else open_on_address(link.host)
                 except OSError as error:
                     _log.debug("no mDNS on %s: %s", link.name, error)
                     continue
@@ -145,7 +142,8 @@ def parse_answer(data: bytes) -> list[tuple[str, str]]:
         return []
     found = []
     for records in (*message.answer, *message.additional):
-        if records.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA):
+        # RFC 6762 section 10.1: without a time to live, it is a goodbye.
+        if records.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA) and records.ttl > 0:
             name = records.name.to_text(omit_final_dot=True).lower()
             found += [(name, host) for record in records if (host := _host_of(record)) is not None]
     return found
@@ -156,45 +154,3 @@ def _host_of(record: dns.rdata.Rdata) -> str | None:
     # of a class that it does not know, and keeps its bytes.
     packed = record.to_generic().data
     return unpack_host(packed) if len(packed) in (4, 16) else None
-
-
-def _open_on_address(host: str) -> socket.socket:
-    interface = socket.inet_aton(host)
-    opened = _shared(socket.AF_INET)
-    try:
-        opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, interface)
-        opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 255)
-        opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
-        opened.bind((GROUP, PORT))
-        opened.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(GROUP) + interface)
-    except BaseException:
-        opened.close()
-        raise
-    return opened
-
-
-def _open_on_interface(name: str) -> socket.socket:
-    index = socket.if_nametoindex(name)
-    opened = _shared(socket.AF_INET6)
-    try:
-        opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
-        opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
-        opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 1)
-        opened.bind((GROUP_6, PORT, 0, index))
-        membership = socket.inet_pton(socket.AF_INET6, GROUP_6) + struct.pack("@I", index)
-        opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, membership)
-    except BaseException:
-        opened.close()
-        raise
-    return opened
-
-
-def _shared(family: socket.AddressFamily) -> socket.socket:
-    """The responder of the system, browsers and we share the port."""
-    opened = socket.socket(family, socket.SOCK_DGRAM)
-    opened.setblocking(False)
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if hasattr(socket, "SO_REUSEPORT"):
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    return opened

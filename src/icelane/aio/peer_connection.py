@@ -227,8 +227,8 @@ class RTCPeerConnection(EventTarget):
 
         A mapping holds what browsers take, and what it leaves out has W3C's default; our own settings stay. Raises
         InvalidStateError when closed, InvalidModificationError for what cannot change: certificates, policies of
-        multiplexing, legacy_peers, patience, external addresses, udp_mux, and iceCandidatePoolSize after
-        setLocalDescription; otherwise as the constructor.
+        multiplexing, legacy_peers, patience, external addresses, hide_addresses, udp_mux, and iceCandidatePoolSize
+        after setLocalDescription; otherwise as the constructor.
         """
         if self._engine.is_closed:
             raise InvalidStateError("the peer connection is closed")
@@ -625,6 +625,7 @@ def _options(configuration: RTCConfiguration) -> PeerOptions:
         relay_only=configuration.relay_only,
         strict=configuration.relay_strict,
         external=external_addresses(configuration.external_addresses, configuration.external_address_type),
+        hide_addresses=configuration.hide_addresses,
         bundle_policy=configuration.bundlePolicy,
         ice=ice if patience is None else replace(ice, patience=patience),
         dtls=dtls if patience is None else replace(dtls, handshake_timeout=patience),

@@ -22,6 +22,7 @@ from icelane.aio.configuration import RTCConfiguration, RTCIceServer
 from icelane.aio.ice_streams import IceStreams
 from icelane.aio.interfaces import Interface, is_loopback, is_own_address, usable_interfaces
 from icelane.aio.mdns import MdnsResolver
+from icelane.aio.mdns_responder import MdnsResponder
 from icelane.aio.network_change import Look, NetworkChange
 from icelane.aio.port_range import PortRange, bind_within
 from icelane.aio.proxy import find_proxy, resolve_by_proxy
@@ -46,7 +47,7 @@ from icelane.peer.connection_event import (
     PeerConnectionCommand,
     PeerConnectionEvent,
 )
-from icelane.peer.ice_transport import ConnectPeer, DisconnectPeer, ResolveName
+from icelane.peer.ice_transport import ConnectPeer, DisconnectPeer, PublishName, ResolveName, WithdrawName
 from icelane.peer.relays import CloseStream, OpenStream, RelayServer
 from icelane.stun.uri import StunUri, TurnUri
 from icelane.turn.channel_data import looks_like_channel_data, measure_turn
@@ -85,6 +86,7 @@ class PeerDriver:
         self._tasks: set[asyncio.Task[None]] = set()
         self._round: asyncio.Task[None] | None = None
         self._mdns: MdnsResolver | None = None
+        self._published: set[str] = set()
         self._idle: asyncio.Event | None = None
         self._network = NetworkChange(self, lambda: self.configuration.restart_on_network_change)
 
@@ -138,6 +140,8 @@ class PeerDriver:
         self._ice_streams.close()
         if self._mdns is not None:
             self._mdns.close()
+        for name in list(self._published):
+            self._withdraw(name)
 
     @property
     def bases(self) -> list[SocketAddress]:
@@ -419,6 +423,10 @@ class PeerDriver:
                 stream.close()
         elif isinstance(command, ResolveName):
             self._start(self._resolve(command.name))
+        elif isinstance(command, PublishName):
+            self._publish(command.name, command.host)
+        elif isinstance(command, WithdrawName):
+            self._withdraw(command.name)
         elif isinstance(command, ConnectPeer):
             self._ice_streams.connect(command.planned)
         elif isinstance(command, DisconnectPeer):
@@ -458,6 +466,17 @@ class PeerDriver:
         self._streams_by_path.pop(path, None)
         if not self._closed:
             self.run(partial(self._engine.handle_stream_closed, path))
+
+    def _publish(self, name: str, host: str) -> None:
+        self._published.add(name)
+        interfaces = self._interfaces
+        if all(interface.host != host for interface in interfaces):  # one of the mux
+            interfaces = usable_interfaces(include_loopback=True, accepts=lambda one: one == host)
+        MdnsResponder.of_this_loop().publish(name, host, interfaces)
+
+    def _withdraw(self, name: str) -> None:
+        self._published.discard(name)
+        MdnsResponder.of_this_loop().withdraw(name)
 
     async def _resolve(self, name: str) -> None:
         if self._mdns is None:

@@ -527,6 +527,7 @@ class PeerConnection:
             relay_only=self.negotiation.relay_only,
             strict=self.negotiation.strict,
             external=self._options.external,
+            hide_addresses=self._options.hide_addresses,
             options=self._options.ice,
         )
         if self._retired is not None:

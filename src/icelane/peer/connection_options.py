@@ -18,6 +18,7 @@ class PeerOptions:
     relay_only: bool = False
     strict: bool = False
     external: ExternalAddresses = field(default_factory=ExternalAddresses)
+    hide_addresses: bool = False
     bundle_policy: BundlePolicy = "balanced"
     ice: IceOptions = field(default_factory=IceOptions)
     dtls: DtlsOptions = field(default_factory=DtlsOptions)

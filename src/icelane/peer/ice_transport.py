@@ -22,6 +22,9 @@ nothing leaves for anybody but the TURN servers, and no address of ours or of ou
 be changed with a restart, and so can the servers; what carries data until then goes on until the restart has found its
 pair. With `strict` as well, candidates of the peer that are not relayed are refused, so that no server is asked for a
 way to where it is.
+
+With `hide_addresses` the addresses of this machine are told as names, which `PublishName` and `WithdrawName` make known
+and unknown on the local network.
 """
 
 from __future__ import annotations
@@ -44,6 +47,7 @@ from icelane.ice.event import ConnectionUnwanted, ConnectionWanted, IceEvent, Ic
 from icelane.ice.options import IceOptions
 from icelane.ice.pair import PairReport
 from icelane.peer.external_addresses import ExternalAddresses
+from icelane.peer.host_names import HostNames
 from icelane.peer.ice_server import TOO_MANY
 from icelane.peer.local_candidates import LocalCandidates, without_related
 from icelane.peer.reflexive import MappedAddressFound, ProbeFailed, ReflexiveEvent, ReflexiveProbes
@@ -109,6 +113,21 @@ class ResolveName:
 
 
 @dataclass(frozen=True, slots=True)
+class PublishName:
+    """Answer, on the link of `host`, whoever asks for the name."""
+
+    name: str
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawName:
+    """The name means nothing any more."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectPeer:
     """Connect to the peer by TCP, from the host of `planned.local` to `planned.remote`.
 
@@ -126,7 +145,7 @@ class DisconnectPeer:
 
 
 IceTransportEvent = CandidateGathered | CandidateFailed | GatheringStateChanged | IceEvent
-IceTransportCommand = OpenStream | CloseStream | ResolveName | ConnectPeer | DisconnectPeer
+IceTransportCommand = OpenStream | CloseStream | ResolveName | PublishName | WithdrawName | ConnectPeer | DisconnectPeer
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +169,7 @@ class IceTransport:
         relay_only: bool = False,
         strict: bool = False,
         external: ExternalAddresses | None = None,
+        hide_addresses: bool = False,
         options: IceOptions | None = None,
     ) -> None:
         self.agent = IceAgent(role=role, credentials=credentials, entropy=entropy, options=options or IceOptions())
@@ -159,7 +179,10 @@ class IceTransport:
         self._relay_only = relay_only or strict
         self._strict = strict
         self._closed = False
-        self._make = LocalCandidates(relay_only=self._relay_only, external=external)
+        self._hides = hide_addresses
+        self._published: frozenset[str] = frozenset()
+        names = HostNames(entropy) if hide_addresses else None
+        self._make = LocalCandidates(relay_only=self._relay_only, external=external, names=names)
         self._probes = ReflexiveProbes(entropy=entropy)
         self._relays = Relays(entropy=entropy)
         self.agent.announced_only = strict
@@ -291,7 +314,8 @@ class IceTransport:
 
     def fail_base(self, base: SocketAddress, reason: str, now: Instant) -> None:
         """No socket can be had on an address of ours."""
-        self._events.append(CandidateFailed(None if self._relay_only else base, "", UNREACHABLE, reason))
+        told = None if self._relay_only or self._hides else base
+        self._events.append(CandidateFailed(told, "", UNREACHABLE, reason))
         self._settle(now)
 
     def add_tcp_base(self, base: SocketAddress, tcp_type: str, preference: int, now: Instant) -> None:
@@ -537,6 +561,10 @@ class IceTransport:
         """What may be told of a candidate of ours that is in a pair."""
         return self._make.shown(candidate)
 
+    def shown_base(self, base: SocketAddress) -> SocketAddress:
+        """What may be told of where a socket of ours is; the host may be a name."""
+        return self._make.shown_base(base)
+
     def relay_of(self, base: SocketAddress) -> RelayServer | None:
         """The server behind a relayed base, None for a socket of ours."""
         return self._relays.server_of(base)
@@ -599,6 +627,8 @@ class IceTransport:
         self._drain_transmits(now)
         while (command := self._relays.poll_command()) is not None:
             self._commands.append(command)
+        if self._hides:
+            self._publish(self._locals if self._before_restart is None else [*self._locals, *self._before_restart[0]])
         self._tell_candidates()
         self._check_complete(now)
 
@@ -609,6 +639,14 @@ class IceTransport:
         self._drain_relay_transmits()
         while (command := self._relays.poll_command()) is not None:
             self._commands.append(command)
+        self._publish([])
+
+    def _publish(self, candidates: Sequence[_Local]) -> None:
+        """The names in these candidates are to be known from now on, and no others."""
+        wanted = self._make.hidden(local.candidate for local in candidates)
+        self._commands.extend(WithdrawName(name) for name in sorted(self._published - wanted.keys()))
+        self._commands.extend(PublishName(name, wanted[name]) for name in wanted if name not in self._published)
+        self._published = frozenset(wanted)
 
     def _drain_transmits(self, now: Instant) -> None:
         while (transmit := self._probes.poll_transmit()) is not None:
@@ -627,7 +665,7 @@ class IceTransport:
     def _handle_probe(self, event: ReflexiveEvent, now: Instant) -> None:
         if isinstance(event, MappedAddressFound):
             preference = self._preferences_by_base.get(event.base)
-            if preference is not None and event.mapped != event.base:
+            if preference is not None and event.mapped != event.base and self._make.may_tell(event.mapped):
                 candidate = self._make.reflexive(event.mapped, event.base, event.server, preference)
                 self._add_local(candidate, event.base, event.url, now)
         elif isinstance(event, ProbeFailed):
@@ -664,7 +702,7 @@ class IceTransport:
     def _fail(self, base: SocketAddress | None, url: str, error: IcelaneError) -> None:
         code = error.code if isinstance(error, StunError) else UNREACHABLE
         reason = (error.reason or str(error)) if isinstance(error, StunError) else str(error)
-        self._events.append(CandidateFailed(None if self._relay_only else base, url, code, reason))
+        self._events.append(CandidateFailed(None if self._relay_only or self._hides else base, url, code, reason))
 
     def _add_local(self, candidate: Candidate, base: SocketAddress, url: str | None, now: Instant) -> None:
         # RFC 8445 section 5.1.3: one that has the address and the base of another is redundant.

@@ -2,17 +2,19 @@
 
 What is made here is for ICE; `shown` is what the peer and the statistics are told. With `relay_only` the related
 address is neutral, because the mapped address is what a relayed candidate must not give away (RFC 8828 section 5.2;
-IC-8). An address that a public one replaces is in nothing that is told.
+IC-8). An address that a public one replaces is in nothing that is told; with names, none of this machine is (IC-9).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
 from icelane.core.net import AddressFamily, SocketAddress, Transport
 from icelane.ice.candidate import Candidate, CandidateType, Foundations, compute_priority
 from icelane.peer.external_addresses import ExternalAddresses
+from icelane.peer.host_names import HostNames
 
 # RFC 8839 section 5.1: how a related address that is not told is written.
 _NEUTRAL: Final = {
@@ -28,14 +30,19 @@ _RANK_SHIFT: Final = 14
 class LocalCandidates:
     """Makes candidates, and numbers their foundations."""
 
-    def __init__(self, *, relay_only: bool, external: ExternalAddresses | None = None) -> None:
+    def __init__(
+        self, *, relay_only: bool, external: ExternalAddresses | None = None, names: HostNames | None = None
+    ) -> None:
         self.relay_only = relay_only
+        self._names = names
+        self._hosts: set[str] = set()
         self._external = external or ExternalAddresses()
         self._public_by_replaced: dict[str, str] = {}
         self._foundations = Foundations()
 
     def direct(self, base: SocketAddress, preference: int) -> list[Candidate]:
         """Of a socket of ours, as far as nobody has to be asked; `preference` is 0 to 65535."""
+        self._hosts.add(base.host)
         public = self._external.of(base.host)
         if public is None:
             return [self.host(base, preference)]
@@ -59,6 +66,7 @@ class LocalCandidates:
 
     def tcp(self, base: SocketAddress, tcp_type: str, preference: int) -> list[Candidate]:
         """Of a host from which we connect (`active`), or of a port of ours that listens (`passive`)."""
+        self._hosts.add(base.host)
         host = self._tcp_host(base, tcp_type, preference)
         public = self._external.of(base.host)
         if public is None:
@@ -123,11 +131,34 @@ class LocalCandidates:
 
     def shown(self, candidate: Candidate) -> Candidate:
         """What may be told of a candidate of ours."""
+        if self._names is not None:
+            return self._named(candidate, self._names)
         related = candidate.related
         if related is None or (public := self._public_by_replaced.get(related.host)) is None:
             return candidate
         # A server in our own network sees, and a check from there meets, the address that is replaced.
         return replace(candidate, related=SocketAddress(public, related.port))
+
+    def shown_base(self, base: SocketAddress) -> SocketAddress:
+        """What may be told of where a socket of ours is; the host may be a name."""
+        if self._names is None or base.host not in self._hosts:
+            return base
+        return SocketAddress(self._names.of(base.host), base.port)
+
+    def may_tell(self, mapped: SocketAddress) -> bool:
+        """Whether a server may be believed that we are seen there: not where that is an address to be hidden."""
+        return self._names is None or mapped.host not in self._hosts
+
+    def hidden(self, candidates: Iterable[Candidate]) -> dict[str, str]:
+        """The addresses of this machine in these candidates, by the names that are told in their place."""
+        if self._names is None:
+            return {}
+        return {self._names.of(one.host): one.host for one in candidates if one.host in self._hosts}
+
+    def _named(self, candidate: Candidate, names: HostNames) -> Candidate:
+        if candidate.related is not None:
+            candidate = without_related(candidate)
+        return replace(candidate, host=names.of(candidate.host)) if candidate.host in self._hosts else candidate
 
 
 def without_related(candidate: Candidate) -> Candidate:

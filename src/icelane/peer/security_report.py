@@ -50,7 +50,11 @@ class SecurityReport:
             remote_fingerprint=format_fingerprint("sha-256", security.remote_fingerprint) if security else None,
             local_candidate_type=selected.local.type.value if selected else None,
             remote_candidate_type=selected.remote.type.value if selected else None,
-            selected_pair=_describe(selected.path) if selected else None,
+            selected_pair=(
+                _describe(selected.path._replace(local=transport.ice.shown_base(selected.path.local)))
+                if transport is not None and selected is not None
+                else None
+            ),
             relay_url=relay.url if relay else None,
         )
 

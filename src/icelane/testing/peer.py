@@ -31,7 +31,7 @@ from icelane.peer.connection_event import (
     PeerConnectionEvent,
 )
 from icelane.peer.connection_options import ChannelOptions, PeerOptions
-from icelane.peer.ice_transport import ConnectPeer, DisconnectPeer, ResolveName
+from icelane.peer.ice_transport import ConnectPeer, DisconnectPeer, PublishName, ResolveName, WithdrawName
 from icelane.peer.relays import OpenStream, RelayServer
 from icelane.testing.clock import DEFAULT_EPOCH
 from icelane.testing.entropy import SeededEntropy
@@ -48,9 +48,9 @@ LISTENING_PORT: Final = 4_443
 class PeerHost:
     """`engine` with a socket on each of `hosts`, which serves one transport after the other.
 
-    `names` are what mDNS knows, `stun` and `relays` the servers. Messages are collected in `messages`, as pairs of the
-    channel's number and the data, and released at once. `told` has every candidate, `events` those that
-    `take_candidates` has not taken.
+    `names` is what mDNS knows: peers on one link share it, and what their engines publish is in it. `stun` and `relays`
+    are the servers. Messages are collected in `messages`, as pairs of the channel's number and the data, and released
+    at once. `told` has every candidate, `events` those that `take_candidates` has not taken.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class PeerHost:
         )
         self._stun = stun
         self._relays = relays
-        self._names = names or {}
+        self._names = names if names is not None else {}
         self._answers: list[Callable[[Instant], object]] = []
         self._next_port = FIRST_PORT + seed % 100 * 100
         self._bases_by_host: dict[str, SocketAddress] = {}
@@ -189,6 +189,10 @@ class PeerHost:
     def _answer(self, command: PeerConnectionCommand) -> Callable[[Instant], object]:
         if isinstance(command, FindSources):
             return self._find_sources
+        if isinstance(command, PublishName):
+            self._names[command.name] = command.host
+        if isinstance(command, WithdrawName):
+            self._names.pop(command.name, None)
         if isinstance(command, ResolveName):
             return lambda now: self.engine.handle_name_resolved(command.name, self._names.get(command.name), now)
         if isinstance(command, OpenStream):

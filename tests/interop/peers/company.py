@@ -26,6 +26,7 @@ BROWSERS: Final = {
     "chromium": CHROMIUM_PACKAGE,
     "chromium that hides its addresses": CHROMIUM_PACKAGE,
     "firefox": FIREFOX_PACKAGE,
+    "firefox that hides its addresses": FIREFOX_PACKAGE,
 }
 """The Debian package of each; the program is named like the package."""
 
@@ -39,6 +40,7 @@ PROGRAMS: Final = {
     # Its authorities are compiled in.
     "wrtc": Abilities(trusts_our_authority=False),
     "icelane": Abilities(),
+    "icelane that hides": Abilities(),
     "icelane that listens": Abilities(),
     "icelane that is lite": Abilities(),
 }
@@ -46,6 +48,7 @@ PROGRAMS: Final = {
 # What kinds of our own peer set in RTCConfiguration.
 SETTINGS: Final[dict[str, dict[str, object]]] = {
     "icelane": {},
+    "icelane that hides": {"hide_addresses": True},
     "icelane that listens": {"ice_tcp": "both"},
     "icelane that is lite": {"ice_lite": True, "ice_tcp": "passive"},
 }
@@ -92,9 +95,11 @@ class Company:
         executable = self._need_program(package, package)
         folder = self._folder / f"{kind}-{machine.name}".replace(" ", "-")
         folder.mkdir()
-        if kind == "firefox":
-            return await self._stack.enter_async_context(firefox(executable, machine, self._authority, folder))
-        hides_addresses = kind != "chromium"
+        hides_addresses = kind not in ("chromium", "firefox")
+        if package == FIREFOX_PACKAGE:
+            return await self._stack.enter_async_context(
+                firefox(executable, machine, self._authority, folder, hides_addresses=hides_addresses)
+            )
         return await self._stack.enter_async_context(
             chromium(executable, machine, self._authority, folder, hides_addresses=hides_addresses)
         )

@@ -31,10 +31,9 @@ _ENVIRONMENT = (
 )
 
 _PREFERENCES: Mapping[str, bool | int | str] = {
-    # Media and candidates without asking anybody, and addresses as they are.
+    # Media and candidates without asking anybody.
     "media.navigator.streams.fake": True,
     "media.navigator.permission.disabled": True,
-    "media.peerconnection.ice.obfuscate_host_addresses": False,
     "media.peerconnection.ice.loopback": True,
     # Nothing is fetched that no test asked for.
     "app.normandy.enabled": False,
@@ -73,6 +72,9 @@ _PREFERENCES: Mapping[str, bool | int | str] = {
 }
 
 
+_HIDING = "media.peerconnection.ice.obfuscate_host_addresses"
+
+
 @dataclass(frozen=True)
 class _Tab:
     """The control of a peer in a tab."""
@@ -99,11 +101,17 @@ class Firefox:
 
 
 @contextlib.asynccontextmanager
-async def firefox(executable: str, machine: Machine, authority: Path, folder: Path) -> AsyncIterator[Firefox]:
-    """Firefox on `machine`, with the PEM file `authority` trusted, and a profile in the empty directory `folder`."""
+async def firefox(
+    executable: str, machine: Machine, authority: Path, folder: Path, *, hides_addresses: bool = False
+) -> AsyncIterator[Firefox]:
+    """Firefox on `machine`, with the PEM file `authority` trusted, and a profile in the empty directory `folder`.
+
+    `hides_addresses`: its host candidates are names of mDNS, as they are by default.
+    """
     profile = folder / "profile"
     profile.mkdir()
-    lines = (f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in _PREFERENCES.items())
+    preferences = {**_PREFERENCES, _HIDING: hides_addresses}
+    lines = (f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in preferences.items())
     (profile / "user.js").write_text("".join(lines))
     make_trusting_database(authority, profile)
     command = [executable, "--headless", "--no-remote", "--profile", str(profile), "--remote-debugging-port", "0"]

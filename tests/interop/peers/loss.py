@@ -52,7 +52,9 @@ def losing(percent: int, *machines: Machine, only_dtls: bool = False) -> Iterato
 def losses(machine: Machine) -> Losses:
     """What `losing` has done so far."""
     told = json.loads(_run(machine, "nft", "--json", "list", "counters", "table", "inet", "loss"))
-    packets = {entry["counter"]["name"]: entry["counter"]["packets"] for entry in told["nftables"] if "counter" in entry}
+    packets = {
+        entry["counter"]["name"]: entry["counter"]["packets"] for entry in told["nftables"] if "counter" in entry
+    }
     return Losses(arrived=packets["arrived"], lost=packets["lost"])
 
 
