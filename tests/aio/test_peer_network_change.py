@@ -107,14 +107,23 @@ def test_otherwise_nobody_is_asked_and_nothing_is_stuck(run: Run, machine: list[
     run(scenario())
 
 
-def test_a_path_that_nobody_replaces_ends_in_failed(run: Run, machine: list[str]) -> None:
+def test_a_path_that_nobody_replaces_ends_in_failed(
+    run: Run, machine: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network_watch, "TICK", 0.05)
+    real, passed = system._read_clock, 0.0
+    monkeypatch.setattr(system, "_read_clock", lambda: real() + passed)
+
     async def scenario() -> None:
+        nonlocal passed
+        passed = 0.0
         machine[:] = ["127.0.0.1"]
-        configuration = configured(patience=0.5)
-        async with call(configuration, configuration) as (alice, _, _, signaling):
+        async with call(configured(), configured()) as (alice, _, _, signaling):
             machine.clear()
             look(alice)
             assert addresses(alice) == set()
+            await until(lambda: alice.iceConnectionState == "disconnected")
+            passed = 31.0  # longer than consent lasts
             await until(lambda: alice.iceConnectionState == "failed")
             assert "offer" not in signaling.log
             machine[:] = ["127.0.0.2"]
