@@ -8,10 +8,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from icelane import UdpMux
 from icelane.aio import network_watch, system
 from icelane.aio.configuration import RTCConfiguration, RTCIceServer
 from icelane.aio.data_channel import RTCDataChannel
 from icelane.aio.interfaces import Interface
+from icelane.aio.mdns import MdnsResolver
 from icelane.aio.peer_connection import RTCPeerConnection
 from icelane.aio.stream import StreamConnection
 from icelane.aio.udp_runs import RunUdpSocket
@@ -286,6 +288,36 @@ def test_a_connection_with_a_turn_server_from_an_address_that_is_gone_is_given_u
                 await until(lambda: not pc._driver._streams_by_path)
                 stats = await pc.getStats()
                 assert {one.candidateType for one in stats.of_type("local-candidate")} == {"host"}
+
+    run(scenario())
+
+
+def test_the_sockets_of_a_mux_are_the_programs_and_stay(run: Run, machine: list[str]) -> None:
+    async def scenario() -> None:
+        machine[:] = ["127.0.0.1"]
+        async with await UdpMux.open(hosts=["127.0.0.1"]) as mux, call(configured(udp_mux=mux), configured()) as parts:
+            alice, _, channel, signaling = parts
+            for hosts in (["127.0.0.1", "127.0.0.2"], ["127.0.0.2"]):
+                machine[:] = hosts
+                look(alice)
+                assert addresses(alice) == {"127.0.0.1"}
+                await echo(channel, "as before")
+            assert "offer" not in signaling.log
+
+    run(scenario())
+
+
+def test_names_of_the_network_are_asked_for_on_the_links_that_there_are_now(run: Run, machine: list[str]) -> None:
+    async def scenario() -> None:
+        machine[:] = ["127.0.0.1"]
+        async with call(configured(), configured()) as (alice, _, _, _):
+            driver = alice._driver
+            first = driver._mdns = MdnsResolver([Interface("lo", "127.0.0.1")])
+            look(alice)
+            assert driver._mdns is first
+            machine[:] = ["127.0.0.2"]
+            look(alice)
+            assert driver._mdns is None
 
     run(scenario())
 

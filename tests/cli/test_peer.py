@@ -239,6 +239,22 @@ def test_a_relay_that_is_not_there_is_named(meeting: Meeting) -> None:
     assert f"icelane turn check '{url}' --user alice" in said
 
 
+def test_a_proxy_that_does_not_lead_to_the_relay_is_named_without_its_password(meeting: Meeting) -> None:
+    url = "turns:turn.invalid:443"
+    relayed = ("--relay-only", "--ice", url, "--user", "alice")
+    sender = meeting.send(*relayed, "--proxy", "http://bob:hidden@127.0.0.1:9")
+    _, said = sender.communicate(timeout=TIMEOUT)
+    assert sender.returncode == 4
+    assert f"{url}: cannot connect to the proxy http://127.0.0.1:9" in said
+    assert f"icelane turn check '{url}' --user alice --proxy URL" in said
+    assert "hidden" not in said
+    receiver = meeting.receive(*relayed, "--proxy", "socks5://bob:hidden@127.0.0.1:9")
+    _, said = receiver.communicate(timeout=TIMEOUT)
+    assert receiver.returncode == 2
+    assert "begins with http:// or https://" in said
+    assert "hidden" not in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -175,6 +175,9 @@ class PeerDriver:
 
     def _use(self, interfaces: list[Interface], configuration: RTCConfiguration) -> None:
         """Have a socket on each of these, and none of our own on any other address."""
+        if self._mdns is not None and interfaces != self._interfaces:
+            self._mdns.close()  # the next name is asked for on the links that there are now
+            self._mdns = None
         self._interfaces = interfaces
         self._drop_all_but({interface.host for interface in interfaces}, configuration.port_range)
         if configuration.udp_mux is not None:

@@ -138,7 +138,8 @@ def _nowhere(configuration: RTCConfiguration) -> tuple[str, str]:
     """Why there is not one address to be reached at, and what would help."""
     if configuration.relay_only:
         server, uri = next((server, uri) for server, uri in configuration.check() if isinstance(uri, TurnUri))
-        return "no TURN server gave us an address", f"icelane turn check '{uri}' --user {server.username}"
+        way = " --proxy URL" if configuration.http_proxy is not None else ""
+        return "no TURN server gave us an address", f"icelane turn check '{uri}' --user {server.username}{way}"
     if configuration.interfaces is not None:
         return f"no usable address on {', '.join(configuration.interfaces)}", "ip -brief address"
     return "this machine has no usable address", "ip -brief address"
