@@ -8,6 +8,7 @@ is in docs/assumptions/sctp.md.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 from typing import Final
 
@@ -15,6 +16,7 @@ import pytest
 
 from tests.interop.conftest import need_program
 from tests.interop.peers.calls import connect
+from tests.interop.peers.loss import Losses, losing, losses
 from tests.interop.peers.remote import RemotePeer
 from tests.interop.peers.stage import Stage, stage
 
@@ -65,11 +67,16 @@ async def send_both_ways(ours: RemotePeer, theirs: RemotePeer, percent: int, unt
     return there.result(), back.result()
 
 
-def assert_lost(scene: Stage, percent: int) -> None:
+def losing_both_ways(scene: Stage, percent: int, *, only_dtls: bool = False) -> contextlib.AbstractContextManager[None]:
+    return losing(percent, scene.lab["left"], scene.lab["right"], only_dtls=only_dtls)
+
+
+def assert_lost(scene: Stage, percent: int) -> list[Losses]:
     """The network did lose about as much as it was told to, both ways."""
-    for losses in scene.network.losses():
-        share = 100 * losses.lost / losses.arrived
-        assert percent / 2 <= share <= percent * 1.5, losses
+    found = [losses(scene.lab[name]) for name in ("left", "right")]
+    for each in found:
+        assert percent / 2 <= 100 * each.lost / each.arrived <= percent * 1.5, found
+    return found
 
 
 @kinds
@@ -79,7 +86,7 @@ def test_bytes_arrive_unchanged_where_a_tenth_of_everything_is_lost(scene: Stage
     async def call() -> None:
         async with scene.peers(kind, OURS) as (theirs, ours):
             ours.patience = theirs.patience = PATIENCE
-            with scene.network.losing(10):
+            with losing_both_ways(scene, 10):
                 await ours.start()
                 await theirs.start()
                 await connect(ours, theirs, trickle=True)
@@ -99,7 +106,7 @@ def test_bytes_arrive_unchanged_over_an_open_channel_that_loses_30_percent(scene
             await ours.start()
             await theirs.start()
             await connect(theirs, ours, trickle=True)
-            with scene.network.losing(30, only_dtls=True):
+            with losing_both_ways(scene, 30, only_dtls=True):
                 sending = asyncio.create_task(send_both_ways(ours, theirs, 30, until=0.0))
                 await asyncio.wait([sending], timeout=SHORT)
                 assert_lost(scene, 30)
@@ -130,11 +137,10 @@ def test_bytes_arrive_unchanged_for_ten_minutes(scene: Stage, percent: int) -> N
         until = asyncio.get_running_loop().time() + seconds
         async with asyncio.TaskGroup() as calling:
             # Not the checks of ICE: Firefox makes six of consent in the 30 s that it lasts, and half of all would fail.
-            with scene.network.losing(percent, only_dtls=True):
+            with losing_both_ways(scene, percent, only_dtls=True):
                 for kind in KINDS:
                     calling.create_task(call(kind, until))
                 await asyncio.sleep(seconds)
-                assert_lost(scene, percent)
-                print(scene.network.losses())
+                print(assert_lost(scene, percent))
 
     scene.run(calls())
