@@ -8,16 +8,26 @@ a closed agent is silent.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 
 from fuzz.script import Script
 from icelane.core.clock import Instant
 from icelane.core.net import Path, SocketAddress, Transport
 from icelane.errors import IntegrityError, LocalProtocolError
 from icelane.ice.agent import IceAgent
-from icelane.ice.candidate import Candidate, CandidateType, compute_priority
+from icelane.ice.candidate import ACTIVE_PORT, Candidate, CandidateType, compute_priority
 from icelane.ice.check import Check, encode_check, encode_error, encode_success
+from icelane.ice.connections import MAX_OPENING
 from icelane.ice.credentials import Credentials
-from icelane.ice.event import IceEvent, IceRole, IceState, PairSelected, PairValidated
+from icelane.ice.event import (
+    ConnectionUnwanted,
+    ConnectionWanted,
+    IceEvent,
+    IceRole,
+    IceState,
+    PairSelected,
+    PairValidated,
+)
 from icelane.ice.options import IceOptions, NominationMode
 from icelane.stun.attributes import AttributeType
 from icelane.stun.integrity import verify_integrity
@@ -27,6 +37,8 @@ from icelane.testing.entropy import SeededEntropy
 from icelane.testing.network import EngineHost, VirtualNetwork
 
 BASES = [SocketAddress("192.0.2.10", 5000), SocketAddress("2001:db8::10", 5000), SocketAddress("198.41.0.4", 50_000)]
+ACTIVE = SocketAddress("192.0.2.10", ACTIVE_PORT)
+PASSIVE = SocketAddress("192.0.2.10", 4443)
 PEERS = [
     SocketAddress("198.51.100.1", 6000),
     SocketAddress("198.51.100.1", 6001),
@@ -58,7 +70,33 @@ SEEDS = [
     bytes((0, 0, 1, 0, 0, 0, 0, 2, 0, 3, 0, 0, 3, 255, 4, 3, 0, 5, 3)),
     bytes((3, 1, 1, 0, 0, 0, 0, 3, 0, 0, 7, 0, 5, 4, 5, 5)),
     bytes((0, 0, 1, 0, 0, 0, 0, 2, 0, 4, 1, 0, 6, 0, 5, 5, 9)),
+    # Over TCP: connected, answered, nominated, lost and made again; and accepted, with a check that nominates.
+    bytes((0, 0, 0, 0, 1, 0, 3, 2, 65, 12, 3, 4, 1, 0, 4, 1, 0, 5, 4, 4, 1, 0, 12, 0, 0, 5, 2, 12, 3, 4, 1, 0)),
+    bytes((0, 1, 1, 0, 4, 0, 0, 12, 1, 3, 0, 0, 0, 0, 7, 0, 1, 4, 1, 0, 5, 4)),
 ]
+
+
+class FuzzHost(EngineHost[IceEvent]):
+    """Connections of TCP are not on the network: the script says what comes of them, and answers on them."""
+
+    def __init__(self, world: World, network: VirtualNetwork, engine: IceAgent) -> None:
+        self._world = world
+        super().__init__(network, engine, BASES[0])
+
+    def send(self, data: bytes, path: Path) -> None:
+        if path.transport is Transport.UDP:
+            super().send(data, path)
+            return
+        assert path in self._world.connected, "sent on a connection that is not there"
+        self._world.keep_request(data, path)
+
+    def handle_event(self, event: IceEvent) -> None:
+        super().handle_event(event)
+        world = self._world
+        if isinstance(event, ConnectionWanted):
+            world.wanted.append(event.planned)
+        elif isinstance(event, ConnectionUnwanted):
+            world.connected.discard(event.path)
 
 
 class World:
@@ -69,7 +107,10 @@ class World:
         self.options = script.choose(OPTIONS)
         role = script.choose(list(IceRole))
         self.engine = IceAgent(role=role, entropy=SeededEntropy(1), options=self.options)
-        self.host: EngineHost[IceEvent] = EngineHost(self.network, self.engine, BASES[0])
+        self.wanted: list[Path] = []
+        self.connected: set[Path] = set()
+        self.ports = 50_000
+        self.host = FuzzHost(self, self.network, self.engine)
         for base in BASES[1:]:
             self.network.attach(base, self.host.receive)
         for peer in PEERS:
@@ -82,15 +123,29 @@ class World:
         self.checked = 0
 
     def _received(self, data: bytes, source: SocketAddress, destination: SocketAddress) -> None:
+        self.keep_request(data, Path(source, destination, Transport.UDP))
+
+    def keep_request(self, data: bytes, path: Path) -> None:
+        """The agent has asked something."""
         message = parse_message(data)
         if message.message_class is MessageClass.REQUEST:
-            self.requests.append((message, Path(source, destination, Transport.UDP)))
+            self.requests.append((message, path))
             del self.requests[:-8]
 
-    def tell(self, data: bytes, source: SocketAddress, base: SocketAddress) -> None:
+    def tell(self, data: bytes, path: Path) -> None:
         """Send to the agent, and let it answer."""
-        self.network.send(data, source, base)
+        if path.transport is Transport.TCP:
+            self.host.run(lambda now: self.engine.handle_datagram(data, path, now))
+        else:
+            self.network.send(data, path.remote, path.local)
         self.network.run_for(0.0)
+
+    def some_path(self, script: Script) -> Path:
+        """Somebody's way to the agent."""
+        source, base = script.choose(PEERS), script.choose(BASES)
+        if script.number() % 3 == 0 and self.connected:
+            return script.choose(sorted(self.connected))
+        return Path(base, source, Transport.UDP)
 
     def command(self, verb: Callable[[Instant], object]) -> str:
         """Give a command; returns whether it was one that could be given now."""
@@ -106,6 +161,7 @@ class World:
         engine = self.engine
         pairs = engine.pairs()
         assert len(pairs) <= self.options.max_pairs + 1
+        assert len(self.wanted) <= 2 * MAX_OPENING
         for event in self.host.events[self.checked :]:
             if isinstance(event, PairValidated | PairSelected) and not self.both_lite:
                 assert event.path in self.proved, f"{event} without a proof"
@@ -132,8 +188,10 @@ def learn_credentials(world: World, script: Script) -> Hashable:
 
 def add_local(world: World, script: Script) -> Hashable:
     """One more candidate of ours."""
-    kind, base = script.choose(list(CandidateType)), script.choose(BASES)
+    kind, base = script.choose(list(CandidateType)), script.choose([*BASES, ACTIVE, PASSIVE])
     candidate = make_candidate(kind, base, 1)
+    if base in (ACTIVE, PASSIVE):
+        candidate = over_tcp(candidate, "active" if base is ACTIVE else "passive")
     return world.command(lambda now: world.engine.add_local_candidate(candidate, base, now))
 
 
@@ -142,6 +200,8 @@ def add_remote(world: World, script: Script) -> Hashable:
     choice = script.number()
     address = PEERS[choice % len(PEERS)]
     candidate = make_candidate(list(CandidateType)[(choice >> 3) % 4], address, choice)
+    if choice & 0x40:
+        candidate = over_tcp(candidate, "passive" if choice & 0x80 == 0 else "active")
     return world.command(lambda now: world.engine.add_remote_candidate(candidate, now))
 
 
@@ -156,9 +216,35 @@ def make_candidate(kind: CandidateType, address: SocketAddress, number: int) -> 
     )
 
 
+def over_tcp(candidate: Candidate, tcp_type: str) -> Candidate:
+    """The same, of TCP."""
+    return replace(candidate, transport="tcp", tcp_type=tcp_type)
+
+
+def connection(world: World, script: Script) -> Hashable:
+    """What becomes of a connection: made, refused, accepted, or lost."""
+    choice, engine = script.number(), world.engine
+    if choice % 4 == 0 and world.connected:
+        path = script.choose(sorted(world.connected))
+        world.connected.discard(path)
+        return "lost", world.command(lambda now: engine.handle_disconnected(path, now))
+    world.ports += 1
+    if choice % 4 == 1:
+        world.connected.add(Path(PASSIVE, SocketAddress("198.51.100.1", world.ports), Transport.TCP))
+        return "accepted"
+    if not world.wanted:
+        return "none is wanted"
+    planned = world.wanted.pop(0)
+    if choice % 4 == 2:
+        return "refused", world.command(lambda now: engine.handle_connect_failed(planned, now))
+    path = Path(SocketAddress(planned.local.host, world.ports), planned.remote, Transport.TCP)
+    world.connected.add(path)
+    return "made", world.command(lambda now: engine.handle_connected(planned, path, now))
+
+
 def request(world: World, script: Script) -> Hashable:
     """A check of the peer, or of somebody else."""
-    source, base = script.choose(PEERS), script.choose(BASES)
+    path = world.some_path(script)
     choices, tie_breaker = script.number(), script.number()
     ours, theirs = world.engine.credentials, THEIRS[choices >> 3 & 1]
     right = choices & 1
@@ -170,10 +256,9 @@ def request(world: World, script: Script) -> Hashable:
     )
     receiver = Credentials(ours.ufrag, ours.password if right else "wrong")
     data = encode_check(script.number().to_bytes(12, "big"), check, local=theirs, remote=receiver)
-    path = Path(base, source, Transport.UDP)
     if right and check.use_candidate and world.options.lite and (world.remote or theirs) == theirs:
         world.proved.add(path)
-    world.tell(data, source, base)
+    world.tell(data, path)
     return right, check.role, check.use_candidate
 
 
@@ -185,7 +270,7 @@ def respond(world: World, script: Script) -> Hashable:
         return "nothing was asked"
     asked, path = world.requests.pop()
     password = signer(asked) if choices & 1 else "wrong"
-    source = path.remote if not choices & 4 else script.choose(PEERS)
+    source = path.remote if not choices & 4 or path.transport is Transport.TCP else script.choose(PEERS)
     if choices & 2:
         data = encode_error(asked, CODES[(choices >> 4) % len(CODES)], password)
     elif extra:
@@ -196,9 +281,11 @@ def respond(world: World, script: Script) -> Hashable:
     else:
         mapped = path.local if not choices & 8 else SocketAddress("203.0.113.9", choices)
         data = encode_success(asked, mapped, password)
+    if path.transport is Transport.TCP and path not in world.connected:
+        return "the connection is gone"
     if choices & 1 and not choices & 2 and source == path.remote:
         world.proved.add(path)
-    world.tell(data, source, path.local)
+    world.tell(data, path._replace(remote=source))
     return choices & 0xF
 
 
@@ -215,9 +302,9 @@ def signer(asked: Message) -> str:
 
 def nonsense(world: World, script: Script) -> None:
     """Any bytes, or a message with any attributes, signed or not."""
-    choices, source, base = script.number(), script.choose(PEERS), script.choose(BASES)
+    choices, path = script.number(), world.some_path(script)
     if choices & 1:
-        world.tell(script.string(), source, base)
+        world.tell(script.string(), path)
         return
     message_class = list(MessageClass)[choices >> 1 & 3]
     builder = MessageBuilder(Method.BINDING, message_class, script.number().to_bytes(12, "big"))
@@ -229,13 +316,13 @@ def nonsense(world: World, script: Script) -> None:
     if choices & 16:
         builder.add_integrity_sha1(ours.password.encode())
         if world.options.lite and message_class is MessageClass.REQUEST:
-            world.proved.add(Path(base, source, Transport.UDP))
-    world.tell(builder.build(), source, base)
+            world.proved.add(path)
+    world.tell(builder.build(), path)
 
 
 def step(world: World, script: Script) -> Hashable:
     """One step of the script."""
-    engine, kind = world.engine, script.number() % 12
+    engine, kind = world.engine, script.number() % 13
     match kind:
         case 0:
             return kind, learn_credentials(world, script)
@@ -250,8 +337,9 @@ def step(world: World, script: Script) -> Hashable:
         case 5:
             world.network.run_for(script.choose(STEPS_OF_TIME))
         case 6:
-            base = script.choose(BASES)
-            return kind, world.command(lambda now: engine.remove_base(base, now))
+            base = script.choose([*BASES, ACTIVE, PASSIVE])
+            transport = Transport.TCP if base in (ACTIVE, PASSIVE) else Transport.UDP
+            return kind, world.command(lambda now: engine.remove_base(base, now, transport))
         case 7:
             return kind, world.command(engine.restart if script.number() % 4 else engine.undo_restart)
         case 8:
@@ -264,6 +352,8 @@ def step(world: World, script: Script) -> Hashable:
             return kind, world.command(lambda _: engine.set_role(role))
         case 11:
             nonsense(world, script)
+        case 12:
+            return kind, connection(world, script)
     return kind
 
 

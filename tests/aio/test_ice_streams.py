@@ -24,6 +24,7 @@ from icelane.ice.credentials import Credentials
 from icelane.ice.event import IceRole
 from icelane.ice.framing import encode_frame
 from tests.aio.peers import PATIENCE, configured, pair, until
+from tests.loops import Run
 
 ACTIVE, PASSIVE = configured(ice_tcp="active"), configured(ice_tcp="passive")
 
@@ -89,7 +90,7 @@ async def assert_transfers(sender: RTCDataChannel, receiver: RTCDataChannel, tot
 
 
 @pytest.mark.parametrize("offerer_is_active", [True, False])
-def test_two_of_ours_connect_over_tcp_and_bytes_arrive_unchanged(offerer_is_active: bool) -> None:
+def test_two_of_ours_connect_over_tcp_and_bytes_arrive_unchanged(run: Run, offerer_is_active: bool) -> None:
     async def scenario() -> None:
         async with tcp_channels(offerer_is_active=offerer_is_active) as (alice, near, bob, far):
             await asyncio.gather(assert_transfers(near, far, 8 << 20), assert_transfers(far, near, 8 << 20))
@@ -104,10 +105,10 @@ def test_two_of_ours_connect_over_tcp_and_bytes_arrive_unchanged(offerer_is_acti
         assert not streams_of(bob).paths
         assert not streams_of(bob).bases
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_udp_is_preferred_and_no_connection_stays() -> None:
+def test_udp_is_preferred_and_no_connection_stays(run: Run) -> None:
     async def scenario() -> None:
         async with pair(configured(ice_tcp="both"), configured(ice_tcp="both")) as (alice, bob):
             near = alice.createDataChannel("chat")
@@ -123,10 +124,10 @@ def test_udp_is_preferred_and_no_connection_stays() -> None:
             assert not str(alice.security_report().selected_pair).startswith("tcp ")
             await until(lambda: not streams_of(alice).paths and not streams_of(bob).paths)
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_a_connection_that_is_reset_is_made_again_and_nothing_is_lost() -> None:
+def test_a_connection_that_is_reset_is_made_again_and_nothing_is_lost(run: Run) -> None:
     async def scenario() -> None:
         async with tcp_channels() as (alice, near, bob, far):
             for pc in (alice, bob):
@@ -136,10 +137,10 @@ def test_a_connection_that_is_reset_is_made_again_and_nothing_is_lost() -> None:
                 assert await far.receive() == "after"
                 assert streams_of(alice).paths != before
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_a_peer_that_does_not_read_costs_no_more_than_the_bound() -> None:
+def test_a_peer_that_does_not_read_costs_no_more_than_the_bound(run: Run) -> None:
     async def scenario() -> None:
         async with tcp_channels() as (alice, near, bob, far):
             stream, reading = only_stream(alice), only_stream(bob)._transport
@@ -155,7 +156,7 @@ def test_a_peer_that_does_not_read_costs_no_more_than_the_bound() -> None:
             reading.resume_reading()
             await receiving
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 # -- strangers
@@ -210,7 +211,7 @@ def a_check(pc: RTCPeerConnection, password: str | None) -> bytes:
     ],
     ids=["HTTP", "DTLS", "STUN without a signature", "too long", "a check with another password"],
 )
-def test_who_does_not_begin_with_a_check_of_the_peer_is_closed_and_forgotten(first: bytes | None) -> None:
+def test_who_does_not_begin_with_a_check_is_closed_and_forgotten(run: Run, first: bytes | None) -> None:
     """IC-3: an accepted connection has one frame to prove the password."""
 
     async def scenario() -> None:
@@ -223,10 +224,10 @@ def test_who_does_not_begin_with_a_check_of_the_peer_is_closed_and_forgotten(fir
             assert_no_trace(pc)
             assert streams_of(pc).refused == 1
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_who_says_nothing_is_closed_at_the_deadline() -> None:
+def test_who_says_nothing_is_closed_at_the_deadline(run: Run) -> None:
     """IC-3: and so is who sends byte after byte."""
 
     async def scenario() -> None:
@@ -242,10 +243,10 @@ def test_who_says_nothing_is_closed_at_the_deadline() -> None:
             await until(lambda: not streams_of(pc).paths)
             assert_no_trace(pc)
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_one_source_has_few_connections_that_prove_nothing_and_the_peer_still_gets_in() -> None:
+def test_one_source_has_few_connections_that_prove_nothing(run: Run) -> None:
     """IC-3: the bound is for each source, and frees itself."""
 
     async def scenario() -> None:
@@ -266,10 +267,10 @@ def test_one_source_has_few_connections_that_prove_nothing_and_the_peer_still_ge
             await until(lambda: not streams_of(pc).paths)
             assert streams_of(pc)._accepted == 0
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_with_relay_only_nothing_listens_and_nothing_of_tcp_is_told() -> None:
+def test_with_relay_only_nothing_listens_and_nothing_of_tcp_is_told(run: Run) -> None:
     """IC-8: no listener, no candidate."""
 
     async def scenario() -> None:
@@ -281,14 +282,14 @@ def test_with_relay_only_nothing_listens_and_nothing_of_tcp_is_told() -> None:
             assert pc.localDescription is not None
             assert "tcp" not in pc.localDescription.sdp.lower()
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 @pytest.mark.parametrize(
     ("setting", "kinds"),
     [("off", set()), ("active", {"active"}), ("passive", {"passive"}), ("both", {"active", "passive"})],
 )
-def test_the_setting_says_which_candidates_there_are(setting: str, kinds: set[str]) -> None:
+def test_the_setting_says_which_candidates_there_are(run: Run, setting: str, kinds: set[str]) -> None:
     async def scenario() -> None:
         async with RTCPeerConnection(configured(ice_tcp=setting)) as pc:
             pc.createDataChannel("chat")
@@ -299,7 +300,7 @@ def test_the_setting_says_which_candidates_there_are(setting: str, kinds: set[st
             assert {line[line.index("tcptype") + 1] for line in lines} == kinds
             assert all(line[5] == "9" for line in lines if "active" in line)
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 async def tcp_lines(**settings: object) -> list[str]:
