@@ -34,7 +34,7 @@ help:
 	@echo "make format        let ruff rewrite the sources"
 	@echo "make fuzz          FUZZ_SECONDS=$(FUZZ_SECONDS) for each target"
 	@echo "make bench         beside Debian's coturn, and beside other data channels"
-	@echo "make matrix        which path every pair of networks takes, called in real: needs root"
+	@echo "make matrix        which path every pair of networks takes, by real calls: needs root"
 	@echo "make broken        each security check, against a product that is broken on purpose"
 	@echo "make audit         known vulnerabilities of what is installed, where their list can be reached"
 	@echo "make docs-check    links, targets, commands and examples of the documentation"
