@@ -110,6 +110,19 @@ def test_bytes_arrive_unchanged_and_in_runs(run: Run) -> None:
     run(main())
 
 
+def test_a_lite_agent_serves_all_of_its_peers_on_one_port(run: Run) -> None:
+    """It checks nobody, so a source is validated by the nomination; what comes before that is held."""
+
+    async def main() -> None:
+        async with shared(ice_lite=True) as (mux, on_mux), AsyncExitStack() as stack:
+            calls = [await stack.enter_async_context(call(LOOPBACK, on_mux)) for _ in range(4)]
+            for number, (_, near, bob, far) in enumerate(calls):
+                await assert_they_talk(near, far, f"call {number}")
+                assert selected_port(bob) == mux.port
+
+    run(main())
+
+
 def test_a_restart_has_new_ufrags_and_the_channel_stays(run: Run) -> None:
     async def main() -> None:
         async with shared() as (mux, on_mux), call(on_mux, LOOPBACK) as (alice, near, bob, far):
