@@ -47,12 +47,13 @@ def carry(size: int, zero_checksum: bool, seconds: float) -> tuple[float, float]
         for packet in packets:
             target.handle_datagram(packet, now)
         target.end_batch(now)
-        received = 0
+        received = messages = 0
         while (event := target.poll_event()) is not None:
             if isinstance(event, MessageReceived):
                 received += len(event.data)
+                messages += 1
         if received:
-            target.release(received, now)
+            target.release(received, now, messages=messages)
         return received
 
     a.connect(Instant(clock()))

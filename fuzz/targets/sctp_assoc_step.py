@@ -48,7 +48,7 @@ class World:
         for end in (self.a, self.b):
             end.connect(self.now)
         self.kinds: set[str] = set()
-        self.owed = 0
+        self.owed = self.owed_messages = 0
         self.exchange(255)
         assert self.a.state is self.b.state is AssociationState.ESTABLISHED
 
@@ -77,6 +77,7 @@ class World:
             if isinstance(event, MessageReceived):
                 assert 0 < len(event.data) <= OPTIONS.max_message_size
                 self.owed += len(event.data)
+                self.owed_messages += 1
         while (event := self.b.poll_event()) is not None:
             if isinstance(event, MessageReceived):
                 self.b.release(len(event.data), self.now)
@@ -165,8 +166,8 @@ def step(world: World, script: Script) -> Hashable:
             stream_id = script.number() % 4
             return kind, world.command(lambda: a.reset_streams([stream_id], world.now))
         case 7:
-            a.release(world.owed, world.now)
-            world.owed = 0
+            a.release(world.owed, world.now, messages=world.owed_messages)
+            world.owed = world.owed_messages = 0
         case 8:
             world.command(lambda: (a if script.number() & 1 else world.b).close(world.now))
         case 9:

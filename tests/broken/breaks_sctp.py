@@ -117,6 +117,17 @@ def pieces_are_not_counted() -> None:
     swap(inbound, "MAX_HELD", 1 << 40)
 
 
+@breaks("SC-4", test=(f"{INBOUND}::test_tiny_messages_that_nobody_reads_close_the_window_by_their_number[3]",
+                      f"{ASSOCIATION}::test_a_reader_that_is_slow_is_not_buried_under_small_messages"))  # fmt: skip
+def a_message_weighs_nothing_but_its_bytes() -> None:
+    swap(inbound, "_OVERHEAD", 0)
+
+
+@breaks("SC-4", test=f"{INBOUND}::test_a_message_of_tiny_pieces_is_kept_in_few")
+def pieces_stay_as_they_came() -> None:
+    swap(inbound, "MAX_PIECES", 1 << 40)
+
+
 @breaks("SC-4", test=f"{INBOUND}::test_gaps_are_bounded")
 def gaps_are_not_counted() -> None:
     swap(inbound, "MAX_GAPS", 1 << 40)

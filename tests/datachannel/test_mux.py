@@ -28,7 +28,7 @@ from icelane.sctp.send_queue import OutgoingMessage
 from icelane.testing.network import Link
 from tests.datachannel.channel_pairs import ChannelPair
 
-DCEP, STRING, BINARY_PARTIAL, BINARY, STRING_PARTIAL = 50, 51, 52, 53, 54
+DCEP, STRING, BINARY_PARTIAL, BINARY, STRING_PARTIAL, STRING_EMPTY = 50, 51, 52, 53, 54, 56
 
 
 # -- what it is for
@@ -396,6 +396,20 @@ def test_a_message_on_a_stream_without_a_channel_is_dropped_and_released() -> No
     pair.a.raw(8, BINARY, bytes(50_000))
     pair.network.run_for(1.0)
     assert not pair.b.told(MessageReceived)
+    assert pair.b.channels.association.statistics.receive_window == SctpOptions().receive_window
+
+
+@pytest.mark.parametrize("size", [1, 2, 50_000])
+def test_what_comes_in_place_of_an_empty_message_is_released_with_it(size: int) -> None:
+    """RFC 8831 section 6.6: one byte, of whatever value; a peer that sends more gets all of its window back."""
+    pair = ChannelPair().start()
+    here, there = pair.connected()
+    stream_id = pair.a.channels.stream_id(here)
+    assert stream_id is not None
+    for _ in range(10):
+        pair.a.raw(stream_id, STRING_EMPTY, bytes(size))
+    pair.network.run_for(1.0)
+    assert pair.b.heard(there) == [""] * 10
     assert pair.b.channels.association.statistics.receive_window == SctpOptions().receive_window
 
 

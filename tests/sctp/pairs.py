@@ -97,10 +97,10 @@ class End(EngineHost[SctpEvent]):
 
     def read(self) -> None:
         """Release all that was received."""
-        owed = sum(self._owed)
+        owed, messages = sum(self._owed), len(self._owed)
         if owed:
             self._owed.clear()
-            super().run(lambda now: self.association.release(owed, now))
+            super().run(lambda now: self.association.release(owed, now, messages=messages))
 
     def digest_of(self, stream_id: int) -> hashlib._Hash:
         """The hash of what arrived on a stream."""

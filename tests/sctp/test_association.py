@@ -21,6 +21,7 @@ from icelane.sctp.association import SctpAssociation
 from icelane.sctp.chunks import ChunkType, encode_chunk, encode_header, encode_sack, parse_chunk_spans
 from icelane.sctp.control_chunks import CauseCode, InitChunk, encode_parameter
 from icelane.sctp.event import AssociationState, BufferedAmountLow, Established, MessageReceived, Terminated
+from icelane.sctp.inbound import OVERHEAD, WINDOW_SLACK
 from icelane.sctp.options import SctpOptions
 from icelane.sctp.transfer import MAX_EARLIER_SACKS, WARY_PACKETS
 from icelane.testing.network import Link
@@ -245,6 +246,22 @@ def test_a_slow_reader_slows_the_sender_and_gets_everything() -> None:
     pair.b.read()
     pair.close()
     assert pair.b.received_bytes == 2_000_000
+
+
+def test_a_reader_that_is_slow_is_not_buried_under_small_messages() -> None:
+    """SC-4: each counts against the window with what it costs beside its bytes."""
+    options = SctpOptions(receive_window=100_000, max_message_size=20_000)
+    pair = Pair(Link(delay=0.01), options=options).connect()
+    pair.b.reading = False
+    for _ in range(5_000):
+        pair.a.say(1, b"x")
+    pair.network.run_for(20.0)
+    assert 700 <= len(pair.b.messages) <= (100_000 + WINDOW_SLACK) // OVERHEAD
+    assert pair.a.association.state is AssociationState.ESTABLISHED
+    pair.b.reading = True
+    pair.b.read()
+    pair.close()
+    assert pair.b.received_bytes == 5_000
 
 
 def test_a_lost_window_update_is_made_up_for() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from icelane.errors import AssociationError
 from icelane.sctp.chunks import DataChunk
 from icelane.sctp.event import MessageReceived, SctpEvent
-from icelane.sctp.inbound import MAX_DUPLICATES, Inbound
+from icelane.sctp.inbound import MAX_DUPLICATES, OVERHEAD, WINDOW_SLACK, Inbound
 
 BEGIN, END, UNORDERED = 2, 1, 4
 WHOLE = BEGIN | END
@@ -93,10 +93,14 @@ def test_a_gap_on_one_stream_does_not_hold_up_another() -> None:
 def test_what_is_not_released_narrows_the_window() -> None:
     us, _ = inbound(window=1000)
     us.accept(chunk(0, bytes(300)), 0.0)
-    us.accept(chunk(2, bytes(200), BEGIN), 0.0)
-    assert us.room() == 500
+    us.accept(chunk(2, bytes(200), BEGIN, ssn=2), 0.0)
+    assert us.room() == 500 - 2 * OVERHEAD
     us.release(300)
-    assert us.room() == 800
+    assert us.room() == 800 - OVERHEAD
+    us.accept(chunk(1, bytes(10), ssn=1), 0.0)
+    us.accept(chunk(3, bytes(10), END, ssn=2), 0.0)
+    us.release(220, 2)
+    assert us.room() == 1000
 
 
 # -- SC-4
@@ -131,10 +135,10 @@ def test_a_sender_that_ignores_the_window_is_bounded_and_cut_off() -> None:
 
 def test_a_probe_into_a_closed_window_now_and_then_is_no_attack() -> None:
     us, _ = inbound(window=10_000)
-    for n in range(80):
+    for n in range(70):
         us.accept(chunk(n, bytes(1000), ssn=n), 0.0)
     for seconds in range(10_000):
-        us.accept(chunk(80, bytes(1000), ssn=80), float(seconds))
+        us.accept(chunk(70, bytes(1000), ssn=70), float(seconds))
     assert us.unreleased <= 10_000 + 65_536
 
 
@@ -145,6 +149,47 @@ def test_tiny_pieces_are_bounded_by_their_number() -> None:
         us.accept(chunk(n + 1, b"x", WHOLE, ssn=(n + 1) & 0xFFFF), 0.0)
     assert us.held == 16_384
     assert len(us.gaps(10)) == 2
+
+
+@pytest.mark.parametrize("flags", [WHOLE, WHOLE | UNORDERED])
+def test_tiny_messages_that_nobody_reads_close_the_window_by_their_number(flags: int) -> None:
+    """SC-4: what keeping a message costs counts, so that no window full of them takes more than it says."""
+    us, events = inbound(window=1 << 20)
+    fits = -(-(1 << 20) // (1 + OVERHEAD))
+    for n in range(100_000):
+        us.accept(chunk(n, b"x", flags, ssn=n & 0xFFFF), 0.0)
+        assert (us.room() > 0) is (n < fits - 1)
+    assert len(events) <= ((1 << 20) + WINDOW_SLACK) // (1 + OVERHEAD) + 1
+    while events:
+        events.popleft()
+        us.release(1)
+    assert us.room() == 1 << 20
+    assert us.empty
+
+
+def test_what_fills_a_gap_is_taken_however_many_small_messages_wait_for_it() -> None:
+    us, events = inbound(window=100_000)
+    for n in range(1, 16_000):
+        us.accept(chunk(n, b"x", ssn=n), 0.0)
+    assert us.room() == 0
+    us.accept(chunk(0, bytes(1000)), 0.0)
+    assert len(events) == 16_000
+    assert us.empty
+
+
+def test_a_message_of_tiny_pieces_is_kept_in_few() -> None:
+    """SC-4: pieces that come in order leave no gap, and are counted by no bound."""
+    us, events = inbound(window=1 << 20, largest=200_000)
+    message = random.Random(1).randbytes(150_000)
+    chunks = fragments(message, 0, 1)
+    most = 0
+    for one in chunks:
+        us.accept(one, 0.0)
+        most = max(most, (1 << 20) - us.room() - us.held)
+    assert most <= 2_048 * OVERHEAD + len(message)
+    assert texts(events) == [message]
+    us.release(len(message))
+    assert us.room() == 1 << 20
 
 
 def test_gaps_are_bounded() -> None:

@@ -366,7 +366,7 @@ class DataChannels:
             self._events.append(MessageReceived(channel.number, message.data, ppid == _STRING))
         elif ppid in (_STRING_EMPTY, _BINARY_EMPTY):
             channel.heard = True
-            self._association.release(len(message.data) - 1, now)  # the last byte goes with the empty message
+            self._association.release(len(message.data) - 1, now, messages=0)  # the last byte goes with the message
             self._events.append(MessageReceived(channel.number, b"", ppid == _STRING_EMPTY))
         else:
             self._association.release(len(message.data), now)

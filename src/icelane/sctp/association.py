@@ -175,11 +175,11 @@ class SctpAssociation:
             raise InvalidStateError("only an established association resets streams")
         transfer.reset.request([one for one in dict.fromkeys(stream_ids) if not self._queue.stream(one).resetting])
 
-    def release(self, size: int, now: Instant) -> None:
-        """The application is done with `size` bytes of messages that it was given."""
+    def release(self, size: int, now: Instant, *, messages: int = 1) -> None:
+        """The application is done with a message of `size` bytes that it was given, or with several of so many."""
         self._now = now
         if self._life.transfer is not None:
-            self._life.transfer.release(size)
+            self._life.transfer.release(size, messages)
 
     def close(self, now: Instant) -> None:
         """End in good order: what was sent before arrives first. Terminated follows. Idempotent."""

@@ -8,6 +8,7 @@ from icelane.sctp.tsn_ranges cimport TsnRanges
 cdef int _END
 cdef int _BEGIN
 cdef int _UNORDERED
+cdef int _OVERHEAD
 
 
 cdef class _Run:
@@ -27,6 +28,7 @@ cdef class Inbound:
     cdef public long long cumulative
     cdef public long long held
     cdef public long long unreleased
+    cdef public long long unreleased_count
     cdef public long long bytes_received
     cdef public long long messages_received
     cdef public long long invalid_stream
@@ -45,14 +47,17 @@ cdef class Inbound:
     cdef double _overrun
     cdef double _overrun_at
 
+    @cython.locals(count="long long")
     cpdef long long room(self)
+
     cpdef list take_duplicates(self)
     cpdef list gaps(self, Py_ssize_t limit)
-    cpdef release(self, long long size)
+    cpdef release(self, long long size, long long messages=*)
 
     @cython.locals(ahead="long long", tsn="long long", size=Py_ssize_t)
     cpdef accept(self, DataChunk chunk, double now)
 
+    @cython.locals(taken="long long")
     cdef bint _has_room(self, long long ahead, Py_ssize_t size, double now) except -1
     cdef _count_overrun(self, Py_ssize_t size, double now)
     cdef bint _received(self, long long tsn)

@@ -1,7 +1,8 @@
 """The receiving side: which TSNs have arrived, fragments put together, messages in the order of their streams.
 
 Fragments of a message have successive TSNs, so a message is a run of TSNs: pieces that touch are joined, and a run that
-has both ends is a message. What the application has not released counts against the receive window.
+has both ends is a message. What the application has not released counts against the receive window, each message and
+each piece of one with what keeping it costs beside its bytes.
 
 TSNs count up in 64 bits here, as in `outbound`.
 """
@@ -19,9 +20,13 @@ from icelane.sctp.tsn_ranges import TsnRanges
 if TYPE_CHECKING:
     from icelane.sctp.event import SctpEvent
 
-# How many pieces and messages may wait for what is missing; one more is dropped as if the network had lost it. Small
-# ones weigh more than their bytes, which the window counts.
+# What a message or a piece of one costs in memory beside its bytes: its objects, and its places in our collections and
+# in those of who reads it. A window full of empty messages would otherwise hold seventy times what it says.
+OVERHEAD: Final = 128
+# How many pieces and messages may wait for what is missing; one more is dropped as if the network had lost it.
 MAX_HELD: Final = 16_384
+# So many small pieces of one message are joined, as nothing else bounds the number of those that come in order.
+MAX_PIECES: Final = 1_024
 # How many gaps may be open; a chunk that would make one more is dropped. A SACK has room for about 280.
 MAX_GAPS: Final = 2_048
 # Gap offsets have 16 bits; what is further ahead could not be acknowledged and is dropped.
@@ -37,6 +42,7 @@ MAX_DUPLICATES: Final = 16
 _END: Final = 0x01
 _BEGIN: Final = 0x02
 _UNORDERED: Final = 0x04
+_OVERHEAD: Final = OVERHEAD
 
 
 class _Run:
@@ -60,8 +66,9 @@ class _Run:
 class Inbound:
     """What the peer sends. Messages are appended to `events`.
 
-    `held` is the bytes that wait for what is missing, `unreleased` those that the application was given and has not
-    released. AssociationError out of `accept` or `forward` means that the peer broke a rule that ends the association.
+    `held` is the bytes that wait for what is missing, `unreleased` those of the `unreleased_count` messages that the
+    application was given and has not released. AssociationError out of `accept` or `forward` means that the peer broke
+    a rule that ends the association.
     """
 
     __slots__ = (
@@ -85,6 +92,7 @@ class Inbound:
         "invalid_stream",
         "messages_received",
         "unreleased",
+        "unreleased_count",
     )
 
     def __init__(
@@ -93,6 +101,7 @@ class Inbound:
         self.cumulative = initial_tsn - 1
         self.held = 0
         self.unreleased = 0
+        self.unreleased_count = 0
         self.invalid_stream = -1  # the last stream that there is not, of a chunk since this was set to -1
         self.bytes_received = 0
         self.messages_received = 0
@@ -113,7 +122,8 @@ class Inbound:
 
     def room(self) -> int:
         """The receive window: what may still be sent to us."""
-        return max(self._window - self.held - self.unreleased, 0)
+        count = self._held_count + self.unreleased_count
+        return max(self._window - self.held - self.unreleased - count * _OVERHEAD, 0)
 
     @property
     def has_gaps(self) -> bool:
@@ -140,9 +150,10 @@ class Inbound:
         """Whether there are some."""
         return len(self._duplicates) > 0
 
-    def release(self, size: int) -> None:
-        """The application is done with that many bytes of messages."""
+    def release(self, size: int, messages: int = 1) -> None:
+        """The application is done with that many bytes of that many messages."""
         self.unreleased = max(self.unreleased - size, 0)
+        self.unreleased_count = max(self.unreleased_count - messages, 0)
 
     # Chunks
 
@@ -170,7 +181,10 @@ class Inbound:
             self._ranges.add(tsn)
 
     def _has_room(self, ahead: int, size: int, now: float) -> bool:
-        if self.held + self.unreleased + size > self._window + WINDOW_SLACK:
+        # The number of what is held has a bound of its own. Were it to count here, many small messages behind a gap
+        # could keep out the chunk that fills it, from a sender that has kept to the window as it was told.
+        taken = self.held + self.unreleased + self.unreleased_count * _OVERHEAD
+        if taken + size > self._window + WINDOW_SLACK:
             self._count_overrun(size, now)
             return False
         if ahead == 1:
@@ -240,6 +254,9 @@ class Inbound:
         else:
             self._runs_by_first[run.first] = run
             self._runs_by_last[run.last] = run
+            if len(run.pieces) >= MAX_PIECES and len(run.pieces) * _OVERHEAD > run.size:
+                self._held_count -= len(run.pieces) - 1
+                run.pieces = deque((b"".join(run.pieces),))
 
     def _complete(self, stream_id: int, ssn: int, ppid: int, unordered: bool, data: bytes) -> None:
         if len(data) > self._max_message_size:
@@ -264,6 +281,7 @@ class Inbound:
 
     def _deliver(self, message: MessageReceived, size: int) -> None:
         self.unreleased += size
+        self.unreleased_count += 1
         self.messages_received += 1
         self._events.append(message)
 

@@ -23,7 +23,8 @@ class SctpOptions:
     remote_port: int = 5000
     # What we take, as `a=max-message-size` tells the peer: 256 KiB, like browsers.
     max_message_size: int = 262_144
-    # Bytes that may wait for the application or for a gap to be filled: 4 MiB is 640 Mbit/s at 50 ms.
+    # Bytes that may wait for the application or for a gap to be filled, with 128 more for each message and each piece
+    # of one: 4 MiB is 640 Mbit/s at 50 ms.
     receive_window: int = 4 * 1024 * 1024
     # Bytes that may wait to be sent, over all streams; one message more is OperationError.
     send_buffer: int = 16 * 1024 * 1024

@@ -48,7 +48,7 @@ cdef class Transfer:
     @cython.locals(gaps=bint, delay=double, inbound=Inbound)
     cpdef end_batch(self, double now)
 
-    cpdef release(self, long long size)
+    cpdef release(self, long long size, long long messages)
 
     @cython.locals(parts=list, room=Py_ssize_t)
     cpdef bytes build_packet(self, list control, double now)

@@ -180,9 +180,9 @@ class Transfer:
             self._sack_at = now + min(max(delay, LEAST_SACK_DELAY), MOST_SACK_DELAY)
         self._had_gaps = gaps
 
-    def release(self, size: int) -> None:
-        """The application is done with `size` bytes; a window that has opened wide is announced."""
-        self.inbound.release(size)
+    def release(self, size: int, messages: int) -> None:
+        """The application is done with `messages` of `size` bytes; a window that has opened wide is announced."""
+        self.inbound.release(size, messages)
         if self.inbound.room() - self._announced_window >= self._update_step:
             self._sack_now = True
 
