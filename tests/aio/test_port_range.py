@@ -7,7 +7,8 @@ import socket
 
 import pytest
 
-from icelane.aio.port_range import bind_within, parse_port_range
+from icelane.aio.port_range import bind_within, is_within, parse_port_range
+from icelane.core.net import SocketAddress
 
 
 @pytest.mark.parametrize("ports", [(1, 1), (50_000, 50_100), [1024, 65_535]])
@@ -21,6 +22,12 @@ def test_a_range_is_its_first_and_its_last_port(ports: object) -> None:
 def test_what_is_no_range_is_refused_and_named(ports: object) -> None:
     with pytest.raises(TypeError, match="port_range is a pair"):
         parse_port_range(ports)
+
+
+def test_a_port_is_within_a_range_from_its_first_to_its_last() -> None:
+    ports = [port for port in range(90, 120) if is_within((100, 110), SocketAddress("192.0.2.7", port))]
+    assert ports == list(range(100, 111))
+    assert is_within(None, SocketAddress("192.0.2.7", 99))
 
 
 def test_without_a_range_the_kernel_chooses() -> None:

@@ -22,7 +22,7 @@ from typing import Final, cast
 
 from icelane.aio.configuration import RTCConfiguration
 from icelane.aio.interfaces import Interface
-from icelane.aio.port_range import PortRange, bind_within
+from icelane.aio.port_range import PortRange, bind_within, is_within
 from icelane.aio.stream import NO_PATH, path_of, tune_stream
 from icelane.aio.tcp import connect_tcp
 from icelane.core.clock import Duration, Instant
@@ -208,12 +208,12 @@ class IceStreams:
                 else:
                     tell(partial(self._engine.add_tcp_base, base, "passive", preference))
 
-    def drop_all_but(self, hosts: set[str]) -> None:
-        """This machine has no other addresses any more."""
+    def drop_all_but(self, hosts: set[str], ports: PortRange | None) -> None:
+        """There are no other addresses to use any more, and no ports to listen on but those of the range."""
         for host in self._active_hosts - hosts:
             self._active_hosts.discard(host)
             self._run(partial(self._engine.remove_tcp_base, SocketAddress(host, ACTIVE_PORT)))
-        for base in [base for base in self._servers_by_base if base.host not in hosts]:
+        for base in [base for base in self._servers_by_base if base.host not in hosts or not is_within(ports, base)]:
             self.stop_listening(base)
             self._run(partial(self._engine.remove_tcp_base, base))
 

@@ -24,7 +24,7 @@ from icelane.aio.interfaces import Interface, is_loopback, is_own_address, usabl
 from icelane.aio.mdns import MdnsResolver
 from icelane.aio.mdns_responder import MdnsResponder
 from icelane.aio.network_change import Look, NetworkChange
-from icelane.aio.port_range import PortRange, bind_within
+from icelane.aio.port_range import PortRange, bind_within, is_within
 from icelane.aio.proxy import find_proxy, resolve_by_proxy
 from icelane.aio.resolver import NamedTarget, Target, resolve
 from icelane.aio.stream import StreamConnection, open_stream
@@ -275,12 +275,11 @@ class PeerDriver:
         As well as those on ports that a firewall does not let through any more, so the program says.
         """
         for base, udp in list(self._sockets_by_base.items()):
-            fits = base.host in hosts and (ports is None or ports[0] <= base.port <= ports[1])
-            if not fits and isinstance(udp, RunUdpSocket):
+            if isinstance(udp, RunUdpSocket) and not (base.host in hosts and is_within(ports, base)):
                 del self._sockets_by_base[base]
                 udp.close()
                 self.run(partial(self._engine.remove_base, base))
-        self._ice_streams.drop_all_but(hosts)
+        self._ice_streams.drop_all_but(hosts, ports)
 
     def _bound(self, interface: Interface, ports: PortRange | None) -> SocketAddress | None:
         """Where our socket on that address is, a new one if need be; None when it cannot be had, which is told."""

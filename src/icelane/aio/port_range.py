@@ -9,6 +9,7 @@ import errno
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
+from icelane.core.net import SocketAddress
 from icelane.crypto.provider import SystemEntropy
 
 PortRange = tuple[int, int]
@@ -26,6 +27,11 @@ def parse_port_range(ports: object) -> PortRange:
         if type(first) is type(last) is int and 0 < first <= last <= _HIGHEST:
             return first, last
     raise TypeError(f"port_range is a pair of the first and the last port, such as (50000, 50100), not {ports!r}")
+
+
+def is_within(ports: PortRange | None, address: SocketAddress) -> bool:
+    """Whether the port of `address` is one of the range; every port is one of None."""
+    return ports is None or ports[0] <= address.port <= ports[1]
 
 
 def bind_within(ports: PortRange | None, bind: Callable[[int], T]) -> T:
