@@ -37,6 +37,7 @@ from tests.peer.negotiating import (
     connected,
     exchange,
     pair,
+    rejecting_answer,
     rollback,
     typed,
 )
@@ -360,6 +361,28 @@ def test_a_re_offer_from_either_side_keeps_transport_roles_and_credentials() -> 
     assert (offerer.transport.local, answerer.transport.local, answerer.transport.dtls_role) == before
     assert offerer.negotiation.ice_role is IceRole.CONTROLLING
     assert offerer.told == answerer.told == []
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_re_offer_names_the_role_that_is_in_use_so_that_nobody_answers_with_another(restarts: bool) -> None:
+    """RFC 8842 section 5.5 lets it; Firefox answers `actpass` with `active`, whatever it is, and keeps what it was."""
+    offerer, answerer = connected()
+    assert "a=setup:actpass" in offerer.local.sdp
+    exchange(offerer, answerer, ice_restart=restarts)
+    assert "a=setup:passive" in offerer.local.sdp
+    assert "a=setup:active" in answerer.local.sdp
+    exchange(answerer, offerer, ice_restart=restarts)
+    assert "a=setup:active" in answerer.local.sdp
+    assert "a=setup:passive" in offerer.local.sdp
+    assert offerer.transport.associations == answerer.transport.associations == 1
+
+
+def test_an_offer_of_a_new_transport_leaves_the_role_open() -> None:
+    offerer, _ = connected()
+    offerer.set_local()
+    offerer.set_remote(rejecting_answer(offerer.local))
+    offerer.negotiation.request_data_channels()
+    offerer.set_local()
     assert "a=setup:actpass" in offerer.local.sdp
 
 

@@ -153,7 +153,7 @@ def test_our_next_offer_keeps_the_idle_section_while_there_is_data_and_lets_it_g
     audio, data = session.media
     assert audio.direction is Direction.INACTIVE
     assert audio.ice_ufrag == data.ice_ufrag != ufrag
-    assert audio.get("setup") == data.get("setup") == "actpass"
+    assert audio.get("setup") == data.get("setup") == "active"
     assert session.bundle_groups == [("a", "d")]
     peer.set_remote(rejecting_answer(peer.local))
     peer.negotiation.request_data_channels()

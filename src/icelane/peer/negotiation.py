@@ -363,8 +363,11 @@ class Negotiation:
         return Origin(self._session_id, self._session_version)
 
     def _build_offer(self, ice: IceParameters) -> SessionDescription:
-        # RFC 8842 section 5.2: an offer always leaves the role open; the answerer keeps it where there is one.
-        transport = LocalTransport(ice, self._fingerprints, Setup.ACTPASS, self._is_lite)
+        agreed = self._transport.agreed
+        # RFC 8842 section 5.5: an offer that keeps the association may say its role. To `actpass` the answerer ought to
+        # keep it, and Firefox answers what it likes.
+        setup = Setup.ACTPASS if agreed is None else setup_for(agreed.dtls_role)
+        transport = LocalTransport(ice, self._fingerprints, setup, self._is_lite)
         return build_offer(
             self._origin, self._negotiated, transport, wants_data=self._wants_data, next_mid=self._next_mid
         )
