@@ -85,9 +85,18 @@ def test_relay_only_connects_through_a_server_in_the_same_loop(run: Run, folder:
             configuration = relaying(server, folder, transport)
             async with pair(configuration, configuration) as (alice, bob):
                 bob.on("datachannel", lambda channel: channel.on("message", channel.send))
+                told: list[RTCIceCandidate] = []
+                alice.on("icecandidate", lambda candidate: told.append(candidate) if candidate else None)
                 channel = alice.createDataChannel("echo")
                 await connect(alice, bob)
                 await channel.opened()
+                url = str(configuration.check()[0][1])
+                assert {(candidate.relayProtocol, candidate.url) for candidate in told} == {(transport.value, url)}
+                assert alice.sctp is not None
+                ice = alice.sctp.transport.iceTransport
+                selected = ice.getSelectedCandidatePair()
+                assert selected is not None
+                assert (selected.local.relayProtocol, selected.local.url) == (transport.value, url)
                 for number in range(20):
                     channel.send(bytes([number]) * 10_000)
                     assert await channel.receive() == bytes([number]) * 10_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from icelane.aio.session_description import RTCIceCandidate
 from icelane.aio.system import SystemWallClock, monotonic
 from icelane.aio.transports import RTCSctpTransport
 from icelane.peer.stats import collect_stats
@@ -15,6 +16,8 @@ def test_the_transports_tell_what_w3c_says(run: Run) -> None:
     async def main() -> None:
         async with pair() as (alice, bob):
             assert not alice.sctp
+            told: list[RTCIceCandidate] = []
+            alice.on("icecandidate", lambda candidate: told.append(candidate) if candidate else None)
             channel = alice.createDataChannel("chat")
             await alice.setLocalDescription()
             sctp = alice.sctp
@@ -22,6 +25,7 @@ def test_the_transports_tell_what_w3c_says(run: Run) -> None:
             assert (sctp.state, sctp.maxChannels, sctp.transport.state) == ("connecting", None, "new")
             assert sctp.transport.iceTransport.getSelectedCandidatePair() is None
             assert sctp.transport.getRemoteCertificates() == []
+            assert sctp.transport.iceTransport.getRemoteParameters() is None
             await alice.setLocalDescription()
             await connect(alice, bob)
             await channel.opened()
@@ -39,6 +43,16 @@ def test_the_transports_tell_what_w3c_says(run: Run) -> None:
             assert selected is not None
             assert selected.local in ice.getLocalCandidates()
             assert selected.remote in ice.getRemoteCandidates()
+            assert ice.getLocalCandidates() == told
+            for end, candidate, parameters in (
+                (alice, selected.local, ice.getLocalParameters()),
+                (bob, selected.remote, ice.getRemoteParameters()),
+            ):
+                assert end.localDescription is not None
+                assert parameters is not None
+                assert f"a=ice-ufrag:{parameters.usernameFragment}\r\n" in end.localDescription.sdp
+                assert candidate.usernameFragment == parameters.usernameFragment
+                assert (candidate.sdpMid, candidate.sdpMLineIndex) == ("0", 0)
             assert len(sctp.transport.getRemoteCertificates()) == 1
             await alice.close()
             assert sctp.transport.state == "closed"

@@ -55,7 +55,7 @@ def sleep(internet: Internet, alice: PeerHost, bob: PeerHost, duration: Duration
 
 def relayed_candidates(peer: PeerHost) -> list[SocketAddress]:
     assert peer.engine.transport is not None
-    found = peer.engine.transport.ice.local_candidates
+    found = [report.candidate for report in peer.engine.transport.ice.local_reports]
     return [candidate.address for candidate in found if candidate.type is CandidateType.RELAYED]
 
 

@@ -49,7 +49,7 @@ def everything_told(peer: PeerHost, *, selected: bool = True) -> str:
     told += [repr(stats) for stats in collect_stats(peer.engine, UnixSeconds(0.0)).of_type("local-candidate")]
     told += [str(SecurityReport.of(peer.engine)), repr(SecurityReport.of(peer.engine))]
     if peer.engine.transport is not None:
-        told += [str(candidate) for candidate in peer.engine.transport.ice.local_candidates]
+        told += [str(report.candidate) for report in peer.engine.transport.ice.local_reports]
         told += [str(peer.engine.transport.ice.selected)] if selected else []
     return "\n".join(told)
 

@@ -115,7 +115,7 @@ class RTCPeerConnection(EventTarget):
         self._has_described = False
         self._operations = 0
         self._operation_lock = asyncio.Lock()
-        self._transports = Transports()
+        self._transports = Transports(lambda: self._engine.negotiation.candidate_place)
         self._ask_when_idle = False
         self._creating = False
         self._gathering_events: deque[tuple[PeerConnectionEvent, str | None]] = deque()  # and the generation of each
@@ -523,6 +523,7 @@ class RTCPeerConnection(EventTarget):
             sdpMLineIndex=event.place.index,
             usernameFragment=event.ufrag,
             url=event.url,
+            relayProtocol=event.relay_protocol.value if event.relay_protocol is not None else None,
         )
         self._emit("icecandidate", candidate, candidate=candidate, url=event.url)
 

@@ -7,13 +7,20 @@ They are there while the connection has a transport, and always the same objects
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from icelane.aio.event_target import EventTarget
 from icelane.aio.session_description import RTCIceCandidate
 from icelane.datachannel.mux import DataChannels
+from icelane.ice.candidate import Candidate
 from icelane.ice.credentials import Credentials
+from icelane.peer.ice_transport import LocalReport
 from icelane.peer.secure_transport import SecureTransport
+from icelane.peer.transport_command import SectionPlace
+
+CandidatePlace: TypeAlias = Callable[[], SectionPlace | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +43,10 @@ class RTCIceTransport(EventTarget):
 
     EVENTS = frozenset({"statechange", "gatheringstatechange", "selectedcandidatepairchange"})
 
-    def __init__(self, transport: SecureTransport) -> None:
+    def __init__(self, transport: SecureTransport, place: CandidatePlace) -> None:
         super().__init__()
         self._ice = transport.ice
+        self._place = place
 
     @property
     def role(self) -> str:
@@ -59,27 +67,54 @@ class RTCIceTransport(EventTarget):
         return self._ice.gathering_state.value
 
     def getLocalCandidates(self) -> list[RTCIceCandidate]:  # noqa: N802
-        """Ours that have been found."""
-        return [RTCIceCandidate(candidate=str(candidate)) for candidate in self._ice.local_candidates]
+        """Ours that have been found, as `icecandidate` tells them."""
+        ufrag = self._ice.agent.credentials.ufrag
+        return [self._local(report, ufrag) for report in self._ice.local_reports]
 
     def getRemoteCandidates(self) -> list[RTCIceCandidate]:  # noqa: N802
         """The peer's that checks go to."""
-        remotes = dict.fromkeys(pair.remote for pair in self._ice.agent.pairs())
-        return [RTCIceCandidate(candidate=str(candidate)) for candidate in remotes]
+        remotes = dict.fromkeys((pair.remote, pair.remote_ufrag) for pair in self._ice.agent.pairs())
+        return [self._remote(candidate, ufrag) for candidate, ufrag in remotes]
 
     def getSelectedCandidatePair(self) -> RTCIceCandidatePair | None:  # noqa: N802
         """The path that is in use, None before there is one."""
         selected = self._ice.in_use
         if selected is None:
             return None
+        report = self._ice.report_of(selected.local, selected.base)
         return RTCIceCandidatePair(
-            RTCIceCandidate(candidate=str(selected.local)), RTCIceCandidate(candidate=str(selected.remote))
+            self._local(report, selected.local_ufrag), self._remote(selected.remote, selected.remote_ufrag)
         )
 
     def getLocalParameters(self) -> RTCIceParameters:  # noqa: N802
         """Our user name fragment. The password is in the description, and nowhere else."""
         credentials: Credentials = self._ice.agent.credentials
         return RTCIceParameters(credentials.ufrag)
+
+    def getRemoteParameters(self) -> RTCIceParameters | None:  # noqa: N802
+        """The peer's, likewise; None before its description was set."""
+        credentials = self._ice.agent.remote_credentials
+        return RTCIceParameters(credentials.ufrag) if credentials is not None else None
+
+    def _local(self, report: LocalReport, ufrag: str) -> RTCIceCandidate:
+        place = self._place()
+        return RTCIceCandidate(
+            candidate=f"{report.candidate} ufrag {ufrag}",
+            sdpMid=place.mid if place is not None else None,
+            sdpMLineIndex=place.index if place is not None else None,
+            usernameFragment=ufrag,
+            url=report.url,
+            relayProtocol=report.relay_protocol.value if report.relay_protocol is not None else None,
+        )
+
+    def _remote(self, candidate: Candidate, ufrag: str | None) -> RTCIceCandidate:
+        place = self._place()  # everything shares one transport
+        return RTCIceCandidate(
+            candidate=str(candidate),
+            sdpMid=place.mid if place is not None else None,
+            sdpMLineIndex=place.index if place is not None else None,
+            usernameFragment=ufrag,
+        )
 
 
 class RTCDtlsTransport(EventTarget):
@@ -141,7 +176,9 @@ class RTCSctpTransport(EventTarget):
 class Transports:
     """The objects for what the engine has now; new ones when it has another transport or association."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: CandidatePlace) -> None:
+        """`place` says which section candidates belong to."""
+        self._place = place
         self.ice: RTCIceTransport | None = None
         self.dtls: RTCDtlsTransport | None = None
         self.sctp: RTCSctpTransport | None = None
@@ -151,7 +188,7 @@ class Transports:
     def update(self, transport: SecureTransport | None, channels: DataChannels | None) -> None:
         """Follow the engine."""
         if transport is not self._of[0]:
-            self.ice = RTCIceTransport(transport) if transport is not None else None
+            self.ice = RTCIceTransport(transport, self._place) if transport is not None else None
             self.dtls = RTCDtlsTransport(transport, self.ice) if transport is not None and self.ice else None
         if (transport, channels) != self._of and self.dtls is not None and channels is not None:
             self.sctp = RTCSctpTransport(self.dtls, channels)

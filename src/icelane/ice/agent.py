@@ -319,6 +319,11 @@ class IceAgent:
         return self._session.credentials
 
     @property
+    def remote_credentials(self) -> Credentials | None:
+        """The peer's of the same session, None before they are known."""
+        return self._session.remote
+
+    @property
     def selected(self) -> Path | None:
         """The path of the pair that both sides agreed on; None before that and after its consent has expired."""
         return None if self._selected is None else self._selected.path

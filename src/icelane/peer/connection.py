@@ -676,7 +676,7 @@ class PeerConnection:
         ufrag = ice.agent.credentials.ufrag
         place = self.negotiation.add_local_candidate(event.line, ufrag)
         if place is not None:
-            self._events.append(LocalCandidate(event.line, place, ufrag, event.url))
+            self._events.append(LocalCandidate(event.line, place, ufrag, event.url, event.relay_protocol))
 
     def _tell_gathering(self, event: GatheringStateChanged) -> None:
         if event.state is GatheringState.COMPLETE:

@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass
 from typing import Final
 
+from icelane.core.net import Transport
 from icelane.datachannel.event import ChannelEvent
 from icelane.dtls.connection import DtlsState
 from icelane.ice.event import IceState, PairSelected
@@ -66,12 +67,13 @@ class ConnectionStateChanged:
 
 @dataclass(frozen=True, slots=True)
 class LocalCandidate:
-    """A candidate for the peer. `ufrag` is the generation that it belongs to."""
+    """A candidate for the peer. `ufrag` is the generation that it belongs to; the rest is that of CandidateGathered."""
 
     line: str
     place: SectionPlace
     ufrag: str
     url: str | None = None
+    relay_protocol: Transport | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,10 +79,24 @@ class GatheringState(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class CandidateGathered:
-    """A candidate of ours, as a line of SDP without `a=`; `url` is the server that it came from."""
+    """A candidate of ours, as a line of SDP without `a=`.
+
+    `url` is the server that it came from, and `relay_protocol` how that is reached where it relays.
+    """
 
     line: str
     url: str | None
+    relay_protocol: Transport | None
+
+
+@dataclass(frozen=True, slots=True)
+class LocalReport:
+    """A candidate of ours as it is told, the base of its checks, and the same of where it came from."""
+
+    candidate: Candidate
+    base: SocketAddress
+    url: str | None
+    relay_protocol: Transport | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -536,14 +550,20 @@ class IceTransport:
         return list(self._preferences_by_base)
 
     @property
-    def local_candidates(self) -> list[Candidate]:
+    def local_reports(self) -> list[LocalReport]:
         """Ours, in the order in which they were found, as they are told; with `relay_only`, only relayed ones."""
-        return [self._make.shown(local.candidate) for local in self._locals]
+        return [
+            LocalReport(self._make.shown(local.candidate), local.base, local.url, self._relay_protocol(local.base))
+            for local in self._locals
+        ]
 
-    @property
-    def local_candidates_with_bases(self) -> list[tuple[Candidate, SocketAddress]]:
-        """The same, each with the base that its checks leave from."""
-        return [(self._make.shown(local.candidate), local.base) for local in self._locals]
+    def report_of(self, shown: Candidate, base: SocketAddress) -> LocalReport:
+        """The same of the one that is in a pair, which may be reflexive of the peer; `shown` as it may be told."""
+        for report in self.local_reports:
+            if (report.candidate, report.base) == (shown, base):
+                return report
+        relay = self._relays.server_of(base)
+        return LocalReport(shown, base, relay.url if relay is not None else None, self._relay_protocol(base))
 
     @property
     def selected(self) -> PairSelected | None:
@@ -568,6 +588,10 @@ class IceTransport:
     def relay_of(self, base: SocketAddress) -> RelayServer | None:
         """The server behind a relayed base, None for a socket of ours."""
         return self._relays.server_of(base)
+
+    def _relay_protocol(self, base: SocketAddress) -> Transport | None:
+        relay = self._relays.server_of(base)
+        return relay.transport if relay is not None else None
 
     def _is_direct(self, path: Path) -> bool:
         """Whether what leaves on `path` goes to the peer itself, from a socket of ours."""
@@ -726,7 +750,7 @@ class IceTransport:
         for local in self._locals[self._told :]:
             # RFC 8838 section 17.
             line = f"{self._make.shown(local.candidate)} ufrag {self.agent.credentials.ufrag}"
-            self._events.append(CandidateGathered(line, local.url))
+            self._events.append(CandidateGathered(line, local.url, self._relay_protocol(local.base)))
         self._told = len(self._locals)
 
     def _check_complete(self, now: Instant) -> None:

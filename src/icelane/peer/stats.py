@@ -17,6 +17,7 @@ from icelane.crypto.certificate import fingerprint_of
 from icelane.ice.candidate import Candidate
 from icelane.ice.pair import PairReport
 from icelane.peer.connection import PeerConnection
+from icelane.peer.ice_transport import LocalReport
 from icelane.peer.secure_transport import SecureTransport
 from icelane.peer.security_report import format_fingerprint
 
@@ -112,12 +113,13 @@ def _add_pairs(collector: _Collector, transport: SecureTransport) -> list[tuple[
     remotes: dict[tuple[Candidate, str | None], str] = {}
     pairs = []
     ours = transport.ice.agent.credentials.ufrag
-    for candidate, base in transport.ice.local_candidates_with_bases:
-        locals_[candidate, base, ours] = _add_local(collector, f"I{len(locals_)}", candidate, base, ours, transport)
+    for report in transport.ice.local_reports:
+        locals_[report.candidate, report.base, ours] = _add_local(collector, f"I{len(locals_)}", report, ours)
     for number, pair in enumerate(transport.ice.agent.pairs()):
         key = (transport.ice.shown(pair.local), pair.base, pair.local_ufrag)
         if key not in locals_:
-            locals_[key] = _add_local(collector, f"I{len(locals_)}", *key, transport)
+            report = transport.ice.report_of(key[0], key[1])
+            locals_[key] = _add_local(collector, f"I{len(locals_)}", report, pair.local_ufrag)
         remote = (pair.remote, pair.remote_ufrag)
         if remote not in remotes:
             remotes[remote] = _add_remote(collector, f"R{len(remotes)}", *remote)
@@ -142,18 +144,15 @@ def _add_pairs(collector: _Collector, transport: SecureTransport) -> list[tuple[
     return pairs
 
 
-def _add_local(
-    collector: _Collector, name: str, candidate: Candidate, base: SocketAddress, ufrag: str, transport: SecureTransport
-) -> str:
-    relay = transport.ice.relay_of(base)
+def _add_local(collector: _Collector, name: str, report: LocalReport, ufrag: str) -> str:
     return _add_candidate(
         collector,
         "local-candidate",
         name,
-        candidate,
+        report.candidate,
         usernameFragment=ufrag,
-        relayProtocol=relay.transport.value if relay is not None else None,
-        url=relay.url if relay is not None else None,
+        relayProtocol=report.relay_protocol.value if report.relay_protocol is not None else None,
+        url=report.url,
     )
 
 
