@@ -139,10 +139,12 @@ struct relay_core {
     relay_activity activity;
 };
 
+/* The clock of icelane.aio.system, which the routes' expiry and Python's part of the buckets go by. */
 static double monotonic(void)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (clock_gettime(CLOCK_BOOTTIME, &now) != 0)
+        clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 

@@ -89,7 +89,7 @@ void relay_core_set_buckets(relay_core *core, uint32_t client, relay_bucket *con
 /* Whose the relay socket is: what is dropped there counts for that client. */
 void relay_core_assign(relay_core *core, uint32_t relay, uint32_t client);
 
-/* Payload of the channel goes out of `relay` to `peer` from now on, until `expires_at` on CLOCK_MONOTONIC. */
+/* Payload of the channel goes out of `relay` to `peer` from now on, until `expires_at` on CLOCK_BOOTTIME. */
 int relay_core_set_channel(
     relay_core *core, uint32_t client, uint16_t number, uint32_t relay, const relay_address *peer, double expires_at);
 /* What comes from the channel's peer leaves by this channel, and by no other that leads there. */
