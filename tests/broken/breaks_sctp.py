@@ -133,7 +133,8 @@ def gaps_are_not_counted() -> None:
     swap(inbound, "MAX_GAPS", 1 << 40)
 
 
-@breaks("SC-4", test=f"{INBOUND}::test_no_order_of_arrival_makes_putting_together_expensive[backwards]")
+@breaks("SC-4", test=f"{INBOUND}::test_no_order_of_arrival_makes_putting_together_expensive"
+                     "[backwards-kept as they come]")  # fmt: skip
 def pieces_are_copied_whenever_they_are_joined() -> None:
     joined = inbound._joined
 

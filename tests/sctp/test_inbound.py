@@ -204,8 +204,9 @@ def test_gaps_are_bounded() -> None:
     assert us.empty
 
 
+@pytest.mark.parametrize("size", [1, OVERHEAD], ids=["joined early", "kept as they come"])
 @pytest.mark.parametrize("order", ["forwards", "backwards", "middle out", "shuffled", "odd then even"])
-def test_no_order_of_arrival_makes_putting_together_expensive(order: str) -> None:
+def test_no_order_of_arrival_makes_putting_together_expensive(order: str, size: int) -> None:
     """SC-4: the time for twice as many pieces is about twice as long."""
 
     def seconds(count: int) -> float:
@@ -218,8 +219,8 @@ def test_no_order_of_arrival_makes_putting_together_expensive(order: str) -> Non
             random.Random(1).shuffle(numbers)
         elif order == "odd then even":
             numbers = numbers[1::2] + numbers[::2]
-        us, _ = inbound(largest=1 << 19)
-        pieces = fragments(bytes(count), 0, 1)
+        us, _ = inbound(window=1 << 23, largest=1 << 22)
+        pieces = fragments(bytes(count * size), 0, size)
         start = time.process_time()
         for n in numbers:
             us.accept(pieces[n], 0.0)
