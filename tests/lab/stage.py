@@ -99,12 +99,15 @@ class Stage:
                 await self.call(offerer, answerer)
 
     async def calls(self, cells: Iterable[Cell], runs: int = 1, policy: Policy = "all") -> dict[Cell, list[Outcome]]:
-        """Every cell so many times: one round after the other through all of them."""
-        distinct = list(dict.fromkeys(cells))
-        outcomes: dict[Cell, list[Outcome]] = {cell: [] for cell in distinct}
+        """Every cell so many times: one round after the other through all of them.
+
+        Those at the same time are of one diagonal of the matrix: no peer is in two of them.
+        """
+        outcomes: dict[Cell, list[Outcome]] = {cell: [] for cell in cells}
+        order = sorted(outcomes, key=_diagonal)
         for _ in range(runs):
-            found = await asyncio.gather(*(self.call(*cell, policy) for cell in distinct))
-            for cell, outcome in zip(distinct, found, strict=True):
+            found = await asyncio.gather(*(self.call(*cell, policy) for cell in order))
+            for cell, outcome in zip(order, found, strict=True):
                 outcomes[cell].append(outcome)
         return outcomes
 
@@ -130,6 +133,12 @@ class Stage:
         peer = await Program.run(command, self._folder / f"{name}.log", environment)
         await peer.call("ready", {})
         return peer
+
+
+def _diagonal(cell: Cell) -> int:
+    """Which diagonal of the matrix a pair is on: as many as there are kinds, with each kind once on either side."""
+    offerer, answerer = map(list(Kind).index, cell)
+    return (answerer - offerer) % len(Kind)
 
 
 async def _call(name: str, one: Program, other: Program, policy: Policy) -> Outcome:

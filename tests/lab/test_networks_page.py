@@ -29,6 +29,10 @@ def test_every_kind_of_network_is_explained_and_measured_both_ways() -> None:
         assert part(matrix.MEASURED).count(f"\n| {kind.value} | ") == 2
 
 
+def test_what_was_measured_is_what_theory_says() -> None:
+    assert matrix.markdown(matrix.path_grid()) in part(matrix.MEASURED)
+
+
 def outcomes(route: Route | None) -> dict[tuple[Kind, Kind], list[Outcome]]:
     """Two calls for each pair: one as expected, and one of a pair in which something else came about."""
     found = {
