@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import hashlib
 import json
 
 from icelane.aio.session_description import RTCIceCandidate
 from icelane.aio.system import SystemWallClock, monotonic
 from icelane.aio.transports import RTCSctpTransport
-from icelane.peer.stats import collect_stats
+from icelane.core.clock import UnixSeconds
+from icelane.peer.stats import Stats, collect_stats
 from tests.aio.peers import channels, connect, pair, until
 from tests.loops import Run
 
@@ -72,7 +76,7 @@ def test_statistics_have_the_shape_of_browsers(run: Run) -> None:
             assert await ours.receive() == "back"
             engine = ours._port._engine  # type: ignore[attr-defined]
             await until(lambda: engine.transport.ice.selected)
-            report = collect_stats(engine, SystemWallClock().unix_time(monotonic()))
+            report = collect_stats(engine, SystemWallClock().unix_time(now := monotonic()), now)
             for name, stats in report.items():
                 assert stats["id"] == name
                 assert stats.timestamp == report["P"].timestamp
@@ -99,12 +103,89 @@ def test_statistics_have_the_shape_of_browsers(run: Run) -> None:
                 certificate = report[str(transport[key])]
                 assert certificate.fingerprintAlgorithm == "sha-256"
                 assert len(str(certificate.fingerprint).split(":")) == 32
+                der = base64.b64decode(str(certificate.base64Certificate), validate=True)
+                assert hashlib.sha256(der).hexdigest() == str(certificate.fingerprint).replace(":", "").lower()
+            assert transport.localCertificateId != transport.remoteCertificateId
             (channel,) = report.of_type("data-channel")
             assert (channel.label, channel.protocol, channel.state) == ("chat", "soap", "open")
             assert channel.dataChannelIdentifier == ours.id
             assert (channel.messagesSent, channel.bytesSent) == (2, 1000 + len("Grüße".encode()))
             assert (channel.messagesReceived, channel.bytesReceived) == (1, 4)
             assert report["P"].dataChannelsOpened == 1
+
+    run(main())
+
+
+def test_a_pair_counts_the_data_that_went_over_it_and_says_when(run: Run) -> None:
+    async def main() -> None:
+        async with pair() as (alice, bob):
+            received: list[bytes] = []
+            bob.on("datachannel", lambda channel: channel.on("message", received.append))
+            channel = alice.createDataChannel("chat")
+            await connect(alice, bob)
+            await channel.opened()
+            for _ in range(300):
+                channel.send(bytes(3000))
+            await until(lambda: len(received) == 300)
+            await asyncio.sleep(0.3)  # the last acknowledgements
+            pairs = []
+            for peer in (alice, bob):
+                report = await peer.getStats()
+                (transport,) = report.of_type("transport")
+                selected = report[str(transport.selectedCandidatePairId)]
+                assert (selected.packetsSent, selected.bytesSent) == (transport.packetsSent, transport.bytesSent)
+                for name in ("lastPacketSentTimestamp", "lastPacketReceivedTimestamp"):
+                    assert 0 <= float(selected.timestamp) - float(selected[name]) < 10_000
+                pairs.append(selected)
+            ours, theirs = pairs
+            assert int(ours.bytesSent) > 900_000
+            assert (ours.packetsSent, ours.bytesSent) == (theirs.packetsReceived, theirs.bytesReceived)
+            assert (theirs.packetsSent, theirs.bytesSent) == (ours.packetsReceived, ours.bytesReceived)
+
+    run(main())
+
+
+def test_an_identifier_is_that_of_one_thing_through_restarts(run: Run) -> None:
+    async def main() -> None:
+        def names(stats: Stats) -> tuple[object, ...]:
+            return tuple(stats.get(key) for key in ("type", "address", "port", "usernameFragment", "localCandidateId"))
+
+        async with pair() as (alice, bob):
+            alice.createDataChannel("chat")
+            named_by_id: dict[str, tuple[object, ...]] = {}
+            seen: list[set[str]] = []
+            for _ in range(3):
+                await connect(alice, bob)
+                await asyncio.sleep(0.3)  # the pair of before goes
+                for _ in range(2):
+                    report = await alice.getStats()
+                    for identifier, stats in report.items():
+                        assert named_by_id.setdefault(identifier, names(stats)) == names(stats)
+                seen.append({name for name in report if name[0] in "IR" or name.startswith("CP")})
+                alice.restartIce()
+            assert not seen[0] & seen[1] & seen[2]
+            assert not seen[0] & seen[2]
+
+    run(main())
+
+
+def test_a_channel_that_is_closing_says_so_and_was_open(run: Run) -> None:
+    async def main() -> None:
+        async with channels() as (ours, theirs):
+            engine = ours._port._engine  # type: ignore[attr-defined]
+
+            def told() -> list[Stats]:
+                return collect_stats(engine, UnixSeconds(0.0), monotonic()).of_type("data-channel")
+
+            for _ in range(100):
+                ours.send(bytes(60_000))
+            ours.close()
+            assert [stats.state for stats in told()] == [ours.readyState] == ["closing"]
+            async for _ in theirs:
+                pass
+            await until(lambda: ours.readyState == "closed")
+            assert not told()
+            assert (engine.counts.opened, engine.counts.closed) == (1, 1)
 
     run(main())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from icelane.core.clock import UnixSeconds
+from icelane.core.clock import Instant, UnixSeconds
 from icelane.peer.connection_options import PeerOptions
 from icelane.peer.security_report import SecurityReport
 from icelane.peer.stats import collect_stats
@@ -36,7 +36,7 @@ def test_there_is_a_path_as_soon_as_a_channel_is_open_and_it_stays() -> None:
 
 def test_the_statistics_name_the_pair_that_carries_data_before_it_is_nominated() -> None:
     alice, _ = connected()
-    stats = collect_stats(alice.engine, UnixSeconds(1.8e9))
+    stats = collect_stats(alice.engine, UnixSeconds(1.8e9), Instant(0.0))
     pair = stats[str(stats["T"]["selectedCandidatePairId"])]
     assert pair.state == "succeeded"
     assert stats[str(pair.localCandidateId)].address == SERVER.host
@@ -54,7 +54,7 @@ def test_the_srtp_profile_has_the_name_that_iana_gave_it_in_the_report_and_the_s
     alice, bob = connected()
     reports = [SecurityReport.of(peer.engine) for peer in (alice, bob)]
     assert [report.srtp_profile for report in reports] == ["SRTP_AEAD_AES_128_GCM"] * 2
-    assert collect_stats(alice.engine, UnixSeconds(0.0))["T"].srtpCipher == "SRTP_AEAD_AES_128_GCM"
+    assert collect_stats(alice.engine, UnixSeconds(0.0), Instant(0.0))["T"].srtpCipher == "SRTP_AEAD_AES_128_GCM"
 
 
 def test_before_there_is_a_connection_nothing_is_claimed() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from icelane.core.clock import UnixSeconds
+from icelane.core.clock import Instant, UnixSeconds
 from icelane.ice.candidate import CandidateType, parse_candidate
 from icelane.peer.connection_options import PeerOptions
 from icelane.peer.external_addresses import external_addresses
@@ -44,7 +44,9 @@ def test_the_public_address_is_a_host_candidate_to_which_a_stranger_comes_straig
     assert selected_type(alice) is CandidateType.HOST
     told = [description.sdp for description in (alice.engine.negotiation.local_description,) if description is not None]
     told += [candidate.line for candidate in alice.told]
-    told += [repr(one) for one in collect_stats(alice.engine, UnixSeconds(0.0)).of_type("local-candidate")]
+    told += [
+        repr(one) for one in collect_stats(alice.engine, UnixSeconds(0.0), Instant(0.0)).of_type("local-candidate")
+    ]
     assert len(told) > 2
     assert INSIDE not in "\n".join(told)
 

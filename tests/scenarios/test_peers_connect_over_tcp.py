@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from icelane.core.clock import UnixSeconds
+from icelane.core.clock import Instant, UnixSeconds
 from icelane.core.net import Path, SocketAddress, Transport
 from icelane.peer.connection_event import ConnectionState
 from icelane.peer.connection_options import PeerOptions
@@ -66,12 +66,12 @@ def test_peers_connect_over_tcp_and_talk(kinds: tuple[str, str], udp: bool) -> N
 def test_statistics_tell_the_protocol_and_the_direction() -> None:
     alice, bob, _ = peers()
     connect(alice, bob)
-    report = collect_stats(alice.engine, UnixSeconds(0.0))
+    report = collect_stats(alice.engine, UnixSeconds(0.0), Instant(0.0))
     assert [(one["protocol"], one["tcpType"], one["port"]) for one in report.of_type("local-candidate")] == [
         ("tcp", "active", 9)
     ]
     assert [(one["protocol"], one["tcpType"]) for one in report.of_type("remote-candidate")] == [("tcp", "passive")]
-    report = collect_stats(bob.engine, UnixSeconds(0.0))
+    report = collect_stats(bob.engine, UnixSeconds(0.0), Instant(0.0))
     assert [(one["tcpType"], one["candidateType"]) for one in report.of_type("remote-candidate")] == [
         ("active", "prflx")
     ]

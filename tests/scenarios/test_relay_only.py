@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import pytest
 
-from icelane.core.clock import UnixSeconds
+from icelane.core.clock import Instant, UnixSeconds
 from icelane.core.net import SocketAddress
 from icelane.ice.event import IceState
 from icelane.peer.connection_options import PeerOptions
@@ -46,7 +46,9 @@ def everything_told(peer: PeerHost, *, selected: bool = True) -> str:
     told = [description.sdp for description in descriptions if description is not None]
     told += [candidate.line for candidate in peer.told]
     told += [str(event) for event in peer.events if isinstance(event, CandidateFailed)]
-    told += [repr(stats) for stats in collect_stats(peer.engine, UnixSeconds(0.0)).of_type("local-candidate")]
+    told += [
+        repr(stats) for stats in collect_stats(peer.engine, UnixSeconds(0.0), Instant(0.0)).of_type("local-candidate")
+    ]
     told += [str(SecurityReport.of(peer.engine)), repr(SecurityReport.of(peer.engine))]
     if peer.engine.transport is not None:
         told += [str(report.candidate) for report in peer.engine.transport.ice.local_reports]
@@ -109,7 +111,7 @@ def test_what_is_told_of_a_candidate_is_its_relayed_address_and_nothing_else() -
         assert "typ relay raddr 0.0.0.0 rport 9" in line
     assert [line.rpartition(" ")[2] for line in lines if line.startswith("c=")] == ["0.0.0.0"]
     assert [line.rpartition(" ")[2] for line in lines if line.startswith("o=")] == ["127.0.0.1"]
-    stats = collect_stats(alice.engine, UnixSeconds(0.0))
+    stats = collect_stats(alice.engine, UnixSeconds(0.0), Instant(0.0))
     for local in stats.of_type("local-candidate"):
         assert local.candidateType in ("relay", "prflx")
         assert local.address == SERVER.host

@@ -78,7 +78,7 @@ def test_of_a_peer_only_its_relayed_addresses_are_asked_for_and_sent_to(
     assert asked_for(alice) <= {SocketAddress(SERVER.host, 0), *relayed_of(bob)}
     assert alice.engine.transport is not None
     assert alice.engine.transport.ice.refused
-    remotes = collect_stats(alice.engine, UnixSeconds(0.0)).of_type("remote-candidate")
+    remotes = collect_stats(alice.engine, UnixSeconds(0.0), Instant(0.0)).of_type("remote-candidate")
     assert {(remote.candidateType, remote.address) for remote in remotes} == {("relay", SERVER.host)}
     told = everything_told(alice)
     for secret in (*secrets_of(alice, "203.0.115.1"), *bob.hosts, "203.0.115.2"):
@@ -168,9 +168,10 @@ def test_a_check_from_an_address_that_nobody_announced_gets_nothing() -> None:
     assert alice.engine.transport is not None
     assert alice.engine.transport.ice.agent.unannounced, "checks from there have arrived"
     assert not asked_for(alice) & hidden
-    assert {remote.port for remote in collect_stats(alice.engine, UnixSeconds(0.0)).of_type("remote-candidate")} == {
-        address.port for address in relayed_of(bob) - hidden
-    }
+    assert {
+        remote.port
+        for remote in collect_stats(alice.engine, UnixSeconds(0.0), Instant(0.0)).of_type("remote-candidate")
+    } == {address.port for address in relayed_of(bob) - hidden}
 
 
 def test_a_change_to_strict_counts_from_the_restart_on_and_back() -> None:

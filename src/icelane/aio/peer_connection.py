@@ -356,7 +356,7 @@ class RTCPeerConnection(EventTarget):
     async def getStats(self) -> StatsReport:  # noqa: N802
         """The statistics of W3C webrtc-stats, by id."""
         now = monotonic()
-        return collect_stats(self._engine, SystemWallClock().unix_time(now))
+        return collect_stats(self._engine, SystemWallClock().unix_time(now), now)
 
     # States
 

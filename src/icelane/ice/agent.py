@@ -158,6 +158,20 @@ class IceAgent:
         if self._consent is not None:
             self._consent.handle_data(now)
 
+    def note_sent(self, packets: int, size: int, now: Instant) -> None:
+        """So much data has left on the data path, for statistics."""
+        if self._carrier is not None:
+            self._carrier[1].counts.add_sent(packets, size, now)
+
+    def note_received(self, path: Path, packets: int, size: int, now: Instant) -> None:
+        """So much data has come on `path`, which was accepted; for statistics."""
+        if self._carrier is not None and self._carrier[1].path == path:
+            pair: CandidatePair | None = self._carrier[1]
+        else:
+            pair = next((pair for session in self._sessions() if (pair := session.checklist.pair_at(path))), None)
+        if pair is not None:
+            pair.counts.add_received(packets, size, now)
+
     # Commands
 
     def set_role(self, role: IceRole) -> None:
@@ -366,8 +380,15 @@ class IceAgent:
         pairs = [(pair, self._session) for pair in self._session.checklist]
         if self._previous is not None and (kept := self._previous.carrier()) is not None:
             pairs.append((kept, self._previous))
+        carrier = self._carrier[1] if self._carrier is not None else None
         return tuple(
-            pair.report(self._role.role, pair is self._selected, session.credentials, session.remote)
+            pair.report(
+                self._role.role,
+                session.credentials,
+                session.remote,
+                selected=pair is self._selected,
+                carries_data=pair is carrier,
+            )
             for pair, session in pairs
         )
 

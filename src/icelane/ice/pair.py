@@ -23,7 +23,10 @@ class PairState(enum.Enum):
 
 @dataclass(slots=True)
 class PairCounts:
-    """What went over a pair, without retransmissions of ours. Consent checks are among the requests too."""
+    """What went over a pair. Of checks without retransmissions of ours; consent checks are among the requests too.
+
+    Packets and bytes are those of data, without checks; `last_...` is when the latest of them went.
+    """
 
     requests_sent: int = 0
     requests_received: int = 0
@@ -32,6 +35,24 @@ class PairCounts:
     consent_requests_sent: int = 0
     round_trip: Duration | None = None
     total_round_trip: Duration = 0.0
+    packets_sent: int = 0
+    bytes_sent: int = 0
+    last_sent: Instant | None = None
+    packets_received: int = 0
+    bytes_received: int = 0
+    last_received: Instant | None = None
+
+    def add_sent(self, packets: int, size: int, now: Instant) -> None:
+        """Data has left over the pair."""
+        self.packets_sent += packets
+        self.bytes_sent += size
+        self.last_sent = now
+
+    def add_received(self, packets: int, size: int, now: Instant) -> None:
+        """Data has come over the pair."""
+        self.packets_received += packets
+        self.bytes_received += size
+        self.last_received = now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +72,7 @@ class PairReport:
     state: PairState
     nominated: bool
     selected: bool
+    carries_data: bool
     priority: int
     requests_sent: int
     requests_received: int
@@ -59,6 +81,12 @@ class PairReport:
     consent_requests_sent: int
     round_trip: Duration | None
     total_round_trip: Duration
+    packets_sent: int
+    bytes_sent: int
+    last_sent: Instant | None
+    packets_received: int
+    bytes_received: int
+    last_received: Instant | None
 
 
 class CandidatePair:
@@ -147,7 +175,15 @@ class CandidatePair:
         self.counts.round_trip = duration
         self.counts.total_round_trip += duration
 
-    def report(self, role: IceRole, selected: bool, local: Credentials, remote: Credentials | None) -> PairReport:
+    def report(
+        self,
+        role: IceRole,
+        local: Credentials,
+        remote: Credentials | None,
+        *,
+        selected: bool,
+        carries_data: bool,
+    ) -> PairReport:
         """What statistics tell about it now; the credentials are those of its session."""
         counts = self.counts
         return PairReport(
@@ -160,6 +196,7 @@ class CandidatePair:
             state=self.state,
             nominated=self.nominated,
             selected=selected,
+            carries_data=carries_data,
             priority=self.priority(role),
             requests_sent=counts.requests_sent,
             requests_received=counts.requests_received,
@@ -168,6 +205,12 @@ class CandidatePair:
             consent_requests_sent=counts.consent_requests_sent,
             round_trip=counts.round_trip,
             total_round_trip=counts.total_round_trip,
+            packets_sent=counts.packets_sent,
+            bytes_sent=counts.bytes_sent,
+            last_sent=counts.last_sent,
+            packets_received=counts.packets_received,
+            bytes_received=counts.bytes_received,
+            last_received=counts.last_received,
         )
 
 

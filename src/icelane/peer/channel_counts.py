@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from icelane.datachannel.event import ChannelAnnounced, ChannelClosed, ChannelEvent, ChannelId, ChannelOpened
+from icelane.datachannel.event import (
+    ChannelAnnounced,
+    ChannelClosed,
+    ChannelClosing,
+    ChannelEvent,
+    ChannelId,
+    ChannelOpened,
+)
 
 
 @dataclass(slots=True)
 class ChannelCount:
-    """One channel that there is. Bytes are those of messages, without any header."""
+    """One channel that there is. Bytes are those of messages, without any header. `state` is its `readyState`."""
 
     label: str
     protocol: str
     state: str = "connecting"
+    was_open: bool = False
     messages_sent: int = 0
     bytes_sent: int = 0
     messages_received: int = 0
@@ -38,9 +46,20 @@ class ChannelCounts:
             self.add(event.channel, event.label, event.protocol)
         if isinstance(event, ChannelAnnounced | ChannelOpened):
             self.opened += 1
-            self.by_channel[event.channel].state = "open"
+            count = self.by_channel[event.channel]
+            count.was_open = True
+            if count.state == "connecting":
+                count.state = "open"
+        elif isinstance(event, ChannelClosing):
+            self.note_closing(event.channel)
         elif isinstance(event, ChannelClosed):
-            self.closed += self.by_channel.pop(event.channel).state == "open"
+            self.closed += self.by_channel.pop(event.channel).was_open
+
+    def note_closing(self, channel: ChannelId) -> None:
+        """One of the sides wants the channel closed."""
+        count = self.by_channel.get(channel)
+        if count is not None:
+            count.state = "closing"
 
     def note_sent(self, channel: ChannelId, size: int) -> None:
         """A message was queued."""

@@ -66,6 +66,7 @@ from icelane.peer.relays import RelayServer
 from icelane.peer.remote_candidate import RemoteCandidate
 from icelane.peer.secure_transport import DtlsStateChanged, SecureTransport, SecureTransportEvent
 from icelane.peer.signaling_state import SignalingState
+from icelane.peer.stats_identifiers import StatsIdentifiers
 from icelane.peer.transport_command import (
     DataChannelsNegotiated,
     DataChannelsRejected,
@@ -109,6 +110,7 @@ class PeerConnection:
         self.ice_state = IceState.NEW
         self.gathering_state = GatheringState.NEW
         self.counts = ChannelCounts()
+        self.stats_identifiers = StatsIdentifiers()
         self.stray = 0
         self._associated = False
         self._last_channel = NO_CHANNEL
@@ -347,6 +349,7 @@ class PeerConnection:
     def close_channel(self, channel: ChannelId, now: Instant) -> None:
         """Deliver what was sent on it, then close it."""
         self._data_channels().close_channel(channel, now)
+        self.counts.note_closing(channel)
         self._settle(now)
 
     def release(self, channel: ChannelId, size: int, now: Instant, *, more: bool = False) -> None:

@@ -573,8 +573,7 @@ class IceTransport:
     @property
     def in_use(self) -> PairReport | None:
         """The pair that carries data now: the selected one, and until there is one the best that works."""
-        path = self.agent.data_path
-        found = next((pair for pair in self.agent.pairs() if pair.path == path), None)
+        found = next((pair for pair in self.agent.pairs() if pair.carries_data), None)
         return None if found is None else replace(found, local=self._make.shown(found.local))
 
     def shown(self, candidate: Candidate) -> Candidate:

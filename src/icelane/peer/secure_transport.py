@@ -79,7 +79,7 @@ class SecureTransport:
         """
         # A record came on it last, and DTLS took it: no server is there, and it was checked.
         trusted: Path | None = None
-        packets = size = 0
+        packets = size = trusted_packets = trusted_size = 0
         for data, path in batch:
             packets += 1
             size += len(data)
@@ -87,8 +87,13 @@ class SecureTransport:
                 self._dtls.handle_datagram(data, now)
                 continue
             if trusted is not None:
+                if behind := packets - 1 - trusted_packets:
+                    self.ice.agent.note_received(trusted, behind, size - len(data) - trusted_size, now)
                 self._drain_dtls(now)
             trusted = path if self._handle(data, path, now) else None
+            trusted_packets, trusted_size = packets, size
+        if packets > trusted_packets and trusted is not None:
+            self.ice.agent.note_received(trusted, packets - trusted_packets, size - trusted_size, now)
         self.packets_received += packets
         self.bytes_received += size
         self._drain_dtls(now)
@@ -222,11 +227,11 @@ class SecureTransport:
                 self.discarded += 1
         elif dtls is None:
             self._hold(data, path)
-        elif self.state is DtlsState.CONNECTED:
-            dtls.handle_datagram(data, now)
-            return True
         else:
+            agent.note_received(path, 1, len(data), now)
             dtls.handle_datagram(data, now)
+            if self.state is DtlsState.CONNECTED:
+                return True
             self._drain_dtls(now)
         return False
 
@@ -289,8 +294,10 @@ class SecureTransport:
         while (record := dtls.poll_transmit()) is not None:
             records.append(record)
         if records and self.ice.send(records, now):
+            size = sum(map(len, records))
             self.packets_sent += len(records)
-            self.bytes_sent += sum(map(len, records))
+            self.bytes_sent += size
+            self.ice.agent.note_sent(len(records), size, now)
 
     def _change(self, state: DtlsState, error: HandshakeError | None = None) -> None:
         if state is not self.state and self.state not in (DtlsState.CLOSED, DtlsState.FAILED):

@@ -2,17 +2,20 @@
 
 peer-connection   P                      how many channels were opened and closed
 transport         T                      states, bytes, DTLS version and suite, the selected pair
-candidate-pair    CP<n>                  checks, round trips
+candidate-pair    CP<n>                  packets and bytes of data, checks, round trips
 local-candidate   I<n>                   ours, paired or not; with relay-only nothing but relayed ones
 remote-candidate  R<n>                   the peer's
-certificate       C<local|remote>        fingerprints
+certificate       CF<fingerprint>        fingerprint, and the certificate itself
 data-channel      D<n>                   messages and bytes
+
+An identifier is that of one thing as long as it is there: after an ICE restart candidates and pairs have others.
 """
 
 from __future__ import annotations
 
-from icelane.core.clock import UnixSeconds
-from icelane.core.net import SocketAddress
+import base64
+
+from icelane.core.clock import Instant, UnixSeconds
 from icelane.crypto.certificate import fingerprint_of
 from icelane.ice.candidate import Candidate
 from icelane.ice.pair import PairReport
@@ -20,6 +23,7 @@ from icelane.peer.connection import PeerConnection
 from icelane.peer.ice_transport import LocalReport
 from icelane.peer.secure_transport import SecureTransport
 from icelane.peer.security_report import format_fingerprint
+from icelane.peer.stats_identifiers import StatsIdentifiers
 
 Value = str | int | float | bool
 
@@ -43,9 +47,16 @@ class StatsReport(dict[str, Stats]):
 
 
 class _Collector:
-    def __init__(self, at: UnixSeconds) -> None:
-        self._timestamp = at * 1000
+    def __init__(self, identifiers: StatsIdentifiers, at: UnixSeconds, now: Instant) -> None:
+        identifiers.begin()
+        self.identifiers = identifiers
         self.report = StatsReport()
+        self._timestamp = at * 1000
+        self._now = now
+
+    def timestamp_of(self, moment: Instant | None) -> float | None:
+        """In milliseconds since 1970, as all that W3C stamps."""
+        return None if moment is None else self._timestamp - (self._now - moment) * 1000
 
     def add(self, kind: str, identifier: str, **values: Value | None) -> str:
         stats = Stats(type=kind, id=identifier, timestamp=self._timestamp)
@@ -54,9 +65,9 @@ class _Collector:
         return identifier
 
 
-def collect_stats(connection: PeerConnection, at: UnixSeconds) -> StatsReport:
-    """Everything as it is now; `at` stamps the records."""
-    collector = _Collector(at)
+def collect_stats(connection: PeerConnection, at: UnixSeconds, now: Instant) -> StatsReport:
+    """Everything as it is now; `at`, which is the same moment as `now`, stamps the records."""
+    collector = _Collector(connection.stats_identifiers, at, now)
     counts = connection.counts
     collector.add("peer-connection", "P", dataChannelsOpened=counts.opened, dataChannelsClosed=counts.closed)
     if connection.transport is not None:
@@ -78,12 +89,10 @@ def collect_stats(connection: PeerConnection, at: UnixSeconds) -> StatsReport:
 
 
 def _add_transport(collector: _Collector, connection: PeerConnection, transport: SecureTransport) -> None:
-    pairs = _add_pairs(collector, transport)
-    # W3C RTCIceTransport: the selected pair is the one that is used to send.
-    selected = next((name for name, pair in pairs if pair.path == transport.ice.agent.data_path), None)
+    selected = _add_pairs(collector, transport)
     security = transport.security
-    local = _add_certificate(collector, "Clocal", connection.certificate.der)
-    remote = _add_certificate(collector, "Cremote", security.remote_certificate) if security is not None else None
+    local = _add_certificate(collector, connection.certificate.der)
+    remote = _add_certificate(collector, security.remote_certificate) if security is not None else None
     collector.add(
         "transport",
         "T",
@@ -107,31 +116,38 @@ def _add_transport(collector: _Collector, connection: PeerConnection, transport:
     )
 
 
-def _add_pairs(collector: _Collector, transport: SecureTransport) -> list[tuple[str, PairReport]]:
-    # The same address is another candidate after a restart: it has another username fragment.
-    locals_: dict[tuple[Candidate, SocketAddress, str], str] = {}
-    remotes: dict[tuple[Candidate, str | None], str] = {}
-    pairs = []
+def _add_pairs(collector: _Collector, transport: SecureTransport) -> str | None:
+    """All pairs and their candidates; returns which one is used to send, as W3C has it for RTCIceTransport."""
+    selected = None
     ours = transport.ice.agent.credentials.ufrag
     for report in transport.ice.local_reports:
-        locals_[report.candidate, report.base, ours] = _add_local(collector, f"I{len(locals_)}", report, ours)
-    for number, pair in enumerate(transport.ice.agent.pairs()):
-        key = (transport.ice.shown(pair.local), pair.base, pair.local_ufrag)
-        if key not in locals_:
-            report = transport.ice.report_of(key[0], key[1])
-            locals_[key] = _add_local(collector, f"I{len(locals_)}", report, pair.local_ufrag)
-        remote = (pair.remote, pair.remote_ufrag)
-        if remote not in remotes:
-            remotes[remote] = _add_remote(collector, f"R{len(remotes)}", *remote)
-        identifier = collector.add(
+        _add_local(collector, report, ours)
+    for pair in transport.ice.agent.pairs():
+        local = _add_local(
+            collector, transport.ice.report_of(transport.ice.shown(pair.local), pair.base), pair.local_ufrag
+        )
+        remote = _add_remote(collector, pair)
+        # Base and remote end are a pair as long as its session; the local candidate may turn out to be another.
+        identifier = collector.identifiers.of(
+            "CP", (pair.local_ufrag, pair.base, pair.remote.address, pair.remote.transport)
+        )
+        if pair.carries_data:
+            selected = identifier
+        collector.add(
             "candidate-pair",
-            f"CP{number}",
+            identifier,
             transportId="T",
-            localCandidateId=locals_[key],
-            remoteCandidateId=remotes[remote],
+            localCandidateId=local,
+            remoteCandidateId=remote,
             state=pair.state.value,
             nominated=pair.nominated,
             priority=pair.priority,
+            packetsSent=pair.packets_sent,
+            packetsReceived=pair.packets_received,
+            bytesSent=pair.bytes_sent,
+            bytesReceived=pair.bytes_received,
+            lastPacketSentTimestamp=collector.timestamp_of(pair.last_sent),
+            lastPacketReceivedTimestamp=collector.timestamp_of(pair.last_received),
             requestsSent=pair.requests_sent,
             requestsReceived=pair.requests_received,
             responsesSent=pair.responses_sent,
@@ -140,24 +156,30 @@ def _add_pairs(collector: _Collector, transport: SecureTransport) -> list[tuple[
             currentRoundTripTime=pair.round_trip,
             totalRoundTripTime=pair.total_round_trip,
         )
-        pairs.append((identifier, pair))
-    return pairs
+    return selected
 
 
-def _add_local(collector: _Collector, name: str, report: LocalReport, ufrag: str) -> str:
+def _add_local(collector: _Collector, report: LocalReport, ufrag: str) -> str:
+    # The same address is another candidate after a restart: it has another username fragment.
+    candidate = report.candidate
+    key = (ufrag, report.base, candidate.type, candidate.address, candidate.transport, candidate.tcp_type)
     return _add_candidate(
         collector,
         "local-candidate",
-        name,
-        report.candidate,
+        collector.identifiers.of("I", key),
+        candidate,
         usernameFragment=ufrag,
         relayProtocol=report.relay_protocol.value if report.relay_protocol is not None else None,
         url=report.url,
     )
 
 
-def _add_remote(collector: _Collector, name: str, candidate: Candidate, ufrag: str | None) -> str:
-    return _add_candidate(collector, "remote-candidate", name, candidate, usernameFragment=ufrag)
+def _add_remote(collector: _Collector, pair: PairReport) -> str:
+    candidate = pair.remote
+    # By our own username fragment, since the peer's may still be unknown. One that was reflexive of the peer becomes
+    # what the peer calls it.
+    identifier = collector.identifiers.of("R", (pair.local_ufrag, candidate.address, candidate.transport))
+    return _add_candidate(collector, "remote-candidate", identifier, candidate, usernameFragment=pair.remote_ufrag)
 
 
 def _add_candidate(collector: _Collector, kind: str, name: str, candidate: Candidate, **more: Value | None) -> str:
@@ -178,6 +200,12 @@ def _add_candidate(collector: _Collector, kind: str, name: str, candidate: Candi
     )
 
 
-def _add_certificate(collector: _Collector, name: str, der: bytes) -> str:
+def _add_certificate(collector: _Collector, der: bytes) -> str:
     algorithm, value = format_fingerprint("sha-256", fingerprint_of(der, "sha-256")).split(" ")
-    return collector.add("certificate", name, fingerprint=value, fingerprintAlgorithm=algorithm)
+    return collector.add(
+        "certificate",
+        f"CF{value}",
+        fingerprint=value,
+        fingerprintAlgorithm=algorithm,
+        base64Certificate=base64.b64encode(der).decode(),
+    )
