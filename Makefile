@@ -19,7 +19,8 @@ MATRIX_RUNS ?= 3
 
 # What the compiled form is built from: a compiled module that is older than its source would hide it.
 BUILD_INPUTS := pyproject.toml setup.py build_ext.py $(wildcard src/icelane/*/*.pyx) \
-	$(wildcard src/icelane/*/*.pxd) $(patsubst %.pxd,%.py,$(wildcard src/icelane/*/*.pxd))
+	$(wildcard src/icelane/*/*.pxd) $(patsubst %.pxd,%.py,$(wildcard src/icelane/*/*.pxd)) \
+	$(wildcard src/icelane/server/batched/*.pyx) $(filter-out %/core.c,$(wildcard src/icelane/server/batched/*.[ch]))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-pure-twins test-interop test-offline test-long lint format fuzz bench matrix broken docs-check audit clean

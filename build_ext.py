@@ -39,7 +39,7 @@ COMPILED_MODULES = (
 """The one list of modules with a compiled form. `benches/codec.py` shows what each gains; of those that are a `.pyx`,
 `benches/dtls.py` and `benches/relay.py` do."""
 
-C_SOURCES = {"icelane.server.batched.core": ("relay_core.c", "route_table.c")}
+C_SOURCES = {"icelane.server.batched.core": ("relay_core.c", "relay_routes.c", "relay_send.c", "route_table.c")}
 """What is compiled with a module, beside its source. It calls Linux, and is left out elsewhere."""
 
 # annotation_typing is off because a parameter annotated `bytes` would refuse a bytearray in the compiled form alone;

@@ -4,7 +4,9 @@
     reader      reads the server's UDP sockets through the core, and passes on what is not for it
     plane       the plane of `icelane.server.relay_plane`, with its routes in the core, too
 
-    relay_core.c    receive, look up, send: no Python, no copy, no memory of its own for a packet
+    relay_core.c    receive, look up: no Python, no copy, no memory of its own for a packet
+    relay_send.c    send, in runs where the kernel takes them
+    relay_routes.c  what is installed and counted
     route_table.c   the one hash table
 
 It needs Linux and a C compiler when icelane is built; `available` says whether it is here. ChannelData never meets
