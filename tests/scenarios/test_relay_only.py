@@ -14,7 +14,7 @@ from icelane.core.clock import Instant, UnixSeconds
 from icelane.core.net import SocketAddress
 from icelane.ice.event import IceState
 from icelane.peer.connection_options import PeerOptions
-from icelane.peer.ice_transport import CandidateFailed
+from icelane.peer.ice_transport_event import CandidateFailed
 from icelane.peer.security_report import SecurityReport
 from icelane.peer.stats import collect_stats
 from icelane.stun.attributes import AttributeType, encode_address, encode_error_code

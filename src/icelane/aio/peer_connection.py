@@ -62,7 +62,7 @@ from icelane.peer.connection_event import (
 from icelane.peer.connection_options import ChannelOptions, PeerOptions
 from icelane.peer.description import Description
 from icelane.peer.external_addresses import external_addresses
-from icelane.peer.ice_transport import CandidateFailed, GatheringState, GatheringStateChanged
+from icelane.peer.ice_transport_event import CandidateFailed, GatheringState, GatheringStateChanged
 from icelane.peer.secure_transport import DtlsStateChanged
 from icelane.peer.security_report import SecurityReport
 from icelane.peer.signaling_state import DescriptionType

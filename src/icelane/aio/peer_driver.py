@@ -47,7 +47,7 @@ from icelane.peer.connection_event import (
     PeerConnectionCommand,
     PeerConnectionEvent,
 )
-from icelane.peer.ice_transport import ConnectPeer, DisconnectPeer, PublishName, ResolveName, WithdrawName
+from icelane.peer.ice_transport_event import ConnectPeer, DisconnectPeer, PublishName, ResolveName, WithdrawName
 from icelane.peer.relays import CloseStream, OpenStream, RelayServer
 from icelane.stun.uri import StunUri, TurnUri
 from icelane.turn.channel_data import looks_like_channel_data, measure_turn

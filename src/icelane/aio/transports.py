@@ -16,7 +16,7 @@ from icelane.aio.session_description import RTCIceCandidate
 from icelane.datachannel.mux import DataChannels
 from icelane.ice.candidate import Candidate
 from icelane.ice.credentials import Credentials
-from icelane.peer.ice_transport import LocalReport
+from icelane.peer.ice_transport_event import LocalReport
 from icelane.peer.secure_transport import SecureTransport
 from icelane.peer.transport_command import SectionPlace
 

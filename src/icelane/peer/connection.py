@@ -53,13 +53,13 @@ from icelane.peer.connection_event import (
 )
 from icelane.peer.connection_options import ChannelOptions, PeerOptions
 from icelane.peer.description import Description
-from icelane.peer.ice_transport import (
+from icelane.peer.ice_transport import IceTransport
+from icelane.peer.ice_transport_event import (
     CandidateFailed,
     CandidateGathered,
     DisconnectPeer,
     GatheringState,
     GatheringStateChanged,
-    IceTransport,
 )
 from icelane.peer.negotiation import Negotiation
 from icelane.peer.relays import RelayServer

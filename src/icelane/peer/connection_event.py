@@ -10,7 +10,7 @@ from icelane.core.net import Transport
 from icelane.datachannel.event import ChannelEvent
 from icelane.dtls.connection import DtlsState
 from icelane.ice.event import IceState, PairSelected
-from icelane.peer.ice_transport import CandidateFailed, GatheringStateChanged, IceTransportCommand
+from icelane.peer.ice_transport_event import CandidateFailed, GatheringStateChanged, IceTransportCommand
 from icelane.peer.secure_transport import DtlsStateChanged
 from icelane.peer.signaling_state import SignalingState
 from icelane.peer.transport_command import SectionPlace

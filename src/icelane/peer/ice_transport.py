@@ -29,10 +29,9 @@ and unknown on the local network.
 
 from __future__ import annotations
 
-import enum
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from icelane.core.clock import Instant
@@ -47,13 +46,26 @@ from icelane.ice.event import ConnectionUnwanted, ConnectionWanted, IceEvent, Ic
 from icelane.ice.options import IceOptions
 from icelane.ice.pair import PairReport
 from icelane.peer.external_addresses import ExternalAddresses
+from icelane.peer.found_candidates import Found, FoundCandidates
 from icelane.peer.host_names import HostNames
 from icelane.peer.ice_server import TOO_MANY
-from icelane.peer.local_candidates import LocalCandidates, without_related
+from icelane.peer.ice_transport_event import (
+    CandidateFailed,
+    CandidateGathered,
+    ConnectPeer,
+    DisconnectPeer,
+    GatheringState,
+    GatheringStateChanged,
+    IceTransportCommand,
+    IceTransportEvent,
+    LocalReport,
+    PublishName,
+    ResolveName,
+    WithdrawName,
+)
+from icelane.peer.local_candidates import LocalCandidates
 from icelane.peer.reflexive import MappedAddressFound, ProbeFailed, ReflexiveEvent, ReflexiveProbes
 from icelane.peer.relays import (
-    CloseStream,
-    OpenStream,
     RelayedAddressFound,
     RelayEvent,
     RelayFailed,
@@ -61,114 +73,11 @@ from icelane.peer.relays import (
     Relays,
     RelayServer,
 )
+from icelane.peer.remote_names import RemoteNames
 from icelane.stun.message import looks_like_stun, parse_message
 
-# Names that a peer may have us look up on the local network; what is beyond is ignored (IC-7).
-MAX_NAMES: Final = 16
 # W3C section 4.8.1: the code that is no STUN code, for servers that did not answer or were not reached.
 UNREACHABLE: Final = 701
-
-
-class GatheringState(enum.Enum):
-    """W3C RTCIceGatheringState."""
-
-    NEW = "new"
-    GATHERING = "gathering"
-    COMPLETE = "complete"
-
-
-@dataclass(frozen=True, slots=True)
-class CandidateGathered:
-    """A candidate of ours, as a line of SDP without `a=`.
-
-    `url` is the server that it came from, and `relay_protocol` how that is reached where it relays.
-    """
-
-    line: str
-    url: str | None
-    relay_protocol: Transport | None
-
-
-@dataclass(frozen=True, slots=True)
-class LocalReport:
-    """A candidate of ours as it is told, the base of its checks, and the same of where it came from."""
-
-    candidate: Candidate
-    base: SocketAddress
-    url: str | None
-    relay_protocol: Transport | None
-
-
-@dataclass(frozen=True, slots=True)
-class CandidateFailed:
-    """A server gave no candidate; `base` is where it was asked from, None where that is not to be told.
-
-    Or an address of ours gave none, because no socket could be bound there: `url` is empty, the port of `base` is 0.
-    """
-
-    base: SocketAddress | None
-    url: str
-    code: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class GatheringStateChanged:
-    """Gathering has begun, or is complete."""
-
-    state: GatheringState
-
-
-@dataclass(frozen=True, slots=True)
-class ResolveName:
-    """Look a name of the local network up; answered by `handle_name_resolved`."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class PublishName:
-    """Answer, on the link of `host`, whoever asks for the name."""
-
-    name: str
-    host: str
-
-
-@dataclass(frozen=True, slots=True)
-class WithdrawName:
-    """The name means nothing any more."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectPeer:
-    """Connect to the peer by TCP, from the host of `planned.local` to `planned.remote`.
-
-    Answered by `handle_peer_connected` or `handle_peer_connect_failed`.
-    """
-
-    planned: Path
-
-
-@dataclass(frozen=True, slots=True)
-class DisconnectPeer:
-    """The TCP connection with the peer on this path is not needed any more; what was sent on it may still arrive."""
-
-    path: Path
-
-
-IceTransportEvent = CandidateGathered | CandidateFailed | GatheringStateChanged | IceEvent
-IceTransportCommand = OpenStream | CloseStream | ResolveName | PublishName | WithdrawName | ConnectPeer | DisconnectPeer
-
-
-@dataclass(frozen=True, slots=True)
-class _Local:
-    """A candidate of ours and the base that its checks leave from."""
-
-    candidate: Candidate
-    base: SocketAddress
-    url: str | None
 
 
 class IceTransport:
@@ -202,13 +111,12 @@ class IceTransport:
         self.agent.announced_only = strict
         self._preferences_by_base: dict[SocketAddress, int] = {}
         self._tcp_bases: set[SocketAddress] = set()
-        self._locals: list[_Local] = []
-        self._before_restart: tuple[list[_Local], bool, bool, set[SocketAddress]] | None = None
+        self._locals = FoundCandidates()
+        self._before_restart: tuple[list[Found], bool, bool, set[SocketAddress]] | None = None
         self._leaves_out = False
-        self._told = 0
         self._sources_done = False
         self._selected: PairSelected | None = None
-        self._names: dict[str, list[Candidate]] = {}
+        self._names = RemoteNames()
         self._transmits: deque[Transmit] = deque()
         self._events: deque[IceTransportEvent] = deque()
         self._commands: deque[IceTransportCommand] = deque()
@@ -276,7 +184,7 @@ class IceTransport:
 
     def handle_name_resolved(self, name: str, host: str | None, now: Instant) -> None:
         """What `ResolveName` asked for; None when nobody on the network knows it."""
-        candidates = self._names.pop(name, ())
+        candidates = self._names.take(name)
         if host is None or self._relay_only:
             return
         for candidate in candidates:
@@ -409,8 +317,8 @@ class IceTransport:
             return  # it comes to us, or is not supported: nobody's name is asked for in vain
         if candidate.host_name is None:
             self.agent.add_remote_candidate(candidate, now)
-        elif is_mdns_name(candidate.host) and not self._relay_only and not self._is_lite:
-            self._resolve(candidate)
+        elif self._may_look_up(candidate.host) and self._names.wait_for(candidate):
+            self._commands.append(ResolveName(candidate.host))
         self._settle(now)
 
     def remote_candidates_done(self, now: Instant) -> None:
@@ -435,17 +343,17 @@ class IceTransport:
         """
         self.agent.restart(now, credentials)
         if self._before_restart is None:
-            self._before_restart = self._locals, self._relay_only, self._strict, set(self._tcp_bases)
+            self._before_restart = self._locals.snapshot(), self._relay_only, self._strict, set(self._tcp_bases)
         strict = self._strict if strict is None else strict
         self._change_policy((self._relay_only if relay_only is None else relay_only) or strict, strict, now)
         if urls is not None:
             self._probes.keep_servers(urls)
             self._relays.keep_servers(urls, now)
-            self._locals = [local for local in self._locals if local.url is None or local.url in urls]
+            self._locals.keep(lambda local: local.url is None or local.url in urls)
             self._leaves_out = True
         self._relays.tell_again()  # those that were left out until now, or were found for a restart that was undone
         self._probes.resume()
-        self._told = 0
+        self._locals.tell_again()
         self._sources_done = False  # the machine is looked at once more
         self._change_gathering(GatheringState.GATHERING)
         for local in self._locals:
@@ -456,13 +364,14 @@ class IceTransport:
         """The description that asked for the restart was taken back: go on as before."""
         self.agent.undo_restart(now)
         if self._before_restart is not None:
-            self._locals, self._relay_only, self._strict, self._tcp_bases = self._before_restart
+            found, self._relay_only, self._strict, self._tcp_bases = self._before_restart
+            self._locals.restore(found)
             self._make.relay_only = self._relay_only
             self.agent.announced_only = self._strict
             self._before_restart = None
         self._relays.keep_all()
         self._leaves_out = False
-        self._told = len(self._locals)
+        self._locals.take_untold()
         self._settle(now)
 
     def take_over(self, ended: IceTransport) -> None:
@@ -608,8 +517,7 @@ class IceTransport:
         self._relay_only = self._make.relay_only = relay_only
         self._strict = self.agent.announced_only = strict
         if relay_only:
-            relayed = [local for local in self._locals if local.candidate.type is CandidateType.RELAYED]
-            self._locals = [replace(local, candidate=without_related(local.candidate)) for local in relayed]
+            self._locals.keep_relayed()
             self._probes = ReflexiveProbes(entropy=self._entropy)  # no server is asked or reminded of us any more
             self._names.clear()
             self._tcp_bases.clear()  # nobody listens any more
@@ -617,13 +525,8 @@ class IceTransport:
             for base in self._preferences_by_base:
                 self._use_directly(base, now)
 
-    def _resolve(self, candidate: Candidate) -> None:
-        """Ask for the name once, whatever number of candidates have it."""
-        if sum(map(len, self._names.values())) >= MAX_NAMES:
-            return
-        if candidate.host not in self._names:
-            self._commands.append(ResolveName(candidate.host))
-        self._names.setdefault(candidate.host, []).append(candidate)
+    def _may_look_up(self, name: str) -> bool:
+        return is_mdns_name(name) and not self._relay_only and not self._is_lite
 
     def _handle_probed(self, data: bytes, path: Path, now: Instant) -> bool:
         try:
@@ -664,7 +567,7 @@ class IceTransport:
             self._commands.append(command)
         self._publish([])
 
-    def _publish(self, candidates: Sequence[_Local]) -> None:
+    def _publish(self, candidates: Iterable[Found]) -> None:
         """The names in these candidates are to be known from now on, and no others."""
         wanted = self._make.hidden(local.candidate for local in candidates)
         self._commands.extend(WithdrawName(name) for name in sorted(self._published - wanted.keys()))
@@ -728,29 +631,25 @@ class IceTransport:
         self._events.append(CandidateFailed(None if self._relay_only or self._hides else base, url, code, reason))
 
     def _add_local(self, candidate: Candidate, base: SocketAddress, url: str | None, now: Instant) -> None:
-        # RFC 8445 section 5.1.3: one that has the address and the base of another is redundant.
-        if any(known.base == base and _have_one_place(known.candidate, candidate) for known in self._locals):
+        if self._locals.has(candidate, base):
             return
         try:
             self.agent.add_local_candidate(candidate, base, now)
         except LocalProtocolError:
             return  # the agent has as many as it can use
-        self._locals.append(_Local(candidate, base, url))
+        self._locals.add(Found(candidate, base, url))
 
     def _remove_local(self, base: SocketAddress, transport: Transport, now: Instant) -> None:
-        gone = [local for local in self._locals if local.base == base and local.candidate.carrier is transport]
-        self._told -= sum(local in gone for local in self._locals[: self._told])
-        self._locals = [local for local in self._locals if local not in gone]
+        self._locals.remove(base, transport)
         self.agent.remove_base(base, now, transport)
 
     def _tell_candidates(self) -> None:
         if self.gathering_state is not GatheringState.GATHERING:
             return
-        for local in self._locals[self._told :]:
+        for local in self._locals.take_untold():
             # RFC 8838 section 17.
             line = f"{self._make.shown(local.candidate)} ufrag {self.agent.credentials.ufrag}"
             self._events.append(CandidateGathered(line, local.url, self._relay_protocol(local.base)))
-        self._told = len(self._locals)
 
     def _check_complete(self, now: Instant) -> None:
         waiting = self._probes.pending or self._relays.pending
@@ -762,7 +661,3 @@ class IceTransport:
         if state is not self.gathering_state:
             self.gathering_state = state
             self._events.append(GatheringStateChanged(state))
-
-
-def _have_one_place(one: Candidate, other: Candidate) -> bool:
-    return one.address == other.address and one.transport == other.transport

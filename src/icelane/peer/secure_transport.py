@@ -33,7 +33,8 @@ from icelane.dtls.options import DtlsOptions, DtlsRole
 from icelane.dtls.security import SecurityParameters
 from icelane.errors import HandshakeError
 from icelane.ice.event import PairValidated
-from icelane.peer.ice_transport import IceTransport, IceTransportCommand, IceTransportEvent
+from icelane.peer.ice_transport import IceTransport
+from icelane.peer.ice_transport_event import IceTransportCommand, IceTransportEvent
 
 # DT-2: what an honest peer sends before our check of its pair is answered is one flight.
 MAX_HELD: Final = 8

@@ -20,7 +20,7 @@ from icelane.crypto.certificate import fingerprint_of
 from icelane.ice.candidate import Candidate
 from icelane.ice.pair import PairReport
 from icelane.peer.connection import PeerConnection
-from icelane.peer.ice_transport import LocalReport
+from icelane.peer.ice_transport_event import LocalReport
 from icelane.peer.secure_transport import SecureTransport
 from icelane.peer.security_report import format_fingerprint
 from icelane.peer.stats_identifiers import StatsIdentifiers

@@ -31,7 +31,7 @@ from icelane.peer.connection_event import (
     PeerConnectionEvent,
 )
 from icelane.peer.connection_options import ChannelOptions, PeerOptions
-from icelane.peer.ice_transport import ConnectPeer, DisconnectPeer, PublishName, ResolveName, WithdrawName
+from icelane.peer.ice_transport_event import ConnectPeer, DisconnectPeer, PublishName, ResolveName, WithdrawName
 from icelane.peer.relays import OpenStream, RelayServer
 from icelane.testing.clock import DEFAULT_EPOCH
 from icelane.testing.entropy import SeededEntropy
