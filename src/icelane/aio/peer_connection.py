@@ -11,7 +11,8 @@
     await pc.setRemoteDescription(answer)
     async with pc: ...
 
-Names in camelCase are the W3C's, those in snake_case are ours.
+Names in camelCase are the W3C's, those in snake_case are ours. The module is long because the W3C's interface is: most
+of it are properties and methods of a few lines, whose work is done below.
 """
 
 from __future__ import annotations
