@@ -34,14 +34,19 @@ class RelayServer:
 
 @contextmanager
 def icelane_serve(
-    directory: Path, pair: certificates.Pair | None = None, *, host: str = HOST, peers: Sequence[str] = ()
+    directory: Path,
+    pair: certificates.Pair | None = None,
+    *,
+    host: str = HOST,
+    tls_port: int | None = None,
+    peers: Sequence[str] = (),
 ) -> Iterator[RelayServer]:
     """`icelane serve` with one static user and one shared secret at once, and with `pair` as its certificate.
 
     On loopback it relays to loopback peers; on another `host` to `peers`, which are address ranges, and to its own
     relayed addresses.
     """
-    port, tls_port = free_port(host), free_port(host)
+    port, tls_port = free_port(host), tls_port or free_port(host)
     relays = ["127.0.0.1", "::1"] if host == HOST else [host]
     pair = pair or certificates.good(directory, certificates.NAME, "localhost")
     configuration = directory / "icelane.toml"

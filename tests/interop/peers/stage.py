@@ -9,11 +9,12 @@ import shutil
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 import pytest
 
 from icelane.testing.lab import Host, Lab, build, missing
+from icelane.testing.lab.description import Member
 from tests import certificates
 from tests.interop.conftest import need_program
 from tests.interop.peers.company import MAKE_PEERS, Company
@@ -21,6 +22,9 @@ from tests.interop.peers.remote import IceServer, RemotePeer
 from tests.interop.relay_server import PASSWORD, USER, RelayServer, icelane_serve
 
 T = TypeVar("T")
+
+LEFT: Final[Member] = Host("left")
+RIGHT: Final[Member] = Host("right")
 
 TRANSPORTS = ("udp", "tcp", "tls")
 """How a client reaches the relay."""
@@ -59,19 +63,25 @@ class Stage:
 
 
 @contextlib.contextmanager
-def stage(folder: Path) -> Iterator[Stage]:
-    """Set it up, in an empty folder; skips what misses a program or root's rights, naming it."""
+def stage(folder: Path, left: Member = LEFT, right: Member = RIGHT, *, tls_port: int | None = None) -> Iterator[Stage]:
+    """Set it up, in an empty folder; skips what misses a program or root's rights, naming it.
+
+    The peers are on the hosts "left" and "right", which may stand in networks. `tls_port` is the relay's, if not a free
+    one will do.
+    """
     need_program("certutil", "libnss3-tools")
-    if (lacking := missing()) is not None:
+    if (lacking := missing(left, right)) is not None:
         _miss(f"the network of the peers {lacking}")
     with contextlib.ExitStack() as stack:
-        lab = stack.enter_context(build(Host("relay", names=(certificates.NAME,)), Host("left"), Host("right")))
+        lab = stack.enter_context(build(Host("relay", names=(certificates.NAME,)), left, right))
         relay_folder = folder / "relay"
         relay_folder.mkdir()
         host = lab["relay"].ipv4
         assert host is not None
         with lab["relay"].inside():
-            relay = stack.enter_context(icelane_serve(relay_folder, host=host, peers=["198.18.0.0/24"]))
+            relay = stack.enter_context(
+                icelane_serve(relay_folder, host=host, tls_port=tls_port, peers=["198.18.0.0/24"])
+            )
         runner = stack.enter_context(asyncio.Runner())
         company = Company(_need, certificates.authority_file(folder), folder)
         stack.callback(lambda: runner.run(company.close()))
