@@ -163,12 +163,21 @@ cdef class RelayCore:
         relay_core_free(self.core)
         self.core = NULL
 
+    def close(self):
+        """Let go of everything; again is harmless. Nothing else may be called afterwards, which raises ValueError."""
+        relay_core_free(self.core)
+        self.core = NULL
+        self._sockets.clear()
+        self._meters_by_client.clear()
+
     def fileno(self):
         """Readable when `run` has something to do."""
+        self._know_core()
         return relay_core_descriptor(self.core)
 
     def add_socket(self, int descriptor, *, bint is_listener):
         """Read a non-blocking UDP socket from now on; its number. It stays the caller's, who closes it later."""
+        self._know_core()
         number = relay_core_add_socket(self.core, descriptor, is_listener)
         if number < 0:
             raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
@@ -189,6 +198,7 @@ cdef class RelayCore:
             self._know_socket(listener)
             socket = listener
         _parse(remote, &address)
+        self._know_core()
         number = relay_core_add_client(self.core, socket, &address)
         if number < 0:
             raise MemoryError
@@ -252,6 +262,7 @@ cdef class RelayCore:
         """Relay what there is, and return what is not for the core: (kind, number, channel, data, source)."""
         cdef int count
         cdef const relay_escape *escapes
+        self._know_core()
         with nogil:
             count = relay_core_run(self.core)
         if count == 0:
@@ -300,7 +311,13 @@ cdef class RelayCore:
 
     def activity(self):
         """How often the kernel was asked, and for how much: what batching gains."""
+        self._know_core()
         return relay_core_activity(self.core)
+
+    cdef int _know_core(self) except -1:
+        if self.core == NULL:
+            raise ValueError("the core is closed")
+        return 0
 
     cdef int _know_socket(self, number) except -1:
         if number not in self._sockets:

@@ -161,6 +161,7 @@ class BatchedPlane(RelayPlane):
         for number in self._clients_by_number:
             self._core.remove_client(number)
         self._clients_by_number.clear()
+        self._core.close()
 
     def _open(self, address: SocketAddress) -> RelaySocket:
         return RelaySocket(address, self._relay_reader)
