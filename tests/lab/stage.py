@@ -8,7 +8,7 @@ import itertools
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -33,7 +33,10 @@ ABREAST: Final = 8
 
 NICENESS: Final = -10
 
-Policy = Literal["all", "relay"]
+Policy = Literal["all", "relay", "relay-strict"]
+
+Lures = tuple[Sequence[str], Sequence[str]]
+"""Candidates of nobody that the offerer and the answerer are told, before those that the other side has."""
 
 # What might be set where the tests run, and means nothing in the lab.
 _PROXY_VARIABLES: Final = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy")
@@ -71,7 +74,7 @@ class Stage:
         self._numbers = itertools.count(1)
         self._abreast = asyncio.Semaphore(abreast)
 
-    async def call(self, offerer: Kind, answerer: Kind, policy: Policy = "all") -> Outcome:
+    async def call(self, offerer: Kind, answerer: Kind, policy: Policy = "all", lures: Lures = ((), ())) -> Outcome:
         """One call, from nothing to nothing."""
         async with self._abreast:
             one, other = await asyncio.gather(self._peer(Side.OFFERER, offerer), self._peer(Side.ANSWERER, answerer))
@@ -79,15 +82,16 @@ class Stage:
             began = time.monotonic()
             try:
                 async with asyncio.timeout(CALL_TIMEOUT):
-                    return await _call(name, one, other, policy)
+                    return await _call(name, one, other, policy, lures)
             except (PeerError, TimeoutError, ExceptionGroup) as error:
                 said = [await _said(peer, name) for peer in (one, other)]
                 told = f"{error!r}; the offerer: {said[0]}; the answerer: {said[1]}"
                 return Outcome(route=None, setup=time.monotonic() - began, error=told)
             finally:
-                for peer in (one, other):
-                    with contextlib.suppress(PeerError):
-                        await peer.call("end", {"call": name})
+                # Both at once: a server that does not answer is waited for.
+                await asyncio.gather(
+                    *(peer.call("end", {"call": name}) for peer in (one, other)), return_exceptions=True
+                )
 
     async def warm_up(self, cells: Iterable[Cell]) -> None:
         """Start the peers of these cells and let each call once, so that no first time is measured."""
@@ -98,15 +102,15 @@ class Stage:
                 warmed |= hosts
                 await self.call(offerer, answerer)
 
-    async def calls(self, cells: Iterable[Cell], runs: int = 1, policy: Policy = "all") -> dict[Cell, list[Outcome]]:
+    async def calls(self, cells: Iterable[Cell], runs: int = 1) -> dict[Cell, list[Outcome]]:
         """Every cell so many times: one round after the other through all of them.
 
         Those at the same time are of one diagonal of the matrix: no peer is in two of them.
         """
         outcomes: dict[Cell, list[Outcome]] = {cell: [] for cell in cells}
-        order = sorted(outcomes, key=_diagonal)
+        order = sorted(outcomes, key=diagonal)
         for _ in range(runs):
-            found = await asyncio.gather(*(self.call(*cell, policy) for cell in order))
+            found = await asyncio.gather(*(self.call(*cell) for cell in order))
             for cell, outcome in zip(order, found, strict=True):
                 outcomes[cell].append(outcome)
         return outcomes
@@ -135,13 +139,13 @@ class Stage:
         return peer
 
 
-def _diagonal(cell: Cell) -> int:
+def diagonal(cell: Cell) -> int:
     """Which diagonal of the matrix a pair is on: as many as there are kinds, with each kind once on either side."""
     offerer, answerer = map(list(Kind).index, cell)
     return (answerer - offerer) % len(Kind)
 
 
-async def _call(name: str, one: Program, other: Program, policy: Policy) -> Outcome:
+async def _call(name: str, one: Program, other: Program, policy: Policy, lures: Lures) -> Outcome:
     began = time.monotonic()
 
     def ask(peer: Program, method: str, **given: object) -> Coroutine[Any, Any, Any]:
@@ -149,10 +153,10 @@ async def _call(name: str, one: Program, other: Program, policy: Policy) -> Outc
 
     offer = await ask(one, "offer", policy=policy)
     answer = await ask(other, "answer", policy=policy, offer=offer)
-    trickling = [asyncio.create_task(_trickle(ask, other, one))]
+    trickling = [asyncio.create_task(_trickle(ask, other, one, lures[0]))]
     try:
         await ask(one, "accept", answer=answer)
-        trickling.append(asyncio.create_task(_trickle(ask, one, other)))
+        trickling.append(asyncio.create_task(_trickle(ask, one, other, lures[1])))
         await asyncio.gather(ask(one, "opened"), ask(other, "opened"))
         setup = time.monotonic() - began
         if not await ask(one, "echo"):
@@ -167,8 +171,12 @@ async def _call(name: str, one: Program, other: Program, policy: Policy) -> Outc
     return Outcome(route=Route(is_relayed, *legs), setup=setup, ends=list(ends))
 
 
-async def _trickle(ask: Callable[..., Coroutine[Any, Any, Any]], source: Program, target: Program) -> None:
-    """Carry candidates, as signaling does."""
+async def _trickle(
+    ask: Callable[..., Coroutine[Any, Any, Any]], source: Program, target: Program, lures: Iterable[str]
+) -> None:
+    """Carry candidates, as signaling does; the lures first."""
+    for line in lures:
+        await ask(target, "add_candidate", candidate={"candidate": line, "sdpMid": "0"})
     candidate: object = ""
     while candidate is not None:
         candidate = await ask(source, "next_candidate")
