@@ -10,7 +10,7 @@ every_cell = pytest.mark.parametrize("cell", ALL_CELLS, ids=lambda cell: f"{cell
 
 
 def wanted(request: pytest.FixtureRequest) -> list[Cell]:
-    """The cells of the tests that will run and use a fixture."""
+    """The cells of the tests that will run and use a fixture, each once."""
     assert request.fixturename is not None
     cells: list[Cell] = [
         item.callspec.params["cell"]  # type: ignore[misc]  # which is what `every_cell` gives
@@ -21,4 +21,4 @@ def wanted(request: pytest.FixtureRequest) -> list[Cell]:
         and hasattr(item, "callspec")
         and "cell" in item.callspec.params
     ]
-    return cells or ALL_CELLS
+    return list(dict.fromkeys(cells)) or ALL_CELLS

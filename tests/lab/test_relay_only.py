@@ -100,7 +100,8 @@ def lures(lab: Lab, cell: Cell) -> Lures:
 
 
 def rounds(cells: list[Cell]) -> Iterator[list[Cell]]:
-    """All of them, and no host twice in a round."""
+    """All of them, and no host twice in a round; each is there once."""
+    assert len(set(cells)) == len(cells)
     kinds = list(Kind)
     for distance in range(len(kinds)):
         abreast = [cell for cell in cells if (kinds.index(cell[1]) - kinds.index(cell[0])) % len(kinds) == distance]
