@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Generator
 
 import pytest
@@ -16,6 +17,10 @@ pytest.register_assert_rewrite("tests.turn.server_driver", "tests.ice.hosts")
 # deadline: a slow machine is not a bug, and what must be fast has a bench.
 settings.register_profile("icelane", deadline=None, derandomize=True)
 settings.load_profile("icelane")
+
+# A shell that runs the suite in the background has it ignore SIGINT, and what we start would ignore it, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class _LoopErrors(logging.Handler):
