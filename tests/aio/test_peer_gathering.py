@@ -311,6 +311,33 @@ def test_a_stream_that_breaks_in_a_way_that_nobody_foresaw_is_told_at_once(
     run(main())
 
 
+@pytest.mark.parametrize("by_proxy", [False, True], ids=["itself", "through a proxy"])
+@pytest.mark.parametrize(
+    "narrowed", [{"addresses": ["127.0.0.0/8"]}, {"addresses": ["!::1"]}, {"interfaces": ["none"]}], ids=str
+)
+def test_no_stream_to_a_server_leaves_from_an_address_that_may_not_be_used(
+    run: Run, narrowed: dict[str, object], by_proxy: bool
+) -> None:
+    async def main() -> None:
+        seen: list[object] = []
+        listening = await asyncio.start_server(lambda _, writer: seen.append(writer), "::1", 0)
+        place = f"[::1]:{listening.sockets[0].getsockname()[1]}"
+        turn = "turn:turn.invalid?transport=tcp" if by_proxy else f"turn:{place}?transport=tcp"
+        servers = [RTCIceServer(urls=turn, username=USER, credential=PASSWORD)]
+        more: dict[str, Any] = {"http_proxy": f"http://{place}"} if by_proxy else {}
+        async with listening, RTCPeerConnection(configured(iceServers=servers, **more, **narrowed)) as pc:
+            errors = errors_of(pc)
+            pc.createDataChannel("chat")
+            await pc.setLocalDescription()
+            async with asyncio.timeout(PATIENCE):
+                await pc.gathering_complete()
+            (error,) = [error for error in errors if error.url]
+            assert "of the addresses that may be used here none is one of IPv6" in str(error.errorText)
+            assert not seen
+
+    run(main())
+
+
 def test_every_server_that_a_configuration_may_name_is_asked(run: Run) -> None:
     async def main() -> None:
         urls = [f"turn:127.0.0.1:{1 + number}?transport=tcp" for number in range(MAX_URLS)]

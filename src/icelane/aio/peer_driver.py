@@ -29,6 +29,7 @@ from icelane.aio.proxy import find_proxy, resolve_by_proxy
 from icelane.aio.resolver import NamedTarget, Target, resolve
 from icelane.aio.stream import StreamConnection, open_stream
 from icelane.aio.system import monotonic
+from icelane.aio.tcp import LocalHosts
 from icelane.aio.udp import RawAddress, address_of
 from icelane.aio.udp_mux import MuxedSocket, UdpMux
 from icelane.aio.udp_runs import RunUdpSocket
@@ -443,6 +444,7 @@ class PeerDriver:
             stream = await open_stream(
                 server.address,
                 measure_turn,
+                local=_local_hosts(self.configuration),
                 ssl=client_context(authority) if server.transport is Transport.TLS else None,
                 server_name=server.host_name,
                 proxy=find_proxy(self.configuration.http_proxy, server.host_name, server.address.port),
@@ -560,6 +562,13 @@ def _interfaces(configuration: RTCConfiguration) -> list[Interface]:
         include_loopback=configuration.include_loopback,
         accepts=address_filter(configuration.addresses),
     )
+
+
+def _local_hosts(configuration: RTCConfiguration) -> LocalHosts | None:
+    """Where connections with servers may leave from; None: anywhere."""
+    if configuration.interfaces is None and not configuration.addresses:
+        return None
+    return LocalHosts(tuple(interface.host for interface in _interfaces(configuration)))
 
 
 def _one_of_each_family(targets: Iterable[Target | NamedTarget]) -> list[Target | NamedTarget]:

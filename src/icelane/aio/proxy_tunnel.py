@@ -18,7 +18,7 @@ from icelane.aio.client_tls import client_context
 from icelane.aio.connect_method import AnswerReader, ProxyAnswer, encode_connect
 from icelane.aio.proxy import HttpProxy
 from icelane.aio.resolver import SystemLookup
-from icelane.aio.tcp import connect_tcp
+from icelane.aio.tcp import LocalHosts, connect_tcp
 from icelane.core.clock import Duration
 from icelane.core.net import NamedPlace, SocketAddress, canonical_host
 from icelane.errors import MalformedError, ProxyError, ResolutionError
@@ -56,7 +56,7 @@ async def open_tunnel(
     proxy: HttpProxy,
     place: SocketAddress | NamedPlace,
     *,
-    local: SocketAddress | None = None,
+    local: SocketAddress | LocalHosts | None = None,
     authority: Path | str | None = None,
     progress: Progress | None = None,
 ) -> asyncio.Transport:
@@ -144,7 +144,7 @@ class _Exchange(asyncio.Protocol):
 async def _reach(
     proxy: HttpProxy,
     place: SocketAddress | NamedPlace,
-    local: SocketAddress | None,
+    local: SocketAddress | LocalHosts | None,
     context: tls.SSLContext | None,
     progress: Progress,
 ) -> tuple[asyncio.Transport, _Exchange]:

@@ -21,7 +21,7 @@ from typing import Any, Final, cast
 
 from icelane.aio.proxy import HttpProxy
 from icelane.aio.proxy_tunnel import Progress, open_tunnel, timed_out
-from icelane.aio.tcp import connect_tcp
+from icelane.aio.tcp import LocalHosts, connect_tcp
 from icelane.aio.udp import address_of
 from icelane.core.clock import Duration
 from icelane.core.net import NamedPlace, Path, SocketAddress, Transport
@@ -217,7 +217,7 @@ async def open_stream(
     *,
     on_frame: OnFrame | None = None,
     on_closed: OnClosed | None = None,
-    local: SocketAddress | None = None,
+    local: SocketAddress | LocalHosts | None = None,
     ssl: tls.SSLContext | None = None,
     server_name: str | None = None,
     opening: Opening | None = None,
@@ -226,10 +226,11 @@ async def open_stream(
 ) -> StreamConnection:
     """Connect to `remote` by TCP, and with `ssl` by TLS to the host `server_name`; `opening` is kept up to date.
 
-    A NamedPlace is reached through `proxy` alone, which is the remote end of the path then; `authority` is a PEM file
-    with whom to trust about a proxy of `https:`. Raises CertificateRefusedError when the certificate is not good for
-    that name, TlsHandshakeError when no TLS comes of it, ProxyError when the proxy does not lead there,
-    TransportClosedError when anything else fails; how long it may take is for the caller to say.
+    It leaves from `local`, through a proxy as well. A NamedPlace is reached through `proxy` alone, which is the remote
+    end of the path then; `authority` is a PEM file with whom to trust about a proxy of `https:`. Raises
+    CertificateRefusedError when the certificate is not good for that name, TlsHandshakeError when no TLS comes of it,
+    ProxyError when the proxy does not lead there, TransportClosedError when anything else fails; how long it may take
+    is for the caller to say.
     """
     opening = opening or Opening()
     connection = StreamConnection(measure, on_frame=on_frame, on_closed=on_closed)
@@ -266,7 +267,7 @@ def _why_no_tls(error: OSError) -> str:
 async def _connect(
     connection: StreamConnection,
     remote: SocketAddress | NamedPlace,
-    local: SocketAddress | None,
+    local: SocketAddress | LocalHosts | None,
     ssl: tls.SSLContext | None,
     server_name: str | None,
     opening: Opening,

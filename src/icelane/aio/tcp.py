@@ -3,15 +3,49 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
+from dataclasses import dataclass
+from typing import Final
 
+from icelane.core.clock import Duration
 from icelane.core.net import AddressFamily, SocketAddress
 
+# Where several addresses may be used: how long each but the last may take, since nothing may come back to one of them.
+ATTEMPT_TIMEOUT: Final[Duration] = 3.0
 
-async def connect_tcp(remote: SocketAddress, local: SocketAddress | None) -> socket.socket:
-    """A non-blocking socket that is connected to `remote`, from `local` if that is given. Raises OSError."""
-    is_ipv6 = remote.family is AddressFamily.IPV6
-    opened = socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET, socket.SOCK_STREAM)
+
+@dataclass(frozen=True, slots=True)
+class LocalHosts:
+    """The addresses of this machine that a connection may leave from, best first; from any other it must not."""
+
+    hosts: tuple[str, ...]
+
+
+async def connect_tcp(remote: SocketAddress, local: SocketAddress | LocalHosts | None) -> socket.socket:
+    """A non-blocking socket that is connected to `remote`, from `local` if that is given. Raises OSError.
+
+    Of LocalHosts the one comes first that the routes of this machine lead from; `strerror` says when there is none.
+    """
+    if not isinstance(local, LocalHosts):
+        return await _connect(remote, local)
+    hosts = [host for host in local.hosts if SocketAddress(host, 0).family is remote.family]
+    if not hosts:
+        family = "IPv6" if remote.family is AddressFamily.IPV6 else "IPv4"
+        raise OSError(errno.EADDRNOTAVAIL, f"of the addresses that may be used here none is one of {family}")
+    routed = _routed_host(remote)
+    hosts.sort(key=lambda host: host != routed)
+    for host in hosts[:-1]:
+        try:
+            async with asyncio.timeout(ATTEMPT_TIMEOUT):
+                return await _connect(remote, SocketAddress(host, 0))
+        except OSError:  # TimeoutError among them
+            continue
+    return await _connect(remote, SocketAddress(hosts[-1], 0))
+
+
+async def _connect(remote: SocketAddress, local: SocketAddress | None) -> socket.socket:
+    opened = socket.socket(_family(remote), socket.SOCK_STREAM)
     try:
         opened.setblocking(False)
         if local is not None:
@@ -21,3 +55,17 @@ async def connect_tcp(remote: SocketAddress, local: SocketAddress | None) -> soc
         opened.close()
         raise
     return opened
+
+
+def _routed_host(remote: SocketAddress) -> str | None:
+    """Where a connection would leave from if anything might be used; nothing is sent to find that out."""
+    try:
+        with socket.socket(_family(remote), socket.SOCK_DGRAM) as probe:
+            probe.connect(tuple(remote))
+            return str(probe.getsockname()[0])
+    except OSError:
+        return None
+
+
+def _family(remote: SocketAddress) -> socket.AddressFamily:
+    return socket.AF_INET6 if remote.family is AddressFamily.IPV6 else socket.AF_INET
