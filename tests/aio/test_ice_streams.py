@@ -13,6 +13,7 @@ from icelane import RTCPeerConnection, RTCSessionDescription
 from icelane.aio.data_channel import RTCDataChannel
 from icelane.aio.ice_streams import (
     CHECK_RESERVE,
+    FIRST_FRAME,
     MAX_BUFFERED,
     MAX_UNPROVED_PER_SOURCE,
     IceStream,
@@ -207,9 +208,10 @@ def a_check(pc: RTCPeerConnection, password: str | None) -> bytes:
         encode_frame(b"\x16\xfe\xfd" + bytes(100)),
         encode_frame(bytes(20)),
         b"\x08\x01",  # FIRST_FRAME and one more
+        encode_frame(b"") * (FIRST_FRAME // 2 + 2),
         None,
     ],
-    ids=["HTTP", "DTLS", "STUN without a signature", "too long", "a check with another password"],
+    ids=["HTTP", "DTLS", "STUN without a signature", "too long", "empty frames", "a check with another password"],
 )
 def test_who_does_not_begin_with_a_check_is_closed_and_forgotten(run: Run, first: bytes | None) -> None:
     """IC-3: an accepted connection has one frame to prove the password."""
@@ -223,6 +225,28 @@ def test_who_does_not_begin_with_a_check_is_closed_and_forgotten(run: Run, first
             await until(lambda: not streams_of(pc).paths)
             assert_no_trace(pc)
             assert streams_of(pc).refused == 1
+
+    run(scenario())
+
+
+def test_a_check_behind_too_many_empty_frames_proves_nothing(run: Run) -> None:
+    """IC-3: all bytes before the proof count, those of empty frames in one large piece among them."""
+
+    async def scenario() -> None:
+        async with listening() as (pc, base):
+            check = encode_frame(a_check(pc, None))
+            reader, writer = await asyncio.open_connection(*base)
+            writer.write(encode_frame(b"") * (FIRST_FRAME // 2) + check)
+            assert await is_closed(reader)
+            writer.close()
+            await until(lambda: not streams_of(pc).paths)
+            assert_no_trace(pc)
+            assert streams_of(pc).refused == 1
+            reader, writer = await asyncio.open_connection(*base)
+            writer.write(encode_frame(b"") * 10 + check + encode_frame(b"\x16\xfe\xfd" + bytes(4 * FIRST_FRAME)))
+            assert await reader.readexactly(2) > b"\x00\x00"
+            assert not streams_of(pc)._unproved
+            writer.close()
 
     run(scenario())
 

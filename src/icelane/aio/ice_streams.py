@@ -5,9 +5,9 @@
     streams.connect(planned)                          # ends in handle_peer_connected or handle_peer_connect_failed
     streams.send_all(path, [datagram, datagram])
 
-Whoever connects to us has ACCEPT_DEADLINE seconds and one frame, of FIRST_FRAME bytes at most, to prove the password
-of the ICE session; otherwise the connection is closed, and nothing is remembered of it. What the peer does not read in
-time is dropped, as it would be on a network of datagrams.
+Whoever connects to us has ACCEPT_DEADLINE seconds and one frame, of FIRST_FRAME bytes at most with all that comes
+before it, to prove the password of the ICE session; otherwise the connection is closed, and nothing is remembered of
+it. What the peer does not read in time is dropped, as it would be on a network of datagrams.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from icelane.core.demux import PacketKind, classify
 from icelane.core.net import AddressFamily, Path, SocketAddress
 from icelane.errors import MalformedError, TransportClosedError
 from icelane.ice.candidate import ACTIVE_PORT, HIGHEST_LOCAL_PREFERENCE
-from icelane.ice.framing import MAX_DATAGRAM, DatagramFramer, encode_frame
+from icelane.ice.framing import LENGTH_SIZE, MAX_DATAGRAM, DatagramFramer, encode_frame
 from icelane.peer.connection import PeerConnection
 
 # Long enough for three SYNs; a host that drops them is not there for us.
@@ -67,6 +67,7 @@ class IceStream(asyncio.Protocol):
         self.proved = planned is not None
         self.deadline: asyncio.TimerHandle | None = None
         self._owner = owner
+        self._unproved_room = LENGTH_SIZE + FIRST_FRAME  # empty frames are bytes too
         self._framer = DatagramFramer(MAX_DATAGRAM if self.proved else FIRST_FRAME)
         self._transport: asyncio.Transport | None = None
 
@@ -86,17 +87,21 @@ class IceStream(asyncio.Protocol):
         """asyncio: bytes came in."""
         if self._transport is None or self._transport.is_closing():
             return
-        self._framer.handle_bytes(data)
         try:
             if not self.proved:
+                # No more is looked at before the proof, in however large pieces it comes.
+                looked_at, data = data[: self._unproved_room], data[self._unproved_room :]
+                self._unproved_room -= len(looked_at)
+                self._framer.handle_bytes(looked_at)
                 first = self._framer.take_datagrams(1)
-                if not first:
+                if not first and not data:
                     return
-                self.proved = self._owner.prove(self, first[0])
+                self.proved = bool(first) and self._owner.prove(self, first[0])
                 if not self.proved:
                     self.abort()
                     return
                 self._framer.limit = MAX_DATAGRAM
+            self._framer.handle_bytes(data)
             if datagrams := self._framer.take_datagrams():
                 self._owner.handle_datagrams(self, datagrams)
         except MalformedError:
