@@ -32,6 +32,7 @@ WIRE = "tests/aio/test_relay_only_on_the_wire.py"
 HELLO = f"{TRANSPORT}::test_a_client_hello_from_elsewhere_reaches_nobody"
 DEATH = "tests/scenarios/test_a_path_dies.py"
 MANY = "tests/aio/test_many_connections.py::test_five_hundred_connections_twice_leave_nothing_behind"
+RENEWED_NO_MORE = "test_after_a_change_to_strict_nothing_is_renewed_for_addresses_that_are_not_relayed[relay]"
 GATHERING = "tests/aio/test_peer_gathering.py"
 ONLY_SERVER = f"{RELAY_ONLY}::test_not_one_packet_goes_to_anybody_but_the_turn_server"
 
@@ -293,6 +294,11 @@ def a_strict_connection_takes_every_candidate() -> None:
 @breaks("IC-8", test=f"{STRICT}::test_a_check_from_an_address_that_nobody_announced_gets_nothing")
 def a_strict_connection_answers_whoever_knows_the_password() -> None:
     swap(IceAgent, "_may_learn", lambda self, address: True)
+
+
+@breaks("IC-8", test=f"{STRICT}::{RENEWED_NO_MORE}")
+def a_strict_connection_renews_what_it_asked_for_before() -> None:
+    swap(relays.Relays, "keep_peers", lambda self, peers: None)
 
 
 @breaks("IC-9", test=f"{HIDDEN}::test_no_address_of_this_machine_is_told_and_a_neighbour_finds_us_by_name[True]")

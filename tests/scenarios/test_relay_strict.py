@@ -199,6 +199,27 @@ def test_a_change_to_strict_counts_from_the_restart_on_and_back() -> None:
     run_until(alice, bob, lambda: is_direct(alice), 10.0)
 
 
+@pytest.mark.parametrize("first", [RELAY_ONLY, PeerOptions()], ids=["relay", "all"])
+def test_after_a_change_to_strict_nothing_is_renewed_for_addresses_that_are_not_relayed(first: PeerOptions) -> None:
+    """IC-8: once the restart has its pair, permissions and channels of before it run out."""
+    internet = Internet(seed=48)
+    alice = internet.behind_nat(1, ENDPOINT_INDEPENDENT, options=first)
+    bob = internet.behind_nat(2, ENDPOINT_INDEPENDENT)
+    alice.keeps_sent = True
+    connect(alice, bob)
+    settle(alice, bob)
+    assert asked_for(alice) - {SocketAddress(SERVER.host, 0), *relayed_of(bob)}
+    alice.run(lambda _: alice.engine.change_ice_configuration(relay_only=True, strict=True, urls=URLS))
+    connect(alice, bob)
+    run_until(alice, bob, lambda: remote_of(alice).host == SERVER.host, 10.0)
+    internet.network.run_for(30.0)
+    alice.sent.clear()
+    internet.network.run_for(1300.0)
+    assert asked_for(alice) == {SocketAddress(SERVER.host, 0), *relayed_of(bob)}
+    assert_data_flows(alice, bob)
+    assert_everything_is_given_back(internet, alice, bob)
+
+
 def is_direct(peer: PeerHost) -> bool:
     assert peer.engine.transport is not None
     path = peer.engine.transport.ice.agent.data_path

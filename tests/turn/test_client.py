@@ -908,6 +908,71 @@ def test_a_channel_whose_renewals_are_not_answered_ends() -> None:
     assert not script.client.permits(PEER.host)
 
 
+def test_what_is_for_peers_that_are_not_kept_runs_out_untold() -> None:
+    script = Script()
+    script.allocate(lifetime=3600)
+    script.permit(PEER.host, OTHER.host)
+    number = script.bind(PEER)
+    script.client.keep_peers([OTHER])
+    script.advance(240)
+    request = script.request(Method.CREATE_PERMISSION)
+    assert peers_of(request) == [OTHER.host]
+    script.succeed(request)
+    assert script.client.permits(PEER.host)
+    script.advance(61)
+    assert not script.client.permits(PEER.host)
+    script.deliver(encode_channel_data(number, b"late"))
+    (event,) = script.take_events()
+    assert isinstance(event, DataReceived), "the server has the channel until it has run out"
+    assert (event.peer, event.payload) == (PEER, b"late")
+    script.advance(179)
+    request = script.request(Method.CREATE_PERMISSION)
+    assert peers_of(request) == [OTHER.host]
+    script.succeed(request)
+    script.advance(121)
+    script.deliver(encode_channel_data(number, b"later"))
+    assert script.take_events() == []
+    assert not script.client.has_channel(PEER)
+    assert script.take_requests() == []
+    assert script.client.permits(OTHER.host)
+    assert script.bind(PEER) == number, "another would be refused (RFC 8656 section 12)"
+    assert script.client.permits(PEER.host)
+
+
+def test_what_is_not_kept_while_its_renewal_is_under_way_is_not_renewed_again() -> None:
+    script = Script()
+    script.allocate(lifetime=36000)
+    script.permit(PEER.host, OTHER.host)
+    script.bind(PEER)
+    script.advance(240)
+    renewals = script.take_requests()
+    assert len(renewals) == 2
+    script.client.keep_peers([])
+    for request in renewals:
+        script.succeed(request)
+    script.advance(1200)
+    assert [request for request in script.take_requests() if request.method != Method.REFRESH] == []
+    assert script.take_events() == []
+    assert not script.client.permits(PEER.host)
+
+
+def test_what_is_wanted_again_is_renewed_again() -> None:
+    script = Script()
+    script.allocate(lifetime=3600)
+    script.permit(PEER.host)
+    number = script.bind(PEER)
+    script.client.keep_peers([])
+    script.permit(PEER.host)
+    assert script.client.bind_channel(PEER, script.clock.now) == number
+    script.succeed(script.request(Method.CHANNEL_BIND))
+    assert script.take_events() == []
+    script.advance(240)
+    assert sorted(request.method for request in script.take_requests()) == [
+        Method.CREATE_PERMISSION,
+        Method.CHANNEL_BIND,
+    ]
+
+
 def test_channels_are_bounded() -> None:
     script = Script()
     script.allocate()

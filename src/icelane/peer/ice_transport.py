@@ -114,6 +114,7 @@ class IceTransport:
         self._locals = FoundCandidates()
         self._before_restart: tuple[list[Found], bool, bool, set[SocketAddress]] | None = None
         self._leaves_out = False
+        self._forgets_peers = False
         self._sources_done = False
         self._selected: PairSelected | None = None
         self._names = RemoteNames()
@@ -354,6 +355,7 @@ class IceTransport:
         self._relays.tell_again()  # those that were left out until now, or were found for a restart that was undone
         self._probes.resume()
         self._locals.tell_again()
+        self._forgets_peers = self._strict
         self._sources_done = False  # the machine is looked at once more
         self._change_gathering(GatheringState.GATHERING)
         for local in self._locals:
@@ -370,7 +372,7 @@ class IceTransport:
             self.agent.announced_only = self._strict
             self._before_restart = None
         self._relays.keep_all()
-        self._leaves_out = False
+        self._leaves_out = self._forgets_peers = False
         self._locals.take_untold()
         self._settle(now)
 
@@ -550,6 +552,10 @@ class IceTransport:
             self._leaves_out = False
             selected = self.agent.selected
             self._relays.release_left_out(selected.local if selected is not None else None, now)
+        if self._forgets_peers and (self.agent.state is IceState.FAILED or not self.agent.is_replacing):
+            # IC-8: peers of before the restart that `strict` refuses; those that carry data until the end of that.
+            self._forgets_peers = self.agent.is_replacing
+            self._relays.keep_peers({pair.path.remote for pair in self.agent.pairs()})
         self._drain_transmits(now)
         while (command := self._relays.poll_command()) is not None:
             self._commands.append(command)

@@ -15,6 +15,7 @@ waits for it, so that a connectivity check is not lost to a relay that does not 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -301,6 +302,14 @@ class Relays:
         except LocalProtocolError:
             return
         self._drain(relay, now)
+
+    def keep_peers(self, peers: Collection[SocketAddress]) -> None:
+        """The servers are asked for no other peers any more; what they were asked for runs out."""
+        hosts = {peer.host for peer in peers}
+        for relay in self._relays_by_path.values():
+            relay.client.keep_peers(peers)
+            for host in relay.held_by_host.keys() - hosts:
+                del relay.held_by_host[host]
 
     def take_over(self, ended: Relays) -> None:
         """Go on with what `ended`, which was closed, has not given back yet; to be called before anything else.

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NamedTuple, assert_never
 
 from icelane.core.clock import Instant, TimerTable, later
@@ -254,6 +254,13 @@ class TurnClient:
         """
         self._require_held(tcp=False)
         return self._traffic.bind_channel(peer, now)
+
+    def keep_peers(self, peers: Collection[SocketAddress]) -> None:
+        """Renew no permission and no channel but those for `peers`; the others run out, and nothing is told of that.
+
+        What is asked for once more is renewed again.
+        """
+        self._traffic.keep_peers(peers)
 
     def send(self, payload: bytes, peer: SocketAddress, *, dont_fragment: bool = False) -> None:
         """Relay `payload` to `peer`; see `encapsulate`."""

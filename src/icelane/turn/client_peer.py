@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -33,16 +34,18 @@ _LONG_AGO: Final = Instant(0.0)
 @dataclass(slots=True)
 class _Permission:
     granted: bool = False
+    renewed: bool = True  # otherwise it is forgotten when it expires
     expires_at: Instant = _LONG_AGO
 
 
 @dataclass(slots=True)
 class Channel:
-    """`number` belongs to `peer`; the server knows it once `bound`."""
+    """`number` belongs to `peer`; the server knows it once `bound`. One that is not `renewed` runs out."""
 
     number: int
     peer: SocketAddress
     bound: bool = False
+    renewed: bool = True
     expires_at: Instant = _LONG_AGO
 
 
@@ -63,6 +66,8 @@ class PeerTable:
         self._channel_count_by_host: Counter[str] = Counter()
         # Numbers are never used again: RFC 8656 section 12 forbids another peer until five minutes after expiry.
         self._next_number = MIN_CHANNEL_NUMBER
+        # But for the same peer, to whom the server may still have bound it. There are no more of them than numbers.
+        self._numbers_by_peer: dict[SocketAddress, int] = {}
         self._renewals: TimerTable[_Renewal] = TimerTable()
 
     def __len__(self) -> int:
@@ -78,18 +83,47 @@ class PeerTable:
 
     def pop_due(self, now: Instant) -> tuple[str, ...] | Channel | None:
         """A channel to renew, or hosts to renew together, at most MAX_HOSTS_PER_REQUEST; None when nothing is due."""
-        due = self._renewals.pop_due(now)
-        if due is None:
-            return None
-        if due.number:
-            return self.channels_by_number[due.number]
-        hosts = [due.host]
-        for host in self._permissions_by_host:
+        while (due := self._renewals.pop_due(now)) is not None:
+            if due.number:
+                channel = self.channels_by_number[due.number]
+                if channel.renewed:
+                    return channel
+                self._numbers_by_peer[channel.peer] = channel.number
+                self.drop_channel(channel)
+            elif self._permissions_by_host[due.host].renewed:
+                return self._due_together(due.host, now)
+            else:
+                self.drop_hosts((due.host,))
+        return None
+
+    def _due_together(self, first: str, now: Instant) -> tuple[str, ...]:
+        hosts = [first]
+        for host, permission in self._permissions_by_host.items():
+            if not permission.renewed:
+                continue
             deadline = self._renewals.deadline(_Renewal(host=host))
             if len(hosts) < MAX_HOSTS_PER_REQUEST and deadline is not None and deadline <= later(now, RENEWAL_BATCH):
                 self._renewals.cancel(_Renewal(host=host))
                 hosts.append(host)
         return tuple(hosts)
+
+    def keep(self, peers: Collection[SocketAddress]) -> None:
+        """Renew what is for others no more: it is there until the server has let it run out.
+
+        So long the server sends on a channel what comes from its peer, which is nobody's without the number.
+        """
+        hosts = {peer.host for peer in peers}
+        for host, permission in self._permissions_by_host.items():
+            if host not in hosts and permission.renewed:
+                permission.renewed = False
+                if permission.granted:
+                    self._renewals.set(_Renewal(host=host), permission.expires_at)
+        for channel in self.channels_by_number.values():
+            if channel.peer not in peers and channel.renewed:
+                channel.renewed = False
+                self._discount(channel.peer.host)  # the permission that it installed ends before it
+                if channel.bound:
+                    self._renewals.set(_Renewal(number=channel.number), channel.expires_at)
 
     def clear(self) -> None:
         """Forget everything but which channel numbers were used."""
@@ -106,8 +140,8 @@ class PeerTable:
         missing = [host for host in hosts if host not in self._permissions_by_host]
         if len(self._permissions_by_host) + len(missing) > MAX_PERMISSIONS:
             raise LocalProtocolError(f"an allocation has at most {MAX_PERMISSIONS} permissions")
-        for host in missing:
-            self._permissions_by_host[host] = _Permission()
+        for host in hosts:
+            self._permissions_by_host.setdefault(host, _Permission()).renewed = True
 
     def grant_hosts(self, hosts: tuple[str, ...], now: Instant) -> None:
         """The server granted all of them, for PERMISSION_LIFETIME from now."""
@@ -115,12 +149,17 @@ class PeerTable:
             permission = self._permissions_by_host.setdefault(host, _Permission())
             permission.granted = True
             permission.expires_at = later(now, PERMISSION_LIFETIME)
-            self._renewals.set(_Renewal(host=host), later(now, RENEWAL_INTERVAL))
+            renew_at = later(now, RENEWAL_INTERVAL) if permission.renewed else permission.expires_at
+            self._renewals.set(_Renewal(host=host), renew_at)
 
     def has_granted(self, host: str) -> bool:
         """Whether the server has granted the permission for `host`."""
         permission = self._permissions_by_host.get(host)
         return permission is not None and permission.granted
+
+    def renewed(self, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of which we still want the permission."""
+        return tuple(host for host in hosts if (known := self._permissions_by_host.get(host)) is None or known.renewed)
 
     def postpone_hosts(self, hosts: tuple[str, ...], now: Instant) -> tuple[str, ...]:
         """Try those again later that live long enough; returns the rest."""
@@ -146,23 +185,32 @@ class PeerTable:
         """A new channel, not bound yet. Raises LocalProtocolError at MAX_CHANNELS and when the numbers are used up."""
         if len(self.channels_by_number) == MAX_CHANNELS or self._next_number > MAX_CHANNEL_NUMBER:
             raise LocalProtocolError(f"an allocation has at most {MAX_CHANNELS} channels")
-        channel = Channel(self._next_number, peer)
-        self._next_number += 1
+        channel = Channel(self._numbers_by_peer.pop(peer, self._next_number), peer)
+        if channel.number == self._next_number:
+            self._next_number += 1
         self.channels_by_number[channel.number] = self.channels_by_peer[peer] = channel
         self._channel_count_by_host[peer.host] += 1
         return channel
+
+    def want_channel(self, channel: Channel) -> None:
+        """Renew it again, from when the server is asked once more."""
+        channel.renewed = True
+        self._channel_count_by_host[channel.peer.host] += 1
 
     def bind_channel(self, channel: Channel, now: Instant) -> None:
         """The server bound it, for CHANNEL_LIFETIME from now."""
         channel.bound = True
         channel.expires_at = later(now, CHANNEL_LIFETIME)
-        self._renewals.set(_Renewal(number=channel.number), later(now, RENEWAL_INTERVAL))
+        renew_at = later(now, RENEWAL_INTERVAL) if channel.renewed else channel.expires_at
+        self._renewals.set(_Renewal(number=channel.number), renew_at)
 
     def postpone_channel(self, channel: Channel, now: Instant) -> bool:
         """Try again later; False when it does not live long enough."""
         retry_at = later(now, RETRY_DELAY)
         if not channel.bound or channel.expires_at <= retry_at:
             return False
+        if not channel.renewed:
+            return True
         self._renewals.set(_Renewal(number=channel.number), retry_at)
         return True
 
@@ -171,6 +219,10 @@ class PeerTable:
         del self.channels_by_number[channel.number]
         del self.channels_by_peer[channel.peer]
         self._renewals.cancel(_Renewal(number=channel.number))
-        self._channel_count_by_host[channel.peer.host] -= 1
-        if not self._channel_count_by_host[channel.peer.host]:
-            del self._channel_count_by_host[channel.peer.host]
+        if channel.renewed:
+            self._discount(channel.peer.host)
+
+    def _discount(self, host: str) -> None:
+        self._channel_count_by_host[host] -= 1
+        if not self._channel_count_by_host[host]:
+            del self._channel_count_by_host[host]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final, NamedTuple
 
 from icelane.core.clock import Instant
@@ -122,7 +122,14 @@ class PeerTraffic:
         if channel is None:
             channel = self._peers.add_channel(peer)
             self._start_bind(channel, now)
+        elif not channel.renewed:
+            self._peers.want_channel(channel)
+            self._start_bind(channel, now)
         return channel.number
+
+    def keep_peers(self, peers: Collection[SocketAddress]) -> None:
+        """See `TurnClient.keep_peers`."""
+        self._peers.keep(peers)
 
     def encapsulate(self, payload: bytes, peer: SocketAddress, dont_fragment: bool) -> bytes:
         """See `TurnClient.encapsulate`."""
@@ -193,6 +200,7 @@ class PeerTraffic:
             self._renewal_failed(hosts, error, now)
 
     def _renewal_failed(self, hosts: tuple[str, ...], error: IcelaneError, now: Instant) -> None:
+        hosts = self._peers.renewed(hosts)
         if may_pass(error):
             hosts = self._peers.postpone_hosts(hosts, now)
         elif len(hosts) > 1:
