@@ -129,6 +129,14 @@ def test_a_name_is_known_as_long_as_it_is_published(run: Run, monkeypatch: pytes
     run(main())
 
 
+@pytest.mark.parametrize("family", ["4", "6"])
+def test_an_interface_that_went_and_came_back_answers_again(family: str) -> None:
+    """It has another number, and whoever was in the group on the old one is in none on the new."""
+    assert json.loads(run_module("tests.aio.mdns_returning", family)) == {
+        "before": [True], "back": [True, True], "moved": [True], "sockets": 1,
+    }  # fmt: skip
+
+
 def test_a_link_without_multicast_is_told_of_once(
     run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -13,7 +13,7 @@ import asyncio
 import ipaddress
 import logging
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from icelane.aio.interfaces import Interface
@@ -37,13 +37,21 @@ class _Link(NamedTuple):
     family: AddressFamily
 
 
+class _Opened(NamedTuple):
+    """Its socket, and what that is bound up with: a group is joined by the number of an interface, and lost with it."""
+
+    socket: socket.socket
+    number: int
+    host: str
+
+
 class MdnsResponder:
     """Answers for the names of this loop's connections; see `of_this_loop`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._names = MdnsNames()
-        self._sockets_by_link: dict[_Link, socket.socket] = {}
+        self._sockets_by_link: dict[_Link, _Opened] = {}
         self._failed: set[_Link] = set()
         self._wakeup = Wakeup(self._wake, loop)
 
@@ -66,9 +74,9 @@ class MdnsResponder:
         fours = [one.host for one in known if one.name == link and family_of(one.host) is AddressFamily.IPV4]
         if fours:
             # Who has IPv4 may ask over it for an address of IPv6.
-            self._open(_Link(link, AddressFamily.IPV4), fours[0])
+            self._open(_Link(link, AddressFamily.IPV4), fours)
         if family_of(host) is AddressFamily.IPV6:
-            self._open(_Link(link, AddressFamily.IPV6), host)
+            self._open(_Link(link, AddressFamily.IPV6), [host])
 
     def withdraw(self, name: str) -> None:
         """Answer for it no more, and say goodbye."""
@@ -77,11 +85,17 @@ class MdnsResponder:
             self._close()
             _RESPONDERS.pop(self._loop, None)
 
-    def _open(self, link: _Link, host: str) -> None:
-        if link in self._sockets_by_link:
-            return
+    def _open(self, link: _Link, hosts: Sequence[str]) -> None:
+        """Unless it is open. An interface that went and came back has another number; over IPv4 a host is sent from."""
+        is_ipv4 = link.family is AddressFamily.IPV4
         try:
-            opened = open_on_address(host) if link.family is AddressFamily.IPV4 else open_on_interface(link.name)
+            index = socket.if_nametoindex(link.name)
+            held = self._sockets_by_link.get(link)
+            if held is not None and held.number == index and (held.host in hosts or not is_ipv4):
+                return
+            if held is not None:
+                self._shut(self._sockets_by_link.pop(link))
+            opened = open_on_address(hosts[0]) if is_ipv4 else open_on_interface(link.name)
         except OSError as error:
             if link not in self._failed:
                 self._failed.add(link)
@@ -90,13 +104,16 @@ class MdnsResponder:
         self._failed.discard(link)
         # RFC 6762 section 11: nobody beyond the link is answered.
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_DONTROUTE, 1)
-        self._sockets_by_link[link] = opened
-        self._loop.add_reader(opened.fileno(), self._drain, link, socket.if_nametoindex(link.name), opened)
+        self._sockets_by_link[link] = _Opened(opened, index, hosts[0])
+        self._loop.add_reader(opened.fileno(), self._drain, link, index, opened)
+
+    def _shut(self, held: _Opened) -> None:
+        self._loop.remove_reader(held.socket.fileno())
+        held.socket.close()
 
     def _close(self) -> None:
-        for opened in self._sockets_by_link.values():
-            self._loop.remove_reader(opened.fileno())
-            opened.close()
+        for held in self._sockets_by_link.values():
+            self._shut(held)
         self._sockets_by_link.clear()
         self._failed.clear()
         self._wakeup.set(None)
@@ -119,10 +136,10 @@ class MdnsResponder:
     def _send(self, replies: Iterable[Reply]) -> None:
         """To the group, over each family that the link has."""
         for reply in replies:
-            for link, opened in self._sockets_by_link.items():
+            for link, held in self._sockets_by_link.items():
                 if link.name == reply.link:
                     group = GROUP if link.family is AddressFamily.IPV4 else GROUP_6
-                    _send_to(opened, reply.data, (group, PORT))
+                    _send_to(held.socket, reply.data, (group, PORT))
 
     def _wake(self) -> None:
         self._send(self._names.handle_timeout(monotonic()))
