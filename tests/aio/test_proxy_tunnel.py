@@ -233,3 +233,22 @@ def test_a_proxy_that_speaks_no_tls_is_told(run: Run, tmp_path: Path) -> None:
             assert "the TLS handshake with the proxy" in str(error)
 
     run(scenario())
+
+
+def test_who_stops_waiting_at_any_time_leaves_nothing_behind(run: Run) -> None:
+    """Neither a connection nor an error that nobody has asked for: `run` would tell of that."""
+
+    async def scenario() -> None:
+        async with fake_proxy(SILENT) as proxy:
+            for turns in range(12):
+                asking = asyncio.ensure_future(open_tunnel(with_user(proxy.url), SERVER))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                asking.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await asking
+            async with asyncio.timeout(5):
+                while proxy.connections:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+
+    run(scenario())

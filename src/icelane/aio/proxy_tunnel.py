@@ -139,6 +139,8 @@ class _Exchange(asyncio.Protocol):
     def _fail(self, reason: str) -> None:
         if not self.answered.done():
             self.answered.set_exception(ProxyError(f"the proxy {self._proxy} {reason}"))
+            # Who has asked may have stopped waiting: then nobody is told, and asyncio has nothing to complain of.
+            self.answered.exception()
 
 
 async def _reach(
