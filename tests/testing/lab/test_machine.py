@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from icelane.testing.lab import Host, Lab, Nat, Network, build
+from icelane.testing.lab import Host, Lab, LabError, Nat, Network, build
 from tests.testing.lab.sockets import need_lab
 
 need_lab()
@@ -43,6 +43,17 @@ def test_a_program_that_is_not_there_and_one_that_takes_too_long_are_errors(lab:
         lab["alice"].run("no-such-program")
     with pytest.raises(subprocess.TimeoutExpired):
         lab["alice"].run("sleep", "10", timeout=0.2)
+
+
+def test_nothing_runs_where_a_lab_was(lab: Lab) -> None:
+    """Its descriptor is another file's by then: that of the next lab, say."""
+    with build(Host("alice")) as ended:
+        alice = ended["alice"]
+    with build(Host("bob")):
+        for use in (lambda: alice.run("true"), lambda: alice.command("true"), alice.inside, alice.capture):
+            with pytest.raises(LabError, match="the lab of alice has ended"):
+                use()
+    assert "alice" in repr(alice)
 
 
 def test_names_are_looked_up_as_seen_from_there(lab: Lab) -> None:

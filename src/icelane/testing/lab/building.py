@@ -72,15 +72,17 @@ def _machine(site: Site, stack: contextlib.ExitStack) -> Machine:
         _set({f"ipv6/conf/{which}/accept_dad": 0 for which in ("all", "default")})
     is_internet = site.member.name == INTERNET
     device = "ethernet" if isinstance(site.member, Host) else "lan" if is_internet else "wan"
-    return Machine(
+    machine = Machine(
         name=site.member.name,
-        namespace=namespace,
+        descriptor=namespace,
         device=device,
         ipv4=site.ipv4,
         ipv6=site.ipv6,
         lan_ipv4=None if site.inside is None else site.inside.ipv4(1),
         lan_ipv6=None if site.inside is None else site.inside.ipv6(1),
     )
+    stack.callback(setattr, machine, "descriptor", None)
+    return machine
 
 
 def _tell_names(root: Site, lab: Lab) -> None:

@@ -35,8 +35,8 @@ class Machine:
     """A host or a gateway. It knows the others that it could reach by their names."""
 
     name: str
-    namespace: int = field(repr=False)
-    """Its network namespace, as a descriptor."""
+    descriptor: int | None = field(repr=False)
+    """Of its network namespace; None when the lab has ended, since the number is then another file's."""
     device: str
     """The interface towards the rest: "ethernet" of a host, "wan" of a gateway, "lan" of the internet's router."""
     ipv4: str | None
@@ -52,6 +52,13 @@ class Machine:
     """Its line to the rest, if the description says what that does to packets; counters come when the lab has ended."""
 
     @property
+    def namespace(self) -> int:
+        """Its network namespace, as a descriptor. Raises LabError when the lab has ended."""
+        if self.descriptor is None:
+            raise LabError(f"the lab of {self.name} has ended, and nothing runs there any more")
+        return self.descriptor
+
+    @property
     def proxy_url(self) -> str | None:
         """What a person would set as `https_proxy` here, with user and password; None where there is no proxy."""
         if self.proxy is None or self.proxy_host is None:
@@ -63,7 +70,7 @@ class Machine:
         """`command`, so that it runs on this machine: for `subprocess` and for asyncio.
 
         It has the id of the process that is started. It is killed when the thread that starts it ends, and when the
-        lab does.
+        lab does, which is when its children are. Raises LabError when the lab has ended.
         """
         enter = ["nsenter", f"--net=/proc/{os.getpid()}/fd/{self.namespace}", "unshare", "--mount"]
         return [*enter, "sh", "-c", _ENTER, "sh", self.hosts_file, _RESOLVER, *command]
@@ -71,7 +78,8 @@ class Machine:
     def run(self, *command: str, timeout: float = RUN_TIMEOUT) -> subprocess.CompletedProcess[str]:
         """Run a program here to its end and return what it said and its exit code.
 
-        Raises FileNotFoundError when there is no such program, subprocess.TimeoutExpired.
+        Raises FileNotFoundError when there is no such program, subprocess.TimeoutExpired, LabError when the lab has
+        ended.
         """
         finished = subprocess.run(
             self.command(*command),
@@ -88,7 +96,7 @@ class Machine:
     def inside(self) -> contextlib.AbstractContextManager[None]:
         """In this block, which must not await, sockets and processes that this thread makes are on this machine.
 
-        A socket stays there afterwards; names are those of the machine around.
+        A socket stays there afterwards; names are those of the machine around. Raises LabError when the lab has ended.
         """
         return inside(self.namespace)
 
