@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ from icelane import UdpMux
 from icelane.aio.configuration import RTCConfiguration, RTCIceServer
 from icelane.aio.data_channel import RTCDataChannel
 from icelane.aio.event_target import Event
+from icelane.aio.interfaces import Interface
 from icelane.aio.peer_connection import RTCPeerConnection
 from icelane.core.net import SocketAddress, Transport
 from icelane.errors import (
@@ -289,6 +290,32 @@ def test_several_addresses_have_the_same_port(run: Run) -> None:
     run(main())
 
 
+def test_what_stands_for_all_addresses_is_bound_as_these(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer that was told "0.0.0.0" would look for us on its own machine."""
+
+    def interfaces(*, accepts: Callable[[str], bool]) -> list[Interface]:
+        return [Interface("lo", host) for host in ("::1", "127.0.0.2", "127.0.0.1") if accepts(host)]
+
+    monkeypatch.setattr("icelane.aio.udp_mux.usable_interfaces", interfaces)
+
+    async def main() -> None:
+        for hosts, bound in (
+            (["0.0.0.0"], ["127.0.0.2", "127.0.0.1"]),
+            (["::"], ["::1"]),
+            (["127.0.0.1", "0.0.0.0", "0:0::0"], ["127.0.0.1", "127.0.0.2", "::1"]),
+        ):
+            async with await UdpMux.open(hosts=hosts) as mux:
+                assert [address.host for address in mux.addresses] == bound
+        async with await UdpMux.open(hosts=["0.0.0.0"]) as mux, call(configured(udp_mux=mux), LOOPBACK) as parts:
+            alice, near, _, far = parts
+            await assert_they_talk(near, far)
+            assert alice.localDescription is not None
+            assert f" 127.0.0.2 {mux.port} typ host" in alice.localDescription.sdp
+            assert f" 0.0.0.0 {mux.port} " not in alice.localDescription.sdp
+
+    run(main())
+
+
 def test_the_public_address_of_a_one_to_one_nat_goes_with_the_shared_port(run: Run) -> None:
     async def main() -> None:
         async with (
@@ -325,6 +352,9 @@ def test_a_port_that_is_taken_is_an_error_and_nothing_stays_bound(run: Run) -> N
         ({"hosts": "127.0.0.1"}, TypeError, "127.0.0.1"),
         ({"hosts": [7]}, TypeError, "7"),
         ({"hosts": ["localhost"]}, SyntaxError_, "localhost"),
+        ({"hosts": ["224.0.0.1"]}, SyntaxError_, "'224.0.0.1' is the address of many"),
+        ({"hosts": ["ff02::1"]}, SyntaxError_, "'ff02::1' is the address of many"),
+        ({"hosts": ["255.255.255.255"]}, SyntaxError_, "the address of many"),
         ({"hosts": []}, TransportClosedError, "no usable address"),
     ],
 )

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import ipaddress
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Final, Self
@@ -23,12 +24,14 @@ from typing import Final, Self
 from icelane.aio.interfaces import usable_interfaces
 from icelane.aio.udp import OnDatagram, RawAddress, address_of
 from icelane.aio.udp_runs import RunUdpSocket
-from icelane.core.net import SocketAddress, canonical_host
+from icelane.core.net import SocketAddress, canonical_host, family_of
 from icelane.errors import InvalidAccessError, InvalidStateError, MalformedError, SyntaxError_, TransportClosedError
 from icelane.ice.mux_table import MuxTable
 
 # Ports that are tried until one is free on every address, where any will do.
 MAX_TRIES: Final = 16
+
+_BROADCAST: Final = "255.255.255.255"
 
 
 class MuxedSocket:
@@ -123,14 +126,14 @@ class UdpMux:
     async def open(cls, *, port: int = 0, hosts: Sequence[str] | None = None) -> Self:
         """Bind `port` on each of `hosts`, by default on every address that a peer may reach; 0 is any port.
 
-        Raises OSError as bind does, TypeError and SyntaxError_ for what is no port and no address, TransportClosedError
-        when this machine has no address.
+        "0.0.0.0" and "::" stand for every such address of their family. Raises OSError as bind does, TypeError and
+        SyntaxError_ for what is no port and no address of one machine, TransportClosedError when this one has none.
         """
         if type(port) is not int or not 0 <= port < 65_536:
             raise TypeError(f"port is a number from 0 to 65535, not {port!r}")
         if isinstance(hosts, str):
             raise TypeError(f"hosts is a list of addresses, not {hosts!r}")
-        found = [one.host for one in usable_interfaces()] if hosts is None else [_address(host) for host in hosts]
+        found = [one.host for one in usable_interfaces()] if hosts is None else _addresses(hosts)
         if not found:
             raise TransportClosedError("this machine has no usable address")
         for _ in range(MAX_TRIES - 1):
@@ -209,13 +212,31 @@ def _bind_all(hosts: Sequence[str], port: int) -> list[_SharedSocket]:
     return sockets
 
 
+def _addresses(hosts: Sequence[object]) -> list[str]:
+    """Each once. A peer is told where we are bound, so there is no binding to what stands for all addresses."""
+    found: list[str] = []
+    for host in map(_address, hosts):
+        if ipaddress.ip_address(host).is_unspecified:
+            found += [one.host for one in usable_interfaces(accepts=_same_family_as(host))]
+        else:
+            found.append(host)
+    return list(dict.fromkeys(found))
+
+
+def _same_family_as(host: str) -> Callable[[str], bool]:
+    return lambda other: family_of(other) is family_of(host)
+
+
 def _address(host: object) -> str:
     if not isinstance(host, str):
         raise TypeError(f"hosts is a list of addresses, each a string, and {host!r} is none")
     try:
-        return canonical_host(host)
+        found = canonical_host(host)
     except MalformedError:
         raise SyntaxError_(f"hosts: {host!r} is no IP address") from None
+    if ipaddress.ip_address(found).is_multicast or found == _BROADCAST:
+        raise SyntaxError_(f"hosts: {host!r} is the address of many, and no peer is reached there")
+    return found
 
 
 def _ignore(data: bytes, source: RawAddress) -> None:
