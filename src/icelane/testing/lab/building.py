@@ -6,9 +6,9 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from icelane.testing.lab.addresses import Site, survey
 from icelane.testing.lab.description import INTERNET, Firewall, Host, Member, Network, check
@@ -55,12 +55,14 @@ def build(*members: Member, seed: int = 1) -> Iterator[Lab]:
     root = survey(internet)
     with contextlib.ExitStack() as stack:
         machines = {site.member.name: _machine(site, stack) for site in (root, *root)}
+        namespaces = [machine.namespace for machine in machines.values()]
+        _watch(namespaces, stack)
         lab = Lab(machines)
         _tell_names(root, lab)
         for site in (root, *root):
             _set_up(site, lab)
         _lay_lines(root, lab, seed, stack)
-        stack.callback(end_processes, [machine.namespace for machine in machines.values()])
+        stack.callback(end_processes, namespaces)
         _start_programs(root, lab, stack)
         yield lab
 
@@ -83,6 +85,23 @@ def _machine(site: Site, stack: contextlib.ExitStack) -> Machine:
     )
     stack.callback(setattr, machine, "descriptor", None)
     return machine
+
+
+def _watch(namespaces: Sequence[int], stack: contextlib.ExitStack) -> None:
+    """Have somebody who ends what runs there if this process is killed before it can."""
+    owner = os.pidfd_open(os.getpid())
+    try:
+        watcher = subprocess.Popen(
+            [sys.executable, "-m", "icelane.testing.lab.watch", str(owner), *map(str, namespaces)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=[owner, *namespaces],
+            start_new_session=True,  # a signal for all of this program's group is none for it
+            env=_environment(),
+        )
+    finally:
+        os.close(owner)
+    stack.callback(_end, watcher)
 
 
 def _tell_names(root: Site, lab: Lab) -> None:
@@ -216,17 +235,21 @@ def _start_programs(root: Site, lab: Lab, stack: contextlib.ExitStack) -> None:
 
 
 def _start(machine: Machine, module: str, *arguments: str) -> subprocess.Popen[str]:
-    source = str(Path(__file__).parents[3])  # where this package is, whatever directory the program starts in
     return subprocess.Popen(
         machine.command(sys.executable, "-m", module, *arguments),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": source},
+        env=_environment(),
     )
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def _environment() -> dict[str, str]:
+    """Where this package is, whatever directory the program starts in."""
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+
+
+def _end(process: subprocess.Popen[Any]) -> None:
     process.kill()  # what it carries goes with the lab
     process.communicate(timeout=_END_TIMEOUT)
 
