@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import socket
 import struct
 import threading
@@ -100,3 +101,29 @@ def test_the_counters_come_at_the_end() -> None:
     with two_namespaces() as (left, right), tun_link(left, right, there=Way()) as link, pytest.raises(RuntimeError):
         _ = link.counters
     assert link.counters.there.refused == 0
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ({"loss": 2.0}, "loss is a chance from 0 to 1, not 2.0"),
+        ({"loss": -0.1}, "loss is a chance"),
+        ({"loss": math.nan}, "loss is a chance"),
+        ({"delay": -1.0}, "delay is a time in seconds from 0 on, not -1.0"),
+        ({"delay": math.nan}, "delay is a time"),
+        ({"delay": math.inf}, "delay is a time"),
+        ({"jitter": -1.0}, "jitter is a time"),
+        ({"rate": 0.0}, "rate is in bits per second, more than 0, or None for no bound, not 0.0"),
+        ({"rate": math.nan}, "rate is in bits"),
+        ({"queue": 0.0}, "queue is a time in seconds, more than 0, not 0.0"),
+        ({"queue": math.nan}, "queue is a time"),
+    ],
+)
+def test_a_way_that_no_line_has_is_refused(numbers: dict[str, float], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Way(**numbers)
+
+
+def test_the_bounds_of_a_way_are_ways() -> None:
+    assert Way(delay=0, jitter=0, loss=1, rate=1, queue=1e-6).loss == 1
+    assert Way(loss=0).rate is None

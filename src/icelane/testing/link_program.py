@@ -23,6 +23,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import math
 import os
 import shutil
 import socket
@@ -63,6 +64,8 @@ class Way:
 
     `loss` is a chance from 0 to 1. What is not lost passes a bottleneck of `rate` bits per second, if there is one,
     that queues up to `queue` seconds; then it takes `delay` and up to `jitter` more, behind the packet before it.
+
+    Raises ValueError for what no line does: a number that is negative, infinite or none, no `rate` or `queue` at all.
     """
 
     delay: Duration = 0.0
@@ -70,6 +73,17 @@ class Way:
     loss: float = 0.0
     rate: float | None = None
     queue: Duration = 0.1
+
+    def __post_init__(self) -> None:
+        for name, number in (("delay", self.delay), ("jitter", self.jitter)):
+            if not 0 <= number < math.inf:
+                raise ValueError(f"{name} is a time in seconds from 0 on, not {number}")
+        if not 0 <= self.loss <= 1:
+            raise ValueError(f"loss is a chance from 0 to 1, not {self.loss}")
+        if self.rate is not None and not 0 < self.rate < math.inf:
+            raise ValueError(f"rate is in bits per second, more than 0, or None for no bound, not {self.rate}")
+        if not 0 < self.queue < math.inf:
+            raise ValueError(f"queue is a time in seconds, more than 0, not {self.queue}")
 
     def arguments(self) -> list[str]:
         """The five numbers of link_core.c."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from icelane.testing.lab import Firewall, Host, HttpProxy, Nat, Network, Way
@@ -11,6 +13,11 @@ from icelane.testing.lab.description import MAX_MEMBERS, MAX_NETWORKS, Member, c
 
 def internet(*members: Member) -> Network:
     return Network("internet", *members)
+
+
+def office(*, port: int = 3128, connect_ports: tuple[int, ...] = (443,)) -> Network:
+    proxy = HttpProxy(port=port, connect_ports=connect_ports)
+    return Network("office", firewall=Firewall.ONLY_PROXY, proxy=proxy)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +33,10 @@ def internet(*members: Member) -> Network:
         ([Network("six", ipv4=False, ipv6=True, nat=Nat.SYMMETRIC)], "six has a NAT and no IPv4"),
         ([Network("home", Network("room"), nat=Nat.SYMMETRIC)], "room has ipv6 and the network around it, home"),
         ([Network("office", firewall=Firewall.ONLY_TLS, proxy=HttpProxy())], "office has a proxy and another"),
+        ([office(port=70_000)], "the proxy of office has a port 70000; ports are numbers from 1 to 65535"),
+        ([office(port=0)], "the proxy of office has a port 0;"),
+        ([office(connect_ports=(443, -1))], "the proxy of office has a port -1;"),
+        ([office(connect_ports=())], "the proxy of office has no connect_ports"),
         ([Host("alice", down=Way(delay=1))], "alice has a line with down and without up"),
         ([Network("big", *(Host(f"h{number}") for number in range(MAX_MEMBERS + 1)))], "big has more than"),
         ([Network(f"n{number}") for number in range(MAX_NETWORKS + 1)], "are more than"),
@@ -40,6 +51,15 @@ def test_a_network_has_ipv6_unless_it_has_a_nat() -> None:
     assert Network("campus").ipv6
     assert not Network("home", nat=Nat.SYMMETRIC).ipv6
     assert Network("home", nat=Nat.SYMMETRIC, ipv6=True).ipv6
+
+
+def test_a_network_like_another_one_is_made_by_replacing() -> None:
+    home = Network("home", Host("alice"), Network("room", Host("bob")), nat=Nat.SYMMETRIC, ipv6=True, up=Way(delay=1))
+    second = replace(home, name="second", nat=Nat.PORT_PRESERVING)
+    assert (second.name, second.nat) == ("second", Nat.PORT_PRESERVING)
+    assert (second.members, second.ipv6, second.up) == (home.members, True, Way(delay=1))
+    assert replace(home) == home
+    assert replace(home, members=(Host("carol"),)).members == (Host("carol"),)
 
 
 def test_every_kind_of_network_has_addresses_of_its_own_kind() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -88,6 +88,8 @@ class Network:
 
     A member has what its network has of `ipv4` and `ipv6`. IPv6 is never translated, and a network with a NAT has none
     unless it is asked for. `up` and `down` are about the line of the gateway, as for a Host.
+
+    `members=` are further ones, so that `dataclasses.replace` makes a network like this one.
     """
 
     name: str
@@ -103,7 +105,8 @@ class Network:
     def __init__(
         self,
         name: str,
-        *members: Host | Network,
+        *first: Host | Network,
+        members: Iterable[Host | Network] = (),
         nat: Nat | None = None,
         firewall: Firewall | None = None,
         proxy: HttpProxy | None = None,
@@ -115,7 +118,7 @@ class Network:
         if proxy is None and firewall is Firewall.ONLY_PROXY:
             proxy = HttpProxy()
         settings = {
-            "name": name, "members": members, "nat": nat, "firewall": firewall, "proxy": proxy, "ipv4": ipv4,
+            "name": name, "members": (*first, *members), "nat": nat, "firewall": firewall, "proxy": proxy, "ipv4": ipv4,
             "ipv6": nat is None if ipv6 is None else ipv6, "up": up, "down": down,
         }  # fmt: skip
         for key, value in settings.items():
@@ -148,6 +151,14 @@ def check(internet: Network) -> None:
         _check_network(network)
 
 
+def _check_proxy(name: str, proxy: HttpProxy) -> None:
+    if not proxy.connect_ports:
+        raise ValueError(f"the proxy of {name} has no connect_ports, so that it connects nowhere")
+    for port in (proxy.port, *proxy.connect_ports):
+        if not 0 < port < 65_536:
+            raise ValueError(f"the proxy of {name} has a port {port}; ports are numbers from 1 to 65535")
+
+
 def _names(member: Member) -> tuple[str, ...]:
     return (member.name, *member.names) if isinstance(member, Host) else (member.name,)
 
@@ -159,6 +170,8 @@ def _check_network(network: Network) -> None:
         raise ValueError(f"{network.name} has more than {MAX_MEMBERS} members")
     if network.nat is not None and not network.ipv4:
         raise ValueError(f"{network.name} has a NAT and no IPv4 to translate")
+    if network.proxy is not None:
+        _check_proxy(network.name, network.proxy)
     if network.proxy is not None and network.firewall is not Firewall.ONLY_PROXY:
         raise ValueError(f"{network.name} has a proxy and another firewall than Firewall.ONLY_PROXY")
     for member in network.members:
