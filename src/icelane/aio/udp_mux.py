@@ -9,7 +9,9 @@ Each connection is told apart by what `icelane.ice.mux_table` knows; what is for
 addresses of its path (RFC 8656 section 2.2), so that connections on one port would share it. Each has sockets of its
 own for that, which are opened only where such a server is configured.
 
-Two muxes carry one connection between them: nothing but its addresses says whose an encrypted record is.
+Two muxes carry one connection between them: nothing but its addresses says whose an encrypted record is. Two
+connections on one mux do not connect to each other. The sockets stay as they are when the
+addresses of the machine change.
 """
 
 from __future__ import annotations
