@@ -38,7 +38,7 @@ async def found(host: str, *names: str) -> list[bool]:
 
 
 async def main(family: str) -> None:
-    """Publish, pull, plug in, publish."""
+    """Publish, pull, plug in, publish; at last without publishing, as when all is over before anybody has looked."""
     host, moved = HOSTS[family]
     responder, here = MdnsResponder.of_this_loop(), [Interface(DEVICE, host)]
     plug(host)
@@ -52,6 +52,10 @@ async def main(family: str) -> None:
     give(DEVICE, moved)
     responder.publish(NAMES[2], moved, [Interface(DEVICE, moved)])
     told["moved"] = await found(moved, NAMES[2])
+    ip("link", "delete", DEVICE)
+    plug(moved)
+    responder.look_again()
+    told["looked"] = await found(moved, NAMES[2])
     sockets = len(responder._sockets_by_link)
     for name in NAMES:
         responder.withdraw(name)

@@ -133,8 +133,26 @@ def test_a_name_is_known_as_long_as_it_is_published(run: Run, monkeypatch: pytes
 def test_an_interface_that_went_and_came_back_answers_again(family: str) -> None:
     """It has another number, and whoever was in the group on the old one is in none on the new."""
     assert json.loads(run_module("tests.aio.mdns_returning", family)) == {
-        "before": [True], "back": [True, True], "moved": [True], "sockets": 1,
+        "before": [True], "back": [True, True], "moved": [True], "looked": [True], "sockets": 1,
     }  # fmt: skip
+
+
+def test_a_connection_has_its_names_looked_after_when_the_network_has_changed(run: Run) -> None:
+    async def main() -> None:
+        async with RTCPeerConnection(HIDDEN) as pc:
+            pc.createDataChannel("any")
+            await pc.setLocalDescription()
+            await pc.gathering_complete()
+            held_by_link = MdnsResponder.of_this_loop()._sockets_by_link
+            ((link, first),) = held_by_link.items()
+            pc._driver.look_at_interfaces()
+            assert held_by_link[link] is first, "nothing has changed"
+            held_by_link[link] = first._replace(number=first.number + 1_000)  # what came back would have another one
+            pc._driver.look_at_interfaces()
+            assert held_by_link[link].number == first.number
+            assert first.socket.fileno() == -1, "closed"
+
+    run(main())
 
 
 def test_a_link_without_multicast_is_told_of_once(

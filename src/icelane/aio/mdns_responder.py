@@ -10,6 +10,7 @@ A link has a socket for each family over which its names may be asked for; the l
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
 import socket
@@ -84,6 +85,13 @@ class MdnsResponder:
         if not self._names:
             self._close()
             _RESPONDERS.pop(self._loop, None)
+
+    def look_again(self) -> None:
+        """The machine's network has changed: an interface may be another one, with the same name and addresses."""
+        for link, held in list(self._sockets_by_link.items()):
+            with contextlib.suppress(OSError):  # gone: its names go, too, or it comes back
+                if socket.if_nametoindex(link.name) != held.number:
+                    self._open(link, [held.host])
 
     def _open(self, link: _Link, hosts: Sequence[str]) -> None:
         """Unless it is open. An interface that went and came back has another number; over IPv4 a host is sent from."""

@@ -237,6 +237,8 @@ class PeerDriver:
             if not is_own_address(path.local.host):
                 changed = True
                 stream.abort()
+        if self._published:
+            MdnsResponder.of_this_loop().look_again()
         return Look(changed, leads_out)
 
     @property
