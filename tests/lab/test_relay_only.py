@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from icelane.testing.lab import Lab
 from icelane.testing.lab.capture import Capture, Packet
 from tests.lab.chosen import every_cell, wanted
 from tests.lab.networks import Cell, Kind, Side
-from tests.lab.stage import Lures, Outcome, Policy, Stage, members, stage
+from tests.lab.stage import Lures, Outcome, Policy, Stage, diagonal, members, stage
 from tests.testing.lab.sockets import need_lab
 
 POLICIES: Final = [policy for policy in get_args(Policy) if policy != "all"]
@@ -100,13 +101,10 @@ def lures(lab: Lab, cell: Cell) -> Lures:
 
 
 def rounds(cells: list[Cell]) -> Iterator[list[Cell]]:
-    """All of them, and no host twice in a round; each is there once."""
+    """All of them, and no host twice in a round."""
     assert len(set(cells)) == len(cells)
-    kinds = list(Kind)
-    for distance in range(len(kinds)):
-        abreast = [cell for cell in cells if (kinds.index(cell[1]) - kinds.index(cell[0])) % len(kinds) == distance]
-        if abreast:
-            yield abreast
+    for _, abreast in itertools.groupby(sorted(cells, key=diagonal), key=diagonal):
+        yield list(abreast)
 
 
 @contextlib.contextmanager
