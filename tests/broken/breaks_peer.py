@@ -29,6 +29,7 @@ RELAY_ONLY = "tests/scenarios/test_relay_only.py"
 STRICT = "tests/scenarios/test_relay_strict.py"
 HIDDEN = "tests/scenarios/test_hidden_addresses.py"
 WIRE = "tests/aio/test_relay_only_on_the_wire.py"
+LAB = "tests/lab/test_relay_only.py"
 HELLO = f"{TRANSPORT}::test_a_client_hello_from_elsewhere_reaches_nobody"
 DEATH = "tests/scenarios/test_a_path_dies.py"
 MANY = "tests/aio/test_many_connections.py::test_five_hundred_connections_twice_leave_nothing_behind"
@@ -197,7 +198,8 @@ def the_driver_asks_the_system_for_names() -> None:
 
 
 @breaks("IC-8", test=(f"{ONLY_SERVER}[in the open-one end]",
-                      f"{WIRE}::test_a_capture_shows_packets_to_the_turn_server_alone[udp]"))  # fmt: skip
+                      f"{WIRE}::test_a_capture_shows_packets_to_the_turn_server_alone[udp]",
+                      f"{LAB}::test_both_hosts_send_to_the_turn_server_only[relay-cgnat, open]"))  # fmt: skip
 def host_candidates_are_used_with_relay_only() -> None:
     add_base = IceTransport.add_base
 

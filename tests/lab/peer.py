@@ -9,6 +9,7 @@ stands in the environment.
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, Final
 
 from icelane import RTCConfiguration, RTCDataChannel, RTCIceServer, RTCPeerConnection
 from icelane.aio.session_description import RTCIceCandidate
+from tests.broken.registry import all_breaks
 from tests.interop.peers.programs.service import serve
 
 MESSAGE: Final = 20_000  # bytes: a few packets each way
@@ -139,4 +141,6 @@ class Calls:
 
 
 if __name__ == "__main__":
+    if broken := os.environ.get("BREAK_NAME"):  # what `tests.broken` weakens in the process of its test
+        all_breaks()[broken].apply()
     serve(lambda: Calls(*sys.argv[1:]))
