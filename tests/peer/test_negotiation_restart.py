@@ -163,7 +163,7 @@ def test_an_answer_that_restarts_ice_when_the_offer_did_not_is_refused_and_the_r
 
 
 def test_who_answered_provisionally_is_the_one_whose_answer_counts() -> None:
-    """Decision 0045: serial forking needs another offer."""
+    """Decision 0036: serial forking needs another offer."""
     offerer, first, second = Peer(1), Peer(2), Peer(3)
     offerer.set_local()
     for peer in (first, second):

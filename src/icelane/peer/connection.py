@@ -612,7 +612,7 @@ class PeerConnection:
             self._end(now)
 
     def _is_beyond_dtls(self, channels: DataChannels) -> bool:
-        """Whether there are channels that came after the end of DTLS, and nothing that could open them (decision 0046).
+        """Whether there are channels that came after the end of DTLS, and nothing that could open them (decision 0037).
 
         DTLS begins anew where an exchange with an ICE restart names another fingerprint or role.
         """

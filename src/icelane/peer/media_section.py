@@ -11,7 +11,7 @@
     a=max-message-size:262144
 
 Sections of audio and video are rejected, until there is a layer that takes them; but one that the peer's only transport
-belongs to is accepted and idle (decision 0044).
+belongs to is accepted and idle (decision 0035).
 """
 
 from __future__ import annotations
