@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,13 +21,15 @@ from icelane.aio.interfaces import Interface
 from icelane.aio.peer_connection import RTCPeerConnection
 from icelane.aio.resolver import Target, resolve
 from icelane.aio.session_description import RTCIceCandidate
+from icelane.aio.system import monotonic
 from icelane.core.net import AddressFamily, Transport
 from icelane.errors import InvalidModificationError, ResolutionError
+from icelane.ice.candidate import ACTIVE_PORT
 from icelane.peer.ice_server import MAX_URLS
 from icelane.server.turn_server import TurnServer
 from icelane.stun.uri import StunUri, TurnUri
 from tests import certificates
-from tests.aio.peers import LOOPBACK, PATIENCE, configured, connect, pair, until
+from tests.aio.peers import LOOPBACK, PATIENCE, configured, connect, exchange, pair, until
 from tests.loops import Run
 from tests.server.clients import PASSWORD, USER, address_on, settings
 
@@ -334,6 +337,67 @@ def test_no_stream_to_a_server_leaves_from_an_address_that_may_not_be_used(
             (error,) = [error for error in errors if error.url]
             assert "of the addresses that may be used here none is one of IPv6" in str(error.errorText)
             assert not seen
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "narrowed", [{"addresses": ["127.0.0.1"]}, {"port_range": (51_100, 51_140)}, {"interfaces": ["none"]}], ids=str
+)
+@pytest.mark.parametrize("is_offerer", [True, False], ids=["offerer", "answerer"])
+def test_after_a_restart_nothing_is_told_that_may_not_be_used_any_more(
+    run: Run, narrowed: dict[str, Any], is_offerer: bool
+) -> None:
+    async def main() -> None:
+        async with pair(configured(ice_tcp="both"), configured(ice_tcp="both")) as (alice, bob):
+            alice.createDataChannel("chat")
+            await connect(alice, bob)
+            one, other = (alice, bob) if is_offerer else (bob, alice)
+            before = {line.partition(" ufrag ")[0] for line in candidates(one)}
+            one.setConfiguration(replace(one.getConfiguration(), **narrowed))
+            told: list[str] = []
+            one.on("icecandidate", lambda found: told.append(found.candidate if found else ""))
+            alice.restartIce()
+            await exchange(alice, bob)
+            lines = [line.split() for line in told if line]
+            assert sorted(f"a={line}" for line in told if line) == sorted(candidates(one))
+            assert told[-1] == ""
+            hosts, ports = {line[4] for line in lines}, {int(line[5]) for line in lines} - {ACTIVE_PORT}
+            if "addresses" in narrowed:
+                assert hosts == {"127.0.0.1"}
+                assert {f"a={line}".partition(" ufrag ")[0] for line in told if line} <= before
+            elif "port_range" in narrowed:
+                first, last = narrowed["port_range"]
+                assert ports
+                assert all(first <= port <= last for port in ports)
+            else:
+                assert not lines
+            if "interfaces" not in narrowed:
+                await asyncio.gather(one.connected(PATIENCE), other.connected(PATIENCE))
+
+    run(main())
+
+
+def test_a_stream_from_an_address_that_may_not_be_used_any_more_ends_before_its_relay_is_told_again(
+    run: Run, folder: Path
+) -> None:
+    async def main() -> None:
+        async with turn_server(folder) as server, RTCPeerConnection(relaying(server, folder, Transport.TCP)) as pc:
+            pc.createDataChannel("chat")
+            await pc.setLocalDescription()
+            await pc.gathering_complete()
+            assert candidates(pc)
+            pc.setConfiguration(replace(pc.getConfiguration(), addresses=["::1"]))
+            told: list[object] = []
+            pc.on("icecandidate", lambda found: told.append(found and found.candidate))
+            errors = errors_of(pc)
+            assert pc._engine.transport is not None
+            pc._engine.transport.ice.restart(pc._engine.transport.ice.agent.credentials, monotonic(), relay_only=True)
+            pc._driver.run(lambda _: pc._driver._gather_anew())
+            await until(lambda: pc._engine.transport and pc._engine.transport.ice._sources_done and errors)
+            assert "none is one of IPv4" in str(errors[0].errorText)
+            assert not pc._driver._streams_by_path
+            assert not [one for one in told if one]
 
     run(main())
 

@@ -181,6 +181,7 @@ class PeerDriver:
             self._mdns = None
         self._interfaces = interfaces
         self._drop_all_but({interface.host for interface in interfaces}, configuration.port_range)
+        self._drop_streams_but(_local_hosts(configuration, interfaces))
         if configuration.udp_mux is not None:
             self._share(configuration.udp_mux)
             return
@@ -283,6 +284,13 @@ class PeerDriver:
                 udp.close()
                 self.run(partial(self._engine.remove_base, base))
         self._ice_streams.drop_all_but(hosts, ports)
+
+    def _drop_streams_but(self, allowed: LocalHosts | None) -> None:
+        """Close connections with servers from addresses that we may not use any more; None: all may be used."""
+        for path, stream in list(self._streams_by_path.items()):
+            if allowed is not None and path.local.host not in allowed.hosts:
+                self._stream_closed(path)  # before anything that was found by it is told again
+                stream.abort()
 
     def _bound(self, interface: Interface, ports: PortRange | None) -> SocketAddress | None:
         """Where our socket on that address is, a new one if need be; None when it cannot be had, which is told."""
@@ -446,7 +454,7 @@ class PeerDriver:
             stream = await open_stream(
                 server.address,
                 measure_turn,
-                local=_local_hosts(self.configuration),
+                local=_local_hosts(self.configuration, _interfaces(self.configuration)),
                 ssl=client_context(authority) if server.transport is Transport.TLS else None,
                 server_name=server.host_name,
                 proxy=find_proxy(self.configuration.http_proxy, server.host_name, server.address.port),
@@ -566,11 +574,11 @@ def _interfaces(configuration: RTCConfiguration) -> list[Interface]:
     )
 
 
-def _local_hosts(configuration: RTCConfiguration) -> LocalHosts | None:
-    """Where connections with servers may leave from; None: anywhere."""
+def _local_hosts(configuration: RTCConfiguration, interfaces: Iterable[Interface]) -> LocalHosts | None:
+    """Where connections with servers may leave from; None: anywhere. `interfaces` are those of the configuration."""
     if configuration.interfaces is None and not configuration.addresses:
         return None
-    return LocalHosts(tuple(interface.host for interface in _interfaces(configuration)))
+    return LocalHosts(tuple(interface.host for interface in interfaces))
 
 
 def _one_of_each_family(targets: Iterable[Target | NamedTarget]) -> list[Target | NamedTarget]:

@@ -116,6 +116,7 @@ class IceTransport:
         self._leaves_out = False
         self._forgets_peers = False
         self._sources_done = False
+        self._holds_back = False
         self._selected: PairSelected | None = None
         self._names = RemoteNames()
         self._transmits: deque[Transmit] = deque()
@@ -213,6 +214,7 @@ class IceTransport:
         One that `is_shared` with other connections leads to no TURN server: an allocation belongs to both addresses of
         its path (RFC 8656 section 2.2), and they would have it together. `add_relay_base` is for that.
         """
+        self._tell_held_back(now)
         if base in self._preferences_by_base or self._closed:
             return
         self._preferences_by_base[base] = preference
@@ -224,6 +226,7 @@ class IceTransport:
 
     def add_relay_base(self, base: SocketAddress, now: Instant) -> None:
         """A UDP socket of ours is bound there, for TURN servers and nothing else; again is harmless."""
+        self._holds_back = False
         self._relays.add_base(base, now)
         self._settle(now)
 
@@ -237,6 +240,7 @@ class IceTransport:
 
     def fail_base(self, base: SocketAddress, reason: str, now: Instant) -> None:
         """No socket can be had on an address of ours."""
+        self._holds_back = False
         told = None if self._relay_only or self._hides else base
         self._events.append(CandidateFailed(told, "", UNREACHABLE, reason))
         self._settle(now)
@@ -246,6 +250,7 @@ class IceTransport:
 
         Again is harmless. With `relay_only` neither is done, and it is to be said again when the policy is another.
         """
+        self._tell_held_back(now)
         if base in self._tcp_bases or self._closed or self._relay_only:
             return
         if self._is_lite and tcp_type == "active":
@@ -272,6 +277,7 @@ class IceTransport:
 
     def add_stun_server(self, server: SocketAddress, url: str, now: Instant) -> None:
         """Ask there how the outside sees us; with `relay_only`, nobody is asked."""
+        self._tell_held_back(now)
         if self._relay_only:
             return
         if not self._probes.add_server(server, url, now):
@@ -280,18 +286,20 @@ class IceTransport:
 
     def add_relay_server(self, server: RelayServer, now: Instant) -> None:
         """Ask there for a relayed address."""
+        self._holds_back = False
         if not self._relays.add_server(server, now):
             self.fail_server(server.url, TOO_MANY, now)
         self._settle(now)
 
     def fail_server(self, url: str, reason: str, now: Instant) -> None:
         """A server could not even be asked, such as one whose name does not resolve."""
+        self._holds_back = False
         self._events.append(CandidateFailed(None, url, UNREACHABLE, reason))
         self._settle(now)
 
     def sources_done(self, now: Instant) -> None:
         """Every base and every server has been named; once the last answer is there gathering is complete."""
-        self._sources_done = True
+        self._sources_done, self._holds_back = True, False
         self._settle(now)
 
     def set_remote_credentials(self, credentials: Credentials, now: Instant, *, lite: bool = False) -> None:
@@ -340,7 +348,8 @@ class IceTransport:
 
         `relay_only` and `strict` are the policy from now on, None for the one of before. Servers are asked again by
         adding them. What others than those of `urls` gave is told no more, and their relayed addresses are given back
-        when the new path has been found; None leaves nobody out.
+        when the new path has been found; None leaves nobody out. Nothing is told before the first base or server is
+        named, or all have been: whoever looks at the machine removes first what is not to be used any more.
         """
         self.agent.restart(now, credentials)
         if self._before_restart is None:
@@ -357,6 +366,7 @@ class IceTransport:
         self._locals.tell_again()
         self._forgets_peers = self._strict
         self._sources_done = False  # the machine is looked at once more
+        self._holds_back = True
         self._change_gathering(GatheringState.GATHERING)
         for local in self._locals:
             self.agent.add_local_candidate(local.candidate, local.base, now)
@@ -372,7 +382,7 @@ class IceTransport:
             self.agent.announced_only = self._strict
             self._before_restart = None
         self._relays.keep_all()
-        self._leaves_out = self._forgets_peers = False
+        self._leaves_out = self._forgets_peers = self._holds_back = False
         self._locals.take_untold()
         self._settle(now)
 
@@ -647,15 +657,26 @@ class IceTransport:
 
     def _remove_local(self, base: SocketAddress, transport: Transport, now: Instant) -> None:
         self._locals.remove(base, transport)
+        if self._before_restart is not None:
+            found, relay_only, strict, tcp_bases = self._before_restart
+            kept = [one for one in found if one.base != base or one.candidate.carrier is not transport]
+            kept_bases = tcp_bases - {base} if transport is Transport.TCP else tcp_bases
+            self._before_restart = kept, relay_only, strict, kept_bases
         self.agent.remove_base(base, now, transport)
 
     def _tell_candidates(self) -> None:
-        if self.gathering_state is not GatheringState.GATHERING:
+        if self.gathering_state is not GatheringState.GATHERING or self._holds_back:
             return
         for local in self._locals.take_untold():
             # RFC 8838 section 17.
             line = f"{self._make.shown(local.candidate)} ufrag {self.agent.credentials.ufrag}"
             self._events.append(CandidateGathered(line, local.url, self._relay_protocol(local.base)))
+
+    def _tell_held_back(self, now: Instant) -> None:
+        """After a restart: what is not to be used any more has been removed."""
+        if self._holds_back:
+            self._holds_back = False
+            self._settle(now)
 
     def _check_complete(self, now: Instant) -> None:
         waiting = self._probes.pending or self._relays.pending
