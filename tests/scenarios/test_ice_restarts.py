@@ -221,6 +221,19 @@ def test_a_restart_that_is_taken_back_leaves_everything_as_it_was() -> None:
     assert generation(alice) != before
 
 
+def test_an_address_that_goes_during_a_restart_that_is_taken_back_does_not_come_back() -> None:
+    internet = Internet(seed=25)
+    alice, bob = internet.peer(1, "203.0.114.1", "203.0.114.9"), internet.peer(2)
+    call(internet, alice, bob)
+    assert alice.engine.transport is not None
+    (gone,) = [base for base in alice.engine.transport.ice.bases if base.host == "203.0.114.9"]
+    alice.run(lambda _: alice.engine.restart_ice())
+    alice.run(lambda now: alice.engine.set_local_description(None, now))
+    alice.run(lambda now: alice.engine.remove_base(gone, now))
+    rollback(alice)
+    assert {local.base.host for local in alice.engine.transport.ice.local_reports} == {"203.0.114.1", SERVER.host}
+
+
 def rollback(peer: PeerHost) -> None:
     """The application takes its offer back."""
     peer.run(lambda now: peer.engine.set_local_description(Description(DescriptionType.ROLLBACK, ""), now))
