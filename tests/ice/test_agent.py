@@ -240,6 +240,32 @@ def test_once_a_pair_is_selected_the_others_are_left_alone() -> None:
     assert other not in {path.remote for _, path in alice.requests()}
 
 
+def test_where_the_peer_sends_data_is_checked_after_another_pair_was_selected() -> None:
+    """The better pair came to life late: for the peer, whose check we answer, it is valid, and it may send there."""
+    alice, bob = dual(GONE)
+    connect(alice, bob)
+    selected = alice.engine.selected
+    alice.network.connect(ALICE.host, BOB.host, Link())
+    alice.network.run_until(lambda: alice.engine.has_authenticated(THERE), 2.0)
+    alice.network.run_for(1.0)
+    assert not alice.engine.accepts(THERE)
+    alice.run(lambda now: alice.engine.handle_early_data(THERE, now))
+    alice.network.run_until(lambda: alice.engine.accepts(THERE), 1.0)
+    assert alice.engine.selected == alice.engine.data_path == selected
+
+
+def test_data_of_a_stranger_brings_about_no_check() -> None:
+    """IC-3: it must have proved itself, by a request that is signed."""
+    network = make_network()
+    alice, bob = make_pair(network)
+    connect(alice, bob)
+    seen = len(alice.requests())
+    alice.run(
+        lambda now: alice.engine.handle_early_data(Path(ALICE, SocketAddress("192.0.2.66", 9), Transport.UDP), now)
+    )
+    assert len(alice.requests()) == seen
+
+
 # -- peer-reflexive candidates and NATs
 
 

@@ -172,6 +172,11 @@ class IceAgent:
         if pair is not None:
             pair.counts.add_received(packets, size, now)
 
+    def handle_early_data(self, path: Path, now: Instant) -> None:
+        """Data has come on `path`, where the peer has proved itself and our check is not answered: see to that."""
+        self._session.check_for_data(path, now)
+        self._settle(now)
+
     # Commands
 
     def set_role(self, role: IceRole) -> None:

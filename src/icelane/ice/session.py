@@ -265,6 +265,17 @@ class Session:
         """Ask the peer whether it still wants what we send on `pair`."""
         self._exchange.check_consent(pair, now)
 
+    def check_for_data(self, path: Path, now: Instant) -> None:
+        """The peer sends data on a pair that was given up when another was selected: prove its address (IC-3).
+
+        Its own check was answered, so the pair is valid for it, and the controlled side need not agree at once which
+        one to use. What it sends there is worth nothing before ours is answered.
+        """
+        pair = self.checklist.pair_at(path)
+        if pair is None or pair.valid or pair.checks >= MAX_CHECKS_PER_PAIR or not self.has_authenticated(path):
+            return
+        self._check_again(pair, now)
+
     def handle_lost(self, pair: CandidatePair, now: Instant) -> None:
         """Nothing comes back on `pair`, on which data flows: look whether another one can do it."""
         if pair is self.selected:
@@ -446,7 +457,7 @@ class Session:
         self._pump(now)
 
     def _check_again(self, pair: CandidatePair, now: Instant) -> None:
-        """Check a valid pair once more, because its last answer is old."""
+        """Check a pair though another was selected, or though it is valid: its last answer is old."""
         if pair.transaction_id is None:
             pair.recheck = True
             self.checklist.trigger(pair)

@@ -193,6 +193,11 @@ class IceTransport:
             self.agent.add_remote_candidate(candidate.resolved_to(host), now)
         self._settle(now)
 
+    def handle_early_data(self, path: Path, now: Instant) -> None:
+        """Data has come on `path`, where the peer has proved itself and our check is not answered."""
+        self.agent.handle_early_data(path, now)
+        self._settle(now)
+
     def handle_timeout(self, now: Instant) -> None:
         """A deadline passed."""
         self._probes.handle_timeout(now)

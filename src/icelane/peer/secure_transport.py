@@ -224,6 +224,7 @@ class SecureTransport:
         if not agent.accepts(path):
             if agent.has_authenticated(path):
                 self._hold(data, path)
+                self.ice.handle_early_data(path, now)
             else:
                 self.discarded += 1
         elif dtls is None:
