@@ -366,6 +366,8 @@ def measure(options: Options, session: Session) -> tuple[list[ThroughputRow], La
     local = [row for size in (16384, 1200) if options.only in (row := ThroughputRow(network=LOOPBACK, size=size)).name]
     slow = [row for row in (ThroughputRow(network=LINK, size=16384),) if options.only in row.name]
     latency = LatencyRow() if options.only in LatencyRow().name else None
+    if not (local or slow or latency):
+        session.note(f"no row has {options.only!r} in its name")
     if local or latency:
         with loopback(session) as network, running(peers, network, session) as pairs:
             if local:

@@ -185,32 +185,45 @@ def test_a_file_that_is_there_ends_both_sides_with_the_reason(meeting: Meeting) 
     assert (meeting.into / "report.pdf").read_text() == "old"
 
 
-def test_the_sender_is_told_when_the_receiver_is_interrupted(meeting: Meeting) -> None:
+def test_a_name_that_no_receiver_takes_is_refused_before_anybody_is_called(meeting: Meeting) -> None:
+    (meeting.folder / "two\nlines").write_bytes(b"x")
+    sender = meeting.start("send", "two\nlines", "--signal", "signal")
+    _, said = sender.communicate(timeout=TIMEOUT)
+    assert sender.returncode == 2
+    assert "no receiver takes a file named" in said
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_the_sender_is_told_when_the_receiver_is_interrupted(meeting: Meeting, end: signal.Signals) -> None:
     with (meeting.folder / "large").open("wb") as file:
         file.truncate(1 << 32)  # a hole, which takes no room
     sender = meeting.start("send", "large", "--signal", "signal", "--json")
     receiver = meeting.receive("--signal", "signal")
     until(lambda: any(meeting.into.iterdir()))
-    receiver.send_signal(signal.SIGINT)
+    receiver.send_signal(end)
     said = document(sender)
     assert said["code"] == 4
     assert "gone" in said["problems"][0]["message"] or "gave up" in said["problems"][0]["message"]
     receiver.communicate(timeout=TIMEOUT)
-    assert receiver.returncode == 130
+    assert receiver.returncode == 128 + end
     assert list(meeting.into.iterdir()) == []
 
 
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 @pytest.mark.parametrize("how", [[], ["--signal", "signal"]], ids=["at the prompt", "at the directory"])
-def test_ctrl_c_ends_the_waiting_at_once_and_leaves_nothing(meeting: Meeting, how: list[str]) -> None:
+def test_a_signal_ends_the_waiting_at_once_and_leaves_nothing(
+    meeting: Meeting, how: list[str], end: signal.Signals
+) -> None:
+    """An offer that is left behind would be taken by the next receiver."""
     sender = meeting.send(*how)
     if how:
         until(lambda: (meeting.signal / "offer.icelane").exists())
     else:
         assert sender.stdout is not None
         sender.stdout.readline()
-    sender.send_signal(signal.SIGINT)
+    sender.send_signal(end)
     _, said = sender.communicate(timeout=10)
-    assert sender.returncode == 130
+    assert sender.returncode == 128 + end
     assert "Traceback" not in said
     assert list(meeting.signal.iterdir()) == []
 

@@ -195,6 +195,12 @@ def _give_up(channel: Channel, reason: str) -> None:
     _say(channel, {"ok": False, "error": reason})
 
 
+def safe_name(name: str) -> str | None:
+    """What the receiver calls a file of that name, in its directory and not hidden; None: nothing."""
+    safe = name.replace("\\", "/").rpartition("/")[2].lstrip(".")
+    return safe if safe.isprintable() and 0 < len(safe.encode(errors="replace")) <= MAX_NAME else None
+
+
 def _say(channel: Channel, document: dict[str, object]) -> None:
     """A sender that has gone by now needs no answer."""
     with contextlib.suppress(InvalidStateError):
@@ -205,9 +211,8 @@ def _announcement(document: dict[str, object]) -> tuple[str, int]:
     name, size = document.get("name"), document.get("size")
     if not isinstance(name, str) or not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= MAX_SIZE:
         raise TransferError("the sender announced no file")
-    # Whatever it is called there, here it stays in the directory, and is no hidden file.
-    safe = name.replace("\\", "/").rpartition("/")[2].lstrip(".")
-    if not safe.isprintable() or not 0 < len(safe.encode()) <= MAX_NAME:
+    safe = safe_name(name)
+    if safe is None:
         raise TransferError("the sender's name for the file cannot be used")
     return safe, size
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from signal import SIGTERM
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
@@ -100,10 +101,14 @@ def send(
     not reach each other, and when the other side gives up.
     """
     with speaking(as_json) as output:
+        from icelane.cli.file_transfer import safe_name
+
         if not file.is_file():
             raise usage(f"{file} is no file", "icelane peer send report.pdf")
+        if safe_name(file.name) is None:
+            raise usage(f"no receiver takes a file named {file.name!r}", "mv the file to a name of letters and digits")
         configuration = _configuration(ice, user, password, authority, relay_only, interface, proxy, timeout)
-        asyncio.run(_send(output, file, _signaling(output, signal), configuration, timeout))
+        _run(_send(output, file, _signaling(output, signal), configuration, timeout))
 
 
 @app.command(epilog=RECEIVE_EXAMPLE)
@@ -129,7 +134,31 @@ def receive(
         if not into.is_dir():
             raise usage(f"{into} is no directory", f"mkdir -p {into}")
         configuration = _configuration(ice, user, password, authority, relay_only, interface, proxy, timeout)
-        asyncio.run(_receive(output, into, replace, _signaling(output, signal), configuration, timeout))
+        _run(_receive(output, into, replace, _signaling(output, signal), configuration, timeout))
+
+
+def _run(command: Coroutine[Any, Any, None]) -> None:
+    """Run it, and let SIGTERM end it as Ctrl-C does: the other side is told, and no file is left behind."""
+    terminated = False
+
+    async def main() -> None:
+        task = asyncio.current_task()
+        assert task is not None, "this is one"
+
+        def terminate() -> None:
+            nonlocal terminated
+            terminated = True
+            task.cancel()
+
+        asyncio.get_running_loop().add_signal_handler(SIGTERM, terminate)
+        await command
+
+    try:
+        asyncio.run(main())
+    except asyncio.CancelledError:
+        if not terminated:
+            raise
+        raise typer.Exit(128 + SIGTERM) from None
 
 
 def _configuration(
