@@ -8,6 +8,7 @@ STAMP := $(VENV)/.installed
 PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.installed
 PYTEST := $(PYTHON) -m pytest --durations=20
+# The suite runs on every processor. The tests against real programs do not: they have browsers and ports to themselves.
 
 # How long each fuzz target runs in `make test` and `make test-long`, and how much of a flood `make test` sends.
 FUZZ_SECONDS ?= 5
@@ -68,7 +69,7 @@ format: $(STAMP)
 	$(PYTHON) -m ruff format .
 
 test: lint
-	env -u ICELANE_PURE FLOOD_SCALE=$(FLOOD_SCALE) $(PYTEST) -m "not interop and not long"
+	env -u ICELANE_PURE FLOOD_SCALE=$(FLOOD_SCALE) $(PYTEST) --numprocesses=auto -m "not interop and not long"
 	$(MAKE) test-pure-twins
 	$(MAKE) fuzz
 
