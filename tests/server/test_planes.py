@@ -8,7 +8,7 @@ import socket
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from hypothesis import given, settings
@@ -20,7 +20,6 @@ from icelane.crypto.provider import SystemEntropy
 from icelane.errors import ConfigurationError
 from icelane.server import batched
 from icelane.server.bandwidth import Bandwidth, BandwidthLimits, PythonBucket
-from icelane.server.batched.plane import BatchedClient, BatchedPlane
 from icelane.server.listeners import UdpListener
 from icelane.server.planes import make_plane
 from icelane.server.relay_plane import RelayedClient, RelayPlane
@@ -40,7 +39,11 @@ from icelane.turn.routes import (
 )
 from icelane.turn.translation import build_send_indication
 
-pytestmark = pytest.mark.skipif(not batched.available(), reason="the compiled plane is not built here")
+if TYPE_CHECKING:
+    from icelane.server.batched.plane import BatchedClient, BatchedPlane
+else:
+    _plane = pytest.importorskip("icelane.server.batched.plane", exc_type=ImportError)
+    BatchedClient, BatchedPlane = _plane.BatchedClient, _plane.BatchedPlane
 
 CLIENTS: Final = 2
 PEERS: Final = 3
