@@ -77,9 +77,11 @@ class BatchedClient(RelayedClient):
         return len(self._to_stream) == 1
 
     def flush(self) -> None:
-        """Write what has gathered for the stream: together, and one by one where that is too much at once."""
+        """Write what has gathered for the stream: together, or one by one where that is too much or TLS."""
         messages, self._to_stream = self._to_stream, []
-        together = len(messages) > 1 and self._send(b"".join(messages)) is not False
+        # Some clients take what one TLS record holds for one message, coturn's among them.
+        may_join = len(messages) > 1 and self.path.transport is not Transport.TLS
+        together = may_join and self._send(b"".join(messages)) is not False
         for message in messages:
             if together or self._send(message) is not False:
                 self.count_to_client(int.from_bytes(message[2:4], "big"))
