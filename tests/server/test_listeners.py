@@ -10,9 +10,10 @@ import socket
 import pytest
 
 from icelane.aio.stream import MAX_CONTROL_BUFFER, MAX_RELAY_BUFFER
+from icelane.aio.tcp import bind_tcp
 from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
 from icelane.server.listeners import UdpListener
-from icelane.server.stream_listener import StreamListener, listening_socket
+from icelane.server.stream_listener import StreamListener
 from icelane.server.turn_server import TurnServer
 from icelane.stun.message import MessageBuilder, MessageClass, Method, parse_message
 from icelane.turn.channel_data import encode_channel_data_for_stream
@@ -309,7 +310,7 @@ def test_an_ipv6_listener_takes_no_ipv4(run: Run, kind: socket.SocketKind) -> No
             close_later(listener)
             bound = listener._udp._socket
         else:
-            bound = listening_socket(SocketAddress("::", 0))
+            bound = bind_tcp(SocketAddress("::", 0))
             close_later(bound)
         assert bound.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
 
@@ -318,12 +319,12 @@ def test_an_ipv6_listener_takes_no_ipv4(run: Run, kind: socket.SocketKind) -> No
 
 def test_a_tcp_port_that_is_taken_leaves_no_socket_behind(run: Run) -> None:
     async def scenario() -> None:
-        taken = listening_socket(SocketAddress("127.0.0.1", 0))
+        taken = bind_tcp(SocketAddress("127.0.0.1", 0))
         close_later(taken)
         taken.listen()
         before = len(os.listdir("/proc/self/fd"))
         with pytest.raises(OSError):
-            listening_socket(SocketAddress("127.0.0.1", taken.getsockname()[1]))
+            bind_tcp(SocketAddress("127.0.0.1", taken.getsockname()[1]))
         assert len(os.listdir("/proc/self/fd")) == before
 
     run(scenario())

@@ -24,10 +24,10 @@ from icelane.aio.configuration import RTCConfiguration
 from icelane.aio.interfaces import Interface
 from icelane.aio.port_range import PortRange, bind_within, is_within
 from icelane.aio.stream import NO_PATH, path_of, tune_stream
-from icelane.aio.tcp import connect_tcp
+from icelane.aio.tcp import bind_tcp, connect_tcp
 from icelane.core.clock import Duration, Instant
 from icelane.core.demux import PacketKind, classify
-from icelane.core.net import AddressFamily, Path, SocketAddress
+from icelane.core.net import Path, SocketAddress
 from icelane.errors import MalformedError, TransportClosedError
 from icelane.ice.candidate import ACTIVE_PORT, HIGHEST_LOCAL_PREFERENCE
 from icelane.ice.framing import LENGTH_SIZE, MAX_DATAGRAM, DatagramFramer, encode_frame
@@ -224,7 +224,7 @@ class IceStreams:
 
     async def listen(self, host: str, ports: PortRange | None) -> SocketAddress:
         """Listen at `host`, on a port out of `ports` that is free; raises OSError when there is none."""
-        bound = bind_within(ports, lambda port: _bind(host, port))
+        bound = bind_within(ports, lambda port: bind_tcp(SocketAddress(host, port)))
         base = SocketAddress(host, bound.getsockname()[1])
         server = await self._loop.create_server(lambda: IceStream(self, None), sock=bound, backlog=_BACKLOG)
         if self._closed:
@@ -357,19 +357,3 @@ class IceStreams:
             self._run(partial(self._engine.handle_peer_connected, planned, stream.path))
         else:  # it is gone already
             self._run(partial(self._engine.handle_peer_connect_failed, planned))
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    is_ipv6 = SocketAddress(host, 0).family is AddressFamily.IPV6
-    bound = socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        bound.setblocking(False)
-        # A port of ours on which a connection was closed a minute ago may be listened on again.
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if is_ipv6:
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        bound.bind((host, port))
-    except BaseException:
-        bound.close()
-        raise
-    return bound

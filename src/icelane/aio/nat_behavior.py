@@ -7,20 +7,20 @@ print(found.mapping, found.filtering)
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable
 from typing import Final
 
 from icelane.aio.driver import Driver
 from icelane.aio.icmp import IcmpReport
 from icelane.aio.resolver import Lookup
+from icelane.aio.sockets import source_towards
 from icelane.aio.stun_client import find_targets
 from icelane.aio.system import monotonic
 from icelane.aio.udp import RawAddress, UdpSocket, address_of
 from icelane.core.clock import Duration
 from icelane.core.engine import Transmit
 from icelane.core.entropy import Entropy
-from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
+from icelane.core.net import Path, SocketAddress, Transport
 from icelane.crypto.provider import SystemEntropy
 from icelane.errors import IcelaneError, StunError, TransportClosedError
 from icelane.stun.behavior import DEFAULT_TIMEOUT, BehaviorDiscovered, BehaviorDiscovery, DiscoveryFailed
@@ -120,11 +120,8 @@ def _receiver(
 
 
 def _source_towards(server: SocketAddress) -> str:
-    """The address that the routing table gives what we send there. Raises TransportClosedError when there is no way."""
-    family = socket.AF_INET6 if server.family is AddressFamily.IPV6 else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(tuple(server))
-        except OSError as error:
-            raise TransportClosedError(f"{server}: {error.strerror or error}") from error
-        return address_of(probe.getsockname()).host
+    """`source_towards`, which raises TransportClosedError when there is no way."""
+    try:
+        return source_towards(server)
+    except OSError as error:
+        raise TransportClosedError(f"{server}: {error.strerror or error}") from error

@@ -8,6 +8,7 @@ import socket
 from dataclasses import dataclass
 from typing import Final
 
+from icelane.aio.sockets import socket_family, source_towards
 from icelane.core.clock import Duration
 from icelane.core.net import AddressFamily, SocketAddress
 
@@ -20,6 +21,29 @@ class LocalHosts:
     """The addresses of this machine that a connection may leave from, best first; from any other it must not."""
 
     hosts: tuple[str, ...]
+
+
+def bind_tcp(address: SocketAddress, *, shared: bool = False) -> socket.socket:
+    """A non-blocking socket that is bound to `address`, to listen or to connect from there; raises OSError.
+
+    `shared`: others may be bound there too, by SO_REUSEPORT.
+    """
+    family = socket_family(address)
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setblocking(False)
+        # A port on which a connection was closed a minute ago may be listened on again.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            # TR-2: an IPv6 socket must never reach an IPv4 host by an IPv4-mapped address.
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind(tuple(address))
+    except BaseException:
+        bound.close()
+        raise
+    return bound
 
 
 async def connect_tcp(remote: SocketAddress, local: SocketAddress | LocalHosts | None) -> socket.socket:
@@ -45,7 +69,7 @@ async def connect_tcp(remote: SocketAddress, local: SocketAddress | LocalHosts |
 
 
 async def _connect(remote: SocketAddress, local: SocketAddress | None) -> socket.socket:
-    opened = socket.socket(_family(remote), socket.SOCK_STREAM)
+    opened = socket.socket(socket_family(remote), socket.SOCK_STREAM)
     try:
         opened.setblocking(False)
         if local is not None:
@@ -58,14 +82,7 @@ async def _connect(remote: SocketAddress, local: SocketAddress | None) -> socket
 
 
 def _routed_host(remote: SocketAddress) -> str | None:
-    """Where a connection would leave from if anything might be used; nothing is sent to find that out."""
     try:
-        with socket.socket(_family(remote), socket.SOCK_DGRAM) as probe:
-            probe.connect(tuple(remote))
-            return str(probe.getsockname()[0])
+        return source_towards(remote)
     except OSError:
         return None
-
-
-def _family(remote: SocketAddress) -> socket.AddressFamily:
-    return socket.AF_INET6 if remote.family is AddressFamily.IPV6 else socket.AF_INET

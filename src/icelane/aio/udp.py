@@ -21,6 +21,7 @@ from typing import Any, Final, Protocol, Self
 
 from icelane.aio.icmp import IcmpReport, ask_for_reports, read_reports
 from icelane.aio.readiness import unwatch, watch
+from icelane.aio.sockets import socket_family
 from icelane.core.net import AddressFamily, SocketAddress, canonical_host
 
 RawAddress = tuple[Any, ...]
@@ -305,11 +306,11 @@ class UdpSocket:
 
 
 def _open(address: SocketAddress, receive_buffer: int, send_buffer: int) -> socket.socket:
-    is_ipv6 = address.family is AddressFamily.IPV6
-    opened = socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET, socket.SOCK_DGRAM)
+    family = socket_family(address)
+    opened = socket.socket(family, socket.SOCK_DGRAM)
     try:
         opened.setblocking(False)
-        if is_ipv6:
+        if family == socket.AF_INET6:
             # TR-2: an IPv6 socket must never reach an IPv4 host by an IPv4-mapped address.
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         for option, size in ((socket.SO_RCVBUF, receive_buffer), (socket.SO_SNDBUF, send_buffer)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path as File
 
+from icelane.aio.tcp import bind_tcp
 from icelane.aio.udp import Reader
 from icelane.core.clock import Instant, WallClock
 from icelane.core.net import Path, Transport
@@ -13,7 +14,7 @@ from icelane.server.config.values import Listener as ListenSetting
 from icelane.server.connection_limit import ConnectionLimit
 from icelane.server.connection_log import ConnectionLog
 from icelane.server.listeners import Listener, Receiver, UdpListener
-from icelane.server.stream_listener import StreamDeadlines, StreamListener, listening_socket
+from icelane.server.stream_listener import StreamDeadlines, StreamListener
 from icelane.server.tls import ServerTls
 from icelane.turn.address_range import parse_address_range
 
@@ -54,7 +55,7 @@ class Entrance:
             return UdpListener(setting.address, self._receive, self._reader)
         tls = self._certificate() if setting.transport is Transport.TLS else None
         listener = StreamListener(
-            listening_socket(setting.address),
+            bind_tcp(setting.address),
             self._receive,
             self._closed,
             limit=self.limit,

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import ifaddr
 
-from icelane.core.net import AddressFamily, canonical_host, family_of
+from icelane.aio.sockets import source_towards
+from icelane.core.net import AddressFamily, SocketAddress, canonical_host, family_of
 
-# Documentation addresses (RFC 5737, RFC 3849). Connecting a UDP socket asks the routing table and sends nothing.
-_ELSEWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
+# Documentation addresses (RFC 5737, RFC 3849).
+_ELSEWHERE = (SocketAddress("192.0.2.1", 9), SocketAddress("2001:db8::1", 9))
 
 # Linux's routing tables; each row has its gateway in hexadecimal.
 _ROUTES_IPV4 = Path("/proc/net/route")
@@ -39,7 +39,7 @@ class Machine:
         """The machine that we run on, now."""
         networks = _bound_networks()
         addresses = tuple(dict.fromkeys(network.partition("/")[0] for network in networks))
-        routed = [host for host in map(_source_towards, _ELSEWHERE) if host in addresses]
+        routed = [host for host in map(_routed_host, _ELSEWHERE) if host in addresses]
         preferred = _one_of_each_family([*routed, *addresses])
         return cls(addresses=addresses, preferred=preferred, networks=networks, gateways=_gateways())
 
@@ -83,11 +83,9 @@ def _little_endian(cell: str) -> bytes:
     return bytes.fromhex(cell)[::-1]
 
 
-def _source_towards(family: socket.AddressFamily) -> str | None:
+def _routed_host(remote: SocketAddress) -> str | None:
     try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((_ELSEWHERE[family], 9))
-            return canonical_host(str(probe.getsockname()[0]))
+        return source_towards(remote)
     except OSError:
         return None
 

@@ -17,10 +17,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from icelane.aio.tcp import bind_tcp
 from icelane.core.net import SocketAddress
 from icelane.server.health import Health
 from icelane.server.metrics import ServerMetrics
-from icelane.server.stream_listener import listening_socket
 
 # A scraper and a few probers; more get 503 at once.
 MAX_CONNECTIONS: Final = 32
@@ -36,7 +36,7 @@ class MonitoringServer:
 
     def __init__(self, address: SocketAddress, metrics: ServerMetrics, health: Health) -> None:
         """Bind `address`; raises OSError when that cannot be. `start` begins to answer."""
-        self._socket = listening_socket(address)
+        self._socket = bind_tcp(address)
         name = self._socket.getsockname()
         self.local = SocketAddress(name[0], name[1])
         self._http = _Quiet(

@@ -26,7 +26,7 @@ from icelane.aio.stream import StreamConnection
 from icelane.aio.system import monotonic
 from icelane.aio.udp import address_of
 from icelane.core.clock import Duration
-from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
+from icelane.core.net import Path, SocketAddress, Transport
 from icelane.errors import IcelaneError, MalformedError
 from icelane.server.connection_limit import ConnectionLimit
 from icelane.server.connection_log import ConnectionLog
@@ -350,19 +350,3 @@ class StreamListener:
         path = connection.path
         self.lift_deadline(path)
         self._deadlines_by_path[path] = self._loop.call_later(within, give_up)
-
-
-def listening_socket(address: SocketAddress) -> socket.socket:
-    """A TCP socket that is bound to `address`, for a StreamListener; raises OSError when that cannot be."""
-    family = socket.AF_INET6 if address.family is AddressFamily.IPV6 else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setblocking(False)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listening.bind(tuple(address))
-    except BaseException:
-        listening.close()
-        raise
-    return listening

@@ -12,9 +12,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, NamedTuple
 
 from icelane.aio.stream import StreamConnection, tune_stream
+from icelane.aio.tcp import bind_tcp
 from icelane.aio.udp import address_of
 from icelane.core.clock import Duration
-from icelane.core.net import AddressFamily, SocketAddress
+from icelane.core.net import SocketAddress
 from icelane.server.relay_plane import RelayedClient
 from icelane.server.splice import Splice
 from icelane.server.traffic import SocketLoss
@@ -54,7 +55,7 @@ class TcpRelay:
         self._plane = plane
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
-        self._listening = _bound_socket(address, shared=False)
+        self._listening = bind_tcp(address)
         try:
             self._listening.listen(_BACKLOG)
             # From now on connections may leave from here too. Not before: two servers could share the port then.
@@ -159,7 +160,7 @@ class TcpRelayPlane:
     def connect(self, command: ConnectPeer) -> None:
         """Begin to connect; `peer_connected` or `peer_closed` follows, never in this call."""
         try:
-            connecting = _bound_socket(command.relay, shared=True)
+            connecting = bind_tcp(command.relay, shared=True)
         except OSError:
             asyncio.get_running_loop().call_soon(self._events.closed, command.connection_id)
             return
@@ -260,21 +261,3 @@ class TcpRelayPlane:
                 peer.socket.close()
 
         task.add_done_callback(on_done)
-
-
-def _bound_socket(address: SocketAddress, *, shared: bool) -> socket.socket:
-    """A TCP socket on `address`, `shared` with the one that listens there already; raises OSError."""
-    family = socket.AF_INET6 if address.family is AddressFamily.IPV6 else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        bound.setblocking(False)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if family == socket.AF_INET6:
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # TR-2
-        bound.bind(tuple(address))
-    except BaseException:
-        bound.close()
-        raise
-    return bound
