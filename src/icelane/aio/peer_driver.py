@@ -228,8 +228,7 @@ class PeerDriver:
             self._use(interfaces, configuration)
             if self._muxed and own:
                 self._bind_for_relays()
-            round_ = self._round
-            tell = partial(self._tell, round_)
+            tell = partial(self._tell, self._round)
             self._start(self._ice_streams.find_bases(interfaces, configuration, tell))
         elif changed:
             self._interfaces = interfaces
@@ -454,7 +453,7 @@ class PeerDriver:
             stream = await open_stream(
                 server.address,
                 measure_turn,
-                local=_local_hosts(self.configuration, _interfaces(self.configuration)),
+                local=_local_hosts(self.configuration),
                 ssl=client_context(authority) if server.transport is Transport.TLS else None,
                 server_name=server.host_name,
                 proxy=find_proxy(self.configuration.http_proxy, server.host_name, server.address.port),
@@ -574,11 +573,15 @@ def _interfaces(configuration: RTCConfiguration) -> list[Interface]:
     )
 
 
-def _local_hosts(configuration: RTCConfiguration, interfaces: Iterable[Interface]) -> LocalHosts | None:
-    """Where connections with servers may leave from; None: anywhere. `interfaces` are those of the configuration."""
+def _local_hosts(configuration: RTCConfiguration, interfaces: Iterable[Interface] | None = None) -> LocalHosts | None:
+    """Where connections with servers may leave from; None: anywhere.
+
+    `interfaces` are those of the configuration, and are looked up where they are needed and not given.
+    """
     if configuration.interfaces is None and not configuration.addresses:
         return None
-    return LocalHosts(tuple(interface.host for interface in interfaces))
+    found = _interfaces(configuration) if interfaces is None else interfaces
+    return LocalHosts(tuple(interface.host for interface in found))
 
 
 def _one_of_each_family(targets: Iterable[Target | NamedTarget]) -> list[Target | NamedTarget]:
