@@ -228,8 +228,8 @@ class RTCPeerConnection(EventTarget):
 
         A mapping holds what browsers take, and what it leaves out has W3C's default; our own settings stay. Raises
         InvalidStateError when closed, InvalidModificationError for what cannot change: certificates, policies of
-        multiplexing, legacy_peers, patience, external addresses, hide_addresses, udp_mux, and iceCandidatePoolSize
-        after setLocalDescription; otherwise as the constructor.
+        multiplexing, legacy_peers, patience, external addresses, hide_addresses, udp_mux, ice_tcp, ice_lite, and
+        iceCandidatePoolSize after setLocalDescription; otherwise as the constructor.
         """
         if self._engine.is_closed:
             raise InvalidStateError("the peer connection is closed")
@@ -237,7 +237,7 @@ class RTCPeerConnection(EventTarget):
         if isinstance(configuration, Mapping):
             configuration = RTCConfiguration.from_json(configuration).with_settings_of(old)
         configuration = expect(configuration, RTCConfiguration).copy()
-        configuration.check()
+        servers = configuration.check()
         check_unchanged(old, configuration, self._certificate)
         if self._has_described and configuration.iceCandidatePoolSize != old.iceCandidatePoolSize:
             raise InvalidModificationError("iceCandidatePoolSize does not change once a local description was set")
@@ -247,7 +247,7 @@ class RTCPeerConnection(EventTarget):
             self._engine.change_ice_configuration(
                 relay_only=configuration.relay_only,
                 strict=configuration.relay_strict,
-                urls=frozenset(str(uri) for _, uri in configuration.check()),
+                urls=frozenset(str(uri) for _, uri in servers),
             )
 
     # Channels
