@@ -24,7 +24,15 @@ import dns.rdata
 import dns.rdatatype
 
 from icelane.aio.interfaces import Interface
-from icelane.aio.mdns_socket import GROUP, GROUP_6, PORT, open_on_address, open_on_interface
+from icelane.aio.mdns_socket import (
+    GROUP,
+    GROUP_6,
+    MAX_DATAGRAM,
+    MAX_DATAGRAMS_PER_WAKE,
+    PORT,
+    open_on_address,
+    open_on_interface,
+)
 from icelane.core.clock import Duration
 from icelane.core.net import AddressFamily, family_of, unpack_host
 
@@ -38,8 +46,6 @@ TIMEOUT: Final[Duration] = 3.0
 MAX_LINKS: Final = 16
 # Names that are asked for at once; a peer that offers more gets no answer for them.
 MAX_QUESTIONS: Final = 32
-_MAX_DATAGRAM: Final = 9000
-_MAX_DATAGRAMS_PER_WAKE: Final = 64
 
 
 class MdnsResolver:
@@ -107,9 +113,9 @@ class MdnsResolver:
         return self._groups_by_socket
 
     def _drain(self, opened: socket.socket) -> None:
-        for _ in range(_MAX_DATAGRAMS_PER_WAKE):
+        for _ in range(MAX_DATAGRAMS_PER_WAKE):
             try:
-                data = opened.recv(_MAX_DATAGRAM)
+                data = opened.recv(MAX_DATAGRAM)
             except OSError:
                 return
             if self._waiting_by_name:

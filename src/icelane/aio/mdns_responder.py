@@ -15,20 +15,26 @@ import ipaddress
 import logging
 import socket
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from icelane.aio.interfaces import Interface
 from icelane.aio.mdns_names import MdnsNames, Reply
-from icelane.aio.mdns_socket import GROUP, GROUP_6, PORT, open_on_address, open_on_interface, receive
+from icelane.aio.mdns_socket import (
+    GROUP,
+    GROUP_6,
+    MAX_DATAGRAM,
+    MAX_DATAGRAMS_PER_WAKE,
+    PORT,
+    open_on_address,
+    open_on_interface,
+    receive,
+)
 from icelane.aio.system import monotonic
 from icelane.aio.udp import RawAddress
 from icelane.aio.wakeup import Wakeup
 from icelane.core.net import AddressFamily, family_of
 
 _log = logging.getLogger(__name__)
-
-_MAX_DATAGRAM: Final = 9000
-_MAX_DATAGRAMS_PER_WAKE: Final = 64
 
 
 class _Link(NamedTuple):
@@ -127,9 +133,9 @@ class MdnsResponder:
         self._wakeup.set(None)
 
     def _drain(self, link: _Link, index: int, opened: socket.socket) -> None:
-        for _ in range(_MAX_DATAGRAMS_PER_WAKE):
+        for _ in range(MAX_DATAGRAMS_PER_WAKE):
             try:
-                data, source, came_on = receive(opened, _MAX_DATAGRAM)
+                data, source, came_on = receive(opened, MAX_DATAGRAM)
             except OSError:
                 break
             if came_on not in (index, None):

@@ -10,6 +10,9 @@ from typing import Any, Final
 GROUP: Final = "224.0.0.251"
 GROUP_6: Final = "ff02::fb"
 PORT: Final = 5353
+MAX_DATAGRAM: Final = 9000  # RFC 6762 section 17
+# A wake handles this many at most, so that a busy link starves nobody else.
+MAX_DATAGRAMS_PER_WAKE: Final = 64
 
 # linux/in.h; the socket module has it from Python 3.14 on. A control message with the number of the interface first.
 _IP_PKTINFO: Final = 8

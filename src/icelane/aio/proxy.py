@@ -16,7 +16,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]  # no stub
 
-from icelane.aio.resolver import Lookup, NamedTarget, Target, proxied_target, resolve
+from icelane.aio.resolver import RESOLUTION_TIMEOUT, Lookup, NamedTarget, Target, proxied_target, resolve
 from icelane.core.clock import Duration
 from icelane.core.entropy import Entropy
 from icelane.core.net import NamedPlace, Transport
@@ -100,7 +100,7 @@ async def resolve_by_proxy(
     transport: Transport | None = None,
     lookup: Lookup | None = None,
     entropy: Entropy | None = None,
-    timeout: Duration | None = None,
+    timeout: Duration = RESOLUTION_TIMEOUT,
 ) -> Sequence[Target | NamedTarget]:
     """As `resolve`; a server that a proxy leads to keeps its name.
 
@@ -109,8 +109,6 @@ async def resolve_by_proxy(
     target = proxied_target(uri, transport)
     if target is not None and find_proxy(setting, *target.address) is not None:
         return [target]
-    if timeout is None:
-        return await resolve(uri, transport=transport, lookup=lookup, entropy=entropy)
     return await resolve(uri, transport=transport, lookup=lookup, entropy=entropy, timeout=timeout)
 
 
