@@ -44,7 +44,7 @@ class SocketAddress(NamedTuple):
     port: int
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return _host_and_port(self.host, self.port)
 
     @property
     def family(self) -> AddressFamily:
@@ -58,7 +58,7 @@ class NamedPlace(NamedTuple):
     port: int
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return _host_and_port(self.host, self.port)
 
     @property
     def family(self) -> None:
@@ -113,6 +113,10 @@ def canonical_host(host: str) -> str:
     Raises MalformedError when it is not an IP address.
     """
     return unpack_host(pack_host(host))
+
+
+def _host_and_port(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _compress(packed: bytes) -> str:

@@ -32,7 +32,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from icelane.core.clock import Instant
 from icelane.core.engine import Transmit
@@ -80,6 +80,21 @@ from icelane.stun.message import looks_like_stun, parse_message
 UNREACHABLE: Final = 701
 
 
+class _BeforeRestart(NamedTuple):
+    """What a restart has put aside, for when its offer is taken back."""
+
+    found: list[Found]
+    relay_only: bool
+    strict: bool
+    tcp_bases: set[SocketAddress]
+
+    def without(self, base: SocketAddress, transport: Transport) -> _BeforeRestart:
+        """The same, and that base is gone for that transport."""
+        found = [one for one in self.found if one.base != base or one.candidate.carrier is not transport]
+        tcp_bases = self.tcp_bases - {base} if transport is Transport.TCP else self.tcp_bases
+        return self._replace(found=found, tcp_bases=tcp_bases)
+
+
 class IceTransport:
     """One component of ICE, and all that finds paths for it."""
 
@@ -112,7 +127,7 @@ class IceTransport:
         self._preferences_by_base: dict[SocketAddress, int] = {}
         self._tcp_bases: set[SocketAddress] = set()
         self._locals = FoundCandidates()
-        self._before_restart: tuple[list[Found], bool, bool, set[SocketAddress]] | None = None
+        self._before_restart: _BeforeRestart | None = None
         self._leaves_out = False
         self._forgets_peers = False
         self._sources_done = False
@@ -358,7 +373,9 @@ class IceTransport:
         """
         self.agent.restart(now, credentials)
         if self._before_restart is None:
-            self._before_restart = self._locals.snapshot(), self._relay_only, self._strict, set(self._tcp_bases)
+            self._before_restart = _BeforeRestart(
+                self._locals.snapshot(), self._relay_only, self._strict, set(self._tcp_bases)
+            )
         strict = self._strict if strict is None else strict
         self._change_policy((self._relay_only if relay_only is None else relay_only) or strict, strict, now)
         if urls is not None:
@@ -381,8 +398,9 @@ class IceTransport:
         """The description that asked for the restart was taken back: go on as before."""
         self.agent.undo_restart(now)
         if self._before_restart is not None:
-            found, self._relay_only, self._strict, self._tcp_bases = self._before_restart
-            self._locals.restore(found)
+            before = self._before_restart
+            self._relay_only, self._strict, self._tcp_bases = before.relay_only, before.strict, before.tcp_bases
+            self._locals.restore(before.found)
             self._make.relay_only = self._relay_only
             self.agent.announced_only = self._strict
             self._before_restart = None
@@ -575,7 +593,9 @@ class IceTransport:
         while (command := self._relays.poll_command()) is not None:
             self._commands.append(command)
         if self._hides:
-            self._publish(self._locals if self._before_restart is None else [*self._locals, *self._before_restart[0]])
+            self._publish(
+                self._locals if self._before_restart is None else [*self._locals, *self._before_restart.found]
+            )
         self._tell_candidates()
         self._check_complete(now)
 
@@ -663,10 +683,7 @@ class IceTransport:
     def _remove_local(self, base: SocketAddress, transport: Transport, now: Instant) -> None:
         self._locals.remove(base, transport)
         if self._before_restart is not None:
-            found, relay_only, strict, tcp_bases = self._before_restart
-            kept = [one for one in found if one.base != base or one.candidate.carrier is not transport]
-            kept_bases = tcp_bases - {base} if transport is Transport.TCP else tcp_bases
-            self._before_restart = kept, relay_only, strict, kept_bases
+            self._before_restart = self._before_restart.without(base, transport)
         self.agent.remove_base(base, now, transport)
 
     def _tell_candidates(self) -> None:
