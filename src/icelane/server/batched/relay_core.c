@@ -16,6 +16,7 @@ static double monotonic(void)
         clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
+
 /* Limits */
 
 double relay_bucket_fill(relay_bucket *bucket, double now)
@@ -35,6 +36,7 @@ static int admit(client_slot *client, uint32_t size, double now)
         client->buckets[index]->level -= size;
     return 1;
 }
+
 /* Items: what is to leave, chained by where it goes, so that each destination gets its own in order and in runs */
 
 static int has_room(const relay_core *core)

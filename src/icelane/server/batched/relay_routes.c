@@ -40,13 +40,19 @@ route_key relay_permission_key(uint32_t relay, const relay_address *peer)
     return key;
 }
 
-channel *relay_find_channel(const relay_core *core, uint32_t client, uint16_t number)
+static route_key channel_key(uint32_t client, uint16_t number)
 {
     route_key key;
     memset(&key, 0, sizeof key);
     key.kind = ROUTE_CHANNEL_NUMBER;
     key.owner = client;
     key.port = number;
+    return key;
+}
+
+channel *relay_find_channel(const relay_core *core, uint32_t client, uint16_t number)
+{
+    route_key key = channel_key(client, number);
     return (channel *)(uintptr_t)route_table_find(&core->routes, &key);
 }
 
@@ -250,11 +256,7 @@ static void leave_socket(relay_core *core, uint32_t socket)
 
 static void free_channel(relay_core *core, channel *gone)
 {
-    route_key key;
-    memset(&key, 0, sizeof key);
-    key.kind = ROUTE_CHANNEL_NUMBER;
-    key.owner = gone->client;
-    key.port = gone->number;
+    route_key key = channel_key(gone->client, gone->number);
     route_table_remove(&core->routes, &key);
     lead_back_no_more(core, gone);
     leave_socket(core, gone->up.socket);
@@ -284,11 +286,7 @@ int relay_core_set_channel(
     channel *made = calloc(1, sizeof *made);
     if (made == NULL)
         return -1;
-    route_key key;
-    memset(&key, 0, sizeof key);
-    key.kind = ROUTE_CHANNEL_NUMBER;
-    key.owner = client;
-    key.port = number;
+    route_key key = channel_key(client, number);
     if (route_table_set(&core->routes, &key, (uint64_t)(uintptr_t)made) != 0) {
         free(made);
         return -1;
