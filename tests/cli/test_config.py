@@ -147,6 +147,17 @@ def test_a_function_that_can_be_used_passes(icelane: Icelane, accounts: Path) ->
     assert icelane("config", "check", ICELANE_CONFIG_BODY=body).code == 0
 
 
+def test_a_relay_plane_that_was_not_built_is_found_by_the_check(
+    icelane: Icelane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("icelane.server.batched.available", lambda: False)
+    check = ("config", "check")
+    assert icelane(*check, ICELANE_CONFIG_BODY=SOUND.replace("[turn]", '[turn]\nplane = "auto"')).code == 0
+    result = icelane(*check, ICELANE_CONFIG_BODY=SOUND.replace("[turn]", '[turn]\nplane = "compiled"'))
+    assert result.code == 2
+    assert "turn.plane" in result.err
+
+
 def test_a_list_of_revocations_is_read_by_the_check_and_named_beside_other_mistakes(
     icelane: Icelane, tmp_path: Path
 ) -> None:

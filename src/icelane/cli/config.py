@@ -81,6 +81,7 @@ def _about_what_is_named(config: Config) -> list[Advice]:
     server could not use."""
     from icelane.server.config.validation import refuse
     from icelane.server.credential_source import load_source
+    from icelane.server.planes import is_compiled
     from icelane.server.revoked_file import read_revoked
 
     advice: list[Advice] = []
@@ -88,6 +89,7 @@ def _about_what_is_named(config: Config) -> list[Advice]:
     for look in (
         lambda: advice.extend(_about_certificate(config)),
         lambda: read_revoked(config.turn.revoked_file),
+        lambda: is_compiled(config.turn.plane),
         lambda: load_source(config.turn.auth) if config.turn.auth is not None else None,
     ):
         try:

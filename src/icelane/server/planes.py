@@ -11,16 +11,21 @@ from icelane.server.relay_plane import RelayPlane
 
 MISSING = (
     "there is no compiled relay plane here: it is built on Linux when a C compiler is there while icelane is"
-    " installed; `pip install --force-reinstall --no-binary icelane icelane` builds it, and `auto` does without"
+    " installed; `pip install --force-reinstall --no-deps .` in its sources builds it, and `auto` does without"
 )
 
 
-def make_plane(wanted: PlaneName, entropy: Entropy, *, coalesce: Duration) -> RelayPlane:
-    """The plane; raises ConfigurationError for one that is not here."""
-    if wanted == "pure" or (wanted == "auto" and not batched.available()):
-        return RelayPlane(entropy)
-    if not batched.available():
+def is_compiled(wanted: PlaneName) -> bool:
+    """Whether the server's plane is the compiled one; raises ConfigurationError for one that is not here."""
+    if wanted == "compiled" and not batched.available():
         raise ConfigurationError(MISSING, key="turn.plane")
+    return wanted != "pure" and batched.available()
+
+
+def make_plane(wanted: PlaneName, entropy: Entropy, *, coalesce: Duration) -> RelayPlane:
+    """The plane; raises ConfigurationError as `is_compiled` does."""
+    if not is_compiled(wanted):
+        return RelayPlane(entropy)
     from icelane.server.batched.plane import BatchedPlane
 
     return BatchedPlane(entropy, coalesce=coalesce)
