@@ -35,6 +35,21 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return hosts
 
 
+class Sleep:
+    """How long the machine has slept, in seconds."""
+
+    passed = 0.0
+
+
+@pytest.fixture
+def sleep(monkeypatch: pytest.MonkeyPatch) -> Sleep:
+    """Lets time pass at once, by `sleep.passed`; it is noticed within a twentieth of a second."""
+    monkeypatch.setattr(network_watch, "TICK", 0.05)
+    awake, slept = system._read_clock, Sleep()
+    monkeypatch.setattr(system, "_read_clock", lambda: awake() + slept.passed)
+    return slept
+
+
 ROAMING = configured(restart_on_network_change=True)
 
 
@@ -109,23 +124,16 @@ def test_otherwise_nobody_is_asked_and_nothing_is_stuck(run: Run, machine: list[
     run(scenario())
 
 
-def test_a_path_that_nobody_replaces_ends_in_failed(
-    run: Run, machine: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(network_watch, "TICK", 0.05)
-    real, passed = system._read_clock, 0.0
-    monkeypatch.setattr(system, "_read_clock", lambda: real() + passed)
-
+def test_a_path_that_nobody_replaces_ends_in_failed(run: Run, machine: list[str], sleep: Sleep) -> None:
     async def scenario() -> None:
-        nonlocal passed
-        passed = 0.0
+        sleep.passed = 0.0
         machine[:] = ["127.0.0.1"]
         async with call(configured(), configured()) as (alice, _, _, signaling):
             machine.clear()
             look(alice)
             assert addresses(alice) == set()
             await until(lambda: alice.iceConnectionState == "disconnected")
-            passed = 31.0  # longer than consent lasts
+            sleep.passed = 31.0  # longer than consent lasts
             await until(lambda: alice.iceConnectionState == "failed")
             assert "offer" not in signaling.log
             machine[:] = ["127.0.0.2"]
@@ -209,21 +217,14 @@ def test_a_send_that_fails_is_as_good_as_word_from_the_kernel(run: Run, machine:
     run(scenario())
 
 
-def test_what_ran_out_while_the_machine_slept_is_noticed_at_once(
-    run: Run, machine: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(network_watch, "TICK", 0.05)
-    awake, slept = system._read_clock, 0.0
-    monkeypatch.setattr(system, "_read_clock", lambda: awake() + slept)
-
+def test_what_ran_out_while_the_machine_slept_is_noticed_at_once(run: Run, machine: list[str], sleep: Sleep) -> None:
     async def scenario() -> None:
-        nonlocal slept
-        slept = 0.0
+        sleep.passed = 0.0
         machine[:] = ["127.0.0.1"]
         async with call(ROAMING, configured()) as (alice, bob, channel, signaling):
             states: list[str] = []
             alice.on("iceconnectionstatechange", lambda: states.append(alice.iceConnectionState))
-            slept = 7200.0
+            sleep.passed = 7200.0
             await until(lambda: "failed" in states)
             await echo(channel, "awake again")
             assert "offer" in signaling.log
@@ -232,20 +233,13 @@ def test_what_ran_out_while_the_machine_slept_is_noticed_at_once(
     run(scenario())
 
 
-def test_a_short_sleep_costs_nothing_where_the_path_is_still_there(
-    run: Run, machine: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(network_watch, "TICK", 0.05)
-    awake, slept = system._read_clock, 0.0
-    monkeypatch.setattr(system, "_read_clock", lambda: awake() + slept)
-
+def test_a_short_sleep_costs_nothing_where_the_path_is_still_there(run: Run, machine: list[str], sleep: Sleep) -> None:
     async def scenario() -> None:
-        nonlocal slept
-        slept = 0.0
+        sleep.passed = 0.0
         machine[:] = ["127.0.0.1"]
         async with call(ROAMING, ROAMING) as (alice, _, channel, signaling):
             before = await consent_requests(alice)
-            slept = 10.0
+            sleep.passed = 10.0
             await echo(channel, "awake again")
 
             async with asyncio.timeout(3):
