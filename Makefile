@@ -8,7 +8,6 @@ STAMP := $(VENV)/.installed
 PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.installed
 PYTEST := $(PYTHON) -m pytest --durations=20
-# The suite runs on every processor. The tests against real programs do not: they have browsers and ports to themselves.
 
 # How long each fuzz target runs in `make test` and `make test-long`, and how much of a flood `make test` sends.
 FUZZ_SECONDS ?= 5
@@ -68,6 +67,7 @@ format: $(STAMP)
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
 
+# On every processor. The tests against real programs are not: they have browsers and ports to themselves.
 test: lint
 	env -u ICELANE_PURE FLOOD_SCALE=$(FLOOD_SCALE) $(PYTEST) --numprocesses=auto -m "not interop and not long"
 	$(MAKE) test-pure-twins
