@@ -25,10 +25,12 @@ def test_two_hundred_connections_on_one_port_carry_data_and_leave_nothing_behind
     assert told["ports"] == 1
     assert told["together"] == CONNECTIONS
     assert told["carried"] == [CONNECTIONS, CONNECTIONS]
-    assert told["in_a_row"] == CONNECTIONS
-    assert told["held"] == [0, 0]
+    assert told["in_a_row"] == [CONNECTIONS, CONNECTIONS]
+    assert told["held"] == [0, 0, 0]
     assert told["unhandled"] == []
-    start, together, in_a_row = told["holdings"]
+    start, together, once, twice = told["holdings"]
     for name in ("descriptors", "tasks", "timers", "alive", "objects"):
-        assert start[name] == together[name] == in_a_row[name], name
-    assert in_a_row["resident"] - together["resident"] <= 2 * MIB
+        assert start[name] == together[name] == once[name] == twice[name], name
+    # What is kept of each connection shows in both rounds; where a heap has its holes differs by that much in one.
+    growth = [after["resident"] - before["resident"] for before, after in ((together, once), (once, twice))]
+    assert min(growth) <= 2 * MIB
