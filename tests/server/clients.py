@@ -7,12 +7,12 @@ import secrets
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from icelane.aio.udp import RawAddress, UdpSocket, address_of
 from icelane.core.net import AddressFamily, SocketAddress, Transport
 from icelane.server.config import Config, parse_config
-from icelane.server.turn_server import TurnServer
+from icelane.server.config.values import Listener as ListenSetting
 from icelane.stun.attributes import (
     AttributeType,
     encode_text,
@@ -65,7 +65,14 @@ def settings(quota: Mapping[str, int] | None = None, *, tls: Mapping[str, str] |
     return parse_config({"turn": defaults | turn} | ({"tls": dict(tls)} if tls else {}))
 
 
-def address_on(server: TurnServer, transport: Transport, family: AddressFamily = AddressFamily.IPV4) -> SocketAddress:
+class Listening(Protocol):
+    """A server, in one process or in several."""
+
+    @property
+    def listening(self) -> list[ListenSetting]: ...
+
+
+def address_on(server: Listening, transport: Transport, family: AddressFamily = AddressFamily.IPV4) -> SocketAddress:
     """Where the server takes clients over `transport` and `family`."""
     for listener in server.listening:
         if listener.transport is transport and listener.address.family is family:

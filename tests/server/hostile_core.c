@@ -257,7 +257,7 @@ int main(int count, char **arguments)
     nobody = gone.address;
     close(gone.descriptor);
     for (int index = 0; index < 3; index++)
-        buckets[index] = (relay_bucket){.rate = 1e6 * (index + 1)};
+        buckets[index] = (relay_bucket){.rate = 1e6 * (index + 1), .full_at = &buckets[index].own};
 
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from icelane.core.clock import Instant
 from icelane.core.net import Path, Transport
 from icelane.errors import ConfigurationError, LocalProtocolError
-from icelane.server.admin import MAX_LINE, MAX_ROWS, Admin
+from icelane.server.admin import MAX_LINE, MAX_ROWS, Admin, Administered, Answer, Request, Sessions
 from icelane.server.admin_socket import MAX_CONNECTIONS, AdminSocket
 from icelane.server.relay_plane import RelayPlane
 from icelane.server.reload import Reloaded
@@ -60,9 +60,36 @@ def refuse() -> Reloaded:
     raise ConfigurationError("unknown key", key="turn.relm", file="icelane.toml")
 
 
+def administration(
+    server: Administered, reload: Callable[[], Reloaded], drain: Callable[[], None] = lambda: None
+) -> Admin:
+    """What answers for a server in this process."""
+    sessions = Sessions(server)
+
+    async def administer(request: Request, now: Instant) -> Answer:
+        return sessions.answer(request, now)
+
+    async def reload_soon() -> Reloaded:
+        return reload()
+
+    def drain_and_count() -> int:
+        drain()
+        return len(server.allocations)
+
+    return Admin(sessions=administer, reload=reload_soon, drain=drain_and_count)
+
+
+async def in_capitals(line: bytes) -> bytes:
+    return line.upper()
+
+
+async def as_it_is(line: bytes) -> bytes:
+    return line
+
+
 def ask(server: FakeServer, request: object, reload: Callable[[], Reloaded] = lambda: NOTHING) -> dict[str, Any]:
     line = request if isinstance(request, bytes) else json.dumps(request).encode()
-    answer = Admin(server, reload=reload, drain=lambda: None).answer(line, Instant(1000.0))
+    answer = asyncio.run(administration(server, reload).answer(line, Instant(1000.0)))
     assert answer.count(b"\n") == 1
     assert answer.endswith(b"\n")
     document: dict[str, Any] = json.loads(answer)
@@ -182,7 +209,7 @@ def test_the_socket_is_its_owner_s_alone_and_goes_with_the_server(run: Run, tmp_
     async def scenario() -> None:
         before = os.umask(0)
         try:
-            admin = AdminSocket(path, lambda line: line.upper())
+            admin = AdminSocket(path, in_capitals)
             await admin.start()
         finally:
             os.umask(before)
@@ -203,10 +230,10 @@ def test_what_a_dead_server_left_behind_is_taken_over_and_a_live_one_s_is_not(ru
         dead.bind(str(path))
 
     async def scenario() -> None:
-        admin = AdminSocket(path, lambda line: line)
+        admin = AdminSocket(path, as_it_is)
         await admin.start()
         with pytest.raises(ConfigurationError) as caught:
-            await AdminSocket(path, lambda line: line).start()
+            await AdminSocket(path, as_it_is).start()
         assert caught.value.key == "admin.socket"
         assert await exchange(path, b"still here\n") == [b"still here\n"]
         await admin.close()
@@ -220,7 +247,7 @@ def test_a_file_that_is_no_socket_is_left_alone(run: Run, tmp_path: File) -> Non
 
     async def scenario() -> None:
         with pytest.raises(ConfigurationError):
-            await AdminSocket(path, lambda line: line).start()
+            await AdminSocket(path, as_it_is).start()
 
     run(scenario())
     assert path.read_text() == "data"
@@ -230,7 +257,7 @@ def test_a_line_without_end_is_refused_and_the_connection_closed(run: Run, tmp_p
     path = tmp_path / "admin.sock"
 
     async def scenario() -> None:
-        admin = AdminSocket(path, lambda line: line)
+        admin = AdminSocket(path, as_it_is)
         await admin.start()
         reader, writer = await asyncio.open_unix_connection(str(path))
         writer.write(bytes(2 * MAX_LINE + 10))
@@ -246,7 +273,7 @@ def test_only_so_many_may_ask_at_a_time(run: Run, tmp_path: File) -> None:
     path = tmp_path / "admin.sock"
 
     async def scenario() -> None:
-        admin = AdminSocket(path, lambda line: line)
+        admin = AdminSocket(path, as_it_is)
         await admin.start()
         held = []
         for _ in range(MAX_CONNECTIONS):
@@ -272,21 +299,21 @@ def test_only_so_many_may_ask_at_a_time(run: Run, tmp_path: File) -> None:
 def test_bytes_of_a_live_session_are_told(run: Run) -> None:
     async def scenario() -> None:
         async with TurnServer(settings()) as server:
-            admin = Admin(server, reload=lambda: server.reload(settings()), drain=server.begin_drain)
+            admin = administration(server, lambda: server.reload(settings()), server.begin_drain)
             client = await Client.allocated(address_on(server, Transport.UDP), username=USER, password=PASSWORD)
             peer = Peer()
             await client.bind(CHANNEL, peer.address)
             client.send_on(CHANNEL, bytes(100))
             await peer.inbox.take()
-            document = json.loads(admin.answer(b'{"command": "sessions"}', Instant(0.0)))
+            document = json.loads(await admin.answer(b'{"command": "sessions"}', Instant(0.0)))
             (session,) = document["sessions"]
             assert session["bytesFromClient"] == 100
             assert session["channels"] == 1
-            assert json.loads(admin.answer(b'{"command": "reload"}', Instant(0.0)))["changed"] == []
-            assert json.loads(admin.answer(b'{"command": "drain"}', Instant(0.0)))["allocations"] == 1
+            assert json.loads(await admin.answer(b'{"command": "reload"}', Instant(0.0)))["changed"] == []
+            assert json.loads(await admin.answer(b'{"command": "drain"}', Instant(0.0)))["allocations"] == 1
             assert not server.ready
             name = {"command": "kick", "session": session["session"]}
-            assert json.loads(admin.answer(json.dumps(name).encode(), Instant(0.0)))["ended"] == 1
+            assert json.loads(await admin.answer(json.dumps(name).encode(), Instant(0.0)))["ended"] == 1
             assert await asyncio.wait_for(server.drain(), 5)
 
     run(scenario())

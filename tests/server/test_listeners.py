@@ -11,6 +11,7 @@ import pytest
 
 from icelane.aio.stream import MAX_CONTROL_BUFFER, MAX_RELAY_BUFFER
 from icelane.aio.tcp import bind_tcp
+from icelane.aio.udp import bind_udp
 from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
 from icelane.server.listeners import UdpListener
 from icelane.server.stream_listener import StreamListener
@@ -287,7 +288,7 @@ def test_a_listener_closes_though_a_client_does_not_read(run: Run) -> None:
 def test_a_udp_listener_says_where_a_datagram_came_from(run: Run, host: str) -> None:
     async def scenario() -> None:
         received: asyncio.Queue[tuple[bytes, Path]] = asyncio.Queue()
-        listener = UdpListener(SocketAddress(host, 0), lambda data, path: received.put_nowait((data, path)))
+        listener = UdpListener(bind_udp(SocketAddress(host, 0)), lambda data, path: received.put_nowait((data, path)))
         close_later(listener)
         peer = Peer(host)
         peer.send(b"hello", listener.local)
@@ -306,7 +307,7 @@ def test_an_ipv6_listener_takes_no_ipv4(run: Run, kind: socket.SocketKind) -> No
 
     async def scenario() -> None:
         if kind is socket.SOCK_DGRAM:
-            listener = UdpListener(SocketAddress("::", 0), lambda *_: None)
+            listener = UdpListener(bind_udp(SocketAddress("::", 0)), lambda *_: None)
             close_later(listener)
             bound = listener._udp._socket
         else:

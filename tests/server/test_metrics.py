@@ -41,6 +41,8 @@ class Idle:
     certificate_expires_at: UnixSeconds | None = None
     ready = True
     peer_connections = 0
+    allocation_load = 0.0
+    port_load = 0.0
 
     def __init__(self) -> None:
         self.plane = RelayPlane(SystemEntropy())

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from icelane.aio.udp import RawAddress
+from icelane.aio.udp import RawAddress, bind_udp
 from icelane.core.clock import Instant
 from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
 from icelane.crypto.provider import SystemEntropy
@@ -506,7 +506,7 @@ class Routed:
 
     def __init__(self) -> None:
         self.plane = RelayPlane(SystemEntropy())
-        self._relay = RelaySocket(SocketAddress("127.0.0.1", 0))
+        self._relay = RelaySocket(bind_udp(SocketAddress("127.0.0.1", 0)))
         self._local = self._relay._udp.local
         self._client = Path(SocketAddress("192.0.2.1", 3478), SocketAddress("192.0.2.2", 9), Transport.UDP)
         self._sent: list[bytes] = []
@@ -643,7 +643,7 @@ def test_an_ipv6_relay_socket_never_reaches_ipv4(run: Run) -> None:
             (relay,) = relayed.relays.values()
             assert isinstance(relay, RelaySocket)
             assert relay._udp._socket.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
-            wildcard = RelaySocket(SocketAddress("::", 0))
+            wildcard = RelaySocket(bind_udp(SocketAddress("::", 0)))
             for sender in (relay, wildcard):
                 with pytest.raises(OSError):
                     sender.sendto(b"x", ("::ffff:127.0.0.1", listening.address.port))
@@ -657,7 +657,7 @@ def test_an_ipv6_relay_socket_never_reaches_ipv4(run: Run) -> None:
 
 def test_data_for_a_relay_socket_that_nobody_owns_is_dropped(run: Run) -> None:
     async def scenario() -> None:
-        relay = RelaySocket(SocketAddress("127.0.0.1", 0))
+        relay = RelaySocket(bind_udp(SocketAddress("127.0.0.1", 0)))
         source: RawAddress = ("127.0.0.1", 9)
         relay._on_datagram(b"x", source)
         assert relay.client is None

@@ -28,6 +28,7 @@ from icelane.server.turn_server import TurnServer
 from icelane.stun.attributes import AttributeType, parse_xor_address
 from icelane.stun.message import MessageBuilder, MessageClass, Method, parse_message
 from icelane.turn.channel_data import encode_channel_data_for_stream
+from icelane.turn.quota import LocalTally
 from tests import certificates
 from tests.certificates import NAME, trusting
 from tests.loops import Run, close_later
@@ -317,7 +318,8 @@ def test_thousands_of_silent_connections_keep_nobody_out(run: Run, make_config: 
 
 def test_a_source_is_an_ipv4_address_or_an_ipv6_network() -> None:
     """TL-2."""
-    limit = ConnectionLimit(total=5, per_source=2)
+    tally = LocalTally()
+    limit = ConnectionLimit(total=5, per_source=2, tally=tally)
     assert limit.enter("192.0.2.1")
     assert limit.enter("192.0.2.1")
     assert not limit.enter("192.0.2.1")
@@ -331,7 +333,7 @@ def test_a_source_is_an_ipv4_address_or_an_ipv6_network() -> None:
     assert limit.enter("2001:db8::3")
     for host in ("192.0.2.1", "192.0.2.1", "2001:db8::1", "2001:db8::3", "2001:db8:0:1::1"):
         limit.leave(host)
-    assert (len(limit), limit._open_by_source) == (0, {})
+    assert (len(limit), len(tally)) == (0, 0)
 
 
 @BOTH

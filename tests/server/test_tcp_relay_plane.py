@@ -27,6 +27,7 @@ from tests.server.clients import (
     IPV6,
     PATIENCE,
     Client,
+    Listening,
     Refused,
     _TcpLink,
     address_on,
@@ -102,7 +103,7 @@ class ListeningPeer:
         return wire
 
 
-async def allocated(server: TurnServer, family: AddressFamily = AddressFamily.IPV4, username: str = "alice") -> Client:
+async def allocated(server: Listening, family: AddressFamily = AddressFamily.IPV4, username: str = "alice") -> Client:
     """A client with a TCP allocation."""
     client = await Client.connect(address_on(server, Transport.TCP), Transport.TCP, username=username)
     wanted = (IPV6,) if family is AddressFamily.IPV6 else ()
@@ -120,20 +121,21 @@ async def connect(client: Client, peer: SocketAddress) -> int:
     return parse_uint32(value)
 
 
-async def bind(server: TurnServer, connection_id: int, username: str = "alice") -> Wire:
+async def bind(
+    server: Listening, connection_id: int, username: str = "alice", transport: Transport = Transport.TCP
+) -> Wire:
     """The data connection of that number."""
-    data = await Client.connect(address_on(server, Transport.TCP), Transport.TCP, username=username)
+    data = await Client.connect(address_on(server, transport), transport, username=username)
     await data.request(Method.CONNECTION_BIND, (AttributeType.CONNECTION_ID, encode_uint32(connection_id)))
     link, wire = data._link, Wire()
     assert isinstance(link, _TcpLink)
-    transport, rest = link.transport, link._buffer
-    transport.set_protocol(wire)
-    wire.connection_made(transport)
-    wire.data_received(rest)
+    link.transport.set_protocol(wire)
+    wire.connection_made(link.transport)
+    wire.data_received(link._buffer)
     return wire
 
 
-async def joined(server: TurnServer, peer: ListeningPeer) -> tuple[Client, Wire, Wire]:
+async def joined(server: Listening, peer: ListeningPeer) -> tuple[Client, Wire, Wire]:
     """A client, its data connection, and the other end of it at the peer."""
     client = await allocated(server)
     wire = await bind(server, await connect(client, peer.address))
@@ -405,7 +407,7 @@ def test_the_end_of_the_allocation_closes_all_of_its_connections(run: Run, end: 
                 case "revoked":
                     assert server._engine is not None
                     server._engine.revoke(lambda _: True)
-                    server._drain(server._engine)
+                    server.settle(server._engine)
                 case "closed":
                     await server.close()
             near.transport.resume_reading()

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icelane.turn.quota import AllocationQuota, QuotaRefusal, QuotaSlot
+from icelane.turn.quota import AllocationQuota, LocalTally, QuotaRefusal, QuotaSlot
 
 
 def reserved(quota: AllocationQuota, user: str, count: int) -> list[QuotaSlot]:
@@ -38,13 +38,14 @@ def test_allocations_that_are_still_being_made_count() -> None:
 
 def test_a_slot_is_given_back_once() -> None:
     """TQ-5: disconnecting twice does not make room for two."""
-    quota = AllocationQuota(per_user=2, total=2)
+    tally = LocalTally()
+    quota = AllocationQuota(per_user=2, total=2, tally=tally)
     first, second = reserved(quota, "alice", 2)
     for _ in range(3):
         quota.release(first)
-    assert len(quota) == quota.held_by("alice") == 1
+    assert len(quota) == tally.count_of("alice") == 1
     quota.release(second)
-    assert (len(quota), quota.users, quota.held_by("alice")) == (0, 0, 0)
+    assert (len(quota), len(tally), tally.count_of("alice")) == (0, 0, 0)
 
 
 def test_a_limit_of_zero_is_none() -> None:
@@ -55,14 +56,15 @@ def test_a_limit_of_zero_is_none() -> None:
 @given(st.integers(1, 4), st.integers(1, 8), st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=60))
 def test_no_order_of_coming_and_going_passes_a_limit(per_user: int, total: int, steps: list[tuple[str, bool]]) -> None:
     """TQ-5."""
-    quota, held = AllocationQuota(per_user, total), list[QuotaSlot]()
+    tally, held = LocalTally(), list[QuotaSlot]()
+    quota = AllocationQuota(per_user, total, tally)
     for user, coming in steps:
         if coming:
             held += reserved(quota, user, 1)
         elif held:
             quota.release(held.pop(0))
         assert len(quota) == len(held) <= total
-        assert all(quota.held_by(name) == sum(slot.user_key == name for slot in held) <= per_user for name in "abc")
+        assert all(tally.count_of(name) == sum(slot.user_key == name for slot in held) <= per_user for name in "abc")
     for slot in held:
         quota.release(slot)
-    assert (len(quota), quota.users) == (0, 0)
+    assert (len(quota), len(tally)) == (0, 0)

@@ -12,6 +12,7 @@ as the two ways to send say. The memory of a connection whose peer does not read
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl as tls
 from collections.abc import Callable
@@ -74,13 +75,18 @@ class StreamConnection(asyncio.Protocol):
         on_closed: OnClosed | None = None,
         on_opened: Callable[[StreamConnection], None] | None = None,
         remote: SocketAddress | None = None,
+        path: Path | None = None,
     ) -> None:
-        """`remote` is who is there, where that is somebody else than the socket says: a client behind a proxy."""
+        """`remote` is who is there, where that is somebody else than the socket says: a client behind a proxy.
+
+        `path` is what the connection is known by where the socket knows nothing of it: a process that passes it on.
+        """
         self.on_frame: OnFrame = on_frame or _ignore_frame
         self.on_closed: OnClosed = on_closed or _ignore_closed
         self.on_drained: Callable[[], None] | None = None
         self.dropped = 0
         self.path = NO_PATH
+        self._known_path = path
         self._framer = StreamFramer(measure)
         self._on_opened = on_opened
         self._remote = remote
@@ -91,7 +97,7 @@ class StreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: the connection, and over TLS the handshake, is complete."""
         self._transport = cast(asyncio.Transport, transport)
-        path = path_of(transport)
+        path = self._known_path or path_of(transport)
         self.path = path if self._remote is None else path._replace(remote=self._remote)
         tune_stream(transport.get_extra_info("socket"))
         if self._on_opened is not None:
@@ -182,6 +188,21 @@ class StreamConnection(asyncio.Protocol):
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         return transport, self._framer.take_rest()
+
+    def give_away(self) -> tuple[socket.socket, bytes]:
+        """The connection as a socket for another process, and what was received and not handed out.
+
+        May be called within `on_frame`. This end of it is closed, which the peer does not notice. Raises
+        TransportClosedError when the connection is gone. Not for TLS, whose keys stay here.
+        """
+        transport = self._transport
+        if transport is None or self._closing:
+            raise TransportClosedError("the connection is closed")
+        transport.pause_reading()
+        given = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
+        rest = self._framer.take_rest()
+        self.abort()
+        return given, rest
 
     @property
     def closed(self) -> bool:

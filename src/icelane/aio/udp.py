@@ -151,9 +151,8 @@ class UdpSocket:
         With `remote` the socket is connected: the kernel drops datagrams from elsewhere and reports ICMP errors. A
         buffer of 0 bytes leaves the kernel's default. Raises OSError as bind and connect do.
         """
-        bound = _open(address, receive_buffer, send_buffer)
+        bound = bind_udp(address, receive_buffer=receive_buffer, send_buffer=send_buffer)
         try:
-            bound.bind(tuple(address))
             if remote is not None:
                 bound.connect(remote)
             udp = cls(bound, on_datagram, loop or asyncio.get_running_loop(), reader)
@@ -242,6 +241,10 @@ class UdpSocket:
         """The descriptor, -1 once closed."""
         return self._socket.fileno()
 
+    def duplicate(self) -> socket.socket:
+        """The socket once more, for another process: the port is free when both are closed. Raises OSError."""
+        return self._socket.dup()
+
     def close(self) -> None:
         """Stop reading and free the port; again is harmless."""
         if self._closed:
@@ -303,6 +306,28 @@ class UdpSocket:
         self.take_reports()
         if self.on_error is not None:
             self.on_error(error)
+
+
+def bind_udp(
+    address: SocketAddress,
+    *,
+    shared: bool = False,
+    receive_buffer: int = DEFAULT_BUFFER,
+    send_buffer: int = DEFAULT_BUFFER,
+) -> socket.socket:
+    """A non-blocking socket that is bound to `address` (port 0: any port); raises OSError.
+
+    `shared`: others may be bound there too, by SO_REUSEPORT; who sends to it meets always the same one of them.
+    """
+    opened = _open(address, receive_buffer, send_buffer)
+    try:
+        if shared:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        opened.bind(tuple(address))
+    except BaseException:
+        opened.close()
+        raise
+    return opened
 
 
 def _open(address: SocketAddress, receive_buffer: int, send_buffer: int) -> socket.socket:

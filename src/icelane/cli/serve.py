@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from icelane.aio.loops import loop_factory
 from icelane.cli.extras import require_extra
 from icelane.cli.output import ConfigFile, JsonFlag, Output, speaking
 
@@ -65,9 +66,9 @@ async def _serve(config: Config, load: Callable[[], Config], output: Output) -> 
     from icelane.server.ice_servers import advertised, turn_url
     from icelane.server.logs import configure_logging
     from icelane.server.service import Service
-    from icelane.server.turn_server import TurnServer
+    from icelane.server.workers.choice import serving
 
-    server = TurnServer(config)
+    server = serving(config)
 
     def started() -> None:
         listening = [str(listener) for listener in server.listening]
@@ -76,8 +77,9 @@ async def _serve(config: Config, load: Callable[[], Config], output: Output) -> 
             output.line(f"listening on {url}")
         for url in clients:
             output.line(f"clients use  {url}")
-        output.line(f"relaying by the {server.plane.name} plane")
-        running = {"listening": listening, "clients": clients, "plane": server.plane.name}
+        processes = f", in {server.processes} processes" if server.processes > 1 else ""
+        output.line(f"relaying by the {server.plane} plane{processes}")
+        running = {"listening": listening, "clients": clients, "plane": server.plane, "workers": server.processes}
         output.result({"ok": True, "realm": config.turn.realm, **running})
 
     service = Service(server, load, reloaded=lambda config: configure_logging(config.log))
@@ -86,15 +88,5 @@ async def _serve(config: Config, load: Callable[[], Config], output: Output) -> 
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(main)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's where it is installed: it halves the cost of a packet."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory

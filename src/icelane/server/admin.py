@@ -15,7 +15,7 @@ clock of the server in seconds, by which two answers make rates.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any, Final, Protocol
 
 from icelane.core.clock import Instant
@@ -63,39 +63,46 @@ class RequestError(Exception):
     """The request cannot be carried out; the text is for the person who made it."""
 
 
+Request = Mapping[str, Any]
+Answer = dict[str, Any]
+"""What follows `"ok": true`."""
+
+SESSION_COMMANDS: Final = ("sessions", "users", "kick", "revoke")
+
+
 class Admin:
-    """Carries out commands on `server`. `reload` reads the configuration again, `drain` begins the server's end."""
+    """Answers for a server. `sessions` carries out the SESSION_COMMANDS, `reload` reads the configuration again.
+
+    `drain` begins the server's end and returns how many allocations there are. All raise RequestError,
+    LocalProtocolError or ConfigurationError for what cannot be done.
+    """
 
     def __init__(
         self,
-        server: Administered,
         *,
-        reload: Callable[[], Reloaded],
-        drain: Callable[[], None],
+        sessions: Callable[[Request, Instant], Awaitable[Answer]],
+        reload: Callable[[], Awaitable[Reloaded]],
+        drain: Callable[[], int],
     ) -> None:
-        self._server = server
+        self._sessions = sessions
         self._reload = reload
         self._drain = drain
-        self._handlers: dict[str, Callable[[Mapping[str, Any], Instant], dict[str, Any]]] = {
-            "sessions": self._sessions,
-            "users": self._users,
-            "kick": self._kick,
-            "revoke": self._revoke,
-            "reload": self._reloaded,
-            "drain": self._drained,
-        }
 
-    def answer(self, line: bytes, now: Instant) -> bytes:
+    async def answer(self, line: bytes, now: Instant) -> bytes:
         """The answer to one line, with the line feed at its end. Never raises for what a client can send."""
-        return json.dumps(self._document(line, now)).encode() + b"\n"
+        return json.dumps(await self._document(line, now)).encode() + b"\n"
 
-    def _document(self, line: bytes, now: Instant) -> dict[str, Any]:
+    async def _document(self, line: bytes, now: Instant) -> Answer:
         try:
             request = _parse(line)
-            handler = self._handlers.get(str(request.get("command")))
-            if handler is None:
-                raise RequestError(f"the commands are {', '.join(self._handlers)}")
-            return {"ok": True} | handler(request, now)
+            command = request.get("command")
+            if command in SESSION_COMMANDS:
+                return {"ok": True} | await self._sessions(request, now)
+            if command == "reload":
+                return {"ok": True} | vars(await self._reload())
+            if command == "drain":
+                return {"ok": True, "allocations": self._drain()}
+            raise RequestError(f"the commands are {', '.join((*SESSION_COMMANDS, 'reload', 'drain'))}")
         except ConfigurationError as error:
             problems = [
                 {"message": problem.message, "key": problem.key, "file": problem.file} for problem in problems_of(error)
@@ -104,13 +111,30 @@ class Admin:
         except (RequestError, LocalProtocolError) as error:
             return {"ok": False, "error": str(error)}
 
-    def _sessions(self, request: Mapping[str, Any], now: Instant) -> dict[str, Any]:
+
+class Sessions:
+    """Tells of the sessions of one server, and ends them."""
+
+    def __init__(self, server: Administered) -> None:
+        self._server = server
+        self._handlers: dict[str, Callable[[Request, Instant], Answer]] = {
+            "sessions": self._sessions,
+            "users": self._users,
+            "kick": self._kick,
+            "revoke": self._revoke,
+        }
+
+    def answer(self, request: Request, now: Instant) -> Answer:
+        """The answer to one of the SESSION_COMMANDS. Raises RequestError or LocalProtocolError."""
+        return self._handlers[request["command"]](request, now)
+
+    def _sessions(self, request: Request, now: Instant) -> Answer:
         wanted = request.get("user")
         chosen = [one for one in self._server.allocations if wanted is None or one.user_key == wanted]
         rows = [self._session(one, now) for one in chosen[:MAX_ROWS]]
         return {"at": now, "sessions": rows, "omitted": len(chosen) - len(rows)}
 
-    def _session(self, allocation: Allocation, now: Instant) -> dict[str, Any]:
+    def _session(self, allocation: Allocation, now: Instant) -> Answer:
         client = allocation.client
         return {
             "session": session_name(allocation),
@@ -126,7 +150,7 @@ class Admin:
             **_counters([self._server.plane.clients.get(client)]),
         }
 
-    def _users(self, request: Mapping[str, Any], now: Instant) -> dict[str, Any]:
+    def _users(self, request: Request, now: Instant) -> Answer:
         del request
         clients_by_user: dict[str, list[RelayedClient | None]] = {}
         for allocation in self._server.allocations:
@@ -138,7 +162,7 @@ class Admin:
         ]
         return {"at": now, "users": rows, "omitted": len(clients_by_user) - len(rows)}
 
-    def _kick(self, request: Mapping[str, Any], now: Instant) -> dict[str, Any]:
+    def _kick(self, request: Request, now: Instant) -> Answer:
         del now
         name = _text(request, "session")
         clients = {
@@ -148,27 +172,21 @@ class Admin:
             raise RequestError(f"there is no session {name}")
         return {"ended": self._server.end(clients)}
 
-    def _revoke(self, request: Mapping[str, Any], now: Instant) -> dict[str, Any]:
+    def _revoke(self, request: Request, now: Instant) -> Answer:
         del now
-        if ("name" in request) == ("kid" in request):
-            raise RequestError("revoke takes a name or a kid")
-        if "kid" in request:
-            try:
-                entry = Revocation(kid=parse_kid(request["kid"]))
-            except ValueError as error:
-                raise RequestError(str(error)) from None
-        else:
-            entry = Revocation(name=_text(request, "name"))
-        return {"ended": self._server.revoke(entry)}
+        return {"ended": self._server.revoke(revocation_in(request))}
 
-    def _reloaded(self, request: Mapping[str, Any], now: Instant) -> dict[str, Any]:
-        del request, now
-        return vars(self._reload())
 
-    def _drained(self, request: Mapping[str, Any], now: Instant) -> dict[str, Any]:
-        del request, now
-        self._drain()
-        return {"allocations": len(self._server.allocations)}
+def revocation_in(request: Request) -> Revocation:
+    """What a request wants to be taken back. Raises RequestError."""
+    if ("name" in request) == ("kid" in request):
+        raise RequestError("revoke takes a name or a kid")
+    if "name" in request:
+        return Revocation(name=_text(request, "name"))
+    try:
+        return Revocation(kid=parse_kid(request["kid"]))
+    except ValueError as error:
+        raise RequestError(str(error)) from None
 
 
 def session_name(allocation: Allocation) -> str:

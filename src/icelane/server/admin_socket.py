@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -28,7 +28,7 @@ _TOO_LONG: Final = b'{"ok": false, "error": "a request is one line with one JSON
 class AdminSocket:
     """Listens on `path` and gives each line to `answer`."""
 
-    def __init__(self, path: Path, answer: Callable[[bytes], bytes]) -> None:
+    def __init__(self, path: Path, answer: Callable[[bytes], Awaitable[bytes]]) -> None:
         self._path = path
         self._answer = answer
         self._server: asyncio.Server | None = None
@@ -85,7 +85,7 @@ class AdminSocket:
                 writer.write(_TOO_LONG)
                 await writer.drain()
                 return False
-            writer.write(self._answer(line))
+            writer.write(await self._answer(line))
             await writer.drain()
             return True
 

@@ -5,17 +5,20 @@ allocation's, its user's and the server's bucket all have something in them, and
 go into debt by one packet: that keeps any size of packet passing at any limit. Bytes to and from the peer count alike.
 What does not pass is dropped, never queued.
 
+A bucket is one number: when it will be full. It is empty while that is a second away or more. So what several
+processes draw on is a word of memory that they share, and nobody has to lock it.
+
 A user's bucket outlives the user's last allocation until it would be full anyway; otherwise whoever allocates again and
 again would start with a second's worth each time (TQ-9).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from icelane.core.clock import NEVER, Instant, TimerTable, later
+from icelane.core.clock import NEVER, Duration, Instant, TimerTable
 
 # Users without an allocation whose bucket is still filling: for a second after a flow, a little more after a debt. One
 # more, and the one is forgotten that is nearest to full, which gives its user the least. By default the server has no
@@ -32,39 +35,75 @@ class BandwidthLimits:
     total: int = 0
 
 
+CAPACITY: Final[Duration] = 1.0
+"""What a bucket holds, as the time that filling it takes."""
+
+# Less room than this is none: the sum of many packets is off by less.
+GRAIN: Final[Duration] = 1e-6
+
+
+class Cell(Protocol):
+    """Where a bucket keeps its number: index 0 of a list, or of shared memory. 0 is a bucket that is full."""
+
+    def __getitem__(self, index: int, /) -> float: ...
+
+    def __setitem__(self, index: int, value: float, /) -> None: ...
+
+
 class Bucket(Protocol):
-    """Made for every allocation and user, asked for every packet. `level` is what is in it, which may be a debt."""
+    """Made for every allocation and user, asked for every packet."""
 
-    level: float
+    def has_some(self, now: Instant) -> bool:
+        """Whether there is something in it now."""
+        ...
 
-    def fill(self, now: Instant) -> float:
-        """What is in it now."""
+    def take(self, size: int, now: Instant) -> None:
+        """Take so many bytes, whether they are in it or not."""
         ...
 
     def full_at(self, now: Instant) -> Instant:
-        """When it holds all it can, if nothing is taken."""
+        """When it holds all it can, if nothing is taken; `now` when it does."""
+        ...
+
+
+class MakeBucket(Protocol):
+    """How a plane makes its buckets; without a cell the number is the bucket's own."""
+
+    def __call__(self, rate: int, cell: Cell | None = None) -> Bucket: ...
+
+
+class Cells(Protocol):
+    """Where several servers keep the buckets that they draw on together."""
+
+    def of_user(self, user_key: str) -> Cell:
+        """Of a user who has an allocation; for as long as he has one."""
+        ...
+
+    def of_all(self) -> Cell:
+        """Of everybody."""
         ...
 
 
 class PythonBucket:
     """See Bucket."""
 
-    __slots__ = ("_filled_at", "_rate", "level")
+    __slots__ = ("_cell", "_rate")
 
-    def __init__(self, rate: int) -> None:
+    def __init__(self, rate: int, cell: Cell | None = None) -> None:
         self._rate = float(rate)
-        self._filled_at = float("-inf")
-        self.level = 0.0
+        self._cell: Cell = cell if cell is not None else [0.0]
 
-    def fill(self, now: Instant) -> float:
-        """What is in it now."""
-        self.level = min(self._rate, self.level + (now - self._filled_at) * self._rate)
-        self._filled_at = now
-        return self.level
+    def has_some(self, now: Instant) -> bool:
+        """Whether there is something in it now."""
+        return self._cell[0] - now < CAPACITY - GRAIN
+
+    def take(self, size: int, now: Instant) -> None:
+        """Take so many bytes, whether they are in it or not."""
+        self._cell[0] = max(self._cell[0], now) + size / self._rate
 
     def full_at(self, now: Instant) -> Instant:
-        """When it holds all it can, if nothing is taken."""
-        return later(now, (self._rate - self.fill(now)) / self._rate)
+        """When it holds all it can, if nothing is taken; `now` when it does."""
+        return Instant(max(self._cell[0], now))
 
 
 class Meter:
@@ -84,11 +123,11 @@ class Meter:
     def admit(self, size: int, now: Instant) -> bool:
         """Whether a packet of `size` bytes may pass; it is paid for when it does."""
         for bucket in self._buckets:
-            if bucket.fill(now) <= 0:
+            if not bucket.has_some(now):
                 self.dropped += 1
                 return False
         for bucket in self._buckets:
-            bucket.level -= size
+            bucket.take(size, now)
         return True
 
 
@@ -101,11 +140,16 @@ class Bandwidth:
     Memory is a bucket for each open allocation, each user that has one, and at most MAX_RESTING_USERS others.
     """
 
-    def __init__(self, limits: BandwidthLimits, make: Callable[[int], Bucket] = PythonBucket) -> None:
-        """`make` gives a bucket of so many bytes per second: who relays without Python needs buckets of its own."""
+    def __init__(self, limits: BandwidthLimits, make: MakeBucket = PythonBucket, cells: Cells | None = None) -> None:
+        """`make` gives a bucket of so many bytes per second: who relays without Python needs buckets of its own.
+
+        `cells` are where the buckets of users and of everybody are kept that other servers draw on, too.
+        """
         self._limits = limits
         self._make = make
-        self._total = (make(limits.total),) if limits.total else _UNLIMITED
+        self._cells = cells
+        all_cell = cells.of_all() if cells is not None else None
+        self._total = (make(limits.total, all_cell),) if limits.total else _UNLIMITED
         self._meters_by_allocation: dict[Hashable, tuple[Meter, str]] = {}
         self._buckets_by_user: dict[str, tuple[Bucket, int]] = {}
         self._resting: TimerTable[str] = TimerTable()
@@ -150,6 +194,8 @@ class Bandwidth:
     def _join(self, user_key: str) -> tuple[Bucket, ...]:
         if not self._limits.per_user:
             return _UNLIMITED
+        if self._cells is not None:
+            return (self._make(self._limits.per_user, self._cells.of_user(user_key)),)
         bucket, members = self._buckets_by_user.get(user_key, (None, 0))
         if bucket is None:
             bucket = self._make(self._limits.per_user)

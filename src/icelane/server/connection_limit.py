@@ -3,42 +3,34 @@
 from __future__ import annotations
 
 from icelane.server.events import source_of
+from icelane.turn.quota import LocalTally, Tally
 
 
 class ConnectionLimit:
-    """Counts the connections of all stream listeners. A source is an IPv4 address or an IPv6 /64."""
+    """Counts the connections of all stream listeners. A source is an IPv4 address or an IPv6 /64.
 
-    __slots__ = ("_open_by_source", "_open_total", "per_source", "total")
+    `tally` is by whom they are counted: where several servers count together, the limits are those of all of them.
+    """
 
-    def __init__(self, *, total: int, per_source: int) -> None:
+    __slots__ = ("_tally", "per_source", "total")
+
+    def __init__(self, *, total: int, per_source: int, tally: Tally | None = None) -> None:
         self.total = total
         self.per_source = per_source
-        # As many entries as there are connections at most, which is `total`.
-        self._open_by_source: dict[str, int] = {}
-        self._open_total = 0
+        self._tally: Tally = tally if tally is not None else LocalTally()
 
     def __len__(self) -> int:
-        return self._open_total
+        return self._tally.total
 
     @property
     def full(self) -> bool:
         """Whether nobody may come in any more."""
-        return self._open_total >= self.total
+        return self._tally.total >= self.total
 
     def enter(self, host: str) -> bool:
         """Count a connection from `host`; False when there are too many of it, or of all, and nothing was counted."""
-        source = source_of(host)
-        count = self._open_by_source.get(source, 0)
-        if self.full or count >= self.per_source:
-            return False
-        self._open_by_source[source] = count + 1
-        self._open_total += 1
-        return True
+        return self._tally.enter(source_of(host), per_key=self.per_source, total=self.total) is None
 
     def leave(self, host: str) -> None:
         """A connection that was counted is gone."""
-        source = source_of(host)
-        count = self._open_by_source.pop(source) - 1
-        if count:
-            self._open_by_source[source] = count
-        self._open_total -= 1
+        self._tally.leave(source_of(host))

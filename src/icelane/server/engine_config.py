@@ -78,6 +78,12 @@ def alternates(config: Config) -> frozenset[Alternate]:
     return frozenset() if server is None else frozenset({Alternate(server, domain or "")})
 
 
+def nonce_key(config: Config) -> bytes | None:
+    """What nonces are made with; None: nobody else is to accept them."""
+    key = config.turn.nonce_key
+    return None if key is None else key.get_secret_value().encode()
+
+
 def bandwidth_limits(config: Config) -> BandwidthLimits:
     """The limits of `[turn.quota]` on what is relayed."""
     quota = config.turn.quota

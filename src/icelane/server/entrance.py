@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from pathlib import Path as File
 
 from icelane.aio.tcp import bind_tcp
-from icelane.aio.udp import Reader
+from icelane.aio.udp import Reader, bind_udp
 from icelane.core.clock import Instant, WallClock
 from icelane.core.net import Path, Transport
 from icelane.server.config import Config
@@ -17,6 +18,7 @@ from icelane.server.listeners import Listener, Receiver, UdpListener
 from icelane.server.stream_listener import StreamDeadlines, StreamListener
 from icelane.server.tls import ServerTls
 from icelane.turn.address_range import parse_address_range
+from icelane.turn.quota import Tally
 
 
 class Entrance:
@@ -32,13 +34,16 @@ class Entrance:
         wall_clock: WallClock,
         deadlines: StreamDeadlines | None = None,
         reader: Reader | None = None,
+        tally: Tally | None = None,
     ) -> None:
         """`on_incident` is called when the log has something that it will want to flush.
 
-        `reader` reads the UDP sockets, where the loop is not to.
+        `reader` reads the UDP sockets, where the loop is not to; `tally` counts connections, where others count too.
         """
         quota = config.turn.quota
-        self.limit = ConnectionLimit(total=quota.connections_total, per_source=quota.connections_per_source)
+        self.limit = ConnectionLimit(
+            total=quota.connections_total, per_source=quota.connections_per_source, tally=tally
+        )
         self.tls: ServerTls | None = None
         self._config = config
         self._receive = receive
@@ -49,13 +54,16 @@ class Entrance:
         self._proxies = tuple(map(parse_address_range, config.turn.proxy_protocol_from))
         self._log = ConnectionLog(on_incident)
 
-    def open(self, setting: ListenSetting) -> Listener:
-        """Listen there. Raises OSError when the address cannot be bound, ConfigurationError for a bad certificate."""
+    def open(self, setting: ListenSetting, bound: socket.socket | None = None) -> Listener:
+        """Listen there, on a socket that is `bound` already or on a new one.
+
+        Raises OSError when the address cannot be bound, ConfigurationError for a bad certificate.
+        """
         if setting.transport is Transport.UDP:
-            return UdpListener(setting.address, self._receive, self._reader)
+            return UdpListener(bound or bind_udp(setting.address), self._receive, self._reader)
         tls = self._certificate() if setting.transport is Transport.TLS else None
         listener = StreamListener(
-            bind_tcp(setting.address),
+            bound or bind_tcp(setting.address),
             self._receive,
             self._closed,
             limit=self.limit,

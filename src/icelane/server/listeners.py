@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from typing import Final, Protocol
 
 from icelane.aio.udp import RawAddress, Reader, UdpSocket, address_of
@@ -54,11 +56,11 @@ class UdpListener:
 
     transport: Final = Transport.UDP
 
-    def __init__(self, address: SocketAddress, receive: Receiver, reader: Reader | None = None) -> None:
-        """Bind `address`, to be read by `reader` or else by the loop; raises OSError when that cannot be."""
+    def __init__(self, bound: socket.socket, receive: Receiver, reader: Reader | None = None) -> None:
+        """Take over a socket that is bound, to be read by `reader` or else by the loop."""
         self._receive = receive
         self._clients_by_source: dict[RawAddress, RelayedClient] = {}
-        self._udp = UdpSocket.bind(address, self._on_datagram, reader=reader)
+        self._udp = UdpSocket(bound, self._on_datagram, asyncio.get_running_loop(), reader)
         self.local = self._udp.local
 
     def send(self, data: bytes, path: Path) -> None:

@@ -93,6 +93,16 @@ class Observed(Protocol):
         """Whether new clients are welcome."""
         ...
 
+    @property
+    def allocation_load(self) -> float:
+        """How much of what everybody may allocate is allocated, 1.0 being all."""
+        ...
+
+    @property
+    def port_load(self) -> float:
+        """How much of the relay ports is bound, 1.0 being all."""
+        ...
+
 
 class ServerMetrics:
     """The figures of one server, in a registry of their own."""
@@ -110,7 +120,7 @@ class ServerMetrics:
             buckets=_LAG_BUCKETS,
             registry=self.registry,
         )
-        self.registry.register(_Live(self._families))
+        self.registry.register(LiveFamilies(self._families))
         ProcessCollector(registry=self.registry)
 
     def count(self, event: Event) -> None:
@@ -128,10 +138,7 @@ class ServerMetrics:
 
     def page(self, accept: str | None = None) -> tuple[bytes, str]:
         """The whole page and its content type: OpenMetrics when `accept`, a header of HTTP, asks for it."""
-        if _OPENMETRICS in (accept or ""):
-            body: bytes = openmetrics.generate_latest(self.registry)  # type: ignore[no-untyped-call]  # it has none
-            return body, openmetrics.CONTENT_TYPE_LATEST
-        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+        return page_of(self.registry, accept)
 
     def _count_refusal(self, event: RequestRefused) -> None:
         if not event.silent:
@@ -225,10 +232,18 @@ class ServerMetrics:
         yield InfoMetricFamily("icelane_build", "What runs", _build())
 
 
+def page_of(registry: CollectorRegistry, accept: str | None) -> tuple[bytes, str]:
+    """What a registry holds, and its content type: OpenMetrics when `accept`, a header of HTTP, asks for it."""
+    if _OPENMETRICS in (accept or ""):
+        body: bytes = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]  # it has none
+        return body, openmetrics.CONTENT_TYPE_LATEST
+    return generate_latest(registry), CONTENT_TYPE_LATEST
+
+
 Sample = tuple[tuple[str, ...], float]
 
 
-class _Live(Collector):
+class LiveFamilies(Collector):
     """Makes its families when they are asked for."""
 
     def __init__(self, families: Callable[[], Iterable[Metric]]) -> None:

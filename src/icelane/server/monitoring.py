@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, Protocol
 
 import uvicorn
 from starlette.applications import Starlette
@@ -19,8 +19,7 @@ from starlette.routing import Route
 
 from icelane.aio.tcp import bind_tcp
 from icelane.core.net import SocketAddress
-from icelane.server.health import Health
-from icelane.server.metrics import ServerMetrics
+from icelane.server.health import Readiness
 
 # A scraper and a few probers; more get 503 at once.
 MAX_CONNECTIONS: Final = 32
@@ -31,17 +30,29 @@ _MAX_HEADER_BYTES: Final = 16_384
 _UNCACHED: Final = {"cache-control": "no-store"}
 
 
+class Figures(Protocol):
+    """Who knows what the pages show."""
+
+    async def page(self, accept: str | None) -> tuple[bytes, str]:
+        """The figures and their content type, for what a header of HTTP accepts."""
+        ...
+
+    async def readiness(self) -> Readiness:
+        """Every check of the server."""
+        ...
+
+
 class MonitoringServer:
     """An HTTP server in the running loop, which leaves signals and logging alone."""
 
-    def __init__(self, address: SocketAddress, metrics: ServerMetrics, health: Health) -> None:
+    def __init__(self, address: SocketAddress, figures: Figures) -> None:
         """Bind `address`; raises OSError when that cannot be. `start` begins to answer."""
         self._socket = bind_tcp(address)
         name = self._socket.getsockname()
         self.local = SocketAddress(name[0], name[1])
         self._http = _Quiet(
             uvicorn.Config(
-                application(metrics, health),
+                application(figures),
                 http="h11",
                 ws="none",
                 lifespan="off",
@@ -80,11 +91,11 @@ class _Quiet(uvicorn.Server):
         yield
 
 
-def application(metrics: ServerMetrics, health: Health) -> Starlette:
+def application(figures: Figures) -> Starlette:
     """The three pages as an ASGI application, for a program that has an HTTP server already."""
 
     async def page(request: Request) -> Response:
-        body, content_type = metrics.page(request.headers.get("accept"))
+        body, content_type = await figures.page(request.headers.get("accept"))
         return Response(body, headers={"content-type": content_type} | _UNCACHED)
 
     async def healthz(request: Request) -> Response:
@@ -93,7 +104,7 @@ def application(metrics: ServerMetrics, health: Health) -> Starlette:
 
     async def readyz(request: Request) -> Response:
         del request
-        readiness = health.readiness()
+        readiness = await figures.readiness()
         return JSONResponse(readiness.document(), 200 if readiness.ok else 503, headers=_UNCACHED)
 
     return Starlette(routes=[Route("/metrics", page), Route("/healthz", healthz), Route("/readyz", readyz)])

@@ -8,13 +8,13 @@ from icelane.core.clock import Duration
 from icelane.core.net import SocketAddress
 from icelane.errors import ConfigurationError
 from icelane.server.config import Config
-from icelane.server.health import Check, Health
+from icelane.server.health import Check, Health, Readiness
 from icelane.server.loop_lag import LoopLag
 from icelane.server.metrics import Observed, ServerMetrics
 from icelane.turn.server import Event
 
 if TYPE_CHECKING:
-    from icelane.server.monitoring import MonitoringServer
+    from icelane.server.monitoring import Figures, MonitoringServer
 
 # A packet that waits this long in the server is late for a call: the loop is then as full as it may get.
 FULL_LAG: Final[Duration] = 0.1
@@ -44,11 +44,9 @@ class Observation:
 
     def load(self) -> dict[str, float]:
         """How full the server is, 1.0 being all there is, by what could run out first."""
-        turn, plane = self._config.turn, self._server.plane
-        ports = len(turn.relay_ports.ports) * len(turn.relay_addresses)
         return {
-            "allocations": len(plane.clients) / turn.quota.allocations_total,
-            "relayPorts": plane.ports / max(1, ports),
+            "allocations": self._server.allocation_load,
+            "relayPorts": self._server.port_load,
             "loopLag": self._lag.average / FULL_LAG,
         }
 
@@ -58,16 +56,15 @@ class Observation:
 
     def listen(self) -> None:
         """Bind what `metrics.listen` says, so that it is known where that is. Raises ConfigurationError."""
-        address = self._config.metrics.listen
-        if address is None:
-            return
-        from icelane.server.monitoring import MonitoringServer
+        self._http = open_monitoring(self._config, self)
 
-        try:
-            self._http = MonitoringServer(address, self.metrics, self.health)
-        except OSError as error:
-            text = f"{address}: {error.strerror or error}"
-            raise ConfigurationError(text, key="metrics.listen") from error
+    async def page(self, accept: str | None) -> tuple[bytes, str]:
+        """The figures and their content type."""
+        return self.metrics.page(accept)
+
+    async def readiness(self) -> Readiness:
+        """Every check."""
+        return self.health.readiness()
 
     async def start(self) -> None:
         """Begin to measure, and to answer where `listen` has bound."""
@@ -86,3 +83,16 @@ class Observation:
         limit = self._config.metrics.ready_load_percent
         percent = {name: round(100 * share) for name, share in self.load().items()}
         return Check(not limit or max(percent.values()) < limit, {"percent": percent})
+
+
+def open_monitoring(config: Config, figures: Figures) -> MonitoringServer | None:
+    """Bind what `metrics.listen` says, if it says something. Raises ConfigurationError."""
+    address = config.metrics.listen
+    if address is None:
+        return None
+    from icelane.server.monitoring import MonitoringServer
+
+    try:
+        return MonitoringServer(address, figures)
+    except OSError as error:
+        raise ConfigurationError(f"{address}: {error.strerror or error}", key="metrics.listen") from error

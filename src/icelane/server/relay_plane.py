@@ -8,17 +8,19 @@ One chain of plain calls for each packet: no task, no queue. What no route cover
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, Protocol
 
 from icelane.aio.icmp import IcmpReport
 from icelane.aio.system import monotonic
-from icelane.aio.udp import RawAddress, Reader, UdpSocket, address_of
+from icelane.aio.udp import RawAddress, Reader, UdpSocket, address_of, bind_udp
 from icelane.core.entropy import Entropy
 from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
 from icelane.errors import MalformedError
-from icelane.server.bandwidth import Bucket, Meter, PythonBucket
+from icelane.server.bandwidth import MakeBucket, Meter, PythonBucket
 from icelane.server.traffic import SocketLoss, Traffic
 from icelane.turn.attributes import IcmpError
 from icelane.turn.routes import (
@@ -200,10 +202,15 @@ class RelaySocket:
 
     __slots__ = ("_channels_by_peer", "_client", "_permissions_by_wire_host", "_udp", "send_again", "sendto")
 
-    def __init__(self, address: SocketAddress, reader: Reader | None = None) -> None:
-        """Bind `address`, to be read by `reader` or else by the loop; raises OSError when that cannot be."""
-        self._udp = UdpSocket.bind(address, self._on_datagram, fragment=True, reader=reader)
-        self._udp.watch_icmp(self._on_icmp)
+    def __init__(self, bound: socket.socket, reader: Reader | None = None) -> None:
+        """Take over a socket that is bound, to be read by `reader` or else by the loop; raises OSError."""
+        try:
+            self._udp = UdpSocket(bound, self._on_datagram, asyncio.get_running_loop(), reader)
+            self._udp.fragment(True)
+            self._udp.watch_icmp(self._on_icmp)
+        except BaseException:
+            bound.close()
+            raise
         self.sendto = self._udp.sendto
         self.send_again = self._udp.send_again
         self._client: RelayedClient | None = None
@@ -329,7 +336,7 @@ class RelayPlane:
 
     name = "pure"
     listener_reader: Reader | None = None
-    bucket: Callable[[int], Bucket] = PythonBucket
+    bucket: MakeBucket = PythonBucket
 
     def __init__(self, entropy: Entropy) -> None:
         self._entropy = entropy
@@ -373,7 +380,7 @@ class RelayPlane:
         bound: dict[SocketAddress, RelaySocket] = {}
         try:
             for address in addresses:
-                bound[address] = self._open(address)
+                bound[address] = self._open(bind_udp(address))
         except OSError:
             for relay in bound.values():
                 relay.close()
@@ -384,6 +391,18 @@ class RelayPlane:
     def adopt(self, address: SocketAddress, relay: Relay) -> None:
         """Take a relay that somebody else has bound, to be assigned and released like those of `bind`."""
         self._relays_by_address[address] = relay
+
+    def lend(self, address: SocketAddress) -> socket.socket:
+        """The socket of a relay that is nobody's, for another process; it is closed here. Raises OSError."""
+        relay = self._relays_by_address[address]
+        assert isinstance(relay, RelaySocket), "what is reserved is relayed by UDP"
+        lent = relay.udp.duplicate()
+        self.release(ReleaseRelayPort(address))
+        return lent
+
+    def borrow(self, address: SocketAddress, bound: socket.socket) -> None:
+        """Take in a relay socket of another process, to be assigned and released like those of `bind`."""
+        self._relays_by_address[address] = self._open(bound)
 
     def assign(self, command: AssignRelayPort, send: SendToClient) -> RelayedClient:
         """Give a bound port to its client, which is reached by `send`."""
@@ -452,8 +471,8 @@ class RelayPlane:
 
     # What another plane does in its own way
 
-    def _open(self, address: SocketAddress) -> RelaySocket:
-        return RelaySocket(address)
+    def _open(self, bound: socket.socket) -> RelaySocket:
+        return RelaySocket(bound)
 
     def _meet(self, command: AssignRelayPort, send: SendToClient) -> RelayedClient:
         return RelayedClient(command.client, command.user_key, send, self._entropy)

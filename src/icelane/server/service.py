@@ -1,4 +1,4 @@
-"""A TURN server as a service: its signals, its admin socket, and an end that breaks no call.
+"""A server as a service: its signals, its admin socket, and an end that breaks no call.
 
 SIGHUP            reads the configuration again
 SIGTERM, SIGINT   drains: no new allocation, and the end when the last one is gone or after turn.drain_deadline
@@ -24,7 +24,7 @@ from icelane.server.admin_socket import AdminSocket
 from icelane.server.config import Config, problems_of
 from icelane.server.events import report
 from icelane.server.reload import Reloaded
-from icelane.server.turn_server import TurnServer
+from icelane.server.serving import Serving
 
 _STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -37,7 +37,7 @@ class Service:
 
     def __init__(
         self,
-        server: TurnServer,
+        server: Serving,
         load: Callable[[], Config],
         *,
         reloaded: Callable[[Config], None] = lambda _: None,
@@ -49,7 +49,8 @@ class Service:
         self._forced = asyncio.Event()
         self._serving = False
         self._hung_up = False
-        admin = Admin(server, reload=self.reload, drain=self.stop)
+        self._reloading: set[asyncio.Task[None]] = set()
+        admin = Admin(sessions=server.administer, reload=self.reload, drain=self._stop_and_count)
         path = server.config.admin.socket
         self._socket = AdminSocket(path, lambda line: admin.answer(line, monotonic())) if path is not None else None
 
@@ -72,6 +73,8 @@ class Service:
                     self._hang_up()
                 await self._stopping.wait()
                 await self._drain()
+                self._serving = False
+                await asyncio.gather(*self._reloading, return_exceptions=True)
         finally:
             self._serving = False
             if self._socket is not None:
@@ -85,10 +88,10 @@ class Service:
         self._stopping.set()
         self._server.begin_drain()
 
-    def reload(self) -> Reloaded:
+    async def reload(self) -> Reloaded:
         """Read the configuration again and go by it. Raises ConfigurationError, and then the old one still counts."""
         try:
-            result = self._server.reload(self._load())
+            result = await self._server.reload(self._load())
         except ConfigurationError as error:
             for problem in problems_of(error):
                 report("config.rejected", logging.ERROR, key=problem.key, file=problem.file, problem=problem.message)
@@ -107,8 +110,18 @@ class Service:
         if not self._serving:
             self._hung_up = True  # what is changed while the server starts counts once it serves
             return
-        with suppress(ConfigurationError):  # it has been reported
-            self.reload()
+        task = asyncio.create_task(self._reload_by_signal(), name="reload")
+        self._reloading.add(task)
+        task.add_done_callback(self._reloading.discard)
+
+    async def _reload_by_signal(self) -> None:
+        if self._serving:
+            with suppress(ConfigurationError):  # it has been reported
+                await self.reload()
+
+    def _stop_and_count(self) -> int:
+        self.stop()
+        return self._server.allocation_count
 
     async def _drain(self) -> None:
         tasks = [asyncio.create_task(self._server.drain()), asyncio.create_task(self._forced.wait())]

@@ -18,9 +18,10 @@ import errno
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from icelane.aio.stream import StreamConnection
 from icelane.aio.system import monotonic
@@ -57,6 +58,10 @@ class StreamDeadlines:
     first_message: Duration = 10.0
     allocate: Duration = 60.0
     """From the first message on, and again from the end of an allocation."""
+
+
+OpenBridge = Callable[[StreamConnection], tuple[socket.socket, bytes] | None]
+"""Joins a connection to a new pair of sockets; returns the other end and what was held, or None without room."""
 
 
 class _Guest:
@@ -166,6 +171,37 @@ class StreamListener:
         connection = self._connections_by_path.get(path)
         return None if connection is None or connection.closed else connection
 
+    def give_away(self, path: Path, bridge: OpenBridge) -> tuple[socket.socket, bytes] | None:
+        """The connection of `path` as a socket for another process, and what has come over it and was not handed out.
+
+        A connection over TLS stays here and is joined to the socket by `bridge`. None when it is gone.
+        """
+        connection = self.take_out(path)
+        if connection is None:
+            return None
+        if self._tls is not None:
+            return bridge(connection)
+        return connection.give_away()
+
+    def take_in(self, accepted: socket.socket, path: Path, message: bytes) -> None:
+        """Go on with a client's connection that another process has given away after `message` had come over it."""
+        if self._closing or not self._limit.enter(path.remote.host):
+            accepted.close()
+            self._refuse(path.remote, "too-many-connections")
+            return
+        guest = _Guest(accepted, path.remote, counted=True)
+        self._welcome(guest, self._go_on(guest, path, message))
+
+    async def _go_on(self, guest: _Guest, path: Path, message: bytes) -> None:
+        def on_opened(connection: StreamConnection) -> None:
+            guest.opened = self._on_opened(connection, guest.client)
+
+        with suppress(OSError):
+            _, connection = await self._loop.connect_accepted_socket(
+                lambda: StreamConnection(measure_stun, on_opened=on_opened, path=path), guest.accepted
+            )
+            connection.data_received(message)
+
     def lift_deadline(self, path: Path) -> None:
         """The connection has a purpose of its own, and may last."""
         timer = self._deadlines_by_path.pop(path, None)
@@ -233,14 +269,17 @@ class StreamListener:
             self._refuse(source, "too-many-connections" if self._limit.full else "too-many-from-source")
             return
         guest = _Guest(accepted, source, counted=not proxied)
-        greeting = self._loop.create_task(self._greet(guest))
+        self._welcome(guest, self._greet(guest))
+
+    def _welcome(self, guest: _Guest, steps: Coroutine[Any, Any, None]) -> None:
+        greeting = self._loop.create_task(steps)
         self._greetings.add(greeting)
 
         def on_done(done: asyncio.Task[None]) -> None:
             # Here and not in the task, which is never begun when it is cancelled at once.
             self._greetings.discard(done)
             if not guest.opened:
-                accepted.close()
+                guest.accepted.close()
                 if guest.counted:
                     self._limit.leave(guest.client.host)
 

@@ -11,8 +11,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import socket
 from collections import deque
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path as File
 from types import TracebackType
 from typing import NamedTuple, Self, assert_never
@@ -29,7 +31,7 @@ from icelane.server.config import Config
 from icelane.server.config.values import Listener as ListenSetting
 from icelane.server.credential_source import CredentialAnswers, LookupFailedError, load_source
 from icelane.server.credentials import credential_store
-from icelane.server.engine_config import alternates, bandwidth_limits, engine_config
+from icelane.server.engine_config import alternates, bandwidth_limits, engine_config, nonce_key
 from icelane.server.entrance import Entrance
 from icelane.server.events import REPEAT_WINDOW, report
 from icelane.server.external_address import Mapped, watch_for
@@ -40,6 +42,7 @@ from icelane.server.planes import make_plane
 from icelane.server.relay_plane import RelayedClient, RelayPlane
 from icelane.server.reload import Reloaded, changed_keys, with_values_of
 from icelane.server.revoked_file import read_revoked
+from icelane.server.sharing import Share, Sharing
 from icelane.server.stream_listener import StreamDeadlines, StreamListener
 from icelane.server.tcp_relay_plane import PeerEvents, TcpRelayPlane
 from icelane.server.traffic import SocketLoss
@@ -51,6 +54,7 @@ from icelane.turn.routes import (
     BindId,
     BindRelayPort,
     BindStreams,
+    ClaimRelayPort,
     ClosePeer,
     Command,
     ConnectionId,
@@ -58,9 +62,11 @@ from icelane.turn.routes import (
     InstallChannelRoute,
     InstallPermissionRoute,
     LookUpCredential,
+    PassOn,
     ReleaseRelayPort,
     RemoveChannelRoute,
     RemovePermissionRoute,
+    ReturnRelayPort,
 )
 from icelane.turn.server import TurnServer as TurnEngine
 from icelane.turn.server_config import TurnServerConfig
@@ -83,7 +89,7 @@ class TurnServer:
 
     `log` is what hears of refusals and allocations; without one, the program's logging is used. `tune` may change what
     the engine is told and the configuration has no key for: the lifetimes that RFC 8656 fixes, which tests shorten;
-    `deadlines` are those of slow TCP and TLS clients.
+    `deadlines` are those of slow TCP and TLS clients. `share` is what it has with servers in other processes.
     """
 
     def __init__(
@@ -96,8 +102,10 @@ class TurnServer:
         log: TurnLog | None = None,
         tune: Callable[[TurnServerConfig], TurnServerConfig] | None = None,
         deadlines: StreamDeadlines | None = None,
+        share: Share | None = None,
     ) -> None:
         self._config = config
+        self._share = share
         self._entropy = entropy or SystemEntropy()
         self._wall_clock = wall_clock or SystemWallClock()
         self._machine = machine
@@ -107,7 +115,8 @@ class TurnServer:
             config.turn.plane, self._entropy, coalesce=config.turn.coalesce_microseconds / 1_000_000
         )
         self._tcp_plane = TcpRelayPlane(PeerEvents(self._peer_accepted, self._peer_connected, self._peer_closed))
-        self._bandwidth = Bandwidth(bandwidth_limits(config), self._plane.bucket)
+        self._sharing = Sharing(share.link, self._plane, self) if share is not None else None
+        self._bandwidth = self._make_bandwidth(bandwidth_limits(config))
         self._entrance = Entrance(
             config,
             receive=self._receive,
@@ -116,6 +125,7 @@ class TurnServer:
             wall_clock=self._wall_clock,
             deadlines=deadlines,
             reader=self._plane.listener_reader,
+            tally=share.connections if share is not None else None,
         )
         self._observation = Observation(self, config)
         self._external_watch = watch_for(config, self._follow)
@@ -152,9 +162,10 @@ class TurnServer:
             self._answers = CredentialAnswers(load_source(turn.auth))
         self._plane.start()
         try:
-            for setting in self._config.listeners:
-                self._listen(setting)
-            self._observation.listen()
+            for number, setting in enumerate(self._config.listeners):
+                self._listen(setting, self._share.sockets[number] if self._share is not None else None)
+            if self._share is None:
+                self._observation.listen()
             if self._external_watch is not None:
                 await self._external_watch.look()
             self._engine = TurnEngine(
@@ -162,9 +173,12 @@ class TurnServer:
                 credentials=credential_store(self._config),
                 entropy=self._entropy,
                 wall_clock=self._wall_clock,
-                nonce_key=turn.nonce_key.get_secret_value().encode() if turn.nonce_key is not None else None,
+                nonce_key=nonce_key(self._config) if self._share is None else self._share.nonce_key,
                 revoked=revoked,
+                tally=self._share.allocations if self._share is not None else None,
             )
+            if self._share is not None:
+                self._engine.restore_revocations(self._share.revoked, monotonic())
         except BaseException:
             self._close_listeners()
             self._plane.close()
@@ -182,8 +196,10 @@ class TurnServer:
         """End every allocation and close every socket; again is harmless."""
         if self._engine is not None:
             self._engine.close()
-            self._drain(self._engine)
+            self.settle(self._engine)
             self._engine = None
+        if self._sharing is not None:
+            self._sharing.close()
         for lookup in self._lookups:
             lookup.cancel()
         if self._answers is not None:
@@ -203,6 +219,8 @@ class TurnServer:
         for listener in self._listeners:
             await listener.wait_closed()
         await self._tcp_plane.wait_closed()
+        if self._sharing is not None:
+            await self._sharing.wait_closed()
 
     def reload(self, config: Config) -> Reloaded:
         """Go by another configuration as far as a running server can; nobody loses a session who may still have it.
@@ -219,7 +237,7 @@ class TurnServer:
         # Nothing below fails: either all of it counts, or nothing.
         self._config = merged
         ended = engine.reconfigure(settings, credentials, revoked, monotonic())
-        self._drain(engine)
+        self.settle(engine)
         self._set_bandwidth(bandwidth_limits(merged))
         self._entrance.limit.total = merged.turn.quota.connections_total
         self._entrance.limit.per_source = merged.turn.quota.connections_per_source
@@ -239,7 +257,7 @@ class TurnServer:
         self._draining = True
         engine.drain(alternates(self._config))
         report("server.draining", logging.INFO, allocations=len(engine.allocations))
-        self._drain(engine)
+        self.settle(engine)
 
     async def drain(self) -> bool:
         """`begin_drain`, and wait until no allocation is left, or `turn.drain_deadline` has passed: then False.
@@ -267,7 +285,7 @@ class TurnServer:
         try:
             ended = engine.revoke_credential(entry, monotonic())
         finally:
-            self._drain(engine)
+            self.settle(engine)
         report("turn.revoked", logging.INFO, **{"kid": entry.kid} if entry.kid else {"user": entry.name}, ended=ended)
         return ended
 
@@ -275,7 +293,7 @@ class TurnServer:
         """End the allocations of these clients, who may come again; returns how many."""
         engine = self._running()
         ended = engine.revoke(lambda allocation: allocation.client in clients)
-        self._drain(engine)
+        self.settle(engine)
         return ended
 
     def reload_certificates(self, certificate: File | None = None, key: File | None = None) -> bool:
@@ -300,6 +318,18 @@ class TurnServer:
     def ready(self) -> bool:
         """Whether new clients are welcome."""
         return self._engine is not None and not self._draining
+
+    @property
+    def allocation_load(self) -> float:
+        """How much of what everybody may allocate is allocated, 1.0 being all."""
+        allocated = self._share.allocations.total if self._share is not None else len(self._plane.clients)
+        return allocated / self._config.turn.quota.allocations_total
+
+    @property
+    def port_load(self) -> float:
+        """How much of the relay ports is bound, 1.0 being all."""
+        ports = self._share.relay_ports if self._share is not None else self._config.turn.relay_ports.ports
+        return self._plane.ports / max(1, len(ports) * len(self._config.turn.relay_addresses))
 
     @property
     def config(self) -> Config:
@@ -345,6 +375,16 @@ class TurnServer:
         return self._engine.allocations
 
     @property
+    def engine(self) -> TurnEngine | None:
+        """Who decides; None before the start and after the end."""
+        return self._engine
+
+    @property
+    def sharing(self) -> Sharing | None:
+        """Its dealings with servers in other processes, where it has a share."""
+        return self._sharing
+
+    @property
     def idle(self) -> bool:
         """Whether nothing is remembered of anybody."""
         return self._engine is None or (
@@ -357,48 +397,49 @@ class TurnServer:
         engine = self._engine
         if engine is not None:
             engine.handle_datagram(data, path, monotonic())
-            self._drain(engine)
+            self.settle(engine)
 
     def _stream_closed(self, path: Path) -> None:
         engine = self._engine
         if engine is not None:
             engine.handle_closed(path, monotonic())
-            self._drain(engine)
+            self.settle(engine)
 
     def _peer_accepted(self, relay: SocketAddress, wire_peer: SocketAddress) -> ConnectionId | None:
         engine = self._engine
         if engine is None:
             return None
         connection_id = engine.handle_peer_accepted(relay, wire_peer, monotonic())
-        self._drain(engine)
+        self.settle(engine)
         return connection_id
 
     def _peer_connected(self, connection_id: ConnectionId) -> None:
         engine = self._engine
         if engine is not None:
             engine.handle_peer_connected(connection_id, monotonic())
-            self._drain(engine)
+            self.settle(engine)
 
     def _peer_closed(self, connection_id: ConnectionId) -> None:
         engine = self._engine
         if engine is not None:
             engine.handle_peer_closed(connection_id, monotonic())
-            self._drain(engine)
+            self.settle(engine)
 
     def _wake(self) -> None:
         engine = self._engine
         if engine is not None:
             engine.handle_timeout(monotonic())
-            self._drain(engine)
+            self.settle(engine)
 
     # The drain: one after each mutation
 
-    def _drain(self, engine: TurnEngine) -> None:
+    def settle(self, engine: TurnEngine) -> None:
+        """Carry out what the engine wants after an input."""
         while True:
             while (command := engine.poll_command()) is not None:
                 self._execute(command)
             while (transmit := engine.poll_transmit()) is not None:
-                listener = self._listener_of(transmit.path)
+                listener = self.listener_of(transmit.path)
                 if listener is not None:
                     listener.send(transmit.data, transmit.path)
             while (event := engine.poll_event()) is not None:
@@ -430,6 +471,9 @@ class TurnServer:
                 self._tcp_plane.connect(command)
             case BindStreams():
                 self._bind_streams(command)
+            case ClaimRelayPort() | ReturnRelayPort() | PassOn():
+                assert self._sharing is not None, "only who has siblings is told so"
+                self._sharing.execute(command)
             case ClosePeer():
                 self._tcp_plane.close_peer(command)
             case _:
@@ -444,7 +488,7 @@ class TurnServer:
         return relay is not None
 
     def _bind_streams(self, command: BindStreams) -> None:
-        listener = self._listener_of(command.client)
+        listener = self.listener_of(command.client)
         assert isinstance(listener, StreamListener), "a data connection came in over a stream"
         connection = listener.take_out(command.client)
         if connection is not None:
@@ -454,7 +498,7 @@ class TurnServer:
             asyncio.get_running_loop().call_soon(self._stream_closed, command.client)
 
     def _assign(self, command: AssignRelayPort) -> None:
-        listener = self._listener_of(command.client)
+        listener = self.listener_of(command.client)
         assert listener is not None, "an allocation's client came in through a listener"
         client = self._plane.assign(command, listener.relay_sender(command.client))
         client.limit(self._meter(client))
@@ -466,7 +510,7 @@ class TurnServer:
         if client is None:
             return
         self._bandwidth.close(client.path, monotonic())
-        listener = self._listener_of(client.path)
+        listener = self.listener_of(client.path)
         if listener is not None:
             listener.detach(client)
 
@@ -476,9 +520,12 @@ class TurnServer:
     def _set_bandwidth(self, limits: BandwidthLimits) -> None:
         if limits == self._bandwidth.limits:
             return
-        self._bandwidth = Bandwidth(limits, self._plane.bucket)
+        self._bandwidth = self._make_bandwidth(limits)
         for client in self._plane.clients.values():
             client.limit(self._meter(client))
+
+    def _make_bandwidth(self, limits: BandwidthLimits) -> Bandwidth:
+        return Bandwidth(limits, self._plane.bucket, self._share.cells if self._share is not None else None)
 
     def _settings(self, config: Config) -> TurnServerConfig:
         """What the engine is told, with the external addresses that were found."""
@@ -487,11 +534,13 @@ class TurnServer:
             turn = config.turn.model_copy(update={"external_addresses": external})
             config = config.model_copy(update={"turn": turn})
         settings = engine_config(config, self._bound(), self._machine or Machine.here())
+        if self._share is not None:
+            settings = replace(settings, relay_ports=self._share.relay_ports, siblings=self._share.siblings)
         return self._tune(settings) if self._tune is not None else settings
 
     def _bound(self) -> set[SocketAddress]:
         """What no client may reach through the relay, because we listen there."""
-        figures = self._observation.listening
+        figures = self._observation.listening if self._share is None else self._share.figures
         return {listener.local for listener in self._listeners} | ({figures} if figures is not None else set())
 
     def _follow(self, found: Mapped) -> None:
@@ -501,7 +550,7 @@ class TurnServer:
         if engine is not None:
             settings = self._settings(self._config)
             engine.set_external_addresses(settings.external_addresses, settings.policy, settings.behavior)
-            self._drain(engine)
+            self.settle(engine)
 
     def _running(self) -> TurnEngine:
         assert self._engine is not None, "the server has not been started"
@@ -528,7 +577,7 @@ class TurnServer:
             engine.provide_credential(command.lookup_id, credential, monotonic())
         else:
             engine.handle_lookup_failed(command.lookup_id, monotonic())
-        self._drain(engine)
+        self.settle(engine)
 
     def _flush_later(self) -> None:
         if self._flush_timer is None and (self._log.waiting or self._entrance.waiting):
@@ -542,21 +591,27 @@ class TurnServer:
 
     # Listeners
 
-    def _listen(self, setting: ListenSetting) -> None:
+    def _listen(self, setting: ListenSetting, bound: socket.socket | None) -> None:
         try:
-            listener = self._entrance.open(setting)
+            listener = self._entrance.open(setting, bound)
         except OSError as error:
-            key = "turn.listen" if setting in self._config.turn.listen else "stun.behavior_addresses"
-            raise ConfigurationError(_why_not(setting, error), key=key) from error
+            raise not_bound(self._config, setting, error) from error
         self._listeners.append(listener)
         self._listeners_by_key[setting.transport, listener.local] = listener
 
-    def _listener_of(self, path: Path) -> Listener | None:
+    def listener_of(self, path: Path) -> Listener | None:
+        """Where that client came in."""
         return self._listeners_by_key.get((path.transport, path.local))
 
     def _close_listeners(self) -> None:
         for listener in self._listeners:
             listener.close()
+
+
+def not_bound(config: Config, setting: ListenSetting, error: OSError) -> ConfigurationError:
+    """What to say when a listener cannot be bound."""
+    key = "turn.listen" if setting in config.turn.listen else "stun.behavior_addresses"
+    return ConfigurationError(_why_not(setting, error), key=key)
 
 
 def _why_not(setting: ListenSetting, error: OSError) -> str:

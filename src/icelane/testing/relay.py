@@ -19,16 +19,19 @@ from icelane.turn.routes import (
     BindRelayPort,
     BindStreams,
     ChannelRoute,
+    ClaimRelayPort,
     ClosePeer,
     Command,
     ConnectPeer,
     InstallChannelRoute,
     InstallPermissionRoute,
     LookUpCredential,
+    PassOn,
     PermissionRoute,
     ReleaseRelayPort,
     RemoveChannelRoute,
     RemovePermissionRoute,
+    ReturnRelayPort,
 )
 from icelane.turn.server import Event, TurnServer
 from icelane.turn.translation import build_data_indication, is_send_indication, parse_send_indication
@@ -140,6 +143,8 @@ class RelayHost(EngineHost[Event]):
                 self._answers.append(lambda now: self._answer_lookup(command, now))
             case ConnectPeer() | BindStreams() | ClosePeer():
                 raise LocalProtocolError("the test network has no TCP")
+            case ClaimRelayPort() | ReturnRelayPort() | PassOn():
+                raise LocalProtocolError("a server of the test network has no siblings")
             case _:
                 assert_never(command)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from icelane.core.clock import Instant
-from icelane.core.net import Path
+from icelane.core.net import Path, SocketAddress
 from icelane.stun.message import Message
 from icelane.turn.allocation import Allocation, AllocationCreated, Relay
 from icelane.turn.allocation_table import AllocationTable
@@ -78,8 +78,13 @@ class Allocates:
         self._acquisition.handle_bound(bind_id, now)
         self._finish(now)
 
+    def handle_claimed(self, bind_id: BindId, relay: SocketAddress, owner: int, now: Instant) -> None:
+        """A sibling has handed over a port."""
+        self._acquisition.handle_claimed(bind_id, relay, owner)
+        self._finish(now)
+
     def handle_failed(self, bind_id: BindId, now: Instant) -> None:
-        """The plane could not bind a port; another one is tried."""
+        """The plane could not bind or get a port; another one is tried where any would do."""
         self._acquisition.handle_failed(bind_id)
         self._finish(now)
 

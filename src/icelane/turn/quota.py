@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import Protocol
 
 
 class QuotaRefusal(enum.Enum):
@@ -28,30 +29,81 @@ class QuotaSlot:
     held: bool = True
 
 
+class Tally(Protocol):
+    """Who holds how many of something, counted by us alone or by several servers together."""
+
+    def enter(self, key: str, *, per_key: int, total: int) -> Limit | None:
+        """Count one more of `key`, or nothing when a limit, 0 for none, is reached: then which."""
+        ...
+
+    def leave(self, key: str) -> None:
+        """Count one less of a key that has been counted."""
+        ...
+
+    @property
+    def total(self) -> int:
+        """How many are counted of all keys."""
+        ...
+
+
+class Limit(enum.Enum):
+    """What stands against one more."""
+
+    KEY = "key"
+    TOTAL = "total"
+
+
+class LocalTally:
+    """Counts for one server. Memory is one counter for each key that is counted."""
+
+    __slots__ = ("_count_by_key", "total")
+
+    def __init__(self) -> None:
+        self._count_by_key: dict[str, int] = {}
+        self.total = 0
+
+    def __len__(self) -> int:
+        """How many keys are counted."""
+        return len(self._count_by_key)
+
+    def count_of(self, key: str) -> int:
+        """How many are counted of one key."""
+        return self._count_by_key.get(key, 0)
+
+    def enter(self, key: str, *, per_key: int, total: int) -> Limit | None:
+        """See Tally."""
+        count = self._count_by_key.get(key, 0)
+        if per_key and count >= per_key:
+            return Limit.KEY
+        if total and self.total >= total:
+            return Limit.TOTAL
+        self._count_by_key[key] = count + 1
+        self.total += 1
+        return None
+
+    def leave(self, key: str) -> None:
+        """See Tally."""
+        left = self._count_by_key.pop(key) - 1
+        if left:
+            self._count_by_key[key] = left
+        self.total -= 1
+
+
 class AllocationQuota:
     """Counts allocations, those being made included. A limit of 0 is none.
 
-    Memory is one counter for each user that holds a slot.
+    `tally` is by whom they are counted: where several servers count together, the limits are those of all of them.
     """
 
-    def __init__(self, per_user: int, total: int) -> None:
+    def __init__(self, per_user: int, total: int, tally: Tally | None = None) -> None:
         self._per_user = per_user
         self._total = total
+        self._tally: Tally = tally if tally is not None else LocalTally()
         self._count = 0
-        self._count_by_user: dict[str, int] = {}
 
     def __len__(self) -> int:
-        """How many slots are held."""
+        """How many slots are held here."""
         return self._count
-
-    @property
-    def users(self) -> int:
-        """How many users hold at least one."""
-        return len(self._count_by_user)
-
-    def held_by(self, user_key: str) -> int:
-        """How many slots a user holds."""
-        return self._count_by_user.get(user_key, 0)
 
     def set_limits(self, per_user: int, total: int) -> None:
         """Judge whoever comes from now on by these; nobody loses what he holds."""
@@ -60,12 +112,10 @@ class AllocationQuota:
 
     def reserve(self, user_key: str) -> QuotaSlot | QuotaRefusal:
         """A slot for one more allocation, which counts from now on, or the limit that stands against it."""
-        if self._per_user and self.held_by(user_key) >= self._per_user:
-            return QuotaRefusal.USER
-        if self._total and self._count >= self._total:
-            return QuotaRefusal.TOTAL
+        limit = self._tally.enter(user_key, per_key=self._per_user, total=self._total)
+        if limit is not None:
+            return QuotaRefusal.USER if limit is Limit.KEY else QuotaRefusal.TOTAL
         self._count += 1
-        self._count_by_user[user_key] = self.held_by(user_key) + 1
         return QuotaSlot(user_key)
 
     def release(self, slot: QuotaSlot) -> None:
@@ -74,8 +124,4 @@ class AllocationQuota:
             return
         slot.held = False
         self._count -= 1
-        left = self._count_by_user[slot.user_key] - 1
-        if left:
-            self._count_by_user[slot.user_key] = left
-        else:
-            del self._count_by_user[slot.user_key]
+        self._tally.leave(slot.user_key)

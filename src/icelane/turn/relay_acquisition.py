@@ -1,10 +1,13 @@
 """How an Allocate request gets its relayed addresses (RFC 8656 section 7.2, steps 6 to 10).
 
 A port is chosen, the plane is told to bind it, and says whether it could; another program may hold it, so a few more
-are tried. A request that asks for both families goes through this twice. A claimed reservation is bound already.
+are tried. A request that asks for both families goes through this twice. A claimed reservation is bound already, by us
+or by a sibling, who then hands it over.
 
-    begin -> BindRelayPort -> handle_bound  -> ... -> Acquired
-                           -> handle_failed -> BindRelayPort on another port
+    begin -> BindRelayPort  -> handle_bound   -> ... -> Acquired
+                            -> handle_failed  -> BindRelayPort on another port
+          -> ClaimRelayPort -> handle_claimed ->        Acquired
+                            -> handle_failed  ->        Acquired, without relays
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
 from icelane.turn.refusal import Refusal
 from icelane.turn.relay_ports import RelayPorts
 from icelane.turn.request import AllocateRequest
-from icelane.turn.routes import BindId, BindRelayPort, Command, ReleaseRelayPort
+from icelane.turn.routes import BindId, BindRelayPort, ClaimRelayPort, Command, ReleaseRelayPort, ReturnRelayPort
 
 # More refusals in a row than this mean that something else is wrong than a port in use.
 MAX_BIND_ATTEMPTS: Final = 16
@@ -48,7 +51,7 @@ class _Acquisition:
     reserve_next: bool
     transport: Transport = Transport.UDP
     attempts: int = 0
-    bind: BindRelayPort | None = None
+    bind: BindRelayPort | ClaimRelayPort | None = None
 
 
 class RelayAcquisition:
@@ -80,6 +83,7 @@ class RelayAcquisition:
         if running is None or running.bind is None:
             return
         bind, running.bind = running.bind, None
+        assert isinstance(bind, BindRelayPort), "what is claimed is not bound"
         running.wanted.popleft()
         running.attempts = 0
         running.result.relays.append(bind.relay)
@@ -89,14 +93,26 @@ class RelayAcquisition:
             self._reservations.set(reservation.token, later(now, self._reservation_lifetime))
         self._continue(running)
 
+    def handle_claimed(self, bind_id: BindId, relay: SocketAddress, owner: int) -> None:
+        """A sibling has handed over a reserved port, which is ours to release even when nobody waits any more."""
+        self._ports.borrow(relay, owner)
+        running = self._running_by_bind.pop(bind_id, None)
+        if running is None or running.bind is None:
+            self.release(relay)
+            return
+        running.bind = None
+        running.result.relays.append(relay)
+        self._continue(running)
+
     def handle_failed(self, bind_id: BindId) -> None:
-        """The plane could not bind what it was told to."""
+        """The plane could not bind what it was told to, or a sibling knows no such reservation."""
         running = self._running_by_bind.pop(bind_id, None)
         if running is None or running.bind is None:
             return
         bind, running.bind = running.bind, None
-        self._ports.give_back(bind.relay, and_next=bind.and_next)
-        running.attempts += 1
+        if isinstance(bind, BindRelayPort):
+            self._ports.give_back(bind.relay, and_next=bind.and_next)
+            running.attempts += 1
         self._continue(running)
 
     def handle_timeout(self, now: Instant) -> None:
@@ -110,6 +126,11 @@ class RelayAcquisition:
         """Start to acquire what `request` asks for; raises Refusal when it is clear at once that it cannot be had."""
         transport = Transport.TCP if request.tcp else Transport.UDP
         running = _Acquisition(Acquired(client=client), deque(), request.even_port, request.reserve_next, transport)
+        owner = self._ports.owner_of(request.reservation_token) if request.reservation_token is not None else None
+        if request.reservation_token is not None and owner is not None:
+            self._running_by_client[client] = running
+            self._ask(running, ClaimRelayPort(self._next_bind(), request.reservation_token, owner))
+            return
         if request.reservation_token is not None:
             running.result.relays.append(self._claim(request.reservation_token))
         else:
@@ -129,8 +150,9 @@ class RelayAcquisition:
         if running is None:
             return
         if running.bind is not None:
-            # The plane may have bound it already; to release a port that it does not know is harmless.
             del self._running_by_bind[running.bind.bind_id]
+        if isinstance(running.bind, BindRelayPort):
+            # The plane may have bound it already; to release a port that it does not know is harmless.
             self.release(running.bind.relay)
             if running.bind.and_next:
                 self.release(_next_port(running.bind.relay))
@@ -138,8 +160,27 @@ class RelayAcquisition:
 
     def release(self, relay: SocketAddress) -> None:
         """A relayed address is not needed any more."""
-        self._ports.give_back(relay)
+        owner = self._ports.give_back(relay)
         self._commands.append(ReleaseRelayPort(relay))
+        if owner is not None:
+            self._commands.append(ReturnRelayPort(relay, owner))
+
+    def lend(self, token: bytes, borrower: int) -> SocketAddress | None:
+        """Let a sibling have what is reserved for `token`, until `take_back`; None when nothing is."""
+        reservation = self._ports.claim(token)
+        if reservation is None:
+            return None
+        self._reservations.cancel(token)
+        self._ports.lend(reservation.relay, borrower)
+        return reservation.relay
+
+    def take_back(self, relay: SocketAddress) -> None:
+        """A sibling has returned a port."""
+        self._ports.take_back(relay)
+
+    def take_back_from(self, borrower: int) -> None:
+        """That sibling is gone."""
+        self._ports.take_back_from(borrower)
 
     def close(self) -> None:
         """Give back everything that no allocation holds."""
@@ -168,7 +209,7 @@ class RelayAcquisition:
             if running.attempts < MAX_BIND_ATTEMPTS:
                 relay = self._ports.take(running.wanted[0], even=running.even_port, and_next=running.reserve_next)
             if relay is not None:
-                self._bind(running, relay)
+                self._ask(running, BindRelayPort(self._next_bind(), relay, running.reserve_next, running.transport))
                 return
             # Where two families are wanted, either will do.
             running.result.failures[running.wanted.popleft()] = 508
@@ -176,11 +217,14 @@ class RelayAcquisition:
         del self._running_by_client[running.result.client]
         self._finished.append(running.result)
 
-    def _bind(self, running: _Acquisition, relay: SocketAddress) -> None:
+    def _next_bind(self) -> BindId:
         self._last_bind += 1
-        running.bind = BindRelayPort(BindId(self._last_bind), relay, running.reserve_next, running.transport)
-        self._running_by_bind[running.bind.bind_id] = running
-        self._commands.append(running.bind)
+        return BindId(self._last_bind)
+
+    def _ask(self, running: _Acquisition, command: BindRelayPort | ClaimRelayPort) -> None:
+        running.bind = command
+        self._running_by_bind[command.bind_id] = running
+        self._commands.append(command)
 
     def _claim(self, token: bytes) -> SocketAddress:
         reservation = self._ports.claim(token)

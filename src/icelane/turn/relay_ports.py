@@ -10,9 +10,12 @@ from icelane.core.entropy import Entropy
 from icelane.core.net import AddressFamily, SocketAddress, canonical_host, family_of
 from icelane.turn.attributes import RESERVATION_TOKEN_SIZE
 from icelane.turn.port_pool import PortPool
+from icelane.turn.siblings import ALONE, Siblings
 
 # Reserved ports wait 30 s for their owner; a client that reserves and never claims must not empty the range.
 MAX_RESERVATIONS: Final = 256
+
+_TOKEN_LIMIT: Final = 1 << 8 * RESERVATION_TOKEN_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,10 @@ class RelayPorts:
         external_addresses: Mapping[str, str],
         *,
         entropy: Entropy,
+        siblings: Siblings = ALONE,
     ) -> None:
         self._entropy = entropy
+        self._siblings = siblings
         self._pools = {canonical_host(host): PortPool(ports, entropy) for host in hosts}
         self._hosts_by_family: dict[AddressFamily, list[str]] = {}
         for host in self._pools:
@@ -46,6 +51,8 @@ class RelayPorts:
         self._external: dict[str, str] = {}
         self.set_external_addresses(external_addresses)
         self._reservations_by_token: dict[bytes, Reservation] = {}
+        self._owners_by_borrowed: dict[SocketAddress, int] = {}
+        self._borrowers_by_lent: dict[SocketAddress, int] = {}
 
     @property
     def families(self) -> Iterable[AddressFamily]:
@@ -54,8 +61,8 @@ class RelayPorts:
 
     @property
     def in_use(self) -> int:
-        """How many ports are taken, reserved ones included."""
-        return sum(pool.in_use for pool in self._pools.values())
+        """How many ports are taken, reserved, lent and borrowed ones included."""
+        return sum(pool.in_use for pool in self._pools.values()) + len(self._owners_by_borrowed)
 
     def external(self, relay: SocketAddress) -> SocketAddress:
         """What the outside calls a local relayed address."""
@@ -84,22 +91,50 @@ class RelayPorts:
                 return SocketAddress(host, port)
         return None
 
-    def give_back(self, relay: SocketAddress, *, and_next: bool = False) -> None:
-        """The address is free again, with `and_next` the one after it too."""
+    def give_back(self, relay: SocketAddress, *, and_next: bool = False) -> int | None:
+        """The address is free again, with `and_next` the one after it too; a borrowed one is the sibling's returned."""
+        owner = self._owners_by_borrowed.pop(relay, None)
+        if owner is not None:
+            return owner
         pool = self._pools[relay.host]
         pool.release(relay.port)
         if and_next:
             pool.release(relay.port + 1)
+        return None
 
     def reserve(self, relay: SocketAddress) -> Reservation:
         """Keep a taken and bound address for whoever shows the token."""
-        reservation = Reservation(self._entropy.token(RESERVATION_TOKEN_SIZE), relay)
+        number = self._siblings.mark(int.from_bytes(self._entropy.token(RESERVATION_TOKEN_SIZE), "big"), _TOKEN_LIMIT)
+        reservation = Reservation(number.to_bytes(RESERVATION_TOKEN_SIZE, "big"), relay)
         self._reservations_by_token[reservation.token] = reservation
         return reservation
 
     def claim(self, token: bytes) -> Reservation | None:
         """The reservation of that token, which is good for one claim; None when there is none."""
         return self._reservations_by_token.pop(token, None)
+
+    def owner_of(self, token: bytes) -> int | None:
+        """The sibling who has given out a token; None when it is ours, or nobody's."""
+        number = int.from_bytes(token, "big")
+        return None if self._siblings.is_ours(number) else self._siblings.owner_of(number)
+
+    def borrow(self, relay: SocketAddress, owner: int) -> None:
+        """Use a port of a sibling's until it is given back."""
+        self._owners_by_borrowed[relay] = owner
+
+    def lend(self, relay: SocketAddress, borrower: int) -> None:
+        """Let a sibling use a taken port until it is returned."""
+        self._borrowers_by_lent[relay] = borrower
+
+    def take_back(self, relay: SocketAddress) -> None:
+        """A sibling does not use the port any more; one that is not lent is nothing new."""
+        if self._borrowers_by_lent.pop(relay, None) is not None:
+            self.give_back(relay)
+
+    def take_back_from(self, borrower: int) -> None:
+        """That sibling is gone, and with it all that it had borrowed."""
+        for relay in [relay for relay, who in self._borrowers_by_lent.items() if who == borrower]:
+            self.take_back(relay)
 
     def drop_reservations(self) -> list[Reservation]:
         """Give back every reserved address; returns what was reserved."""

@@ -58,6 +58,10 @@ class Revocations:
                 raise LocalProtocolError(f"{MAX_REVOKED} revocations are remembered, and none of them has expired")
         self._ends_by_entry[entry] = max(until, self._ends_by_entry.get(entry, until))
 
+    def end_of(self, entry: Revocation) -> UnixSeconds | None:
+        """Until when an entry that was added is remembered."""
+        return self._ends_by_entry.get(entry)
+
     def covers(self, credential: Credential, kid: str, unix_time: UnixSeconds) -> bool:
         """Whether a credential that was proved with the secret `kid`, "" for none, has been taken back."""
         if not self._listed and not self._ends_by_entry:

@@ -59,6 +59,35 @@ class BindRelayPort:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimRelayPort:
+    """Get the bound socket of a reservation from the sibling who has given out `token`.
+
+    Answer with `TurnServer.handle_relay_claimed` or `handle_relay_failed`.
+    """
+
+    bind_id: BindId
+    token: bytes
+    owner: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnRelayPort:
+    """Tell the sibling that `relay`, which is of its ports, is free again; its socket here has been closed."""
+
+    relay: SocketAddress
+    owner: int
+
+
+@dataclass(frozen=True, slots=True)
+class PassOn:
+    """Give the client's connection to a sibling, which handles `message`, the last one that came over it."""
+
+    client: Path
+    message: bytes
+    owner: int
+
+
+@dataclass(frozen=True, slots=True)
 class AssignRelayPort:
     """From now on `relay` belongs to `client`, whose traffic counts for `user_key`."""
 
@@ -150,6 +179,9 @@ class LookUpCredential:
 
 Command = (
     BindRelayPort
+    | ClaimRelayPort
+    | ReturnRelayPort
+    | PassOn
     | AssignRelayPort
     | ReleaseRelayPort
     | InstallChannelRoute

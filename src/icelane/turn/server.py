@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from icelane.core.clock import Instant, WallClock
+from icelane.core.clock import Instant, UnixSeconds, WallClock
 from icelane.core.engine import Transmit
 from icelane.core.entropy import Entropy
 from icelane.core.net import AddressFamily, Path, SocketAddress
@@ -48,7 +48,7 @@ from icelane.turn.credential_lookup import CredentialLookups
 from icelane.turn.credentials import Credential, CredentialStore
 from icelane.turn.limiter import SourceLimiter
 from icelane.turn.peer_policy import PeerPolicy, Verdict
-from icelane.turn.quota import AllocationQuota
+from icelane.turn.quota import AllocationQuota, Tally
 from icelane.turn.refusal import Alternate, Refusal, RequestRefused
 from icelane.turn.relay_acquisition import RelayAcquisition
 from icelane.turn.relay_ports import RelayPorts
@@ -64,7 +64,7 @@ from icelane.turn.request import (
 )
 from icelane.turn.response import Responder, encoded
 from icelane.turn.revocation import UNTIL_RESTART, Revocation, Revocations, end_of
-from icelane.turn.routes import BindId, BindStreams, Command, ConnectionId, LookupId
+from icelane.turn.routes import BindId, BindStreams, Command, ConnectionId, LookupId, PassOn
 from icelane.turn.server_config import TurnServerConfig
 from icelane.turn.tcp_relay import ConnectRequest, PeerConnections
 from icelane.turn.throttle import FailureThrottle
@@ -76,7 +76,8 @@ class TurnServer:
     """Sans-IO TURN server. See `icelane.turn` for the driving loop.
 
     `credentials` answers who a username is, `wall_clock` what time it is for credentials and nonces, `nonce_key` (32
-    bytes) lets several servers accept each other's nonces, `revoked` lists credentials that were taken back.
+    bytes) lets several servers accept each other's nonces, `revoked` lists credentials that were taken back, `tally`
+    counts allocations where siblings count together.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class TurnServer:
         wall_clock: WallClock,
         nonce_key: bytes | None = None,
         revoked: frozenset[Revocation] = frozenset(),
+        tally: Tally | None = None,
     ) -> None:
         self._config = config
         self._policy = config.policy
@@ -107,9 +109,13 @@ class TurnServer:
             revocations=self._revocations,
             credential_lookup=config.credential_lookup,
         )
-        self._quota = AllocationQuota(per_user=config.allocations_per_user, total=config.allocations_total)
+        self._quota = AllocationQuota(config.allocations_per_user, config.allocations_total, tally)
         self._relay_ports = RelayPorts(
-            config.relay_addresses, config.relay_ports, config.external_addresses, entropy=entropy
+            config.relay_addresses,
+            config.relay_ports,
+            config.external_addresses,
+            entropy=entropy,
+            siblings=config.siblings,
         )
         self._transmits: deque[Transmit] = deque()
         self._commands: deque[Command] = deque()
@@ -125,6 +131,7 @@ class TurnServer:
             timeout=config.peer_connection_timeout,
             commands=self._commands,
             transmits=self._transmits,
+            siblings=config.siblings,
         )
         self._table = AllocationTable(
             permission_lifetime=config.permission_lifetime,
@@ -162,7 +169,12 @@ class TurnServer:
             self._bindings.answer(message, path, now)
             return
         handler = _HANDLERS.get(message.method)
-        if handler is not None and not self._connections.is_bound(path):
+        if handler is None or self._connections.is_bound(path):
+            return
+        owner = self._sibling_for(message, path)
+        if owner is not None:
+            self._commands.append(PassOn(path, data, owner))
+        else:
             self._handle_request(message, path, now, handler)
 
     def handle_closed(self, path: Path, now: Instant) -> None:
@@ -177,9 +189,21 @@ class TurnServer:
         """The plane carried out `BindRelayPort`."""
         self._allocates.handle_bound(bind_id, now)
 
+    def handle_relay_claimed(self, bind_id: BindId, relay: SocketAddress, owner: int, now: Instant) -> None:
+        """The sibling has handed over the socket on `relay`, which the plane has now."""
+        self._allocates.handle_claimed(bind_id, relay, owner, now)
+
     def handle_relay_failed(self, bind_id: BindId, now: Instant) -> None:
-        """The plane could not carry out `BindRelayPort`; another port is tried."""
+        """The plane could not carry out `BindRelayPort`, so another port is tried; or `ClaimRelayPort`, for good."""
         self._allocates.handle_failed(bind_id, now)
+
+    def handle_relay_returned(self, relay: SocketAddress) -> None:
+        """A sibling has closed a port of ours that was handed over to it."""
+        self._acquisition.take_back(relay)
+
+    def handle_sibling_gone(self, sibling: int) -> None:
+        """That one has ended, and the system has closed all it had."""
+        self._acquisition.take_back_from(sibling)
 
     def handle_peer_connected(self, connection_id: ConnectionId, now: Instant) -> None:
         """The plane carried out `ConnectPeer`."""
@@ -229,6 +253,10 @@ class TurnServer:
         self._finish_connects(now)
 
     # Commands
+
+    def lend_relay_port(self, token: bytes, sibling: int) -> SocketAddress | None:
+        """What is reserved for `token`, to be handed over to a sibling; None when nothing is."""
+        return self._acquisition.lend(token, sibling)
 
     def set_peer_policy(self, policy: PeerPolicy) -> None:
         """Use `policy` from now on; permissions and channels that it refuses end at once."""
@@ -300,6 +328,19 @@ class TurnServer:
         self._revocations.add(entry, until, unix_time)
         self._cancel_revoked(now)
         return count
+
+    def restore_revocations(self, ends_by_entry: Mapping[Revocation, UnixSeconds], now: Instant) -> None:
+        """Remember what another engine, whose place this one takes, has been told to refuse, each until then.
+
+        Raises LocalProtocolError when there are too many.
+        """
+        unix_time = self._wall_clock.unix_time(now)
+        for entry, until in ends_by_entry.items():
+            self._revocations.add(entry, until, unix_time)
+
+    def revoked_until(self, entry: Revocation) -> UnixSeconds | None:
+        """Until when `entry` is refused because somebody said so at run time."""
+        return self._revocations.end_of(entry)
 
     def drain(self, alternates: frozenset[Alternate] = frozenset()) -> None:
         """Begin no allocation from now on; those that live go on.
@@ -476,6 +517,14 @@ class TurnServer:
             owner = self._connections.owner_of(connection_id_in(message))
             allocation = self._table.authorised(owner, now) if owner is not None else None
         return allocation.credential if allocation is not None else None
+
+    def _sibling_for(self, message: Message, path: Path) -> int | None:
+        """Who alone can answer, where that is not us: it has the connection with the peer that is to be bound."""
+        siblings = self._config.siblings
+        if message.method != Method.CONNECTION_BIND or not path.transport.reliable or self._table.get(path) is not None:
+            return None
+        number = connection_id_in(message)
+        return None if number is None or siblings.is_ours(number) else siblings.owner_of(number)
 
     def _require_tcp_allocations(self) -> None:
         # The client is told, but only after it said who it is.

@@ -9,6 +9,7 @@ from typing import Final
 from icelane.core.clock import Duration
 from icelane.turn.behavior import BehaviorOrigins
 from icelane.turn.peer_policy import DEFAULT_RELAY_PORTS, PeerPolicy
+from icelane.turn.siblings import ALONE, Siblings
 
 # RFC 8656 section 3.2: "no longer than 10 minutes" is the default; an hour is the longest that section 7.2 recommends.
 DEFAULT_LIFETIME: Final = 600
@@ -24,7 +25,8 @@ class TurnServerConfig:
     """Settings of `icelane.turn.server.TurnServer`.
 
     `relay_addresses` are the IP addresses on which relay ports are bound; `external_addresses` maps those behind a 1:1
-    NAT to what the outside calls them. Lifetimes are in seconds; tests shorten them, RFC 8656 fixes the defaults.
+    NAT to what the outside calls them. `relay_ports` are those of this engine alone, where it has siblings. Lifetimes
+    are in seconds; tests shorten them, RFC 8656 fixes the defaults.
     """
 
     realm: str
@@ -53,3 +55,5 @@ class TurnServerConfig:
     reservation_lifetime: Duration = RESERVATION_LIFETIME
     peer_connection_timeout: Duration = PEER_CONNECTION_TIMEOUT
     nonce_lifetime: Duration = 600.0
+    # Who else serves clients on the same addresses, so that what one has given out is understood by all.
+    siblings: Siblings = ALONE

@@ -27,6 +27,7 @@ from icelane.turn.authentication import Identity
 from icelane.turn.peer_policy import PeerPolicy
 from icelane.turn.refusal import Refusal
 from icelane.turn.routes import ClosePeer, Command, ConnectionId, ConnectPeer
+from icelane.turn.siblings import ALONE, Siblings
 
 # Of one relayed address. Each costs two descriptors at most; beyond it Connect gets 508, and peers that connect are
 # closed.
@@ -86,9 +87,16 @@ class PeerConnections:
     """All connections with peers. Commands for the plane go to `commands`, indications to `transmits`."""
 
     def __init__(
-        self, *, entropy: Entropy, timeout: Duration, commands: deque[Command], transmits: deque[Transmit]
+        self,
+        *,
+        entropy: Entropy,
+        timeout: Duration,
+        commands: deque[Command],
+        transmits: deque[Transmit],
+        siblings: Siblings = ALONE,
     ) -> None:
         self._entropy = entropy
+        self._siblings = siblings
         self._timeout = timeout
         self._commands = commands
         self._transmits = transmits
@@ -248,7 +256,8 @@ class PeerConnections:
 
     def _new_id(self) -> ConnectionId:
         while True:
-            connection_id = ConnectionId(self._entropy.below(_MAX_CONNECTION_ID))
+            number = self._siblings.mark(self._entropy.below(_MAX_CONNECTION_ID), _MAX_CONNECTION_ID)
+            connection_id = ConnectionId(number)
             if connection_id not in self._connections_by_id:
                 return connection_id
 

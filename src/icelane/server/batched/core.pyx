@@ -55,8 +55,8 @@ cdef extern from "relay_core.h" nogil:
         sockaddr_in6 v6
     ctypedef struct relay_bucket:
         double rate
-        double level
-        double filled_at
+        uint64_t *full_at
+        uint64_t own
     ctypedef struct relay_counters:
         uint64_t packets_up, bytes_up, packets_down, bytes_down, dropped
     ctypedef struct relay_socket_counters:
@@ -101,7 +101,9 @@ cdef extern from "relay_core.h" nogil:
     relay_counters relay_core_channel_counters(const relay_core *core, uint32_t client, uint16_t number)
     relay_socket_counters relay_core_socket_counters(const relay_core *core, uint32_t socket)
     relay_activity relay_core_activity(const relay_core *core)
-    double relay_bucket_fill(relay_bucket *bucket, double now)
+    double relay_bucket_full_at(const relay_bucket *bucket, double now)
+    int relay_bucket_has_some(const relay_bucket *bucket, double now)
+    void relay_bucket_take(relay_bucket *bucket, uint32_t size, double now)
 
 DATAGRAM = <int>ESCAPE_DATAGRAM
 STREAM = <int>ESCAPE_STREAM
@@ -112,27 +114,28 @@ cdef class Bucket:
     """A limit that the core and Python draw on alike; `icelane.server.bandwidth` says how it works."""
 
     cdef relay_bucket state
+    cdef double[::1] cell
 
-    def __cinit__(self, rate):
+    def __cinit__(self, rate, cell=None):
+        """`cell` is shared memory that holds a double."""
         self.state.rate = float(rate)
-        self.state.level = 0.0
-        self.state.filled_at = float("-inf")
+        self.state.own = 0
+        self.state.full_at = &self.state.own
+        if cell is not None:
+            self.cell = cell
+            self.state.full_at = <uint64_t *>&self.cell[0]
 
-    @property
-    def level(self):
-        return self.state.level
+    def has_some(self, double now):
+        """Whether there is something in it now."""
+        return relay_bucket_has_some(&self.state, now) != 0
 
-    @level.setter
-    def level(self, double value):
-        self.state.level = value
-
-    def fill(self, double now):
-        """What is in it now."""
-        return relay_bucket_fill(&self.state, now)
+    def take(self, uint32_t size, double now):
+        """Take so many bytes, whether they are in it or not."""
+        relay_bucket_take(&self.state, size, now)
 
     def full_at(self, double now):
-        """When it holds all it can, if nothing is taken."""
-        return now + (self.state.rate - relay_bucket_fill(&self.state, now)) / self.state.rate
+        """When it holds all it can, if nothing is taken; `now` when it does."""
+        return relay_bucket_full_at(&self.state, now)
 
 
 cdef class RelayCore:

@@ -7,6 +7,8 @@ cannot differ in their rules, and a packet that was on its way while a route cha
 
 from __future__ import annotations
 
+import socket
+
 from icelane.core.clock import Duration
 from icelane.core.entropy import Entropy
 from icelane.core.net import SocketAddress, Transport
@@ -165,8 +167,8 @@ class BatchedPlane(RelayPlane):
         self._clients_by_number.clear()
         self._core.close()
 
-    def _open(self, address: SocketAddress) -> RelaySocket:
-        return RelaySocket(address, self._relay_reader)
+    def _open(self, bound: socket.socket) -> RelaySocket:
+        return RelaySocket(bound, self._relay_reader)
 
     def _meet(self, command: AssignRelayPort, send: SendToClient) -> RelayedClient:
         listener = None

@@ -19,21 +19,48 @@ static double monotonic(void)
 
 /* Limits */
 
-double relay_bucket_fill(relay_bucket *bucket, double now)
+/* What a bucket holds, and how much room is none, in seconds. */
+#define CAPACITY 1.0
+#define GRAIN 1e-6
+
+static double as_instant(uint64_t word)
 {
-    double level = bucket->level + (now - bucket->filled_at) * bucket->rate;
-    bucket->level = level < bucket->rate ? level : bucket->rate;
-    bucket->filled_at = now;
-    return bucket->level;
+    double instant;
+    memcpy(&instant, &word, sizeof instant);
+    return instant;
+}
+
+static double later_of(double one, double other)
+{
+    return one > other ? one : other;
+}
+
+double relay_bucket_full_at(const relay_bucket *bucket, double now)
+{
+    return later_of(as_instant(__atomic_load_n(bucket->full_at, __ATOMIC_RELAXED)), now);
+}
+
+int relay_bucket_has_some(const relay_bucket *bucket, double now)
+{
+    return as_instant(__atomic_load_n(bucket->full_at, __ATOMIC_RELAXED)) - now < CAPACITY - GRAIN;
+}
+
+void relay_bucket_take(relay_bucket *bucket, uint32_t size, double now)
+{
+    uint64_t before = __atomic_load_n(bucket->full_at, __ATOMIC_RELAXED), after;
+    do {
+        double instant = later_of(as_instant(before), now) + (double)size / bucket->rate;
+        memcpy(&after, &instant, sizeof after);
+    } while (!__atomic_compare_exchange_n(bucket->full_at, &before, after, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
 }
 
 static int admit(client_slot *client, uint32_t size, double now)
 {
     for (int index = 0; index < client->bucket_count; index++)
-        if (relay_bucket_fill(client->buckets[index], now) <= 0)
+        if (!relay_bucket_has_some(client->buckets[index], now))
             return 0;
     for (int index = 0; index < client->bucket_count; index++)
-        client->buckets[index]->level -= size;
+        relay_bucket_take(client->buckets[index], size, now);
     return 1;
 }
 

@@ -24,11 +24,13 @@ typedef union {
     struct sockaddr_in6 v6;
 } relay_address;
 
-/* A limit of so many bytes per second that holds one second's worth; like `Bucket` in bandwidth.py, to the last bit. */
+/* A limit of so many bytes per second that holds one second's worth; like `Bucket` in bandwidth.py, to the last bit.
+ * When it is full is a double in the word `full_at`, which other processes may change at any time.
+ */
 typedef struct {
     double rate;
-    double level;
-    double filled_at;
+    uint64_t *full_at;
+    uint64_t own;                    /* where `full_at` leads when nobody shares it */
 } relay_bucket;
 
 enum { RELAY_MAX_BUCKETS = 3 };      /* of the allocation, of its user, of the server */
@@ -112,7 +114,9 @@ relay_counters relay_core_channel_counters(const relay_core *core, uint32_t clie
 relay_socket_counters relay_core_socket_counters(const relay_core *core, uint32_t socket);
 relay_activity relay_core_activity(const relay_core *core);
 
-/* Bytes that may pass `bucket` now; for tests and for what Python relays. */
-double relay_bucket_fill(relay_bucket *bucket, double now);
+/* When it is full, now or later; whether something may pass; and to take what has passed. For what Python relays, too. */
+double relay_bucket_full_at(const relay_bucket *bucket, double now);
+int relay_bucket_has_some(const relay_bucket *bucket, double now);
+void relay_bucket_take(relay_bucket *bucket, uint32_t size, double now);
 
 #endif

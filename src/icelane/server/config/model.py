@@ -47,6 +47,9 @@ PlaneName = Literal["auto", "pure", "compiled"]
 
 DEFAULT_REALM = "icelane"
 
+MAX_WORKERS = 64
+"""No more processes than this."""
+
 DEFAULT_BEHAVIOR_PORTS = (3478, 3479)
 """Used when `stun.behavior_ports` is left out: the port of STUN, and the next one, as coturn has it."""
 
@@ -65,6 +68,14 @@ def _coalesce(microseconds: int) -> int:
     if microseconds and not 50 <= microseconds <= 150:
         raise ValueError("should be 0, or 50 to 150")
     return microseconds
+
+
+def _workers(value: object) -> object:
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_WORKERS):
+        return value
+    if isinstance(value, str) and value.isdecimal():  # from the environment
+        return _workers(int(value))
+    raise ValueError(f"should be auto, or 1 to {MAX_WORKERS}")
 
 
 def _long(key: SecretStr) -> SecretStr:
@@ -318,6 +329,14 @@ class TurnSettings(Section):
         kind="`auto`, `pure` or `compiled`",
         doc="What relays packets: `compiled` does it in batches and without Python, `pure` is Python throughout. `auto`"
         " takes the compiled one where it has been built. `icelane serve` says which one runs.",
+    )
+    workers: Annotated[int | Literal["auto"], BeforeValidator(_workers)] = _key(
+        1,
+        kind="number or `auto`",
+        doc="In how many processes the server runs; `auto` is one for each processor that it may use. They share the"
+        " listening addresses, and each has its part of `relay_ports`. A client stays with the process that the system"
+        " has given it to; one that dies is replaced within two seconds, and the clients of the others lose nothing."
+        " More than one needs Linux.",
     )
     coalesce_microseconds: Annotated[int, AfterValidator(_coalesce)] = _key(
         100,

@@ -1,0 +1,179 @@
+"""What the supervisor and its workers tell each other over a link."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from prometheus_client.metrics_core import Metric
+
+from icelane.core.clock import Instant, UnixSeconds
+from icelane.core.net import Path, SocketAddress
+from icelane.server.config import Config
+from icelane.server.health import Readiness
+from icelane.server.reload import Reloaded
+from icelane.turn.revocation import Revocation
+from icelane.turn.routes import BindId
+
+# From the supervisor to a worker
+
+
+class Start(NamedTuple):
+    """The first message: what to serve, and how. With it come the ledger and a bound socket for each listener.
+
+    `search_path` is where the supervisor finds Python modules, `turn.auth` among them.
+    """
+
+    config: Config
+    worker: int
+    workers: int
+    relay_ports: range
+    nonce_key: bytes
+    ledger_names: int
+    ledger_secret: bytes
+    figures: SocketAddress | None
+    revoked: dict[Revocation, UnixSeconds]
+    search_path: list[str]
+
+
+class Drain(NamedTuple):
+    """Take no new allocation, and say `Drained` when the last one is over."""
+
+
+class Stop(NamedTuple):
+    """End now."""
+
+
+class Ping(NamedTuple):
+    """Answer with Pong."""
+
+
+class SiblingGone(NamedTuple):
+    """A worker has ended; what it had borrowed is free."""
+
+    worker: int
+
+
+class Ask(NamedTuple):
+    """A question that `Answer` answers."""
+
+    number: int
+    question: Question
+
+
+class Administer(NamedTuple):
+    """One of the SESSION_COMMANDS; the answer is a SessionAnswer."""
+
+    request: dict[str, Any]
+    now: Instant
+
+
+class GoBy(NamedTuple):
+    """Another configuration; the answer is a Reloaded."""
+
+    config: Config
+
+
+class TellFigures(NamedTuple):
+    """The answer is a Figures."""
+
+
+Question = Administer | GoBy | TellFigures
+
+# From a worker to the supervisor
+
+
+class Started(NamedTuple):
+    """It serves."""
+
+    plane: str
+
+
+class Problem(NamedTuple):
+    """A ConfigurationError on its way."""
+
+    message: str
+    key: str
+    file: str | None
+
+
+class Failed(NamedTuple):
+    """It cannot start."""
+
+    problems: tuple[Problem, ...]
+
+
+class Pong(NamedTuple):
+    """It lives."""
+
+
+class Drained(NamedTuple):
+    """No allocation is left, or the time for that is over."""
+
+    in_time: bool
+
+
+class SessionAnswer(NamedTuple):
+    """What an administrator is told, or why it cannot be done; `until` is the end of what was taken back."""
+
+    answer: dict[str, Any] | None = None
+    error: str | None = None
+    until: UnixSeconds | None = None
+
+
+class Figures(NamedTuple):
+    """What one worker counts, and how it is."""
+
+    families: list[Metric]
+    readiness: Readiness
+
+
+class Answer(NamedTuple):
+    """What a question was answered with, or the problems that it met."""
+
+    number: int
+    result: SessionAnswer | Reloaded | Figures | None
+    problems: tuple[Problem, ...] = ()
+
+
+# From worker to worker, by way of the supervisor
+
+
+class ToSibling(NamedTuple):
+    """Goes to `worker`, from whom the supervisor knows."""
+
+    worker: int
+    message: Claim | Claimed | Returned | Passed
+
+
+class FromSibling(NamedTuple):
+    """What `worker`, another one, has sent."""
+
+    worker: int
+    message: Claim | Claimed | Returned | Passed
+
+
+class Claim(NamedTuple):
+    """Hand over what is reserved for the token."""
+
+    bind_id: BindId
+    token: bytes
+
+
+class Claimed(NamedTuple):
+    """The relay socket comes with it; None and nothing where there is no such reservation."""
+
+    bind_id: BindId
+    relay: SocketAddress | None
+
+
+class Returned(NamedTuple):
+    """That port is free again."""
+
+    relay: SocketAddress
+
+
+class Passed(NamedTuple):
+    """The client's connection comes with it; `data` has come over it already."""
+
+    client: Path
+    data: bytes

@@ -1,0 +1,243 @@
+"""One worker: a TurnServer on the sockets that the supervisor has handed it. Runs as `python -m ...worker DESCRIPTOR`.
+
+Signals are the supervisor's, which tells its workers what they mean; when it is gone, a worker ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final, assert_never
+
+from icelane.aio.loops import loop_factory
+from icelane.core.net import Path
+from icelane.errors import ConfigurationError, LocalProtocolError
+from icelane.server.admin import RequestError, Sessions, revocation_in
+from icelane.server.config import problems_of
+from icelane.server.events import report
+from icelane.server.logs import configure_logging
+from icelane.server.reload import Reloaded
+from icelane.server.sharing import Share, Sharing
+from icelane.server.turn_server import TurnServer
+from icelane.server.workers.ledger import Kind, Ledger, SharedCells, SharedTally
+from icelane.server.workers.link import Link
+from icelane.server.workers.messages import (
+    Administer,
+    Answer,
+    Ask,
+    Claim,
+    Claimed,
+    Drain,
+    Drained,
+    Failed,
+    Figures,
+    FromSibling,
+    GoBy,
+    Passed,
+    Ping,
+    Pong,
+    Problem,
+    Question,
+    Returned,
+    SessionAnswer,
+    SiblingGone,
+    Start,
+    Started,
+    Stop,
+    TellFigures,
+    ToSibling,
+)
+from icelane.turn.routes import ClaimRelayPort, ReturnRelayPort
+from icelane.turn.siblings import Siblings
+
+# The supervisor's; this process has them in common with it, as the group of a terminal or of a service.
+SUPERVISED_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Worker:
+    """What the supervisor tells goes to the server, what the server has for its siblings to the supervisor."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._link = Link(connected, self._on_message, self.stop)
+        self._stopping = asyncio.Event()
+        self._server: TurnServer | None = None
+        self._sessions: Sessions | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Until the supervisor says so, or is gone."""
+        await self._stopping.wait()
+        if self._server is not None:
+            await self._server.close()
+        self._link.close()
+
+    def stop(self) -> None:
+        """End soon."""
+        self._stopping.set()
+
+    # For the server's siblings: a SiblingLink
+
+    def claim(self, command: ClaimRelayPort) -> None:
+        """Ask for a reserved port."""
+        self._link.send(ToSibling(command.owner, Claim(command.bind_id, command.token)))
+
+    def give_back(self, command: ReturnRelayPort) -> None:
+        """Tell a sibling that its port is free."""
+        self._link.send(ToSibling(command.owner, Returned(command.relay)))
+
+    def pass_on(self, owner: int, client: Path, message: bytes, connection: socket.socket) -> None:
+        """Give a client's connection away."""
+        self._link.send(ToSibling(owner, Passed(client, message)), [connection.detach()])
+
+    # From the supervisor
+
+    def _on_message(self, message: object, descriptors: list[int]) -> None:
+        match message:
+            case Start():
+                self._begin(self._start(message, descriptors))
+            case Ask():
+                self._answer(message)
+            case FromSibling():
+                self._from_sibling(message, descriptors)
+            case SiblingGone():
+                if self._sharing is not None:
+                    self._sharing.sibling_gone(message.worker)
+            case Ping():
+                self._link.send(Pong())
+            case Drain():
+                self._begin(self._drain())
+            case Stop():
+                self.stop()
+
+    async def _start(self, start: Start, descriptors: Sequence[int]) -> None:
+        configure_logging(start.config.log)
+        sys.path[:] = start.search_path
+        ledger_descriptor, *listening = descriptors
+        ledger = Ledger(ledger_descriptor, workers=start.workers, names=start.ledger_names, secret=start.ledger_secret)
+        share = Share(
+            siblings=Siblings(start.worker, start.workers),
+            link=self,
+            sockets=[socket.socket(fileno=descriptor) for descriptor in listening],
+            relay_ports=start.relay_ports,
+            nonce_key=start.nonce_key,
+            allocations=SharedTally(ledger, Kind.ALLOCATIONS, start.worker),
+            connections=SharedTally(ledger, Kind.CONNECTIONS, start.worker),
+            cells=SharedCells(ledger),
+            figures=start.figures,
+            revoked=start.revoked,
+        )
+        try:
+            server = TurnServer(start.config, share=share)
+            await server.start()
+        except ConfigurationError as error:
+            self._link.send(Failed(_problems(error)))
+            return
+        self._server = server
+        self._sessions = Sessions(server)
+        self._link.send(Started(server.plane.name))
+
+    async def _drain(self) -> None:
+        if self._server is not None:
+            self._link.send(Drained(await self._server.drain()))
+
+    def _answer(self, ask: Ask) -> None:
+        try:
+            answer = Answer(ask.number, self._result(ask.question))
+        except ConfigurationError as error:
+            answer = Answer(ask.number, None, _problems(error))
+        self._link.send(answer)
+
+    def _result(self, question: Question) -> SessionAnswer | Reloaded | Figures:
+        server = self._server
+        assert server is not None, "who has started is asked"
+        match question:
+            case Administer():
+                return self._administer(server, question)
+            case GoBy():
+                result = server.reload(question.config)
+                configure_logging(server.config.log)
+                return result
+            case TellFigures():
+                observation = server.observation
+                return Figures(list(observation.metrics.registry.collect()), observation.health.readiness())
+            case _:
+                assert_never(question)
+
+    def _administer(self, server: TurnServer, question: Administer) -> SessionAnswer:
+        assert self._sessions is not None, "who has started is asked"
+        try:
+            answer = self._sessions.answer(question.request, question.now)
+        except (RequestError, LocalProtocolError) as error:
+            return SessionAnswer(error=str(error))
+        until = None
+        if question.request["command"] == "revoke" and server.engine is not None:
+            until = server.engine.revoked_until(revocation_in(question.request))
+        return SessionAnswer(answer, until=until)
+
+    def _from_sibling(self, arrived: FromSibling, descriptors: list[int]) -> None:
+        received = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+        sharing = self._sharing
+        if sharing is None:
+            for one in received:
+                one.close()
+            return
+        match arrived.message:
+            case Claim(bind_id, token):
+                lent = sharing.lend(token, arrived.worker)
+                answer = Claimed(bind_id, lent[0] if lent is not None else None)
+                self._link.send(ToSibling(arrived.worker, answer), [lent[1].detach()] if lent is not None else [])
+            case Claimed(bind_id, relay):
+                if relay is None:
+                    sharing.claim_failed(bind_id)
+                else:
+                    sharing.claimed(bind_id, relay, arrived.worker, received[0])
+            case Returned(relay):
+                sharing.returned(relay)
+            case Passed(client, data):
+                sharing.take_in(client, data, received[0])
+            case _:
+                assert_never(arrived.message)
+
+    @property
+    def _sharing(self) -> Sharing | None:
+        return self._server.sharing if self._server is not None else None
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            report("worker.failed", logging.ERROR, problem=type(error).__name__)
+            self.stop()
+
+
+def _problems(error: ConfigurationError) -> tuple[Problem, ...]:
+    return tuple(Problem(one.message, one.key, one.file) for one in problems_of(error))
+
+
+def main() -> None:
+    """Serve on what the descriptor, the one argument, brings."""
+    for number in SUPERVISED_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SUPERVISED_SIGNALS)
+    descriptor = int(sys.argv[1])
+    os.set_inheritable(descriptor, False)
+    connected = socket.socket(fileno=descriptor)
+
+    async def work() -> None:
+        await Worker(connected).run()
+
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(work())
+
+
+if __name__ == "__main__":
+    main()
