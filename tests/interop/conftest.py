@@ -37,6 +37,13 @@ def icelane_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelaySe
         yield server
 
 
+@pytest.fixture(scope="module", params=[1, 2], ids=["one process", "two processes"])
+def icelane_servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayServer]:
+    """Our server, in one process and in two."""
+    with icelane_serve(tmp_path_factory.mktemp("icelane"), workers=request.param) as server:
+        yield server
+
+
 @pytest.fixture(scope="session")
 def server_with_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayServer]:
     """coturn's server with one static user."""

@@ -40,11 +40,12 @@ def icelane_serve(
     host: str = HOST,
     tls_port: int | None = None,
     peers: Sequence[str] = (),
+    workers: int = 1,
 ) -> Iterator[RelayServer]:
     """`icelane serve` with one static user and one shared secret at once, and with `pair` as its certificate.
 
     On loopback it relays to loopback peers; on another `host` to `peers`, which are address ranges, and to its own
-    relayed addresses.
+    relayed addresses. It runs in so many `workers`.
     """
     port, tls_port = free_port(host), tls_port or free_port(host)
     relays = ["127.0.0.1", "::1"] if host == HOST else [host]
@@ -58,6 +59,7 @@ listen = ["udp://{host}:{port}", "tcp://{host}:{port}", "tls://{host}:{tls_port}
 relay_addresses = {json.dumps(relays)}
 dangerously_allow_loopback_peers = {json.dumps(host == HOST)}
 tcp_allocations = true
+workers = {workers}
 users = {{ {USER} = "{PASSWORD}" }}
 [[turn.secrets]]
 kid = "k1"

@@ -22,10 +22,10 @@ CREDENTIALS = {
 @pytest.mark.parametrize("credentials", CREDENTIALS.values(), ids=CREDENTIALS)
 @pytest.mark.parametrize("secure", [False, True], ids=["TCP", "TLS"])
 def test_everything_that_uclient_sends_by_tcp_comes_back(
-    icelane_server: RelayServer, credentials: tuple[str, ...], secure: bool
+    icelane_servers: RelayServer, credentials: tuple[str, ...], secure: bool
 ) -> None:
     executable = need_program("turnutils_uclient", PACKAGE)
-    server = icelane_server
+    server = icelane_servers
     flags = [*FLAGS, *credentials, *(("-S",) if secure else ())]
     totals = run_uclient(executable, server.host, server.tls_port if secure else server.port, flags)
     assert totals.passed, f"{totals.output[-4000:]}\n--- the server said:\n{server.program.said()}"

@@ -51,10 +51,10 @@ def echo_peer_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 @pytest.mark.parametrize("credentials", CREDENTIALS.values(), ids=CREDENTIALS)
 @pytest.mark.parametrize("flags", MODES.values(), ids=MODES)
 def test_everything_that_uclient_sends_comes_back(
-    icelane_server: RelayServer, echo_peer_port: int, flags: tuple[str, ...], credentials: tuple[str, ...]
+    icelane_servers: RelayServer, echo_peer_port: int, flags: tuple[str, ...], credentials: tuple[str, ...]
 ) -> None:
     executable = need_program("turnutils_uclient", PACKAGE)
-    server = icelane_server
+    server = icelane_servers
     port = server.tls_port if "-S" in flags else server.port
     totals = run_uclient(executable, server.host, port, [*flags, "-r", str(echo_peer_port), *credentials])
     assert totals.passed, f"{totals.output}\n--- the server said:\n{server.program.said()}"
@@ -62,10 +62,10 @@ def test_everything_that_uclient_sends_comes_back(
 
 @pytest.mark.parametrize("credentials", CREDENTIALS.values(), ids=CREDENTIALS)
 def test_wrong_passwords_and_secrets_relay_nothing_and_lock_nobody_out(
-    icelane_server: RelayServer, echo_peer_port: int, credentials: tuple[str, ...]
+    icelane_servers: RelayServer, echo_peer_port: int, credentials: tuple[str, ...]
 ) -> None:
     executable = need_program("turnutils_uclient", PACKAGE)
-    server = icelane_server
+    server = icelane_servers
     flags = [*BASE, *TO_IPV4_PEER, "-r", str(echo_peer_port)]
     wrong = [*credentials[:-1], "not-the-one"]
     # The client goes on guessing for half a minute; a few seconds of it are enough.
