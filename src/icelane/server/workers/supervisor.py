@@ -65,7 +65,9 @@ MOST_CONNECTIONS: Final = 1 << 20
 class Supervisor:
     """Several workers as one server. See `icelane.server.serving.Serving`."""
 
-    def __init__(self, config: Config, workers: int) -> None:
+    def __init__(self, config: Config, workers: int, *, well_after: Duration = WELL_AFTER) -> None:
+        """A worker that has lived for `well_after` is replaced at once when it dies, whatever was before."""
+        self._well_after = well_after
         self.processes = workers
         self.plane = ""
         self._config = config
@@ -313,7 +315,7 @@ class Supervisor:
             self._replace(worker.index)
 
     def _replace(self, index: int) -> None:
-        if monotonic() - self._started_at[index] >= WELL_AFTER:
+        if monotonic() - self._started_at[index] >= self._well_after:
             self._crashes[index] = 0
         crashes = self._crashes[index]
         self._crashes[index] += 1

@@ -1,0 +1,35 @@
+"""Ten seconds of clients of every kind, or a minute, or as long as LOAD_SECONDS says, while processes are killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from icelane.aio.loops import loop_factory
+from tests.server.workers.mixed_load import KILL_EVERY, KINDS, document, load
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="several processes need Linux")
+
+LOAD_SECONDS = float(os.environ.get("LOAD_SECONDS", "60"))
+
+
+@pytest.mark.parametrize("seconds", [10.0, pytest.param(LOAD_SECONDS, marks=pytest.mark.long)], ids=["short", "long"])
+def test_clients_lose_nothing_while_the_processes_of_others_are_killed(tmp_path: Path, seconds: float) -> None:
+    """OP-5: one process after the other, again and again."""
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        told = runner.run(load(seconds, tmp_path))
+    print(document(told))
+    assert not told.lost
+    assert len(told.away) >= 0.2 * seconds / KILL_EVERY
+    assert max(told.away) < 2
+    assert all(told.carried[kind] > 10 * seconds for kind in KINDS)
+    # Everybody has left, so nothing is held for anybody, whoever of the processes had it.
+    assert told.left == {
+        "icelane_turn_relay_ports": 0,
+        "icelane_turn_peer_connections": 0,
+        "icelane_workers": 2,
+        "allocations": 0,
+    }
