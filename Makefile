@@ -105,6 +105,7 @@ bench: $(STAMP) $(PEERS_STAMP)
 	$(PYTHON) -m benches.datachannel
 	$(PYTHON) -m benches.allocate
 	$(PYTHON) -m benches.relay
+	$(PYTHON) -m benches.workers
 
 # Needs root and the Debian packages of the lab. It writes docs/explanation/networks.md.
 matrix: $(STAMP)

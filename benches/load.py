@@ -19,6 +19,7 @@ from pathlib import Path
 from benches import turn_client
 from benches.certificates import client_context
 from benches.links import Link
+from benches.measure import cpu_list
 from benches.turn_client import Address, Credentials
 
 SOURCE = Path(__file__).with_name("relay_load.c")
@@ -113,14 +114,14 @@ class Delivery:
 
 
 class Generator:
-    """The compiled load generator, pinned to one CPU."""
+    """The compiled load generator, pinned to one CPU, or to some."""
 
-    def __init__(self, program: Path, cpu: int) -> None:
+    def __init__(self, program: Path, *cpus: int) -> None:
         self._program = program
-        self._cpu = cpu
+        self._cpus = cpus
 
     @classmethod
-    def build(cls, cpu: int) -> Generator:
+    def build(cls, *cpus: int) -> Generator:
         """Compile the program if its source is newer; needs a C compiler (Debian package gcc)."""
         program = BUILD / SOURCE.stem
         if not program.exists() or program.stat().st_mtime < SOURCE.stat().st_mtime:
@@ -133,7 +134,7 @@ class Generator:
                 flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror"]
                 subprocess.run([compiler, *flags, str(SOURCE), "-o", str(fresh)], check=True)
                 fresh.replace(program)
-        return cls(program, cpu)
+        return cls(program, *cpus)
 
     def run(
         self, traffic: Traffic, seconds: float, flows: Sequence[turn_client.Flow], peer: socket.socket, prefix: bytes
@@ -154,7 +155,7 @@ class Generator:
             str(len(flows)),
         ]
         finished = subprocess.run(
-            ["taskset", "--cpu-list", str(self._cpu), str(self._program), *arguments],
+            ["taskset", "--cpu-list", cpu_list(self._cpus), str(self._program), *arguments],
             input=lines,
             stdout=subprocess.PIPE,
             text=True,

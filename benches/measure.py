@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,6 +89,11 @@ class Summary:
     def spread(self) -> float:
         """(high - low) / median; 0 when the median is 0."""
         return (self.high - self.low) / self.median if self.median else 0.0
+
+
+def cpu_list(cpus: Iterable[int]) -> str:
+    """CPUs as `taskset --cpu-list` takes them."""
+    return ",".join(map(str, cpus))
 
 
 @dataclass(frozen=True, slots=True)

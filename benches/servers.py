@@ -15,6 +15,7 @@ from typing import Protocol
 
 from benches.certificates import Certificate, write_certificate
 from benches.links import Link
+from benches.measure import cpu_list
 from benches.turn_client import Address, Credentials, answers_binding
 from icelane.server import batched
 
@@ -184,8 +185,8 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(server: Server, link: Link, cpu: int, directory: Path) -> Iterator[Running]:
-    """Start `server` on `cpu` at the server's side of `link`, wait until it answers, and end it with the block.
+def running(server: Server, link: Link, cpus: int | Sequence[int], directory: Path) -> Iterator[Running]:
+    """Start `server` on one CPU, or on some, at the server's side of `link`, wait until it answers, and end it with the block.
 
     Raises ServerFailedError when it ends or stays silent.
     """
@@ -197,7 +198,14 @@ def running(server: Server, link: Link, cpu: int, directory: Path) -> Iterator[R
     )
     output = directory / "output"
     # The kernel kills the server should this process die without cleaning up.
-    prefix = ["setpriv", "--pdeathsig", "KILL", "taskset", "--cpu-list", str(cpu)]
+    prefix = [
+        "setpriv",
+        "--pdeathsig",
+        "KILL",
+        "taskset",
+        "--cpu-list",
+        cpu_list([cpus] if isinstance(cpus, int) else cpus),
+    ]
     with output.open("wb") as sink, link.server_side():
         process = subprocess.Popen(
             [*prefix, *server.command(link, listening, directory)],
