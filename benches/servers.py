@@ -186,7 +186,7 @@ class Running:
 
 @contextlib.contextmanager
 def running(server: Server, link: Link, cpus: int | Sequence[int], directory: Path) -> Iterator[Running]:
-    """Start `server` on one CPU, or on some, at the server's side of `link`, wait until it answers, and end it with the block.
+    """Start `server` on one CPU or on some, at its side of `link`, wait until it answers, and end it with the block.
 
     Raises ServerFailedError when it ends or stays silent.
     """
@@ -198,14 +198,8 @@ def running(server: Server, link: Link, cpus: int | Sequence[int], directory: Pa
     )
     output = directory / "output"
     # The kernel kills the server should this process die without cleaning up.
-    prefix = [
-        "setpriv",
-        "--pdeathsig",
-        "KILL",
-        "taskset",
-        "--cpu-list",
-        cpu_list([cpus] if isinstance(cpus, int) else cpus),
-    ]
+    allowed = cpu_list([cpus] if isinstance(cpus, int) else cpus)
+    prefix = ["setpriv", "--pdeathsig", "KILL", "taskset", "--cpu-list", allowed]
     with output.open("wb") as sink, link.server_side():
         process = subprocess.Popen(
             [*prefix, *server.command(link, listening, directory)],

@@ -1,7 +1,7 @@
 """What several processes bring: `python -m benches.workers [--smoke] [--json FILE] [--coturn PATH]`.
 
-`turn.workers = 1` beside 2, and coturn with as many relay threads, on the first two CPUs. The generator has the same two
-and takes its part of them, so the rows say what a machine carries, and nothing about how a server grows on more: no
+`turn.workers = 1` beside 2, and coturn with as many relay threads, on the first two CPUs. The generator has the same
+two and takes its part of them, so the rows say what a machine carries, and nothing about how a server grows on more: no
 ratio is asked for. The servers take turns within each round, the first round is dropped; figures are medians.
 """
 

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -66,7 +66,8 @@ def test_the_allocation_benchmark_prints_what_every_server_costs_per_allocation(
 def test_the_benchmark_of_several_processes_prints_what_the_machine_carries(tmp_path: Path) -> None:
     printed, rows = run_smoke("workers", tmp_path / "results.json")
     assert "One process and two, on two CPUs that the generator shares" in printed
-    for row in rows:
+    for trials in rows:
+        row = cast("list[dict[str, Any]]", trials)
         ours = {trial["server"]["name"] for trial in row if trial["server"]["name"].startswith("icelane")}
         assert len(ours) == (2 if batched.available() else 0)
         assert all(sample["delivered_per_second"] > 0 for trial in row for sample in trial["samples"])

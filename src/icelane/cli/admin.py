@@ -6,7 +6,7 @@ import json
 import shlex
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BufferedRWPair
 from pathlib import Path
@@ -33,11 +33,15 @@ SocketOption = Annotated[
 ]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Show it again every second until Ctrl-C.")]
 
-Rows = list[dict[str, Any]]
+RowsOf = Callable[[Mapping[str, Any]], list[list[str]]]
+"""The lines of a table that one session, or one user, takes."""
 
 
 def sessions(
     user: Annotated[str | None, typer.Option("--user", metavar="USER_ID", help="Only this user's.")] = None,
+    routes: Annotated[
+        bool, typer.Option("--routes", help="Each channel below its session, with its counters.")
+    ] = False,
     watch: Watch = False,
     path: SocketOption = None,
     file: ConfigFile = None,
@@ -47,15 +51,15 @@ def sessions(
 
     `rateFromClient` and `rateToClient` are bytes per second over the last second.
     """
-    request = {"command": "sessions"} | ({"user": user} if user is not None else {})
+    request: dict[str, Any] = {"command": "sessions", "routes": routes} | ({"user": user} if user is not None else {})
     columns = ("session", "client", "user", "from client", "to client", "sent", "received", "dropped", "expires")
-    _show(request, "sessions", "session", columns, _session_row, watch, path, file, as_json)
+    _show(request, "sessions", "session", columns, _session_rows, watch, path, file, as_json)
 
 
 def users(watch: Watch = False, path: SocketOption = None, file: ConfigFile = None, as_json: JsonFlag = False) -> None:
     """Show who has live allocations, and how much they relay."""
     columns = ("user", "sessions", "from client", "to client", "sent", "received", "dropped")
-    _show({"command": "users"}, "users", "user", columns, _user_row, watch, path, file, as_json)
+    _show({"command": "users"}, "users", "user", columns, _user_rows, watch, path, file, as_json)
 
 
 def kick(
@@ -137,7 +141,7 @@ def _show(
     name: str,
     key: str,
     columns: Sequence[str],
-    row: Any,
+    rows: RowsOf,
     watch: bool,
     path: Path | None,
     file: str | None,
@@ -147,15 +151,15 @@ def _show(
         documents = _sampled(connection, request, name, key)
         if not watch:
             document = next(documents)
-            output.table(columns, [row(one) for one in document[name]])
+            output.table(columns, [line for one in document[name] for line in rows(one)])
             output.result(document)
             if document["omitted"]:
                 output.note(f"{document['omitted']} more are left out")
         elif output.terminal and not as_json:
-            _watch(output, documents, name, columns, row)
+            _watch(output, documents, name, columns, rows)
         else:
             for document in documents:
-                output.table(columns, [row(one) for one in document[name]])
+                output.table(columns, [line for one in document[name] for line in rows(one)])
                 output.result(document)
 
 
@@ -180,23 +184,32 @@ def _add_rates(document: dict[str, Any], before: Mapping[str, Any], name: str, k
             one[rate] = round(max(0, difference) / seconds, 1)
 
 
-def _watch(output: Output, documents: Iterator[dict[str, Any]], name: str, columns: Sequence[str], row: Any) -> None:
+def _watch(
+    output: Output, documents: Iterator[dict[str, Any]], name: str, columns: Sequence[str], rows: RowsOf
+) -> None:
     with Live(console=output.console, auto_refresh=False, screen=True) as live:
         for document in documents:
             table = Table(*columns, header_style="bold", box=None, pad_edge=False)
             for one in document[name]:
-                table.add_row(*row(one))
+                for line in rows(one):
+                    table.add_row(*line)
             left_out = [Text(f"{document['omitted']} more", style="yellow")] if document["omitted"] else []
             live.update(Group(Text(f"{len(document[name])} {name}", style="bold"), table, *left_out), refresh=True)
 
 
-def _session_row(one: Mapping[str, Any]) -> list[str]:
+def _session_rows(one: Mapping[str, Any]) -> list[list[str]]:
     client = f"{one['transport']} {one['client']}"
-    return [one["session"], client, one["user"], *_traffic(one), f"{one['expiresIn']:.0f} s"]
+    rows = [[one["session"], client, one["user"], *_traffic(one), f"{one['expiresIn']:.0f} s"]]
+    for route in one.get("routes", ()):
+        totals = [_size(route[count]) for count in ("bytesFromClient", "bytesToClient")]
+        rows.append([f"  {route['channel']}", f"  to {route['peer']}", "", "", "", *totals, "", ""])
+    if one.get("routesOmitted"):
+        rows.append([f"  {one['routesOmitted']} more", *[""] * 8])
+    return rows
 
 
-def _user_row(one: Mapping[str, Any]) -> list[str]:
-    return [one["user"], str(one["sessions"]), *_traffic(one)]
+def _user_rows(one: Mapping[str, Any]) -> list[list[str]]:
+    return [[one["user"], str(one["sessions"]), *_traffic(one)]]
 
 
 def _traffic(one: Mapping[str, Any]) -> list[str]:

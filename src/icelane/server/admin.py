@@ -1,6 +1,7 @@
 """Commands to a running server, one JSON object a line, answered by one JSON object a line; no sockets here.
 
     {"command": "sessions"}                           {"ok": true, "at": 12.5, "sessions": [...], "omitted": 0}
+    {"command": "sessions", "routes": true}           the same, and of each session its channels with their counters
     {"command": "users"}                              {"ok": true, "at": 12.5, "users": [...], "omitted": 0}
     {"command": "kick", "session": "192.0.2.1:50000"} {"ok": true, "ended": 1}
     {"command": "revoke", "name": "carol"}            {"ok": true, "ended": 2}
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from itertools import islice
 from typing import Any, Final, Protocol
 
 from icelane.core.clock import Instant
@@ -35,6 +37,8 @@ from icelane.turn.revocation import Revocation
 MAX_LINE: Final = 65_536
 # Rows of one answer: ten thousand would keep the loop from relaying for too long. What is left out is counted.
 MAX_ROWS: Final = 1000
+# Channels of one session that are told of; a call has one or two.
+MAX_ROUTES: Final = 32
 
 
 class Administered(Protocol):
@@ -129,9 +133,9 @@ class Sessions:
         return self._handlers[request["command"]](request, now)
 
     def _sessions(self, request: Request, now: Instant) -> Answer:
-        wanted = request.get("user")
+        wanted, routes = request.get("user"), request.get("routes") is True
         chosen = [one for one in self._server.allocations if wanted is None or one.user_key == wanted]
-        rows = [self._session(one, now) for one in chosen[:MAX_ROWS]]
+        rows = [self._session(one, now) | (self._routes(one) if routes else {}) for one in chosen[:MAX_ROWS]]
         return {"at": now, "sessions": rows, "omitted": len(chosen) - len(rows)}
 
     def _session(self, allocation: Allocation, now: Instant) -> Answer:
@@ -149,6 +153,15 @@ class Sessions:
             "expiresIn": round(allocation.expires_at - now, 1),
             **_counters([self._server.plane.clients.get(client)]),
         }
+
+    def _routes(self, allocation: Allocation) -> Answer:
+        client = self._server.plane.clients.get(allocation.client)
+        routes = [
+            {"channel": f"{number:#06x}", "peer": str(channel.peer), **_counted(client.channel_traffic(number))}
+            for number, channel in islice(allocation.channels_by_number.items(), MAX_ROUTES)
+            if client is not None
+        ]
+        return {"routes": routes, "routesOmitted": len(allocation.channels_by_number) - len(routes)}
 
     def _users(self, request: Request, now: Instant) -> Answer:
         del request
@@ -216,10 +229,13 @@ def _counters(clients: Iterable[RelayedClient | None]) -> dict[str, int]:
     for client in clients:
         if client is not None:
             total.add(client.traffic())
+    return _counted(total) | {"dropped": total.dropped}
+
+
+def _counted(traffic: Traffic) -> dict[str, int]:
     return {
-        "packetsFromClient": total.packets_from_client,
-        "bytesFromClient": total.bytes_from_client,
-        "packetsToClient": total.packets_to_client,
-        "bytesToClient": total.bytes_to_client,
-        "dropped": total.dropped,
+        "packetsFromClient": traffic.packets_from_client,
+        "bytesFromClient": traffic.bytes_from_client,
+        "packetsToClient": traffic.packets_to_client,
+        "bytesToClient": traffic.bytes_to_client,
     }

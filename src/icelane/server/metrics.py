@@ -31,6 +31,9 @@ from icelane.turn.server import Event
 # What the engine may answer with: each is there from the start, so that its first increase is seen as one.
 ERROR_CODES: Final = (400, 401, 403, 420, 437, 438, 440, 441, 442, 443, 446, 447, 486, 500, 508)
 
+# What a compiled plane counts of its own work.
+ACTIVITIES: Final = ("wakes", "receives", "received", "sends", "sent_messages", "sent", "coalesced")
+
 # The reasons are words of this program, about 70 of them. Were one ever made from what a client sent, this many would
 # be told apart and the others counted as one.
 MAX_REASONS: Final = 256
@@ -153,6 +156,7 @@ class ServerMetrics:
         yield from self._traffic_families()
         yield from self._connection_families()
         yield from self._loss_families()
+        yield from self._batch_families()
         yield from self._server_families()
 
     def _allocation_families(self) -> Iterator[Metric]:
@@ -223,7 +227,16 @@ class ServerMetrics:
             "icelane_udp_send_drops", "Datagrams that could not be sent, and why", ["socket", "reason"], sends
         )
 
+    def _batch_families(self) -> Iterator[Metric]:
+        activity = self._server.plane.activity()
+        samples = [((what,), activity.get(what, 0)) for what in ACTIVITIES]
+        text = "What the compiled relay plane did: packets, and the system calls that they took"
+        yield _counter("icelane_relay_batching", text, ["what"], samples)
+
     def _server_families(self) -> Iterator[Metric]:
+        # A worker of several answers like a server that is alone: their sum is what the supervisor tells.
+        yield _gauge("icelane_workers", "Processes that relay", [], [((), 1)])
+        yield _counter("icelane_worker_restarts", "Processes that took a dead one's place", [], [((), 0)])
         yield _gauge("icelane_ready", "Whether new clients are welcome", [], [((), int(self._server.ready))])
         expiry = self._server.certificate_expires_at
         if expiry is not None:

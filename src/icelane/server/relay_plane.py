@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -44,6 +44,7 @@ MAX_PAYLOAD: Final = 65_535 - 8 - 40 - 48
 _CHANNEL_HEADER_SIZE: Final = 4
 _SEND_INDICATION: Final = b"\x00\x16"
 _TRANSACTION_ID_SIZE: Final = 12
+_NOTHING: Final = Traffic()
 
 
 class RelayedClient:
@@ -62,6 +63,7 @@ class RelayedClient:
         "_packets_to_client",
         "_padded",
         "_send",
+        "_traffic_by_channel",
         "channels_by_number",
         "path",
         "permissions_by_host",
@@ -75,6 +77,7 @@ class RelayedClient:
         self.relays: dict[SocketAddress, Relay] = {}
         self.channels_by_number: dict[int, tuple[RelaySocket, RawAddress]] = {}
         self.permissions_by_host: dict[str, tuple[RelaySocket, PermissionRoute]] = {}
+        self._traffic_by_channel: dict[int, Traffic] = {}
         self._meter: Meter | None = None
         self._packets_from_client = 0
         self._bytes_from_client = 0
@@ -94,6 +97,10 @@ class RelayedClient:
             bytes_to_client=self._bytes_to_client,
             dropped=self._dropped,
         )
+
+    def channel_traffic(self, number: int) -> Traffic:
+        """What one of its channels has relayed until now, each way; what is dropped is nobody's but the client's."""
+        return replace(self._traffic_by_channel.get(number, _NOTHING))
 
     def drained(self) -> None:
         """What one read of the client's stream has brought is complete."""
@@ -128,6 +135,13 @@ class RelayedClient:
         self._packets_to_client += 1
         self._bytes_to_client += size
 
+    def count_to_client_on(self, channel: int, size: int) -> None:
+        """Payload of a peer has gone to the client, over that channel."""
+        self.count_to_client(size)
+        traffic = self._traffic_of(channel)
+        traffic.packets_to_client += 1
+        traffic.bytes_to_client += size
+
     def drop(self) -> None:
         """Count a packet that goes nowhere."""
         self._dropped += 1
@@ -143,7 +157,7 @@ class RelayedClient:
         if self._send(message + bytes(-size & 3) if self._padded and size & 3 else message) is False:
             self._dropped += 1
             return
-        self.count_to_client(size)
+        self.count_to_client_on(header[0] << 8 | header[1], size)
 
     def relay_data(self, peer: SocketAddress, payload: bytes) -> None:
         """Pass a peer's payload to the client as a Data indication."""
@@ -166,20 +180,34 @@ class RelayedClient:
         if size < _CHANNEL_HEADER_SIZE:
             self._dropped += 1
             return
-        channel = self.channels_by_number.get(data[0] << 8 | data[1])
+        number = data[0] << 8 | data[1]
+        channel = self.channels_by_number.get(number)
         length = data[2] << 8 | data[3]
         end = _CHANNEL_HEADER_SIZE + length
         if channel is None or end > size or not self.admits(length):
             self._dropped += 1
             return
-        self._packets_from_client += 1
-        self._bytes_from_client += length
+        self.count_from_client(length)
+        traffic = self._traffic_of(number)
+        traffic.packets_from_client += 1
+        traffic.bytes_from_client += length
         relay, peer = channel
         payload = data[_CHANNEL_HEADER_SIZE:end]
         try:
             relay.sendto(payload, peer)
         except OSError as error:
             relay.send_again(payload, peer, error)
+
+    def _traffic_of(self, channel: int) -> Traffic:
+        traffic = self._traffic_by_channel.get(channel)
+        if traffic is None:
+            traffic = self._traffic_by_channel[channel] = Traffic()
+        return traffic
+
+    def forget_channel(self, number: int) -> None:
+        """It leads nowhere any more; what it has relayed stays in the client's sum."""
+        self.channels_by_number.pop(number, None)
+        self._traffic_by_channel.pop(number, None)
 
     def _relay_send(self, data: bytes) -> None:
         try:
@@ -369,6 +397,10 @@ class RelayPlane:
             relay.count_loss(loss)
         return loss
 
+    def activity(self) -> Mapping[str, int]:
+        """How often the kernel was asked, and for how much; nothing where every packet is asked for by itself."""
+        return {}
+
     def start(self) -> None:
         """Read on the running loop from now on."""
 
@@ -449,7 +481,7 @@ class RelayPlane:
                 client.channels_by_number[route.channel] = bound
                 relay.add_channel(route.channel, bound[1])
             case RemoveChannelRoute(route):
-                client.channels_by_number.pop(route.channel, None)
+                client.forget_channel(route.channel)
                 relay.remove_channel(route.channel, raw_address(route.wire_peer))
             case InstallPermissionRoute(route):
                 # Where the name leads may have changed with the external addresses.

@@ -8,6 +8,7 @@ cannot differ in their rules, and a packet that was on its way while a route cha
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 
 from icelane.core.clock import Duration
 from icelane.core.entropy import Entropy
@@ -53,6 +54,13 @@ class BatchedClient(RelayedClient):
         traffic.add(Traffic(*self._core.client_counters(self.number)))
         return traffic
 
+    def channel_traffic(self, number: int) -> Traffic:
+        """What one of its channels has relayed until now, here and in the core."""
+        traffic = super().channel_traffic(number)
+        packets_up, bytes_up, packets_down, bytes_down = self._core.channel_counters(self.number, number)
+        traffic.add(Traffic(packets_up, bytes_up, packets_down, bytes_down))
+        return traffic
+
     def limit(self, meter: Meter | None) -> None:
         """From now on what is relayed is paid for from `meter`; None: everything passes."""
         super().limit(meter)
@@ -86,7 +94,7 @@ class BatchedClient(RelayedClient):
         together = may_join and self._send(b"".join(messages)) is not False
         for message in messages:
             if together or self._send(message) is not False:
-                self.count_to_client(int.from_bytes(message[2:4], "big"))
+                self.count_to_client_on(int.from_bytes(message[:2], "big"), int.from_bytes(message[2:4], "big"))
             else:
                 self.drop()
 
@@ -108,6 +116,10 @@ class BatchedPlane(RelayPlane):
         self._gathering: list[BatchedClient] = []
         reader.on_payload = self._take_payload
         reader.on_drained = self._flush
+
+    def activity(self) -> Mapping[str, int]:
+        """How often the kernel was asked, and for how much."""
+        return self._core.activity()
 
     def start(self) -> None:
         """Read on the running loop from now on."""

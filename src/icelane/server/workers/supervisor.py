@@ -17,7 +17,7 @@ import sys
 from typing import Final, Self, assert_never
 
 from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
 
 from icelane.aio.system import SystemWallClock, monotonic
 from icelane.core.clock import Duration, Instant, UnixSeconds
@@ -243,10 +243,9 @@ class Supervisor:
         return worker.index in self._snapshots
 
     def _own_families(self) -> list[Metric]:
-        running = GaugeMetricFamily("icelane_workers", "Processes that relay", value=len(self._running()))
         restarts = CounterMetricFamily("icelane_worker_restarts", "Processes that took a dead one's place")
         restarts.add_metric([], self._restarts)
-        return [running, restarts]
+        return [restarts]
 
     # Workers
 
