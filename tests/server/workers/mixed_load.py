@@ -14,6 +14,7 @@ import json
 import os
 import random
 import signal
+import statistics
 import sys
 import tempfile
 from collections import Counter
@@ -43,6 +44,7 @@ FLOWS_OF_A_KIND: Final = 8
 PACE: Final = 40
 SIZES: Final = (40, 172, 600, 1200)
 KILL_EVERY: Final = 1.5
+REPLACED_WITHIN: Final = 9.0
 # What comes back later than this is lost.
 LATE: Final = 3.0
 
@@ -179,7 +181,13 @@ class Scene:
             new = self.server.workers[old.index]
             return new is not old and new.state is WorkerState.RUNNING
 
-        await eventually(serves)
+        try:
+            async with asyncio.timeout(REPLACED_WITHIN):
+                await eventually(serves, lambda: asyncio.sleep(0.01))
+        except TimeoutError:
+            new = self.server.workers[old.index]
+            used = Path(f"/proc/{new.pid}/schedstat").read_text() if new.pid != old.pid else "not begun"
+            raise AssertionError(f"worker {old.index} is {new.state}, its processor time and waiting: {used}") from None
 
     async def kill_one_after_the_other(self, until: float) -> None:
         """The processes, in turn."""
@@ -243,6 +251,7 @@ def document(told: Told) -> dict[str, Any]:
         "lost": dict(told.lost),
         "begun": dict(told.begun),
         "kills": len(told.away),
+        "away": round(statistics.median(told.away or [0.0]), 2),
         "away_at_most": round(max(told.away, default=0.0), 2),
         "left": told.left,
     }
