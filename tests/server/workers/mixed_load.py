@@ -186,8 +186,7 @@ class Scene:
                 await eventually(serves, lambda: asyncio.sleep(0.01))
         except TimeoutError:
             new = self.server.workers[old.index]
-            used = Path(f"/proc/{new.pid}/schedstat").read_text() if new.pid != old.pid else "not begun"
-            raise AssertionError(f"worker {old.index} is {new.state}, its processor time and waiting: {used}") from None
+            raise AssertionError(f"worker {old.index} is {new.state}: {_processor_time(new.pid)}") from None
 
     async def kill_one_after_the_other(self, until: float) -> None:
         """The processes, in turn."""
@@ -205,6 +204,14 @@ class Scene:
             killed = loop.time()
             await self._replaced(old)
             self.told.away.append(loop.time() - killed)
+
+
+def _processor_time(pid: int) -> str:
+    """Of a process that lives: on a processor and waiting for one, in nanoseconds."""
+    try:
+        return Path(f"/proc/{pid}/schedstat").read_text()
+    except OSError:
+        return "gone"
 
 
 def figures(body: bytes) -> Iterator[tuple[str, float]]:
