@@ -42,7 +42,7 @@ KERNEL_GROUPS: Final[Sequence[tuple[str, str]]] = (
     ("copying payload", r"copy_(user|from|to)|copyin|copyout|rep_movs|memcpy|csum_(and|partial)|skb_copy|_copy_"),
     ("cutting and joining runs", r"segment|gso|gro_|_gro|skb_gro|napi_gro|frag_list"),
     ("buffers", r"alloc|kfree|free_|_free|slab|kmem|page|skb_release|skb_put|consume_skb|build_skb|memset|refill"),
-    ("sending", r"send|xmit|ip_(output|finish|append|make|local_out|queue|push)|__ip|route|fib_|neigh|qdisc|dst_|_wfree"),
+    ("sending", r"send|xmit|ip_(output|finish|append|make|local_out|queue|push)|__ip|route|fib_|neigh|qdisc|dst_"),
     ("arriving", r"_rcv|receive_skb|netif|net_rx|backlog|napi|softirq|early_demux|lib_lookup|def_readable|queue_rcv"),
     ("receiving", r"recv|skb_recv|datagram|sock_rfree|scm|put_cmsg|move_addr"),
     ("waiting", r"epoll|ep_|poll|hrtimer|nanosleep|schedule|idle|wake|ktime"),
