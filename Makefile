@@ -14,6 +14,9 @@ FUZZ_SECONDS ?= 5
 LONG_FUZZ_SECONDS ?= 300
 FLOOD_SCALE ?= 0.1
 
+# How long `make test-long` kills worker processes under load; ten minutes are 600.
+LOAD_SECONDS ?= 60
+
 # How often `make matrix` calls for each pair of networks.
 MATRIX_RUNS ?= 3
 
@@ -86,7 +89,7 @@ test-offline: $(STAMP)
 		sh -c 'ip link set lo up && exec "$$@"' sh $(PYTEST) -m "not interop and not long"
 
 test-long: $(STAMP) $(PEERS_STAMP)
-	env -u ICELANE_PURE FLOOD_SCALE=1 $(PYTEST) -m "long and not interop"
+	env -u ICELANE_PURE FLOOD_SCALE=1 LOAD_SECONDS=$(LOAD_SECONDS) $(PYTEST) -m "long and not interop"
 	env -u ICELANE_PURE $(PYTEST) -m "long and interop"
 	ICELANE_PURE=1 FLOOD_SCALE=1 $(PYTEST) -m "not interop"
 	env -u ICELANE_PURE FLOOD_SCALE=$(FLOOD_SCALE) $(PYTHON) -O -m pytest \

@@ -28,6 +28,12 @@ def close_later(opened: Closeable) -> None:
     _to_close.append(opened)
 
 
+def close_now(opened: Closeable) -> None:
+    """Close what was to be closed later, in a scenario that opens more than it can hold."""
+    _to_close.remove(opened)
+    opened.close()
+
+
 async def close_opened() -> None:
     """Close it now."""
     while _to_close:

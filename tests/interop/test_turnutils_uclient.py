@@ -32,6 +32,10 @@ MODES = {
     "random disconnects": (*BASE, *TO_IPV4_PEER, "-B"),
     "IPv6 relay": (*BASE, "-x", *TO_IPV6_PEER),
 }
+# With -B it sometimes leaves before the answer to a ChannelBind, and then asks for another channel to the same peer,
+# which RFC 8656 section 12.2 forbids: 400, and it ends. It is started again then, and for no other reason.
+BOUND_TWICE = "channel bind: error 400"
+ATTEMPTS = 3
 CREDENTIALS = {
     "static user": ("-u", USER, "-w", PASSWORD),
     "REST secret": ("-u", USER, "-W", SECRET),
@@ -56,7 +60,10 @@ def test_everything_that_uclient_sends_comes_back(
     executable = need_program("turnutils_uclient", PACKAGE)
     server = icelane_servers
     port = server.tls_port if "-S" in flags else server.port
-    totals = run_uclient(executable, server.host, port, [*flags, "-r", str(echo_peer_port), *credentials])
+    for _ in range(ATTEMPTS if "-B" in flags else 1):
+        totals = run_uclient(executable, server.host, port, [*flags, "-r", str(echo_peer_port), *credentials])
+        if totals.passed or BOUND_TWICE not in totals.output:
+            break
     assert totals.passed, f"{totals.output}\n--- the server said:\n{server.program.said()}"
 
 

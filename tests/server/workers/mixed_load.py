@@ -33,7 +33,7 @@ from icelane.server.workers.supervisor import Supervisor, partition
 from icelane.stun.message import parse_message
 from icelane.turn.translation import parse_data_indication
 from tests import certificates
-from tests.loops import close_later, close_opened
+from tests.loops import close_later, close_now, close_opened
 from tests.server.clients import Client, Refused, address_on, eventually, settings
 
 WORKERS: Final = 2
@@ -104,7 +104,7 @@ class Flow:
             reading.cancel()
             with suppress(asyncio.CancelledError):
                 await reading
-            client.close()
+            close_now(client)
 
     def cut(self) -> None:
         """Its process has been killed: what is on its way may be lost."""
