@@ -22,12 +22,11 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from icelane.aio.udp import RawAddress, UdpSocket
 from icelane.core.net import SocketAddress, Transport
 from tests import certificates
 from tests.certificates import NAME, trusting
-from tests.loops import Run, close_later
-from tests.server.clients import Client, Refused, eventually
+from tests.loops import Run
+from tests.server.clients import Client, Echo, Refused, eventually
 
 CHANNEL = 0x4001
 INTERVAL = 0.1  # seconds between two packets of a client: a voice call has five times as many
@@ -52,21 +51,6 @@ addresses = {addresses}
 [admin]
 socket = "admin.sock"
 """
-
-
-class Echo:
-    """Sends everything back to where it came from."""
-
-    def __init__(self) -> None:
-        self._udp = UdpSocket.bind(SocketAddress("127.0.0.1", 0), self._on_datagram)
-        self.address = self._udp.local
-        close_later(self)
-
-    def close(self) -> None:
-        self._udp.close()
-
-    def _on_datagram(self, data: bytes, source: RawAddress) -> None:
-        self._udp.send(data, SocketAddress(source[0], source[1]))
 
 
 @dataclass

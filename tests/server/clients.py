@@ -114,6 +114,21 @@ class Peer:
         self.inbox.put_nowait((data, address_of(source)))
 
 
+class Echo:
+    """A peer that sends back what it gets."""
+
+    def __init__(self) -> None:
+        self._udp = UdpSocket.bind(SocketAddress("127.0.0.1", 0), self._on_datagram)
+        self.address = self._udp.local
+        close_later(self)
+
+    def close(self) -> None:
+        self._udp.close()
+
+    def _on_datagram(self, data: bytes, source: RawAddress) -> None:
+        self._udp.send(data, source)
+
+
 class Refused(Exception):
     """The server answered with an error; `code` is that of ERROR-CODE."""
 

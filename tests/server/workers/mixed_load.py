@@ -25,16 +25,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from icelane.aio.loops import loop_factory
-from icelane.aio.udp import RawAddress, UdpSocket
-from icelane.core.net import SocketAddress, Transport
+from icelane.core.net import Transport
 from icelane.server.descriptors import allow_many_descriptors
 from icelane.server.workers.process import WorkerProcess, WorkerState
 from icelane.server.workers.supervisor import Supervisor, partition
 from icelane.stun.message import parse_message
 from icelane.turn.translation import parse_data_indication
 from tests import certificates
-from tests.loops import close_later, close_now, close_opened
-from tests.server.clients import Client, Refused, address_on, eventually, settings
+from tests.loops import close_now, close_opened
+from tests.server.clients import Client, Echo, Refused, address_on, eventually, settings
 
 WORKERS: Final = 2
 CHANNEL: Final = 0x4001
@@ -47,21 +46,6 @@ KILL_EVERY: Final = 1.5
 REPLACED_WITHIN: Final = 9.0
 # What comes back later than this is lost.
 LATE: Final = 3.0
-
-
-class Echo:
-    """A peer that sends back what it gets."""
-
-    def __init__(self) -> None:
-        self._udp = UdpSocket.bind(SocketAddress("127.0.0.1", 0), self._on_datagram)
-        self.address = self._udp.local
-        close_later(self)
-
-    def close(self) -> None:
-        self._udp.close()
-
-    def _on_datagram(self, data: bytes, source: RawAddress) -> None:
-        self._udp.send(data, source)
 
 
 @dataclass
