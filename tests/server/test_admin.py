@@ -27,7 +27,7 @@ from icelane.testing.entropy import SeededEntropy
 from icelane.turn.allocation_table import AllocationTable
 from icelane.turn.revocation import Revocation
 from tests.loops import Run
-from tests.server.clients import PASSWORD, USER, Client, Peer, address_on, settings
+from tests.server.clients import Client, Peer, address_on, settings
 from tests.turn.server_driver import ServerDriver
 
 NOTHING = Reloaded(changed=(), restart=(), ended=0, certificate=True)
@@ -296,15 +296,18 @@ def test_only_so_many_may_ask_at_a_time(run: Run, tmp_path: File) -> None:
     run(scenario())
 
 
-def test_bytes_of_a_live_session_are_told(run: Run) -> None:
+@pytest.mark.parametrize("transport", [Transport.UDP, Transport.TCP])
+def test_bytes_of_a_live_session_are_told(run: Run, transport: Transport) -> None:
     async def scenario() -> None:
         async with TurnServer(settings()) as server:
             admin = administration(server, lambda: server.reload(settings()), server.begin_drain)
-            client = await Client.allocated(address_on(server, Transport.UDP), username=USER, password=PASSWORD)
+            client = await Client.allocated(address_on(server, transport), transport)
             peer = Peer()
             await client.bind(CHANNEL, peer.address)
             client.send_on(CHANNEL, bytes(100))
-            await peer.inbox.take()
+            payload, source = await peer.inbox.take()
+            peer.send(payload, source)
+            await client.inbox.take()
             document = json.loads(await admin.answer(b'{"command": "sessions"}', Instant(0.0)))
             (session,) = document["sessions"]
             assert session["bytesFromClient"] == 100
