@@ -19,8 +19,9 @@ from icelane.errors import (
 )
 from icelane.sctp.association import SctpAssociation
 from icelane.sctp.chunks import ChunkType, encode_chunk, encode_header, encode_sack, parse_chunk_spans
-from icelane.sctp.control_chunks import CauseCode, InitChunk, encode_parameter
+from icelane.sctp.control_chunks import CauseCode, InitChunk, encode_parameter, parse_init
 from icelane.sctp.event import AssociationState, BufferedAmountLow, Established, MessageReceived, Terminated
+from icelane.sctp.handshake import cookie_of
 from icelane.sctp.inbound import OVERHEAD, WINDOW_SLACK
 from icelane.sctp.options import SctpOptions
 from icelane.sctp.transfer import MAX_EARLIER_SACKS, WARY_PACKETS
@@ -224,6 +225,22 @@ def test_a_stale_cookie_is_answered_and_the_handshake_begins_anew() -> None:
     pair.a.run(lambda now: pair.a.association.handle_datagram(error, now))
     assert kinds_in(pair.a.last_sent[-1]) == [ChunkType.INIT]
     pair.network.run_until(lambda: pair.a.told(Established) and pair.b.told(Established))
+
+
+def test_a_peer_that_asks_again_after_minutes_still_gets_its_cookie_ack() -> None:
+    """RFC 9260 section 5.2.4 step 3. When all before were lost, dcsctp asks after 1, 3, 7, 15, 31, 63 and 127 s."""
+    pair = Pair()
+    b = pair.b
+    init = InitChunk(99, 100_000, 10, 10, 5, ())
+    answer = b.association._life.handshake.answer_init(init, pair.clock.now)
+    echo = encode_chunk(ChunkType.COOKIE_ECHO, 0, cookie_of(parse_init(answer[4:])))
+    for pause in (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0):
+        pair.clock.advance(pause)
+        b.last_sent.clear()
+        inject(b, echo)
+        assert [kinds_in(packet) for packet in b.last_sent] == [[ChunkType.COOKIE_ACK]]
+    inject(b, echo, data_chunk(b, 1, b"behind it"))
+    assert [message.data for message in b.messages] == [b"behind it"]
 
 
 # -- flow control

@@ -70,6 +70,15 @@ def test_a_cookie_is_good_for_a_minute() -> None:
     assert stale.value.microseconds == 1_500_000
 
 
+def test_the_cookie_of_a_living_association_never_grows_old() -> None:
+    """RFC 9260 section 5.2.4 step 3; that of another life of the peer does."""
+    us = handshake()
+    cookie = cookie_for(us)
+    assert us.open_cookie(cookie, Instant(NOW + 3600.0), INIT.initiate_tag) == us.agree(INIT)
+    with pytest.raises(StaleCookieError):
+        us.open_cookie(cookie, Instant(NOW + 3600.0), INIT.initiate_tag + 1)
+
+
 @pytest.mark.parametrize("field", ["initiate_tag", "outbound_streams", "inbound_streams"])
 def test_an_init_of_zero_tag_or_streams_is_refused(field: str) -> None:
     """SC-2."""

@@ -136,14 +136,18 @@ class Handshake:
             self._options.zero_checksum and zero_checksum == pack(">I", ZERO_CHECKSUM_BY_DTLS),
         )
 
-    def open_cookie(self, cookie: bytes, now: Instant) -> Agreement:
-        """What a cookie of ours says. Raises MalformedError when it is not ours, StaleCookieError when it is old."""
+    def open_cookie(self, cookie: bytes, now: Instant, peer_tag: int = 0) -> Agreement:
+        """What a cookie of ours says. Raises MalformedError when it is not ours, StaleCookieError when it is old.
+
+        That of the association with `peer_tag` never grows old (RFC 9260 section 5.2.4 step 3): who repeats it has not
+        got our COOKIE ACK, and others let minutes pass from one time to the next.
+        """
         body, mac = cookie[:-_MAC_SIZE], cookie[-_MAC_SIZE:]
         if not equal(mac, hmac_sha256(self._key, body)):
             raise MalformedError("not a cookie of ours")
         tag, tsn, window, out, into, flags, made = unpack(_COOKIE_FORMAT, body)
         age = round(now * 1e6) - made
-        if age > COOKIE_LIFETIME * 1e6:
+        if age > COOKIE_LIFETIME * 1e6 and tag != peer_tag:
             raise StaleCookieError(age - round(COOKIE_LIFETIME * 1e6), tag)
         features = (bool(flags & bit) for bit in (_PARTIAL_RELIABILITY, _RECONFIGURATION, _ZERO_CHECKSUM))
         return Agreement(tag, tsn, window, out, into, *features)

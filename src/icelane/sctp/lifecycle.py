@@ -215,7 +215,7 @@ class Lifecycle:
 
     def _handle_cookie_echo(self, cookie: bytes, now: Instant) -> bool:
         try:
-            agreed = self.handshake.open_cookie(cookie, now)
+            agreed = self.handshake.open_cookie(cookie, now, self.peer_tag)
         except StaleCookieError as stale:
             if self.state in OPENING:
                 cause = encode_parameter(CauseCode.STALE_COOKIE, pack(">I", min(stale.microseconds, 0xFFFFFFFF)))
