@@ -521,7 +521,8 @@ class TurnServer:
     def _sibling_for(self, message: Message, path: Path) -> int | None:
         """Who alone can answer, where that is not us: it has the connection with the peer that is to be bound."""
         siblings = self._config.siblings
-        if message.method != Method.CONNECTION_BIND or not path.transport.reliable or self._table.get(path) is not None:
+        wanted = message.method == Method.CONNECTION_BIND and self._config.tcp_allocations
+        if not wanted or not path.transport.reliable or self._table.get(path) is not None:
             return None
         number = connection_id_in(message)
         return None if number is None or siblings.is_ours(number) else siblings.owner_of(number)

@@ -443,6 +443,42 @@ def test_a_reload_counts_in_every_process_and_in_those_to_come(run: Run) -> None
     run(scenario())
 
 
+def test_what_is_said_while_a_process_starts_counts_for_it_too(run: Run) -> None:
+    async def scenario() -> None:
+        users = {USER: PASSWORD, "bob": "hunter2", "carol": "hunter3"}
+        async with supervised(shared_settings(users=users)) as server:
+            old = server.workers[0]
+            old.kill()
+            await old.gone.wait()
+            await eventually(lambda: server.workers[0] is not old)
+            assert server.workers[0].state is WorkerState.STARTING
+            await server.reload(shared_settings(users={"bob": "hunter2", "carol": "hunter3"}))
+            await server.administer({"command": "revoke", "name": "bob"}, NOW)
+            await eventually(lambda: server.workers[0].state is WorkerState.RUNNING)
+            await eventually(lambda: not server._catching_up)
+            for _ in range(2 * WORKERS):
+                for name, password in ((USER, PASSWORD), ("bob", "hunter2")):
+                    with pytest.raises(Refused):
+                        await Client.allocated(address_on(server, Transport.UDP), username=name, password=password)
+            await Client.allocated(address_on(server, Transport.UDP), username="carol", password="hunter3")
+
+    run(scenario())
+
+
+def test_a_process_that_dies_while_the_server_starts_ends_the_start(run: Run) -> None:
+    """Nothing waits for what will never serve."""
+
+    async def scenario() -> None:
+        server = Supervisor(shared_settings(), WORKERS)
+        starting = asyncio.create_task(server.start())
+        await eventually(lambda: len(server.workers) == WORKERS)
+        server.workers[1].kill()
+        with pytest.raises(ConfigurationError, match="ended while it started"):
+            await starting
+
+    run(scenario())
+
+
 def test_a_reload_that_cannot_be_changes_nothing_anywhere(run: Run, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with supervised() as server:

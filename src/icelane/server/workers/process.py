@@ -50,6 +50,7 @@ class WorkerProcess:
     ) -> None:
         """Raises OSError when there can be no process more; the descriptors are closed here in any case."""
         self.index = index
+        self.start = start
         self.state = WorkerState.STARTING
         self.unanswered = 0
         self.drained = False
@@ -58,16 +59,12 @@ class WorkerProcess:
         self._numbers = itertools.count(1)
         self._questions: dict[int, asyncio.Future[Answer]] = {}
         self.gone = asyncio.Event()
-        ours, theirs = socket.socketpair()
         try:
-            with theirs:
-                self._process = _spawn(theirs.fileno())
+            ours, self._process, self._pidfd = _spawn()
         except BaseException:
-            ours.close()
             for descriptor in descriptors:
                 os.close(descriptor)
             raise
-        self._pidfd = os.pidfd_open(self._process.pid)
         asyncio.get_running_loop().add_reader(self._pidfd, self._on_exit)
         self._link = Link(ours, self._received, self.kill)
         self._link.send(start, descriptors)
@@ -141,19 +138,31 @@ class WorkerProcess:
         self._on_gone(self)
 
 
-def _spawn(descriptor: int) -> subprocess.Popen[bytes]:
-    """A new interpreter that runs `worker` on the descriptor.
+def _spawn() -> tuple[socket.socket, subprocess.Popen[bytes], int]:
+    """A new interpreter that runs `worker`: our end of the link, the process, and a descriptor that tells of its end.
 
     The signals that are the supervisor's are held back in it until it has said that it ignores them: one that comes
     between would end it.
     """
+    ours, theirs = socket.socketpair()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SUPERVISED_SIGNALS)
     try:
-        return subprocess.Popen(  # noqa: S603  # ourselves
-            [sys.executable, "-m", "icelane.server.workers.worker", str(descriptor)],
-            pass_fds=[descriptor],
+        process = subprocess.Popen(  # noqa: S603  # ourselves
+            [sys.executable, "-m", "icelane.server.workers.worker", str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
+    except BaseException:
+        ours.close()
+        raise
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        theirs.close()
+    try:
+        return ours, process, os.pidfd_open(process.pid)
+    except BaseException:
+        ours.close()
+        process.kill()
+        process.wait()
+        raise

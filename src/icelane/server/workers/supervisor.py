@@ -89,7 +89,9 @@ class Supervisor:
         self._wall_clock = SystemWallClock()
         self._reloading = asyncio.Lock()
         self._draining = False
+        self._serving = False
         self._closing = False
+        self._catching_up: set[asyncio.Task[None]] = set()
         self._drained = asyncio.Event()
         self._in_time = True
         self._pinging: asyncio.TimerHandle | None = None
@@ -116,6 +118,7 @@ class Supervisor:
                 word = await self._first_words.get()
                 if isinstance(word, messages.Failed):
                     _raise(word.problems)
+            self._serving = True
             if self._http is not None:
                 await self._http.start()
         except BaseException:
@@ -133,6 +136,8 @@ class Supervisor:
         if self._http is not None:
             await self._http.close()
             self._http = None
+        for task in self._catching_up:
+            task.cancel()
         await asyncio.gather(*(worker.stop() for worker in self._workers if worker.state is not WorkerState.GONE))
         for group in self._groups:
             group.close()
@@ -302,7 +307,7 @@ class Supervisor:
                 del self._claims[origin, bind_id]
             if target == worker.index and origin != worker.index:
                 self._to(origin, messages.FromSibling(target, messages.Claimed(bind_id, None)), [])
-        if self._closing:
+        if self._closing or not self._serving:
             self._first_words.put_nowait(messages.Failed(()))
             return
         for other in self._running():
@@ -337,6 +342,7 @@ class Supervisor:
                 self.plane = message.plane
                 self._first_words.put_nowait(message)
                 report("worker.started", logging.INFO, worker=worker.index, pid=worker.pid)
+                self._begin_to_catch_up(worker)
                 if self._draining:
                     worker.send(messages.Drain())
             case messages.Failed():
@@ -350,6 +356,26 @@ class Supervisor:
                 self._see_whether_drained()
             case messages.ToSibling():
                 self._carry(worker, message, descriptors)
+
+    def _begin_to_catch_up(self, worker: WorkerProcess) -> None:
+        """What was said to all while it was starting counts for it, too."""
+        missed = [entry for entry in self._revoked if entry not in worker.start.revoked]
+        if worker.start.config is self._config and not missed:
+            return
+        task = asyncio.create_task(self._catch_up(worker, missed), name=f"worker {worker.index} catches up")
+        self._catching_up.add(task)
+        task.add_done_callback(self._catching_up.discard)
+
+    async def _catch_up(self, worker: WorkerProcess, missed: list[Revocation]) -> None:
+        try:
+            if (await worker.ask(messages.GoBy(self._config))).problems:
+                raise SilentError
+            for entry in missed:
+                what = {"kid": entry.kid} if entry.kid else {"name": entry.name}
+                await worker.ask(messages.Administer({"command": "revoke"} | what, monotonic()))
+        except SilentError:
+            report("worker.not_reloaded", logging.ERROR, worker=worker.index, pid=worker.pid)
+            worker.kill()
 
     def _see_whether_drained(self) -> None:
         if all(worker.drained or worker.state is WorkerState.GONE for worker in self._workers):
