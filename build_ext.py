@@ -59,11 +59,6 @@ def source_of(module: str) -> pathlib.Path:
     return source if (ROOT / source).exists() else source.with_suffix(".pyx")
 
 
-def has_python_form(module: str) -> bool:
-    """Whether the module runs without having been compiled."""
-    return source_of(module).suffix == ".py"
-
-
 def compiled_forms_of(module: str) -> list[pathlib.Path]:
     """What was built in place for a module, by this interpreter or another."""
     source = ROOT / source_of(module)

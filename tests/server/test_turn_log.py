@@ -86,7 +86,7 @@ def test_a_flood_is_one_record_per_window(records: list[logging.LogRecord]) -> N
 
 def test_every_reason_is_documented() -> None:
     page = (ROOT / "docs/reference/logs.md").read_text()
-    source = "".join(file.read_text() for file in (ROOT / "src/icelane/turn").glob("*.py"))
+    source = "".join(file.read_text() for file in FilePath(peer_policy.__file__).parent.glob("*.py"))
     written = set(re.findall(r'Refusal\(\s*[0-9]{3}, *"([^"]+)"', source))
     ranges = {rule.reason for rule in (*EMBEDDED_IPV4, *HARD, *SPECIAL_PURPOSE)}
     policy = {value for name, value in vars(peer_policy).items() if name.startswith("REASON_")} - {"allowed"}

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+import icelane.turn
 from icelane.turn.explanation import EXPLAINED_CODES, explain
 
-TURN = Path(__file__).parents[2] / "src/icelane/turn"
+TURN = Path(icelane.turn.__file__).parent
 
 
 def test_every_code_that_our_server_sends_has_words_of_its_own() -> None:

@@ -5,11 +5,21 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import build_ext
+import icelane
 
-MODULES = tuple(filter(build_ext.has_python_form, build_ext.COMPILED_MODULES))
+PACKAGE = Path(icelane.__file__).parent
+
+
+def python_form_of(name: str) -> Path:
+    """Where the source of a module is: it lies beside the compiled form, in an installation too."""
+    return PACKAGE.joinpath(*name.split(".")[1:]).with_suffix(".py")
+
+
+MODULES = tuple(name for name in build_ext.COMPILED_MODULES if python_form_of(name).exists())
 
 
 def running_form(name: str) -> ModuleType:
@@ -21,7 +31,7 @@ def pure_form(name: str) -> ModuleType:
     """The same source, run by the interpreter under another name, over the same lower modules."""
     alias = "pure_form_of_" + name.replace(".", "_")
     if alias not in sys.modules:
-        spec = importlib.util.spec_from_file_location(alias, build_ext.ROOT / build_ext.source_of(name))
+        spec = importlib.util.spec_from_file_location(alias, python_form_of(name))
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
