@@ -7,6 +7,8 @@ PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.installed
+BUILD := .venv-build
+BUILD_STAMP := $(BUILD)/.installed
 PYTEST := $(PYTHON) -m pytest --durations=20
 
 # How long each fuzz target runs in `make test` and `make test-long`, and how much of a flood `make test` sends.
@@ -20,26 +22,32 @@ LOAD_SECONDS ?= 60
 # How often `make matrix` calls for each pair of networks.
 MATRIX_RUNS ?= 3
 
+# What `make test-wheel` gives to pytest.
+WHEEL_TESTS ?= tests
+
 # What the compiled form is built from: a compiled module that is older than its source would hide it.
 BUILD_INPUTS := pyproject.toml setup.py build_ext.py $(wildcard src/icelane/*/*.pyx) \
 	$(wildcard src/icelane/*/*.pxd) $(patsubst %.pxd,%.py,$(wildcard src/icelane/*/*.pxd)) \
 	$(wildcard src/icelane/server/batched/*.pyx) $(filter-out %/core.c,$(wildcard src/icelane/server/batched/*.[ch]))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-pure-twins test-interop test-offline test-long lint format fuzz bench matrix broken docs-check audit clean
+.PHONY: help demo test test-pure-twins test-interop test-offline test-long lint format fuzz bench matrix broken \
+	wheels test-wheel docs-check audit clean
 
 help:
 	@echo "make demo          start the server and relay real traffic through every path"
 	@echo "make test          lint, the suite, the pure twins, 5 s per fuzz target: 15 minutes at most"
 	@echo "make test-interop  against real programs: coturn's tools and server, Chromium, Firefox, Python peers"
 	@echo "make test-offline  the suite in a network namespace without a route out (Debian package iproute2)"
-	@echo "make test-long     full floods, ten lossy minutes with real peers, long fuzzing, pure Python, -O, make broken"
+	@echo "make test-long     full floods, ten lossy minutes with real peers, long fuzzing, pure Python, -O, the wheel, make broken"
 	@echo "make lint          ruff, mypy --strict, the layers"
 	@echo "make format        let ruff rewrite the sources"
 	@echo "make fuzz          FUZZ_SECONDS=$(FUZZ_SECONDS) for each target"
 	@echo "make bench         beside Debian's coturn, and beside other data channels"
 	@echo "make matrix        which path every pair of networks takes, by real calls: needs root"
 	@echo "make broken        each security check, against a product that is broken on purpose"
+	@echo "make wheels        an sdist, and from it a manylinux wheel with everything compiled, in dist: needs a C compiler"
+	@echo "make test-wheel    the demo and WHEEL_TESTS=$(WHEEL_TESTS) from that wheel, where there is no compiler"
 	@echo "make audit         known vulnerabilities of what is installed, where their list can be reached"
 	@echo "make docs-check    links, targets, commands and examples of the documentation"
 
@@ -55,6 +63,13 @@ $(STAMP): $(BUILD_INPUTS)
 $(PEERS_STAMP): tests/interop/peers/requirements.txt
 	test -x $(PEERS)/bin/python || $(PYTHON3) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+# What builds and repairs wheels, apart from what we install. setuptools and Cython come anew for each build.
+$(BUILD_STAMP): pyproject.toml
+	test -x $(BUILD)/bin/python || $(PYTHON3) -m venv $(BUILD)
+	$(BUILD)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BUILD)/bin/python -m pip install --quiet --group build
 	touch $@
 
 demo: $(STAMP)
@@ -95,6 +110,7 @@ test-long: $(STAMP) $(PEERS_STAMP)
 	env -u ICELANE_PURE FLOOD_SCALE=$(FLOOD_SCALE) $(PYTHON) -O -m pytest \
 		-W ignore::pytest.PytestConfigWarning -m "not interop and not long"
 	$(MAKE) test-offline
+	$(MAKE) test-wheel
 	$(MAKE) broken
 	$(MAKE) fuzz FUZZ_SECONDS=$(LONG_FUZZ_SECONDS)
 	@! $(PYTHON) -c "import atheris" 2>/dev/null || $(PYTHON) -m fuzz --atheris --seconds $(LONG_FUZZ_SECONDS)
@@ -117,6 +133,19 @@ matrix: $(STAMP)
 broken: $(STAMP)
 	$(PYTHON) -m tests.broken
 
+# `cc -shared` and no more: a Python that was built in a place of its own links the path to that place into everything.
+# auditwheel finds patchelf by PATH, says which glibc is the oldest that will do, and takes the debug symbols out.
+wheels: $(BUILD_STAMP)
+	rm -rf dist build/wheel
+	env -u ICELANE_PURE ICELANE_REQUIRE_COMPILED=1 LDSHARED="cc -shared" \
+		$(BUILD)/bin/python -m build --outdir build/wheel .
+	PATH="$(CURDIR)/$(BUILD)/bin:$$PATH" auditwheel repair --strip --wheel-dir dist build/wheel/*.whl
+	mv build/wheel/*.tar.gz dist
+	$(BUILD)/bin/python -m tests.wheel contents
+
+test-wheel: wheels
+	FLOOD_SCALE=$(FLOOD_SCALE) $(BUILD)/bin/python -m tests.wheel room $(WHEEL_TESTS)
+
 docs-check: $(STAMP)
 	$(PYTHON) -m pytest tests/audit/test_docs.py tests/audit/test_reference_logs.py tests/docs
 
@@ -125,5 +154,5 @@ audit: $(STAMP)
 	$(PYTHON) -m tests.audit.vulnerabilities
 
 clean:
-	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) $(BUILD) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src -name '*.so' -delete

@@ -10,7 +10,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
 PACKAGE: Final = ROOT / "src" / "icelane"
-_NOT_OURS: Final = {".git", ".venv", ".venv-peers", "build", "dist", "findings", "__pycache__"}
+_NOT_OURS: Final = {".git", ".venv", ".venv-build", ".venv-peers", "build", "dist", "findings", "__pycache__"}
 
 
 def product_modules() -> dict[str, ast.Module]:
