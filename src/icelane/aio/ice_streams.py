@@ -51,8 +51,6 @@ CHECK_RESERVE: Final = 16 * 1024
 UNSENT_IN_KERNEL: Final = 128 * 1024
 # How long a connection that is not needed may take to deliver what was sent.
 CLOSE_TIMEOUT: Final[Duration] = 1.0
-# linux/tcp.h; the socket module has it from Python 3.12 on.
-_TCP_NOTSENT_LOWAT: Final = 25
 _BACKLOG: Final = 16
 
 
@@ -77,10 +75,10 @@ class IceStream(asyncio.Protocol):
         self.path = path_of(transport)
         connected = transport.get_extra_info("socket")
         tune_stream(connected)
-        if connected is not None:
+        if connected is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
             # What is queued where we cannot take it back delays all that comes behind it.
             with contextlib.suppress(OSError):
-                connected.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, UNSENT_IN_KERNEL)
+                connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_IN_KERNEL)
         self._owner.stream_opened(self)
 
     def data_received(self, data: bytes) -> None:

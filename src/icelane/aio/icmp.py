@@ -7,6 +7,7 @@ import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from icelane.aio.kernel import IS_LINUX
 from icelane.core.net import SocketAddress, canonical_host
 
 # linux/in.h, linux/in6.h, linux/errqueue.h; the socket module has none of them.
@@ -33,6 +34,8 @@ class IcmpReport(NamedTuple):
 
 def ask_for_reports(udp: socket.socket) -> bool:
     """Make the kernel queue ICMP errors for this socket; False where it cannot."""
+    if not IS_LINUX:
+        return False
     level, option = (
         (socket.IPPROTO_IPV6, _IPV6_RECVERR) if udp.family == socket.AF_INET6 else (socket.IPPROTO_IP, _IP_RECVERR)
     )

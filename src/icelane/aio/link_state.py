@@ -8,8 +8,9 @@ from __future__ import annotations
 import array
 import socket
 import struct
-import sys
 from typing import Final
+
+from icelane.aio.kernel import IS_LINUX
 
 # linux/sockios.h, linux/if.h, linux/ethtool.h
 _SIOCGIFFLAGS: Final = 0x8913
@@ -24,7 +25,7 @@ _MAX_NAME: Final = 15
 
 def has_link(name: str) -> bool:
     """Whether the interface is up and connected, as far as the machine tells."""
-    if sys.platform != "linux" or not 0 < len(name.encode()) <= _MAX_NAME:
+    if not IS_LINUX or not 0 < len(name.encode()) <= _MAX_NAME:
         return True
     import fcntl
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 import struct
-import sys
 from typing import Any, Final
+
+from icelane.aio.kernel import IS_LINUX
 
 GROUP: Final = "224.0.0.251"
 GROUP_6: Final = "ff02::fb"
@@ -17,7 +18,7 @@ MAX_DATAGRAMS_PER_WAKE: Final = 64
 # linux/in.h; the socket module has it from Python 3.14 on. A control message with the number of the interface first.
 _IP_PKTINFO: Final = 8
 _INDEX: Final = struct.Struct("=i")
-_ANCILLARY_SIZE: Final = socket.CMSG_SPACE(12) if sys.platform == "linux" else 0
+_ANCILLARY_SIZE: Final = socket.CMSG_SPACE(12) if IS_LINUX else 0
 
 
 def open_on_address(host: str) -> socket.socket:
@@ -28,7 +29,7 @@ def open_on_address(host: str) -> socket.socket:
         opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, interface)
         opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 255)
         opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
-        if sys.platform == "linux":
+        if IS_LINUX:
             opened.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
         opened.bind((GROUP, PORT))
         opened.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(GROUP) + interface)

@@ -38,6 +38,7 @@ LATENESS: Final[Duration] = 3.0
 MAX_MESSAGES: Final = 64
 _MESSAGE_SIZE: Final = 65_536
 
+_NETLINK_ROUTE: Final = getattr(socket, "NETLINK_ROUTE", None)
 # linux/rtnetlink.h: links, and addresses of both families.
 _GROUPS: Final = 0x1 | 0x10 | 0x100
 
@@ -160,11 +161,11 @@ _watches: dict[tuple[asyncio.AbstractEventLoop, int], _Watch] = {}
 
 def _open_netlink() -> socket.socket | None:
     """A socket that hears of links and addresses, None where there is none to be had."""
-    if not hasattr(socket, "AF_NETLINK"):
+    if not hasattr(socket, "AF_NETLINK") or _NETLINK_ROUTE is None:
         return None
     opened = None
     try:
-        opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+        opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_ROUTE)
         opened.setblocking(False)
         opened.bind((0, _GROUPS))
     except OSError as error:

@@ -26,6 +26,7 @@ from icelane.aio.mdns_responder import MdnsResponder
 from icelane.aio.network_change import Look, NetworkChange
 from icelane.aio.port_range import PortRange, bind_within, is_within
 from icelane.aio.proxy import find_proxy, resolve_by_proxy
+from icelane.aio.readiness import check_loop
 from icelane.aio.resolver import NamedTarget, Target, resolve
 from icelane.aio.stream import StreamConnection, open_stream
 from icelane.aio.system import monotonic
@@ -71,6 +72,7 @@ class PeerDriver:
         self.configuration = configuration
         self._on_event = on_event
         self._loop = asyncio.get_running_loop()
+        check_loop(self._loop)  # now, and not in a task that nobody waits for
         self._wakeup = Wakeup(self._wake, self._loop)
         self._draining = False
         self._unflushed = False

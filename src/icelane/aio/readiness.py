@@ -12,6 +12,8 @@ import select
 from collections.abc import Callable
 from typing import Final
 
+from icelane.errors import NotSupportedError
+
 # A wake calls this many sockets at most; the others keep the set readable.
 MAX_SOCKETS_PER_WAKE: Final = 64
 
@@ -24,6 +26,7 @@ class ReadySet:
     __slots__ = ("_epoll", "_loop", "_readers_by_descriptor")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        assert hasattr(select, "epoll"), "`watch` makes a set only where there are any"
         self._loop = loop
         self._epoll = select.epoll()
         self._readers_by_descriptor: dict[int, Callable[[], None]] = {}
@@ -53,6 +56,15 @@ class ReadySet:
             reader = self._readers_by_descriptor.get(descriptor)
             if reader is not None:
                 reader()
+
+
+def check_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Raises NotSupportedError for a loop that cannot watch sockets, as the one that Windows has by default."""
+    if type(loop).add_reader is asyncio.AbstractEventLoop.add_reader:
+        raise NotSupportedError(
+            f"{type(loop).__name__} cannot watch sockets; run this on another event loop, such as"
+            " asyncio.SelectorEventLoop"
+        )
 
 
 _sets_by_loop: dict[asyncio.AbstractEventLoop, ReadySet] = {}

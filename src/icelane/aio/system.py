@@ -20,14 +20,13 @@ def monotonic() -> Instant:
 
 def _clock_that_runs_on() -> Callable[[], float]:
     """CLOCK_BOOTTIME of Linux; where it is missing, the clock that may stand still."""
-    boottime = getattr(time, "CLOCK_BOOTTIME", None)
-    if boottime is None:
+    if not hasattr(time, "CLOCK_BOOTTIME"):
         return time.monotonic
     try:
-        time.clock_gettime(boottime)
+        time.clock_gettime(time.CLOCK_BOOTTIME)
     except OSError:
         return time.monotonic
-    return partial(time.clock_gettime, boottime)
+    return partial(time.clock_gettime, time.CLOCK_BOOTTIME)
 
 
 _read_clock = _clock_that_runs_on()

@@ -20,7 +20,8 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol, Self
 
 from icelane.aio.icmp import IcmpReport, ask_for_reports, read_reports
-from icelane.aio.readiness import unwatch, watch
+from icelane.aio.kernel import IS_LINUX
+from icelane.aio.readiness import check_loop, unwatch, watch
 from icelane.aio.sockets import socket_family
 from icelane.core.net import AddressFamily, SocketAddress, canonical_host
 
@@ -45,6 +46,9 @@ _PMTUDISC_DO: Final = 2
 # linux/socket.h and linux/sock_diag.h: nine numbers of 32 bits about a socket's memory, the last counts its drops.
 _SO_MEMINFO: Final = 55
 _MEMINFO_SIZE: Final = 36
+
+CAN_SEND_WHOLE: Final = IS_LINUX
+"""Whether `UdpSocket.send_whole` can set the DF bit here."""
 
 
 def address_of(raw: RawAddress) -> SocketAddress:
@@ -110,7 +114,11 @@ class UdpSocket:
         loop: asyncio.AbstractEventLoop,
         reader: Reader | None = None,
     ) -> None:
-        """Take over a bound, non-blocking socket and read it from now on, by `reader` or else by the loop."""
+        """Take over a bound, non-blocking socket and read it from now on, by `reader` or else by the loop.
+
+        Raises NotSupportedError when the loop cannot.
+        """
+        check_loop(loop)
         self._socket = bound
         self._loop = loop
         self._closed = False
@@ -190,9 +198,12 @@ class UdpSocket:
         return False
 
     def send_whole(self, data: bytes | bytearray | memoryview, address: RawAddress) -> bool:
-        """Send one datagram with the DF bit set, or not at all when it is longer than the path's known MTU."""
+        """Send one datagram with the DF bit set, or not at all when it is longer than the path's known MTU.
+
+        Never where CAN_SEND_WHOLE says no: it would leave without the bit.
+        """
         level, option = _mtu_option(self.local.family)
-        if self._closed:
+        if self._closed or not CAN_SEND_WHOLE:
             return False
         self._socket.setsockopt(level, option, _PMTUDISC_DO)
         try:
@@ -201,10 +212,14 @@ class UdpSocket:
             self._socket.setsockopt(level, option, self._discovery)
 
     def fragment(self, allowed: bool) -> None:
-        """Whether datagrams leave without the DF bit; otherwise the kernel finds the path's MTU, and sets it."""
+        """Whether datagrams leave without the DF bit; otherwise the kernel finds the path's MTU, and sets it.
+
+        Other kernels than Linux do as they always do, which is mostly without.
+        """
         self._discovery = _PMTUDISC_DONT if allowed else _PMTUDISC_WANT
         level, option = _mtu_option(self.local.family)
-        self._socket.setsockopt(level, option, self._discovery)
+        if IS_LINUX:
+            self._socket.setsockopt(level, option, self._discovery)
 
     def watch_icmp(self, on_report: Callable[[IcmpReport], None]) -> bool:
         """Call `on_report` for ICMP errors about what was sent; False where the kernel does not tell."""
@@ -231,6 +246,8 @@ class UdpSocket:
 
     def kernel_drops(self) -> int:
         """Datagrams that came in and were lost because nobody read them in time; 0 where the kernel does not tell."""
+        if not IS_LINUX:
+            return 0
         try:
             memory = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO_SIZE)
         except OSError:

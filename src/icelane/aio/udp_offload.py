@@ -10,10 +10,11 @@ import platform
 import re
 import socket
 import struct
-import sys
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final
+
+from icelane.aio.kernel import IS_LINUX
 
 # linux/udp.h; the socket module does not have them.
 _SOL_UDP: Final = 17
@@ -27,7 +28,7 @@ MAX_RUN_BYTES: Final = 65_000
 
 _SIZE: Final = struct.Struct("=H")
 _INT: Final = struct.Struct("=i")
-_ANCILLARY_SIZE: Final = socket.CMSG_SPACE(_INT.size) if sys.platform == "linux" else 0
+_ANCILLARY_SIZE: Final = socket.CMSG_SPACE(_INT.size) if IS_LINUX else 0
 # From the first to before the second, runs leave with wrong contents.
 _CORRUPTING_KERNELS: Final = (7, 0, 0), (7, 1, 5)
 
@@ -44,7 +45,7 @@ def kernel_is_trusted(release: str) -> bool:
 
 def can_send_runs(udp: socket.socket) -> bool:
     """Whether the kernel takes runs from this socket. Whether a destination does is found out by sending."""
-    if sys.platform != "linux" or not kernel_is_trusted(platform.release()):
+    if not IS_LINUX or not kernel_is_trusted(platform.release()):
         return False
     try:
         udp.getsockopt(_SOL_UDP, _UDP_SEGMENT)
@@ -55,7 +56,7 @@ def can_send_runs(udp: socket.socket) -> bool:
 
 def receive_runs(udp: socket.socket) -> bool:
     """Ask for runs; False where the kernel has none. Then `receive_run` must be used to read."""
-    if sys.platform != "linux":
+    if not IS_LINUX:
         return False
     try:
         udp.setsockopt(_SOL_UDP, _UDP_GRO, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from icelane.aio.udp import CAN_SEND_WHOLE
 from icelane.core.net import AddressFamily, SocketAddress, family_of
 from icelane.server.bandwidth import BandwidthLimits
 from icelane.server.config import Config
@@ -49,6 +50,7 @@ def engine_config(config: Config, listening: Collection[SocketAddress], machine:
         unauthenticated_replies_per_second=turn.unauthenticated_replies_per_second,
         behavior=behavior,
         tcp_allocations=turn.tcp_allocations,
+        dont_fragment=CAN_SEND_WHOLE,
     )
 
 

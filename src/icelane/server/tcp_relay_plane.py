@@ -58,8 +58,10 @@ class TcpRelay:
         self._listening = bind_tcp(address)
         try:
             self._listening.listen(_BACKLOG)
-            # From now on connections may leave from here too. Not before: two servers could share the port then.
-            self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            # From now on connections may leave from here too. Not before: two servers could share the port then. Where
+            # ports cannot be shared, a client is told that its peer cannot be reached, and peers may still connect.
+            if hasattr(socket, "SO_REUSEPORT"):
+                self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         except BaseException:
             self._listening.close()
             raise
