@@ -239,6 +239,9 @@ class _Connection:
         """Connect to `path`, or to where the configuration says."""
         start = f"icelane serve{f' -c {shlex.quote(file)}' if file is not None else ''}"
         path = path or _configured(file)
+        if not hasattr(socket, "AF_UNIX"):
+            problem = Problem("this system has no Unix sockets", "run this command where the server runs")
+            raise CommandError(ExitCode.MISSING, problem)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
             stream.settimeout(_TIMEOUT)
             try:

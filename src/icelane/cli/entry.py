@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 def run() -> None:
     """Run the command that the arguments of the process name, and exit with its code."""
-    if serves(sys.argv[1:]):
+    if serves(sys.argv[1:]) and hasattr(signal, "SIGHUP"):
         # What has changed is read later anyway. Not SIG_IGN, which the programs that we run would inherit.
         signal.signal(signal.SIGHUP, lambda *_: None)
     from icelane.cli.main import main

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from signal import SIGTERM
 from typing import TYPE_CHECKING, Annotated, Any
@@ -150,7 +150,8 @@ def _run(command: Coroutine[Any, Any, None]) -> None:
             terminated = True
             task.cancel()
 
-        asyncio.get_running_loop().add_signal_handler(SIGTERM, terminate)
+        with suppress(NotImplementedError):  # on Windows, where nobody sends it
+            asyncio.get_running_loop().add_signal_handler(SIGTERM, terminate)
         await command
 
     try:

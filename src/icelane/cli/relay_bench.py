@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import enum
-import resource
 import struct
+import time
 from array import array
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -338,8 +338,7 @@ def _why_not(error: IcelaneError) -> tuple[Limit, str]:
 
 
 def _processor_seconds() -> Duration:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
+    return time.process_time()
 
 
 def _quantile(ordered: list[float], share: float) -> Duration:

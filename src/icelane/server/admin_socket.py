@@ -92,6 +92,8 @@ class AdminSocket:
 
 def _bound(path: Path) -> socket.socket:
     """A socket on `path` that only its owner can open. Raises OSError, or ConfigurationError when another answers."""
+    if not hasattr(socket, "AF_UNIX"):
+        raise ConfigurationError("this system has no Unix sockets; leave admin.socket out", key=_KEY)
     with suppress(FileNotFoundError):
         if stat.S_ISSOCK(path.lstat().st_mode):
             if _answers(path):

@@ -91,6 +91,8 @@ class CommandFinder:
         return found
 
     async def _output(self) -> str:
+        if not hasattr(os, "killpg"):
+            raise AddressNotFoundError("a program is asked only where it can be ended with what it has started")
         output = _Output()
         try:
             try:

@@ -21,7 +21,6 @@ the process asks for a real-time priority; `Counters` tell how late it was. The 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import math
 import os
@@ -158,6 +157,8 @@ class TunLink:
 
 def missing() -> str | None:
     """What this machine or user lacks for `tun_link`, None when it can run."""
+    if not hasattr(os, "memfd_create"):
+        return "needs Linux"
     if os.geteuid() != 0:
         return "needs root"
     if not _TUN.exists():
@@ -253,6 +254,8 @@ def _program() -> int:
 
 def _device(end: End, mtu: int, stack: contextlib.ExitStack) -> int:
     """A TUN device, which goes with its descriptor."""
+    import fcntl
+
     with inside(end.namespace):
         descriptor = os.open(_TUN, os.O_RDWR | os.O_CLOEXEC)
         stack.callback(os.close, descriptor)

@@ -38,6 +38,8 @@ def missing(*members: Member) -> str | None:
 
 @cache
 def _missing(*, with_rules: bool) -> str | None:
+    if not hasattr(os, "pidfd_open"):
+        return "needs Linux"
     if os.geteuid() != 0:
         return "needs root"
     for program, package in _PACKAGES_BY_PROGRAM.items():
