@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import pkgutil
+import sys
 from collections.abc import Callable
 from typing import Final
 
@@ -28,6 +29,9 @@ WITHOUT_PYTHON_FORM: Final = {"icelane.dtls.libssl", "icelane.server.batched.cor
 # What stands on them.
 ABOVE_THEM: Final = {"icelane.dtls.native", "icelane.server.batched.plane", "icelane.server.batched.reader"}
 
+# Needs fcntl and is refused as a whole where it cannot run; on Windows it cannot even be imported.
+UNIX_ONLY: Final = "icelane.server.workers."
+
 PATIENCE: Final = 20.0
 LARGE: Final = bytes(range(256)) * 800  # in many packets, which Linux would take in one call
 
@@ -37,6 +41,8 @@ def import_everything() -> int:
     assert icelane.__compiled__ is False
     names = {found.name for found in pkgutil.walk_packages(icelane.__path__, "icelane.")}
     imported = names - WITHOUT_PYTHON_FORM - ABOVE_THEM
+    if sys.platform == "win32":
+        imported = {name for name in imported if not name.startswith(UNIX_ONLY)}
     for name in sorted(imported):
         importlib.import_module(name)
     return len(imported)
