@@ -32,7 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     room.add_argument("--processes", default="auto", help="how many run tests; by default as many as processors")
     room.add_argument("tests", nargs="*", default=["tests"], metavar="TEST", help="what pytest is given: all of them")
     options = parser.parse_args(arguments)
-    archives = Archives.of(options.dist)
+    try:
+        archives = Archives.of(options.dist)
+    except FileNotFoundError as error:
+        parser.error(f"{error}; make wheels builds them")
     if options.command == "contents":
         return _contents(archives)
     tests = ["--numprocesses", options.processes, *options.tests]

@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tests.wheel.contents import faults_of_sdist, faults_of_tag, faults_of_wheel
+from tests.wheel.contents import METADATA_OF_SDIST, faults_of_sdist, faults_of_tag, faults_of_wheel
 
 ROOT: Final = Path(__file__).parents[2]
 
@@ -31,9 +31,12 @@ class Archives(NamedTuple):
 
     def faults(self) -> list[str]:
         """What is wrong with them, one sentence each."""
-        tracked = _tracked()
         with tarfile.open(self.sdist) as archive:
             names = [one.name.partition("/")[2] for one in archive.getmembers() if one.isfile()]
+        tracked = _tracked()
+        if tracked is None:
+            print("there is no version control here, so the wheel is compared with the sdist alone")
+            tracked = [name for name in names if not METADATA_OF_SDIST.fullmatch(name)]
         with zipfile.ZipFile(self.wheel) as opened:
             files = {name: opened.read(name) for name in opened.namelist() if not name.endswith("/")}
         faults = [*faults_of_sdist(names, tracked), *faults_of_tag(self.wheel.name), *faults_of_wheel(files, tracked)]
@@ -47,8 +50,12 @@ class Archives(NamedTuple):
         return folder / self.sdist.name.removesuffix(".tar.gz")
 
 
-def _tracked() -> list[str]:
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout
+def _tracked() -> list[str] | None:
+    """What is under version control; None in an archive that was unpacked."""
+    try:
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
     return [name for name in listed.decode().split("\0") if name]
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from build_ext import COMPILED_MODULES
 
 # What setuptools writes into every sdist, below the one folder that it has.
-_METADATA_OF_SDIST: Final = re.compile(r"PKG-INFO|setup\.cfg|src/icelane\.egg-info/.*")
+METADATA_OF_SDIST: Final = re.compile(r"PKG-INFO|setup\.cfg|src/icelane\.egg-info/.*")
 _METADATA_OF_WHEEL: Final = re.compile(r"icelane-[^/]*\.dist-info/.*")
 # Beside the modules: the types, the declarations of what is compiled, and the program that is compiled when it is used.
 _DATA_OF_WHEEL: Final = re.compile(r"icelane/(py\.typed|.*\.pyi|.*\.pxd|testing/link_core\.c)")
@@ -19,7 +19,7 @@ _SOURCES: Final = PurePosixPath("src")
 
 def faults_of_sdist(names: Collection[str], tracked: Collection[str]) -> list[str]:
     """Where it differs from what is under version control. `names` are below the archive's folder."""
-    held = {name for name in names if not _METADATA_OF_SDIST.fullmatch(name)}
+    held = {name for name in names if not METADATA_OF_SDIST.fullmatch(name)}
     missing = [f"not in the sdist: {name}" for name in sorted(set(tracked) - held)]
     return missing + [f"in the sdist and not under version control: {name}" for name in sorted(held - set(tracked))]
 
