@@ -117,12 +117,13 @@ class BatchedPlane(RelayPlane):
         self.listener_reader = ListenerReader(reader)
         self._clients_by_number: dict[int, BatchedClient] = {}
         self._gathering: list[BatchedClient] = []
+        self._activity: Mapping[str, int] = {}  # what was done until the end
         reader.on_payload = self._take_payload
         reader.on_drained = self._flush
 
     def activity(self) -> Mapping[str, int]:
         """How often the kernel was asked, and for how much."""
-        return self._core.activity()
+        return self._activity or self._core.activity()
 
     def start(self) -> None:
         """Read on the running loop from now on."""
@@ -180,6 +181,8 @@ class BatchedPlane(RelayPlane):
         for number in self._clients_by_number:
             self._core.remove_client(number)
         self._clients_by_number.clear()
+        if not self._activity:
+            self._activity = self._core.activity()
         self._core.close()
 
     def _open(self, bound: socket.socket) -> RelaySocket:

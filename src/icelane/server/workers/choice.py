@@ -10,7 +10,6 @@ from icelane.errors import ConfigurationError
 from icelane.server.config import Config
 from icelane.server.serving import OneProcess, Serving
 from icelane.server.turn_server import TurnServer
-from icelane.server.workers.supervisor import Supervisor
 
 KEY: Final = "turn.workers"
 
@@ -25,6 +24,8 @@ def serving(config: Config) -> Serving:
         raise ConfigurationError("several processes need Linux; set it to 1", key=KEY)
     if len(config.turn.relay_ports.ports) < 2 * workers:
         raise ConfigurationError(f"{workers} workers need two relay ports each; widen turn.relay_ports", key=KEY)
+    from icelane.server.workers.supervisor import Supervisor
+
     return Supervisor(config, workers)
 
 
