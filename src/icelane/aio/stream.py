@@ -76,10 +76,12 @@ class StreamConnection(asyncio.Protocol):
         on_opened: Callable[[StreamConnection], None] | None = None,
         remote: SocketAddress | None = None,
         path: Path | None = None,
+        received: bytes = b"",
     ) -> None:
         """`remote` is who is there, where that is somebody else than the socket says: a client behind a proxy.
 
-        `path` is what the connection is known by where the socket knows nothing of it: a process that passes it on.
+        `path` is what the connection is known by where the socket knows nothing of it, and `received` what has come
+        over it while it was somebody else's.
         """
         self.on_frame: OnFrame = on_frame or _ignore_frame
         self.on_closed: OnClosed = on_closed or _ignore_closed
@@ -87,6 +89,7 @@ class StreamConnection(asyncio.Protocol):
         self.dropped = 0
         self.path = NO_PATH
         self._known_path = path
+        self._received = received
         self._framer = StreamFramer(measure)
         self._on_opened = on_opened
         self._remote = remote
@@ -102,6 +105,9 @@ class StreamConnection(asyncio.Protocol):
         tune_stream(transport.get_extra_info("socket"))
         if self._on_opened is not None:
             self._on_opened(self)
+        if self._received:
+            received, self._received = self._received, b""
+            self.data_received(received)
 
     def data_received(self, data: bytes) -> None:
         """asyncio: bytes came in."""

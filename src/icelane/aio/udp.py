@@ -92,6 +92,7 @@ class UdpSocket:
         "_closed",
         "_discovery",
         "_dropped",
+        "_drops_before",
         "_expects_errors",
         "_failed_sends",
         "_loop",
@@ -131,6 +132,7 @@ class UdpSocket:
         self.on_failed_send: Callable[[OSError], None] | None = None
         self.local = address_of(bound.getsockname())
         self.receive_errors = 0
+        self._drops_before = self._drops_of_socket()
         self._dropped = 0
         self._failed_sends = 0
         self._expects_errors = False
@@ -245,7 +247,13 @@ class UdpSocket:
                 self._on_report(report)
 
     def kernel_drops(self) -> int:
-        """Datagrams that came in and were lost because nobody read them in time; 0 where the kernel does not tell."""
+        """Datagrams that came in and were lost because nobody read them in time; 0 where the kernel does not tell.
+
+        Those of another process, which had the socket before, are not counted again.
+        """
+        return self._drops_of_socket() - self._drops_before
+
+    def _drops_of_socket(self) -> int:
         if not IS_LINUX:
             return 0
         try:

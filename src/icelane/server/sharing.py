@@ -27,7 +27,7 @@ from icelane.server.splice import Splice
 from icelane.server.stream_listener import StreamListener
 from icelane.turn.quota import Tally
 from icelane.turn.revocation import Revocation
-from icelane.turn.routes import BindId, ClaimRelayPort, PassOn, ReturnRelayPort
+from icelane.turn.routes import BindId, ClaimRelayPort, PassOn, ReleaseRelayPort, ReturnRelayPort
 from icelane.turn.server import TurnServer as TurnEngine
 from icelane.turn.siblings import Siblings
 
@@ -50,6 +50,10 @@ class SiblingLink(Protocol):
         """Tell a sibling that its port is free."""
         ...
 
+    def found(self, external: Mapping[str, str]) -> None:
+        """Tell whoever starts others which public addresses have been found."""
+        ...
+
     def pass_on(self, owner: int, client: Path, message: bytes, connection: socket.socket) -> None:
         """Give a client's connection away, which is closed here."""
         ...
@@ -60,7 +64,7 @@ class Share:
     """What is one server's of what several have together.
 
     `sockets` are bound, in the order of the configuration's listeners; `figures` is where the figures of all are shown;
-    `revoked` is what has been taken back since the start.
+    `revoked` is what has been taken back since the start, `external` the public addresses that siblings have found.
     """
 
     siblings: Siblings
@@ -73,6 +77,7 @@ class Share:
     cells: Cells
     figures: SocketAddress | None = None
     revoked: Mapping[Revocation, UnixSeconds] = field(default_factory=dict)
+    external: Mapping[str, str] = field(default_factory=dict)
 
 
 class Driver(Protocol):
@@ -128,6 +133,7 @@ class Sharing:
         try:
             return relay, self._plane.lend(relay)
         except OSError:  # no descriptor to spare: the port is free again
+            self._plane.release(ReleaseRelayPort(relay))
             engine.handle_relay_returned(relay)
             return None
 

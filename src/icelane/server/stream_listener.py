@@ -197,10 +197,9 @@ class StreamListener:
             guest.opened = self._on_opened(connection, guest.client)
 
         with suppress(OSError):
-            _, connection = await self._loop.connect_accepted_socket(
-                lambda: StreamConnection(measure_stun, on_opened=on_opened, path=path), guest.accepted
+            await self._loop.connect_accepted_socket(
+                lambda: StreamConnection(measure_stun, on_opened=on_opened, path=path, received=message), guest.accepted
             )
-            connection.data_received(message)
 
     def lift_deadline(self, path: Path) -> None:
         """The connection has a purpose of its own, and may last."""

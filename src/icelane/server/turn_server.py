@@ -34,7 +34,7 @@ from icelane.server.credentials import credential_store
 from icelane.server.engine_config import alternates, bandwidth_limits, engine_config, nonce_key
 from icelane.server.entrance import Entrance
 from icelane.server.events import REPEAT_WINDOW, report
-from icelane.server.external_address import Mapped, watch_for
+from icelane.server.external_address import ExternalAddressWatch, Mapped, watch_for
 from icelane.server.listeners import Listener, UdpListener
 from icelane.server.machine import Machine
 from icelane.server.observation import Observation
@@ -167,7 +167,7 @@ class TurnServer:
             if self._share is None:
                 self._observation.listen()
             if self._external_watch is not None:
-                await self._external_watch.look()
+                await self._find_external(self._external_watch)
             self._engine = TurnEngine(
                 self._settings(self._config),
                 credentials=credential_store(self._config),
@@ -543,9 +543,20 @@ class TurnServer:
         figures = self._observation.listening if self._share is None else self._share.figures
         return {listener.local for listener in self._listeners} | ({figures} if figures is not None else set())
 
+    async def _find_external(self, watch: ExternalAddressWatch) -> None:
+        if self._share is None:
+            await watch.look()
+            return
+        # What a sibling has found is good for who takes another's place; the watch asks again in its time.
+        watch.found |= self._share.external
+        if not watch.found:
+            await watch.look()
+            self._share.link.found(watch.found)
+
     def _follow(self, found: Mapped) -> None:
         """The world knows us by another address now."""
-        del found
+        if self._share is not None:
+            self._share.link.found(found)
         engine = self._engine
         if engine is not None:
             settings = self._settings(self._config)

@@ -57,7 +57,10 @@ class _Acquisition:
 class RelayAcquisition:
     """Takes relay ports for clients and gives them back. Commands for the plane are appended to `commands`."""
 
-    def __init__(self, ports: RelayPorts, reservation_lifetime: Duration, commands: deque[Command]) -> None:
+    def __init__(
+        self, ports: RelayPorts, reservation_lifetime: Duration, commands: deque[Command], life: int = 0
+    ) -> None:
+        """`life` makes the numbers of what is asked for others than those of an engine that was here before."""
         self._ports = ports
         self._reservation_lifetime = reservation_lifetime
         self._commands = commands
@@ -65,7 +68,7 @@ class RelayAcquisition:
         self._running_by_bind: dict[BindId, _Acquisition] = {}
         self._finished: deque[Acquired] = deque()
         self._reservations: TimerTable[bytes] = TimerTable()
-        self._last_bind = 0
+        self._last_bind = life << 32
 
     def __contains__(self, client: Path) -> bool:
         return client in self._running_by_client

@@ -125,7 +125,9 @@ class TurnServer:
         rate = config.unauthenticated_replies_per_second
         self._bindings = BindingAnswers(self._responder, entropy, rate, config.behavior)
         self._lookups = CredentialLookups(config.realm, self._commands)
-        self._acquisition = RelayAcquisition(self._relay_ports, config.reservation_lifetime, self._commands)
+        self._acquisition = RelayAcquisition(
+            self._relay_ports, config.reservation_lifetime, self._commands, config.siblings.life
+        )
         self._connections = PeerConnections(
             entropy=entropy,
             timeout=config.peer_connection_timeout,

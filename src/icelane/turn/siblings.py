@@ -10,10 +10,14 @@ from typing import NamedTuple
 
 
 class Siblings(NamedTuple):
-    """This engine is number `own` of `total`, counted from 0."""
+    """This engine is number `own` of `total`, counted from 0.
+
+    `life` tells it from those who had its place before, whose questions may still be answered.
+    """
 
     own: int = 0
     total: int = 1
+    life: int = 0
 
     def mark(self, number: int, limit: int) -> int:
         """A number below `limit` that is ours, next to `number`, which is below `limit` too."""

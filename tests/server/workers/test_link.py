@@ -7,6 +7,7 @@ import os
 import socket
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -103,5 +104,32 @@ def test_an_end_that_reads_nothing_is_given_up(run: Run, monkeypatch: Any) -> No
             end.link.send(bytes(100_000))
         assert end.closed == 1
         other.close()
+
+    run(scenario())
+
+
+def test_a_message_whose_descriptors_were_lost_arrives_without_them(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel drops them where there is no descriptor to spare; what follows is whole again."""
+    receive = socket.recv_fds
+    lost: list[int] = []
+
+    def without(connected: socket.socket, *rest: int) -> tuple[bytes, list[int], int, Any]:
+        data, descriptors, flags, address = receive(connected, *rest)
+        if descriptors and not lost:
+            lost.extend(descriptors)
+            descriptors = []
+        return data, descriptors, flags, address
+
+    monkeypatch.setattr(socket, "recv_fds", without)
+
+    async def scenario() -> None:
+        one, other = ends()
+        one.link.send("first", [_file_with(b"lost")])
+        one.link.send("second", [_file_with(b"there")])
+        await eventually(lambda: len(other.heard) == 2)
+        assert other.heard == [("first", []), ("second", [b"there"])]
+        one.link.close()
+        await eventually(lambda: other.closed == 1)
+        os.close(lost[0])
 
     run(scenario())

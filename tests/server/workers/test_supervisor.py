@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,11 +21,15 @@ from icelane.core.net import SocketAddress, Transport
 from icelane.errors import ConfigurationError
 from icelane.server.admin import RequestError
 from icelane.server.config import Config
+from icelane.server.relay_plane import RelayPlane
+from icelane.server.sharing import Sharing
+from icelane.server.turn_server import TurnServer
 from icelane.server.workers import messages, supervisor
 from icelane.server.workers.process import WorkerState
 from icelane.server.workers.supervisor import Supervisor, partition
 from icelane.stun.attributes import AttributeType
 from icelane.stun.message import Method
+from icelane.turn.routes import ClaimRelayPort, ReturnRelayPort
 from tests import certificates
 from tests.loops import Run
 from tests.server.clients import (
@@ -571,3 +577,52 @@ def test_figures_of_all_processes_are_served_on_one_port(run: Run) -> None:
                 assert refused.value.code == 403
 
     run(scenario())
+
+
+def test_nothing_is_imported_from_the_directory_that_it_is_started_in(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may write there would run as the server."""
+    (tmp_path / "random.py").write_text("raise SystemExit('this is not the one')\n")
+    monkeypatch.chdir(tmp_path)
+
+    async def scenario() -> None:
+        async with supervised() as server:
+            assert await figure(server, "icelane_workers") == WORKERS
+
+    run(scenario())
+
+
+def test_a_port_that_cannot_be_lent_is_free_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TQ-6: without a descriptor to spare the claim is refused, and the port is nobody's."""
+
+    def cannot(self: RelayPlane, address: SocketAddress) -> socket.socket:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(RelayPlane, "lend", cannot)
+
+    async def scenario() -> None:
+        server = TurnServer(settings(listen=["udp://127.0.0.1:0"], relay_addresses=["127.0.0.1"]))
+        async with server:
+            client = await Client.connect(address_on(server, Transport.UDP))
+            response = await client.allocate(EVEN_PORT_AND_NEXT)
+            token = response.get(AttributeType.RESERVATION_TOKEN)
+            assert token is not None
+            assert Sharing(NoSiblings(), server.plane, server).lend(token, 1) is None
+            await client.refresh(0)
+            assert server.idle
+            assert server.plane.ports == 0
+
+    run(scenario())
+
+
+class NoSiblings:
+    """A link that leads nowhere."""
+
+    def claim(self, command: ClaimRelayPort) -> None: ...
+
+    def give_back(self, command: ReturnRelayPort) -> None: ...
+
+    def found(self, external: Mapping[str, str]) -> None: ...
+
+    def pass_on(self, owner: int, client: Any, message: bytes, connection: socket.socket) -> None: ...

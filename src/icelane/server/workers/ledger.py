@@ -130,12 +130,19 @@ class Ledger:
         """The bandwidth cell of everybody."""
         return self._cell_of_all
 
-    def clear(self, worker: int) -> None:
-        """That worker is gone: nothing is counted by it any more."""
-        with self._locked():
+    def clear(self, worker: int) -> bool:
+        """That worker is gone: nothing is counted by it any more. False, at once, while somebody holds the lock."""
+        try:
+            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        try:
             self._counts[worker][:] = memoryview(bytes(self._rows * _COUNT_SIZE)).cast("I")
             for kind in range(Kind.ALL):
                 self._totals[kind * self.workers + worker] = 0
+        finally:
+            fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
+        return True
 
     def close(self) -> None:
         """Unmap it; again is harmless. Cells that are held keep the memory."""

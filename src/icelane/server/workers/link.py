@@ -23,6 +23,8 @@ from typing import Any, Final
 
 # A worker that runs reads its messages at once; one that has so many left is stuck, and is ended by the supervisor.
 MAX_QUEUED: Final = 4096
+# What may be dropped is dropped long before: nobody is to fill a link by connecting again and again.
+MAX_QUEUED_CONNECTIONS: Final = 64
 # The kernel's SCM_MAX_FD: no message can carry more descriptors.
 MAX_DESCRIPTORS: Final = 253
 
@@ -70,6 +72,11 @@ class Link:
         self._queue.append((frame, given))
         if len(self._queue) == 1:
             self._write()
+
+    @property
+    def queued(self) -> int:
+        """How many messages the other end has not taken yet."""
+        return len(self._queue)
 
     def close(self) -> None:
         """Close this end; `on_closed` is not called. Again is harmless."""
@@ -127,9 +134,14 @@ class Link:
             end = _HEADER.size + size
             if len(self._received) < end:
                 return
+            # Without a descriptor to spare here the kernel has dropped them: the receiver sees that they are missing.
+            complete = len(self._descriptors) >= count
+            given = [self._descriptors.popleft() for _ in range(count)] if complete else []
+            if not complete:
+                _close_all(self._descriptors)
             message = pickle.loads(bytes(self._received[_HEADER.size : end]))  # noqa: S301  # our own, see above
             del self._received[:end]
-            self._on_message(message, [self._descriptors.popleft() for _ in range(count)])
+            self._on_message(message, given)
 
 
 def _close_all(descriptors: list[int] | deque[int]) -> None:

@@ -20,7 +20,8 @@ from icelane.turn.routes import BindId
 class Start(NamedTuple):
     """The first message: what to serve, and how. With it come the ledger and a bound socket for each listener.
 
-    `search_path` is where the supervisor finds Python modules, `turn.auth` among them.
+    `life` is how many workers there were before, in all places; `external` are the public addresses that others have
+    found. `search_path` is where the supervisor finds Python modules, `turn.auth` among them.
     """
 
     config: Config
@@ -32,6 +33,8 @@ class Start(NamedTuple):
     ledger_secret: bytes
     figures: SocketAddress | None
     revoked: dict[Revocation, UnixSeconds]
+    life: int
+    external: dict[str, str]
     search_path: list[str]
 
 
@@ -100,6 +103,12 @@ class Failed(NamedTuple):
     """It cannot start."""
 
     problems: tuple[Problem, ...]
+
+
+class Found(NamedTuple):
+    """The public addresses of relay addresses, where `turn.external_address_from` is asked."""
+
+    external: dict[str, str]
 
 
 class Pong(NamedTuple):

@@ -83,6 +83,11 @@ class WorkerProcess:
         """Tell it something; what it does not hear any more is lost."""
         self._link.send(message, descriptors)
 
+    @property
+    def queued(self) -> int:
+        """How many messages it has not taken yet."""
+        return self._link.queued
+
     def ping(self) -> None:
         """Let it show that it lives: `unanswered` counts until it does."""
         self.unanswered += 1
@@ -148,7 +153,8 @@ def _spawn() -> tuple[socket.socket, subprocess.Popen[bytes], int]:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SUPERVISED_SIGNALS)
     try:
         process = subprocess.Popen(  # noqa: S603  # ourselves
-            [sys.executable, "-m", "icelane.server.workers.worker", str(theirs.fileno())],
+            # -P: nothing is imported from the directory that we happen to be in.
+            [sys.executable, "-P", "-m", "icelane.server.workers.worker", str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -11,6 +11,7 @@ drain      told to all; a worker that ends meanwhile is not replaced
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 import sys
@@ -39,6 +40,7 @@ from icelane.server.revoked_file import read_revoked
 from icelane.server.turn_server import not_bound
 from icelane.server.workers import messages
 from icelane.server.workers.ledger import Kind, Ledger
+from icelane.server.workers.link import MAX_QUEUED_CONNECTIONS
 from icelane.server.workers.merge import Counted, merge_families, merge_readiness, merge_sessions
 from icelane.server.workers.process import SilentError, WorkerProcess, WorkerState
 from icelane.server.workers.sockets import ListenerGroup
@@ -51,6 +53,8 @@ UNANSWERED: Final = 10
 WELL_AFTER: Final[Duration] = 10.0
 FIRST_PAUSE: Final[Duration] = 0.25
 LONGEST_PAUSE: Final[Duration] = 30.0
+# Until somebody lets go of the ledger, or is ended for its silence.
+LOCKED_PAUSE: Final[Duration] = 0.01
 # Requests for each other's ports that wait for an answer; whoever asks gives up after two seconds.
 MAX_CLAIMS: Final = 4096
 # The ledger has room for more than is configured, so that a reload may raise the limits.
@@ -86,6 +90,8 @@ class Supervisor:
         self._counted = Counted()
         self._claims: dict[tuple[int, BindId], int] = {}
         self._revoked: dict[Revocation, UnixSeconds] = {}
+        self._external: dict[str, str] = {}
+        self._lives = itertools.count()
         self._wall_clock = SystemWallClock()
         self._reloading = asyncio.Lock()
         self._draining = False
@@ -114,6 +120,7 @@ class Supervisor:
             self._open()
             for index in range(self.processes):
                 self._workers.append(self._spawn(index))
+            self._pinging = asyncio.get_running_loop().call_later(PING_EVERY, self._ping)
             for _ in range(self.processes):
                 word = await self._first_words.get()
                 if isinstance(word, messages.Failed):
@@ -124,7 +131,6 @@ class Supervisor:
         except BaseException:
             await self.close()
             raise
-        self._pinging = asyncio.get_running_loop().call_later(PING_EVERY, self._ping)
 
     async def close(self) -> None:
         """End every worker; again is harmless."""
@@ -276,6 +282,8 @@ class Supervisor:
             ledger_secret=self._ledger.secret,
             figures=self._figures_at,
             revoked=dict(self._revoked),
+            life=next(self._lives),
+            external=dict(self._external),
             search_path=list(sys.path),
         )
         descriptors = [os.dup(self._ledger.fileno()), *(group.descriptor_for(index) for group in self._groups)]
@@ -297,8 +305,6 @@ class Supervisor:
                 worker.ping()
 
     def _on_gone(self, worker: WorkerProcess) -> None:
-        assert self._ledger is not None, "who had started counted"
-        self._ledger.clear(worker.index)
         snapshot = self._snapshots.pop(worker.index, None)
         if snapshot is not None:
             self._counted.add(snapshot.families)
@@ -313,10 +319,17 @@ class Supervisor:
         for other in self._running():
             other.send(messages.SiblingGone(worker.index))
         report("worker.gone", logging.ERROR, worker=worker.index, pid=worker.pid, status=worker.exit_status)
-        if self._draining:
+        self._reclaim(worker.index)
+
+    def _reclaim(self, index: int) -> None:
+        """Take back what a dead worker had counted, then replace it; a worker that holds the lock is not waited for."""
+        assert self._ledger is not None, "who had started counted"
+        if not self._ledger.clear(index):
+            self._pauses[index] = asyncio.get_running_loop().call_later(LOCKED_PAUSE, self._reclaim, index)
+        elif self._draining:
             self._see_whether_drained()
         else:
-            self._replace(worker.index)
+            self._replace(index)
 
     def _replace(self, index: int) -> None:
         if monotonic() - self._started_at[index] >= self._well_after:
@@ -354,6 +367,8 @@ class Supervisor:
                 worker.drained = True
                 self._in_time = self._in_time and message.in_time
                 self._see_whether_drained()
+            case messages.Found():
+                self._external |= message.external
             case messages.ToSibling():
                 self._carry(worker, message, descriptors)
 
@@ -399,10 +414,18 @@ class Supervisor:
                         self._to(worker.index, messages.FromSibling(sent.worker, messages.Returned(relay)), [])
                 elif not self._to(sent.worker, arriving, descriptors) and relay is not None:
                     self._to(worker.index, messages.FromSibling(sent.worker, messages.Returned(relay)), [])
-            case messages.Returned() | messages.Passed():
+            case messages.Passed():
+                if self._is_flooded(sent.worker):
+                    _close(descriptors)
+                else:
+                    self._to(sent.worker, arriving, descriptors)
+            case messages.Returned():
                 self._to(sent.worker, arriving, descriptors)
             case _:
                 assert_never(sent.message)
+
+    def _is_flooded(self, index: int) -> bool:
+        return index < len(self._workers) and self._workers[index].queued >= MAX_QUEUED_CONNECTIONS
 
     def _to(self, index: int, message: messages.FromSibling, descriptors: list[int]) -> bool:
         """Whether it could be sent; descriptors are closed here in any case."""

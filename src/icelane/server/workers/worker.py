@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Final, assert_never
 
 from icelane.aio.loops import loop_factory
@@ -25,7 +25,7 @@ from icelane.server.reload import Reloaded
 from icelane.server.sharing import Share, Sharing
 from icelane.server.turn_server import TurnServer
 from icelane.server.workers.ledger import Kind, Ledger, SharedCells, SharedTally
-from icelane.server.workers.link import Link
+from icelane.server.workers.link import MAX_QUEUED_CONNECTIONS, Link
 from icelane.server.workers.messages import (
     Administer,
     Answer,
@@ -36,6 +36,7 @@ from icelane.server.workers.messages import (
     Drained,
     Failed,
     Figures,
+    Found,
     FromSibling,
     GoBy,
     Passed,
@@ -90,8 +91,15 @@ class Worker:
         """Tell a sibling that its port is free."""
         self._link.send(ToSibling(command.owner, Returned(command.relay)))
 
+    def found(self, external: Mapping[str, str]) -> None:
+        """Tell whoever starts others which public addresses have been found."""
+        self._link.send(Found(dict(external)))
+
     def pass_on(self, owner: int, client: Path, message: bytes, connection: socket.socket) -> None:
-        """Give a client's connection away."""
+        """Give a client's connection away; in a flood of them it is closed."""
+        if self._link.queued >= MAX_QUEUED_CONNECTIONS:
+            connection.close()
+            return
         self._link.send(ToSibling(owner, Passed(client, message)), [connection.detach()])
 
     # From the supervisor
@@ -120,7 +128,7 @@ class Worker:
         ledger_descriptor, *listening = descriptors
         ledger = Ledger(ledger_descriptor, workers=start.workers, names=start.ledger_names, secret=start.ledger_secret)
         share = Share(
-            siblings=Siblings(start.worker, start.workers),
+            siblings=Siblings(start.worker, start.workers, start.life),
             link=self,
             sockets=[socket.socket(fileno=descriptor) for descriptor in listening],
             relay_ports=start.relay_ports,
@@ -130,6 +138,7 @@ class Worker:
             cells=SharedCells(ledger),
             figures=start.figures,
             revoked=start.revoked,
+            external=start.external,
         )
         try:
             server = TurnServer(start.config, share=share)
@@ -192,14 +201,17 @@ class Worker:
                 answer = Claimed(bind_id, lent[0] if lent is not None else None)
                 self._link.send(ToSibling(arrived.worker, answer), [lent[1].detach()] if lent is not None else [])
             case Claimed(bind_id, relay):
-                if relay is None:
-                    sharing.claim_failed(bind_id)
-                else:
+                if relay is not None and received:
                     sharing.claimed(bind_id, relay, arrived.worker, received[0])
+                    return
+                sharing.claim_failed(bind_id)
+                if relay is not None:  # there was no descriptor to spare
+                    self._link.send(ToSibling(arrived.worker, Returned(relay)))
             case Returned(relay):
                 sharing.returned(relay)
             case Passed(client, data):
-                sharing.take_in(client, data, received[0])
+                if received:
+                    sharing.take_in(client, data, received[0])
             case _:
                 assert_never(arrived.message)
 
