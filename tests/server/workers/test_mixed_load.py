@@ -26,7 +26,8 @@ def test_clients_lose_nothing_while_the_processes_of_others_are_killed(tmp_path:
     assert not told.lost
     assert len(told.away) >= 0.2 * seconds / KILL_EVERY
     assert statistics.median(told.away) < 2
-    assert all(told.carried[kind] > 10 * seconds for kind in KINDS)
+    # A quarter of what is sent when nobody is killed: new clients of a worker that is away wait for it.
+    assert all(told.carried[kind] > 80 * seconds for kind in KINDS)
     # Everybody has left, so nothing is held for anybody, whoever of the processes had it.
     assert told.left == {
         "icelane_turn_relay_ports": 0,
