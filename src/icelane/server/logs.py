@@ -18,6 +18,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from icelane.core.net import Path, SocketAddress
 from icelane.server.config import LogSettings
 from icelane.server.events import redact_address
+from icelane.server.log_line import LineFormatter
 
 # The longest user name that STUN allows is 508 bytes; nothing that is worth reading is longer.
 MAX_TEXT: Final = 512
@@ -39,7 +40,12 @@ def configure_logging(settings: LogSettings, stream: TextIO | None = None) -> No
     stream = sys.stderr if stream is None else stream
     handler = logging.StreamHandler(stream)
     handler.set_name(_HANDLER_NAME)
-    handler.setFormatter(_formatter(settings, stream))
+    colors = stream.isatty() and "NO_COLOR" not in os.environ
+    general = _formatter(settings, colors)
+    human = settings.format == "human"
+    in_full = settings.addresses
+    common = None if human and colors else LineFormatter(general, lambda value: _written(value, in_full), human=human)
+    handler.setFormatter(common or general)
     handler.addFilter(_ArgumentRedaction(settings.addresses))
     root = logging.getLogger()
     for old in [old for old in root.handlers if old.get_name() == _HANDLER_NAME]:
@@ -62,9 +68,9 @@ def _escape(character: str) -> str:
     return character.encode("unicode_escape", "backslashreplace").decode()
 
 
-def _formatter(settings: LogSettings, stream: TextIO) -> logging.Formatter:
+def _formatter(settings: LogSettings, colors: bool) -> logging.Formatter:
     human = settings.format == "human"
-    renderer: Processor = _console(stream) if human else structlog.processors.JSONRenderer(ensure_ascii=True)
+    renderer: Processor = _console(colors) if human else structlog.processors.JSONRenderer(ensure_ascii=True)
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -85,8 +91,7 @@ def _formatter(settings: LogSettings, stream: TextIO) -> logging.Formatter:
     )
 
 
-def _console(stream: TextIO) -> structlog.dev.ConsoleRenderer:
-    colors = stream.isatty() and "NO_COLOR" not in os.environ
+def _console(colors: bool) -> structlog.dev.ConsoleRenderer:
     # The plain formatter: the rich one prints the local variables of every frame, and those hold passwords.
     return structlog.dev.ConsoleRenderer(
         colors=colors,
@@ -144,15 +149,26 @@ def _escape_values(_logger: WrappedLogger, _name: str, event: EventDict) -> Even
         if key == "exception":
             lines = str(value)[:_MAX_TRACEBACK].splitlines()
             event[key] = "\n".join("\\".join(map(escaped, line.split("\\"))) for line in lines)
-        elif isinstance(value, bool | int | float | None):
-            continue
-        elif isinstance(value, Mapping):
-            event[key] = {escaped(str(k)): escaped(str(v)) for k, v in value.items()}
-        elif isinstance(value, list | tuple | set | frozenset):
-            event[key] = [escaped(str(item)) for item in cast("list[Any]", value)]
         else:
-            event[key] = escaped(str(value))
+            event[key] = _escaped_value(value)
     return event
+
+
+def _escaped_value(value: object) -> object:
+    if isinstance(value, str):
+        return escaped(str(value))
+    if isinstance(value, bool | int | float | None):
+        return value
+    if isinstance(value, Mapping):
+        return {escaped(str(k)): escaped(str(v)) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [escaped(str(item)) for item in cast("list[Any]", value)]
+    return escaped(str(value))
+
+
+def _written(value: object, in_full: bool) -> object:
+    """A field's value as it may be written: masked and escaped."""
+    return _escaped_value(_shown(value, in_full))
 
 
 def _indent_traceback(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
