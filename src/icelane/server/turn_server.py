@@ -121,6 +121,7 @@ class TurnServer:
             config,
             receive=self._receive,
             closed=self._stream_closed,
+            on_drained=self._arm,
             on_incident=self._flush_later,
             wall_clock=self._wall_clock,
             deadlines=deadlines,
@@ -397,7 +398,9 @@ class TurnServer:
         engine = self._engine
         if engine is not None:
             engine.handle_datagram(data, path, monotonic())
-            self.settle(engine)
+            self._carry_out(engine)
+            if path.transport is not Transport.UDP:
+                self._arm()  # else behind the last datagram of the wake
 
     def _stream_closed(self, path: Path) -> None:
         engine = self._engine
@@ -435,6 +438,14 @@ class TurnServer:
 
     def settle(self, engine: TurnEngine) -> None:
         """Carry out what the engine wants after an input."""
+        self._carry_out(engine)
+        self._arm()
+
+    def _arm(self) -> None:
+        if self._engine is not None:
+            self._wakeup.set(self._engine.next_timeout())
+
+    def _carry_out(self, engine: TurnEngine) -> None:
         while True:
             while (command := engine.poll_command()) is not None:
                 self._execute(command)
@@ -453,7 +464,6 @@ class TurnServer:
             answer(bind_id, monotonic())
         if self._draining and not len(engine.allocations):
             self._empty.set()
-        self._wakeup.set(engine.next_timeout())
 
     def _execute(self, command: Command) -> None:
         match command:
