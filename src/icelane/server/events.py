@@ -36,7 +36,8 @@ K = TypeVar("K", bound=Hashable)
 def report(event: str, level: int, **fields: object) -> None:
     """Log one event with its fields. A field may not be called like an attribute of `logging.LogRecord`."""
     if LOGGER.isEnabledFor(level):
-        LOGGER.log(level, event, extra=fields)
+        # What LOGGER.log does, but for the search of its caller, which is this function.
+        LOGGER.handle(LOGGER.makeRecord(LOGGER.name, level, __file__, 0, event, (), None, report.__name__, fields))
 
 
 def redact_address(host: str) -> str:

@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final, TextIO, cast
 
 import structlog
@@ -44,8 +45,10 @@ def configure_logging(settings: LogSettings, stream: TextIO | None = None) -> No
     general = _formatter(settings, colors)
     human = settings.format == "human"
     in_full = settings.addresses
-    common = None if human and colors else LineFormatter(general, lambda value: _written(value, in_full), human=human)
+    common = None if human and colors else LineFormatter(general, partial(_written, in_full), human=human)
     handler.setFormatter(common or general)
+    # Which thread and process a record is of stands in no line of ours.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler.addFilter(_ArgumentRedaction(settings.addresses))
     root = logging.getLogger()
     for old in [old for old in root.handlers if old.get_name() == _HANDLER_NAME]:
@@ -58,9 +61,9 @@ def configure_logging(settings: LogSettings, stream: TextIO | None = None) -> No
 
 def escaped(text: str, limit: int = MAX_TEXT) -> str:
     """`text` with everything that is not printable written as an escape, cut after `limit` characters."""
+    if text.isprintable() and "\\" not in text and len(text) <= limit:
+        return text
     cut = text if len(text) <= limit else text[:limit] + "..."
-    if cut.isprintable() and "\\" not in cut:
-        return cut
     return "".join(c if c.isprintable() and c != "\\" else _escape(c) for c in cut)
 
 
@@ -166,8 +169,10 @@ def _escaped_value(value: object) -> object:
     return escaped(str(value))
 
 
-def _written(value: object, in_full: bool) -> object:
+def _written(in_full: bool, value: object) -> object:
     """A field's value as it may be written: masked and escaped."""
+    if type(value) is str:
+        return escaped(value)
     return _escaped_value(_shown(value, in_full))
 
 

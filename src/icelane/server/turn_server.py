@@ -48,6 +48,7 @@ from icelane.server.tcp_relay_plane import PeerEvents, TcpRelayPlane
 from icelane.server.traffic import SocketLoss
 from icelane.server.turn_log import TurnLog
 from icelane.turn.allocation_table import AllocationTable
+from icelane.turn.refusal import RequestRefused
 from icelane.turn.revocation import Revocation
 from icelane.turn.routes import (
     AssignRelayPort,
@@ -456,7 +457,8 @@ class TurnServer:
             while (event := engine.poll_event()) is not None:
                 self._log.record(event, monotonic())
                 self._observation.count(event)
-                self._flush_later()
+                if isinstance(event, RequestRefused):
+                    self._flush_later()  # nothing else is ever left out
             if not self._outcomes:
                 break
             bind_id, bound = self._outcomes.popleft()
