@@ -49,7 +49,7 @@ class LineFormatter(logging.Formatter):
                     return self.general.format(record)
                 fields[name] = show(value)
         event, logger = str(show(record.getMessage())), str(show(record.name))
-        timestamp = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        timestamp = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
         return self._render(timestamp, record.levelname.lower(), event, logger, fields)
 
 
