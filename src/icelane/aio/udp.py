@@ -210,7 +210,7 @@ class UdpSocket:
 
     def watch_icmp(self, on_report: Callable[[IcmpReport], None]) -> bool:
         """Call `on_report` for ICMP errors about what was sent; False where the kernel does not tell."""
-        if not ask_for_reports(self._socket):
+        if not ask_for_reports(self._socket, self.local.family):
             return False
         self._on_report = on_report
         self._expect_errors()

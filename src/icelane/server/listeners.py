@@ -135,5 +135,9 @@ class UdpListener:
 
     def _send_answers(self) -> None:
         answers, self._answers = self._answers, []
+        sendto, again = self._udp.sendto, self._udp.send_again
         for data, remote in answers:
-            self._udp.send(data, remote)
+            try:
+                sendto(data, remote)
+            except OSError as error:
+                again(data, remote, error)
