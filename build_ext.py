@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # the tests read the list, and need no setuptools for that
 ROOT = pathlib.Path(__file__).resolve().parent
 
 COMPILED_MODULES = (
+    "icelane.core.clock",
     "icelane.core.reader",
     "icelane.dtls.libssl",
     "icelane.sctp.checksum",
@@ -33,11 +34,21 @@ COMPILED_MODULES = (
     "icelane.sctp.transfer",
     "icelane.sctp.tsn_ranges",
     "icelane.server.batched.core",
+    "icelane.stun.attributes",
+    "icelane.stun.integrity",
     "icelane.stun.message",
+    "icelane.stun.nonce",
+    "icelane.turn.allocate",
+    "icelane.turn.allocation_table",
+    "icelane.turn.authentication",
     "icelane.turn.channel_data",
+    "icelane.turn.relay_acquisition",
+    "icelane.turn.request",
+    "icelane.turn.response",
+    "icelane.turn.server",
 )
 """The one list of modules with a compiled form. `benches/codec.py` shows what each gains; of those that are a `.pyx`,
-`benches/dtls.py` and `benches/relay.py` do."""
+`benches/dtls.py` and `benches/relay.py` do; of those that an allocation goes through, `benches/allocate.py`."""
 
 C_SOURCES = {"icelane.server.batched.core": ("relay_core.c", "relay_routes.c", "relay_send.c", "route_table.c")}
 """What is compiled with a module, beside its source. It calls Linux, and is left out elsewhere."""

@@ -137,7 +137,7 @@ def channel_data_reaches_to_the_end_of_its_old_range() -> None:
 def nonces_are_not_bound_to_their_source() -> None:
     nonce = NonceFactory._nonce
 
-    def unbound(self: NonceFactory, issued: bytes, client: SocketAddress) -> str:
+    def unbound(self: NonceFactory, issued: bytes, client: SocketAddress) -> bytes:
         return nonce(self, issued, SocketAddress("0.0.0.0", 0))
 
     swap(NonceFactory, "_nonce", unbound)
@@ -147,7 +147,7 @@ def nonces_are_not_bound_to_their_source() -> None:
 def nonces_are_bound_to_the_address_without_the_port() -> None:
     nonce = NonceFactory._nonce
 
-    def without_port(self: NonceFactory, issued: bytes, client: SocketAddress) -> str:
+    def without_port(self: NonceFactory, issued: bytes, client: SocketAddress) -> bytes:
         return nonce(self, issued, client._replace(port=0))
 
     swap(NonceFactory, "_nonce", without_port)

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from icelane.core.clock import NEVER, Instant, TimerTable, later
 from icelane.testing.clock import DEFAULT_EPOCH, VirtualClock
 
+pytestmark = pytest.mark.twin
+
 START = Instant(100.0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import socket
@@ -13,7 +14,10 @@ from icelane.aio.stream import MAX_CONTROL_BUFFER, MAX_RELAY_BUFFER
 from icelane.aio.tcp import bind_tcp
 from icelane.aio.udp import bind_udp
 from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
+from icelane.crypto.provider import SystemEntropy
+from icelane.server.config.model import PlaneName
 from icelane.server.listeners import UdpListener
+from icelane.server.planes import make_plane
 from icelane.server.stream_listener import StreamListener
 from icelane.server.turn_server import TurnServer
 from icelane.stun.message import MessageBuilder, MessageClass, Method, parse_message
@@ -297,6 +301,35 @@ def test_a_udp_listener_says_where_a_datagram_came_from(run: Run, host: str) -> 
             assert await received.get() == (b"hello", path)
         listener.send(b"you too", path)
         assert await peer.inbox.take() == (b"you too", listener.local)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("wanted", ["pure", "auto"])
+def test_what_one_wake_brings_is_answered_behind_the_last_datagram(run: Run, wanted: PlaneName) -> None:
+    async def scenario() -> None:
+        happened: list[str] = []
+
+        def receive(data: bytes, path: Path) -> None:
+            listener.send(b"answer to " + data, path)
+            with contextlib.suppress(BlockingIOError):
+                happened.append(client.recv(100).decode())
+            happened.append(data.decode())
+
+        plane = make_plane(wanted, SystemEntropy(), coalesce=0.0)
+        plane.start()
+        listener = UdpListener(
+            bind_udp(SocketAddress("127.0.0.1", 0)), receive, plane.listener_reader, lambda: happened.append("drained")
+        )
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.setblocking(False)
+            for data in (b"one", b"two"):
+                client.sendto(data, listener.local)
+            await eventually(lambda: "drained" in happened)
+            assert happened == ["one", "two", "drained"]
+            assert [client.recv(100), client.recv(100)] == [b"answer to one", b"answer to two"]
+        listener.close()
+        plane.close()
 
     run(scenario())
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import enum
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from icelane.core.net import Path, SocketAddress, Transport
 from icelane.server.config import LogSettings
 from icelane.server.events import report
+from icelane.server.log_line import LineFormatter
 from icelane.server.logs import MAX_TEXT, configure_logging, escaped
 
 CLIENT = SocketAddress("203.0.113.7", 4000)
@@ -211,3 +214,64 @@ def test_the_level_says_what_is_written_and_may_change(level: str, written: list
             for number in (logging.DEBUG, logging.INFO, logging.WARNING):
                 logging.getLogger(logger).log(number, f"{name} {number}")
         assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == written
+
+
+class Number(enum.IntEnum):
+    """A number that has a name."""
+
+    ONE = 1
+
+
+class Word(enum.StrEnum):
+    """A text that has a name."""
+
+    ONE = "one word"
+
+
+VALUES = st.one_of(
+    st.text(max_size=30),
+    st.sampled_from(HOSTILE),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.none(),
+    st.binary(max_size=8),
+    st.sampled_from(
+        [CLIENT, PATH, SocketAddress("2001:db8::1", 0), Transport.UDP, Number.ONE, Word.ONE, ValueError("x y")]
+    ),
+    st.lists(st.one_of(st.text(max_size=10), st.just(CLIENT)), max_size=3).flatmap(
+        lambda found: st.sampled_from([found, tuple(found), dict.fromkeys(found, 1)])
+    ),
+)
+NAMES = st.one_of(
+    st.sampled_from(["code", "reason", "client", "realm", "a b", "_private", "\u2028"]),
+    st.sampled_from(["event", "level", "logger", "timestamp", "logger_name", "stack", "exception", "exc"]),
+)
+
+
+def rendered(formatter: logging.Formatter, record: logging.LogRecord) -> str:
+    """The line, or what it raised, but for the time."""
+    try:
+        line = formatter.format(record)
+    except Exception as error:
+        return repr(error)
+    return re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "<time>", line)
+
+
+@pytest.mark.parametrize("style", ["human", "json"])
+@given(
+    event=st.one_of(st.just("turn.allocated"), st.text(max_size=30), st.sampled_from(HOSTILE)),
+    level=st.sampled_from([10, 20, 25, 30, 40]),
+    fields=st.dictionaries(NAMES, VALUES, max_size=5),
+    in_full=st.booleans(),
+)
+def test_the_short_way_to_a_line_gives_the_same_line(
+    style: str, event: str, level: int, fields: dict[str, object], in_full: bool
+) -> None:
+    """TA-15, OP-15: masked, escaped and quoted alike, whatever the fields are."""
+    configured(style, addresses=in_full)
+    (short,) = [handler.formatter for handler in logging.getLogger().handlers if handler.get_name() == "icelane"]
+    assert isinstance(short, LineFormatter)
+    record = logging.getLogger("icelane.server").makeRecord("icelane.x", level, "x.py", 1, event, (), None)
+    record.__dict__.update(fields)
+    assert rendered(short, record) == rendered(short.general, record)

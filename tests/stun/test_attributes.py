@@ -45,6 +45,8 @@ from icelane.stun.attributes import (
     parse_xor_address,
 )
 
+pytestmark = pytest.mark.twin
+
 TRANSACTION_ID = bytes(range(12))
 
 

@@ -23,6 +23,8 @@ from icelane.stun.nonce import (
 )
 from tests.vectors import stun as vectors
 
+pytestmark = pytest.mark.twin
+
 KEY = bytes(range(KEY_SIZE))
 CLIENT = SocketAddress("192.0.2.7", 40000)
 NOW = UnixSeconds(1_800_000_000.25)

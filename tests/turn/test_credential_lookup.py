@@ -24,6 +24,8 @@ from tests.turn.server_driver import (
     settings,
 )
 
+pytestmark = pytest.mark.twin
+
 PASSWORD = "swordfish"
 SECRET = Secret("k1", "q5Vn0nJ3rX8sZk2LwT7yBd4E")
 

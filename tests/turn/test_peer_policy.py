@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from icelane.core.net import AddressFamily, SocketAddress, canonical_host, family_of
 from icelane.errors import ConfigurationError, MalformedError
 from icelane.testing.peers import ALLOWED, ALLOWED_NEIGHBOURS, REFUSED_ALWAYS, REFUSED_BY_DEFAULT
-from icelane.turn.peer_policy import ALL_PORTS, EMBEDDED_IPV4, HARD, SPECIAL_PURPOSE, PeerPolicy
+from icelane.turn.peer_policy import ALL_PORTS, EMBEDDED_IPV4, HARD, MAX_VERDICTS, SPECIAL_PURPOSE, PeerPolicy
 
 V4, V6 = AddressFamily.IPV4, AddressFamily.IPV6
 EVERYTHING = ("0.0.0.0/0", "::/0")
@@ -408,3 +408,11 @@ def test_all_methods_decide_alike(
     verdict = policy.check(SocketAddress(host, port), family)
     assert policy.check_permission(SocketAddress(host, port), family) == verdict
     assert policy.check_permission(SocketAddress(host, 0), family).allows_port(port) is verdict.allowed
+
+
+def test_a_flood_of_hosts_is_not_remembered() -> None:
+    policy = PeerPolicy(deny=("8.0.0.0/16",))
+    for number in range(2 * MAX_VERDICTS + 10):
+        assert not policy.check_host(f"8.0.{number >> 8 & 255}.{number & 255}", AddressFamily.IPV4).allowed
+    assert len(policy._verdicts) <= MAX_VERDICTS
+    assert not policy.check_host("8.0.0.0", AddressFamily.IPV4).allowed

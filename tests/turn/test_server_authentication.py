@@ -38,6 +38,8 @@ from tests.turn.server_driver import (
     settings,
 )
 
+pytestmark = pytest.mark.twin
+
 KEY_OF_ALICE = long_term_key_md5("alice", REALM, "secret")
 OLD = Secret("old", "the old secret is long enough")
 TCP_RELAY = (AttributeType.REQUESTED_TRANSPORT, encode_requested_transport(6))

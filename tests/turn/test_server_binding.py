@@ -29,6 +29,8 @@ from tests.turn.server_driver import (
     settings,
 )
 
+pytestmark = pytest.mark.twin
+
 ID = b"transaction!"
 KNOWN_METHODS = set(Method)
 

@@ -21,6 +21,8 @@ from tests.turn.server_driver import (
     settings,
 )
 
+pytestmark = pytest.mark.twin
+
 BOTH = (AttributeType.ADDITIONAL_ADDRESS_FAMILY, encode_address_family(AddressFamily.IPV6))
 NUMBER = (AttributeType.CHANNEL_NUMBER, encode_channel_number(0x4000))
 

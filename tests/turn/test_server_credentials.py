@@ -26,6 +26,8 @@ from tests.turn.server_driver import (
     settings,
 )
 
+pytestmark = pytest.mark.twin
+
 OLD = Secret("old", "the old secret is long enough")
 NEW = Secret("new", "the new secret is long enough")
 SHA256 = PasswordAlgorithm.SHA256

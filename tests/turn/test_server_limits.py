@@ -34,6 +34,8 @@ from tests.turn.server_driver import (
     settings,
 )
 
+pytestmark = pytest.mark.twin
+
 EVEN = (AttributeType.EVEN_PORT, encode_even_port(False))
 EVEN_AND_NEXT = (AttributeType.EVEN_PORT, encode_even_port(True))
 BARE = MessageBuilder(Method.ALLOCATE, MessageClass.REQUEST, b"t" * 12).add(*UDP_RELAY).build()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -30,6 +31,8 @@ from tests.turn.server_driver import (
     path_from,
 )
 from tests.turn.server_driver import settings as server_settings
+
+pytestmark = pytest.mark.twin
 
 CLIENTS = st.integers(0, 3)
 PEERS = [

@@ -26,6 +26,8 @@ from tests.turn.server_driver import (
     settings,
 )
 
+pytestmark = pytest.mark.twin
+
 OLD = Secret("k1", "q5Vn0nJ3rX8sZk2LwT7yBd4E")
 NEW = Secret("k2", "Wm8cR1xTf6Yh0pLd3sKv9aZu")
 ALTERNATE = SocketAddress("203.0.113.9", 3478)

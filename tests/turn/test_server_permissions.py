@@ -37,6 +37,8 @@ from tests.turn.server_driver import (
     settings,
 )
 
+pytestmark = pytest.mark.twin
+
 IPV6 = (AttributeType.REQUESTED_ADDRESS_FAMILY, encode_address_family(AddressFamily.IPV6))
 BOTH = (AttributeType.ADDITIONAL_ADDRESS_FAMILY, encode_address_family(AddressFamily.IPV6))
 KINDS: dict[str, list[Attribute]] = {"ipv4": [], "ipv6": [IPV6], "both": [BOTH]}

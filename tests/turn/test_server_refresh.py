@@ -20,6 +20,8 @@ from tests.turn.server_driver import (
     settings,
 )
 
+pytestmark = pytest.mark.twin
+
 IPV4 = (AttributeType.REQUESTED_ADDRESS_FAMILY, encode_address_family(AddressFamily.IPV4))
 IPV6 = (AttributeType.REQUESTED_ADDRESS_FAMILY, encode_address_family(AddressFamily.IPV6))
 BOTH = (AttributeType.ADDITIONAL_ADDRESS_FAMILY, encode_address_family(AddressFamily.IPV6))

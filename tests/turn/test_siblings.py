@@ -11,6 +11,8 @@ from icelane.testing.entropy import SeededEntropy
 from icelane.turn.relay_ports import RelayPorts
 from icelane.turn.siblings import ALONE, Siblings
 
+pytestmark = pytest.mark.twin
+
 HOST = "192.0.2.1"
 
 

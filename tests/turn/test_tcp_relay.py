@@ -34,6 +34,8 @@ from tests.turn.server_driver import (
     settings,
 )
 
+pytestmark = pytest.mark.twin
+
 TCP_RELAY: Final = (AttributeType.REQUESTED_TRANSPORT, encode_requested_transport(6))
 IPV6: Final = (AttributeType.REQUESTED_ADDRESS_FAMILY, encode_address_family(PEER_V6.family))
 WAIT: Final = 30.0  # RFC 6062 sections 5.2 and 5.3

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from icelane.aio.kernel import IS_LINUX
-from icelane.core.net import SocketAddress, canonical_host
+from icelane.core.net import AddressFamily, SocketAddress, canonical_host
 
 # linux/in.h, linux/in6.h, linux/errqueue.h; the socket module has none of them.
 _IP_RECVERR: Final = 11
@@ -32,12 +32,12 @@ class IcmpReport(NamedTuple):
     info: int
 
 
-def ask_for_reports(udp: socket.socket) -> bool:
+def ask_for_reports(udp: socket.socket, family: AddressFamily) -> bool:
     """Make the kernel queue ICMP errors for this socket; False where it cannot."""
     if not IS_LINUX:
         return False
     level, option = (
-        (socket.IPPROTO_IPV6, _IPV6_RECVERR) if udp.family == socket.AF_INET6 else (socket.IPPROTO_IP, _IP_RECVERR)
+        (socket.IPPROTO_IPV6, _IPV6_RECVERR) if family is AddressFamily.IPV6 else (socket.IPPROTO_IP, _IP_RECVERR)
     )
     try:
         udp.setsockopt(level, option, 1)

@@ -36,6 +36,8 @@ MAX_DATAGRAMS_PER_WAKE: Final = 64
 DEFAULT_BUFFER: Final = 4 << 20
 
 MAX_DATAGRAM: Final = 65_535
+# Linux opens a socket like that in one call.
+_NON_BLOCKING: Final[int] = getattr(socket, "SOCK_NONBLOCK", 0)
 BUSY: Final = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS, errno.ENOMEM})
 # linux/in.h and linux/in6.h; the socket module of Python 3.11 does not have them.
 _IP_MTU_DISCOVER: Final = 10
@@ -225,7 +227,7 @@ class UdpSocket:
 
     def watch_icmp(self, on_report: Callable[[IcmpReport], None]) -> bool:
         """Call `on_report` for ICMP errors about what was sent; False where the kernel does not tell."""
-        if not ask_for_reports(self._socket):
+        if not ask_for_reports(self._socket, self.local.family):
             return False
         self._on_report = on_report
         self._expect_errors()
@@ -357,9 +359,10 @@ def bind_udp(
 
 def _open(address: SocketAddress, receive_buffer: int, send_buffer: int) -> socket.socket:
     family = socket_family(address)
-    opened = socket.socket(family, socket.SOCK_DGRAM)
+    opened = socket.socket(family, socket.SOCK_DGRAM | _NON_BLOCKING)
     try:
-        opened.setblocking(False)
+        if not _NON_BLOCKING:
+            opened.setblocking(False)
         if family == socket.AF_INET6:
             # TR-2: an IPv6 socket must never reach an IPv4 host by an IPv4-mapped address.
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

@@ -63,6 +63,7 @@ def serve(
 
 
 async def _serve(config: Config, load: Callable[[], Config], output: Output) -> None:
+    from icelane.server.garbage import look_for_garbage_rarely
     from icelane.server.ice_servers import advertised, turn_url
     from icelane.server.logs import configure_logging
     from icelane.server.service import Service
@@ -71,6 +72,7 @@ async def _serve(config: Config, load: Callable[[], Config], output: Output) -> 
     server = serving(config)
 
     def started() -> None:
+        look_for_garbage_rarely()
         listening = [str(listener) for listener in server.listening]
         clients = [turn_url(listener) for listener in advertised(config)]
         for url in listening:

@@ -30,13 +30,16 @@ class Entrance:
         *,
         receive: Receiver,
         closed: Callable[[Path], None],
+        on_drained: Callable[[], None],
         on_incident: Callable[[], None],
         wall_clock: WallClock,
         deadlines: StreamDeadlines | None = None,
         reader: Reader | None = None,
         tally: Tally | None = None,
     ) -> None:
-        """`on_incident` is called when the log has something that it will want to flush.
+        """`on_drained` is called behind the last of the datagrams that one wake gives to `receive`.
+
+        `on_incident` is called when the log has something that it will want to flush.
 
         `reader` reads the UDP sockets, where the loop is not to; `tally` counts connections, where others count too.
         """
@@ -48,6 +51,7 @@ class Entrance:
         self._config = config
         self._receive = receive
         self._closed = closed
+        self._on_drained = on_drained
         self._wall_clock = wall_clock
         self._deadlines = deadlines or StreamDeadlines()
         self._reader = reader
@@ -60,7 +64,7 @@ class Entrance:
         Raises OSError when the address cannot be bound, ConfigurationError for a bad certificate.
         """
         if setting.transport is Transport.UDP:
-            return UdpListener(bound or bind_udp(setting.address), self._receive, self._reader)
+            return UdpListener(bound or bind_udp(setting.address), self._receive, self._reader, self._on_drained)
         tls = self._certificate() if setting.transport is Transport.TLS else None
         listener = StreamListener(
             bound or bind_tcp(setting.address),

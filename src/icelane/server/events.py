@@ -17,7 +17,7 @@ from collections.abc import Hashable
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from icelane.core.clock import Duration, Instant
-from icelane.core.net import Path, SocketAddress
+from icelane.core.net import Path, SocketAddress, pack_host
 
 LOGGER: Final = logging.getLogger("icelane.server")
 
@@ -36,13 +36,17 @@ K = TypeVar("K", bound=Hashable)
 def report(event: str, level: int, **fields: object) -> None:
     """Log one event with its fields. A field may not be called like an attribute of `logging.LogRecord`."""
     if LOGGER.isEnabledFor(level):
-        LOGGER.log(level, event, extra=fields)
+        # What LOGGER.log does, but for the search of its caller, which is this function.
+        LOGGER.handle(LOGGER.makeRecord(LOGGER.name, level, __file__, 0, event, (), None, report.__name__, fields))
 
 
 def redact_address(host: str) -> str:
     """The network of an address: /24 of IPv4 and /48 of IPv6, which tells networks apart and people not."""
+    if ":" not in host:
+        packed = pack_host(host)
+        return f"{packed[0]}.{packed[1]}.{packed[2]}.0/24"
     address = ipaddress.ip_address(host)
-    return str(ipaddress.ip_network((address, 24 if address.version == 4 else 48), strict=False))
+    return str(ipaddress.ip_network((address, 48), strict=False))
 
 
 def source_of(host: str) -> str:

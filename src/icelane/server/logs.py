@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final, TextIO, cast
 
 import structlog
@@ -18,6 +19,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from icelane.core.net import Path, SocketAddress
 from icelane.server.config import LogSettings
 from icelane.server.events import redact_address
+from icelane.server.log_line import LineFormatter
 
 # The longest user name that STUN allows is 508 bytes; nothing that is worth reading is longer.
 MAX_TEXT: Final = 512
@@ -39,7 +41,14 @@ def configure_logging(settings: LogSettings, stream: TextIO | None = None) -> No
     stream = sys.stderr if stream is None else stream
     handler = logging.StreamHandler(stream)
     handler.set_name(_HANDLER_NAME)
-    handler.setFormatter(_formatter(settings, stream))
+    colors = stream.isatty() and "NO_COLOR" not in os.environ
+    general = _formatter(settings, colors)
+    human = settings.format == "human"
+    in_full = settings.addresses
+    common = None if human and colors else LineFormatter(general, partial(_written, in_full), human=human)
+    handler.setFormatter(common or general)
+    # Which thread and process a record is of stands in no line of ours.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler.addFilter(_ArgumentRedaction(settings.addresses))
     root = logging.getLogger()
     for old in [old for old in root.handlers if old.get_name() == _HANDLER_NAME]:
@@ -52,9 +61,9 @@ def configure_logging(settings: LogSettings, stream: TextIO | None = None) -> No
 
 def escaped(text: str, limit: int = MAX_TEXT) -> str:
     """`text` with everything that is not printable written as an escape, cut after `limit` characters."""
+    if text.isprintable() and "\\" not in text and len(text) <= limit:
+        return text
     cut = text if len(text) <= limit else text[:limit] + "..."
-    if cut.isprintable() and "\\" not in cut:
-        return cut
     return "".join(c if c.isprintable() and c != "\\" else _escape(c) for c in cut)
 
 
@@ -62,9 +71,9 @@ def _escape(character: str) -> str:
     return character.encode("unicode_escape", "backslashreplace").decode()
 
 
-def _formatter(settings: LogSettings, stream: TextIO) -> logging.Formatter:
+def _formatter(settings: LogSettings, colors: bool) -> logging.Formatter:
     human = settings.format == "human"
-    renderer: Processor = _console(stream) if human else structlog.processors.JSONRenderer(ensure_ascii=True)
+    renderer: Processor = _console(colors) if human else structlog.processors.JSONRenderer(ensure_ascii=True)
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -85,8 +94,7 @@ def _formatter(settings: LogSettings, stream: TextIO) -> logging.Formatter:
     )
 
 
-def _console(stream: TextIO) -> structlog.dev.ConsoleRenderer:
-    colors = stream.isatty() and "NO_COLOR" not in os.environ
+def _console(colors: bool) -> structlog.dev.ConsoleRenderer:
     # The plain formatter: the rich one prints the local variables of every frame, and those hold passwords.
     return structlog.dev.ConsoleRenderer(
         colors=colors,
@@ -144,15 +152,28 @@ def _escape_values(_logger: WrappedLogger, _name: str, event: EventDict) -> Even
         if key == "exception":
             lines = str(value)[:_MAX_TRACEBACK].splitlines()
             event[key] = "\n".join("\\".join(map(escaped, line.split("\\"))) for line in lines)
-        elif isinstance(value, bool | int | float | None):
-            continue
-        elif isinstance(value, Mapping):
-            event[key] = {escaped(str(k)): escaped(str(v)) for k, v in value.items()}
-        elif isinstance(value, list | tuple | set | frozenset):
-            event[key] = [escaped(str(item)) for item in cast("list[Any]", value)]
         else:
-            event[key] = escaped(str(value))
+            event[key] = _escaped_value(value)
     return event
+
+
+def _escaped_value(value: object) -> object:
+    if isinstance(value, str):
+        return escaped(str(value))
+    if isinstance(value, bool | int | float | None):
+        return value
+    if isinstance(value, Mapping):
+        return {escaped(str(k)): escaped(str(v)) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [escaped(str(item)) for item in cast("list[Any]", value)]
+    return escaped(str(value))
+
+
+def _written(in_full: bool, value: object) -> object:
+    """A field's value as it may be written: masked and escaped."""
+    if type(value) is str:
+        return escaped(value)
+    return _escaped_value(_shown(value, in_full))
 
 
 def _indent_traceback(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:

@@ -290,8 +290,10 @@ class RelaySocket:
 
     def add_permission(self, route: PermissionRoute) -> None:
         """Payload from any port of the peer that the verdict allows goes out as Data."""
-        known = {one.peer_host: one for one in self._permissions_by_wire_host.get(route.verdict.wire_host, ())}
-        self._permissions_by_wire_host[route.verdict.wire_host] = tuple((known | {route.peer_host: route}).values())
+        wire_host = route.verdict.wire_host
+        known = {one.peer_host: one for one in self._permissions_by_wire_host.get(wire_host, ())}
+        known[route.peer_host] = route
+        self._permissions_by_wire_host[wire_host] = tuple(known.values())
 
     def remove_permission(self, route: PermissionRoute) -> None:
         """Payload from the peer is dropped, unless it is permitted by another name."""

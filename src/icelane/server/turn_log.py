@@ -65,6 +65,8 @@ class TurnLog:
         )
 
     def _write(self, name: str, client: Path, username: str, kid: str, **details: object) -> None:
+        if not LOGGER.isEnabledFor(logging.INFO):
+            return
         report(
             name,
             logging.INFO,

@@ -48,6 +48,7 @@ from icelane.server.tcp_relay_plane import PeerEvents, TcpRelayPlane
 from icelane.server.traffic import SocketLoss
 from icelane.server.turn_log import TurnLog
 from icelane.turn.allocation_table import AllocationTable
+from icelane.turn.refusal import RequestRefused
 from icelane.turn.revocation import Revocation
 from icelane.turn.routes import (
     AssignRelayPort,
@@ -121,6 +122,7 @@ class TurnServer:
             config,
             receive=self._receive,
             closed=self._stream_closed,
+            on_drained=self._arm,
             on_incident=self._flush_later,
             wall_clock=self._wall_clock,
             deadlines=deadlines,
@@ -397,7 +399,9 @@ class TurnServer:
         engine = self._engine
         if engine is not None:
             engine.handle_datagram(data, path, monotonic())
-            self.settle(engine)
+            self._carry_out(engine)
+            if path.transport is not Transport.UDP:
+                self._arm()  # else behind the last datagram of the wake
 
     def _stream_closed(self, path: Path) -> None:
         engine = self._engine
@@ -435,6 +439,14 @@ class TurnServer:
 
     def settle(self, engine: TurnEngine) -> None:
         """Carry out what the engine wants after an input."""
+        self._carry_out(engine)
+        self._arm()
+
+    def _arm(self) -> None:
+        if self._engine is not None:
+            self._wakeup.set(self._engine.next_timeout())
+
+    def _carry_out(self, engine: TurnEngine) -> None:
         while True:
             while (command := engine.poll_command()) is not None:
                 self._execute(command)
@@ -445,7 +457,8 @@ class TurnServer:
             while (event := engine.poll_event()) is not None:
                 self._log.record(event, monotonic())
                 self._observation.count(event)
-                self._flush_later()
+                if isinstance(event, RequestRefused):
+                    self._flush_later()  # nothing else is ever left out
             if not self._outcomes:
                 break
             bind_id, bound = self._outcomes.popleft()
@@ -453,7 +466,6 @@ class TurnServer:
             answer(bind_id, monotonic())
         if self._draining and not len(engine.allocations):
             self._empty.set()
-        self._wakeup.set(engine.next_timeout())
 
     def _execute(self, command: Command) -> None:
         match command:

@@ -102,16 +102,15 @@ class AllocationTable:
         """Expire what is due."""
         while (timer := self._timers.pop_due(now)) is not None:
             allocation = self._allocations_by_client[timer.client]
-            match timer:
-                case _RelayExpiry(_, family):
-                    self._end_relay(allocation, family, EndReason.EXPIRED)
-                case _PermissionExpiry(_, peer_host):
-                    self._remove_permission(allocation, allocation.permissions_by_host[peer_host])
-                case _ChannelExpiry(_, number):
-                    self._remove_channel(allocation, allocation.channels_by_number[number])
-                case _CredentialExpiry():
-                    if not self._watch_credential(allocation, now):
-                        self.end(allocation.client, EndReason.CREDENTIAL_EXPIRED)
+            # No match statement: the oldest Cython that compiles this module has none.
+            if isinstance(timer, _RelayExpiry):
+                self._end_relay(allocation, timer.family, EndReason.EXPIRED)
+            elif isinstance(timer, _PermissionExpiry):
+                self._remove_permission(allocation, allocation.permissions_by_host[timer.peer_host])
+            elif isinstance(timer, _ChannelExpiry):
+                self._remove_channel(allocation, allocation.channels_by_number[timer.number])
+            elif not self._watch_credential(allocation, now):
+                self.end(allocation.client, EndReason.CREDENTIAL_EXPIRED)
 
     # Commands
 

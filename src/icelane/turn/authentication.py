@@ -22,7 +22,7 @@ Nothing is remembered of whoever fails: nonces are computed, not stored (`icelan
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from icelane.core.clock import Duration, Instant, UnixSeconds, WallClock, later
 from icelane.core.net import Path
@@ -115,6 +115,7 @@ class Authenticator:
         credential_lookup: bool = False,
     ) -> None:
         self._realm = realm
+        self._own_realm = realm.encode()
         self._wall_clock = wall_clock
         self._nonce_key = nonce_key
         self._nonce_lifetime = nonce_lifetime
@@ -230,7 +231,9 @@ class Authenticator:
         if not has_well_formed_integrity(message):
             raise Refusal(400, "integrity-malformed")
         username = self._username(message)
-        realm = _text(message, AttributeType.REALM)
+        realm = (
+            self._realm if message.get(AttributeType.REALM) == self._own_realm else _text(message, AttributeType.REALM)
+        )
         nonce = _text(message, AttributeType.NONCE)
         if realm is None or nonce is None:
             raise Refusal(400, "credentials-incomplete")
@@ -288,8 +291,7 @@ def _features(anonymity: bool) -> SecurityFeature:
     return features | SecurityFeature.USERNAME_ANONYMITY if anonymity else features
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class _Claim:
+class _Claim(NamedTuple):
     """What a request says about its sender, before it is believed. `username` is None where nobody has `hashed`."""
 
     username: str | None
@@ -298,6 +300,9 @@ class _Claim:
     nonce: str
     algorithm: PasswordAlgorithm
     sha256: bool
+
+    def __repr__(self) -> str:
+        return "_Claim()"
 
 
 def _algorithm(message: Message) -> PasswordAlgorithm | None:

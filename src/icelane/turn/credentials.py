@@ -201,6 +201,7 @@ class StaticUsers:
     def __init__(self, users: Mapping[str, str]) -> None:
         self._passwords_by_name: dict[str, _Passwords] = {}
         self._names_by_hash: dict[str, dict[bytes, str]] = {}
+        self._credentials_by_name: dict[str, dict[str, Credential]] = {}
         spelled: dict[str, _Passwords] = {}
         for name, password in users.items():
             if not 0 < len(name.encode()) <= MAX_USERNAME_BYTES:
@@ -223,7 +224,16 @@ class StaticUsers:
         passwords = self._passwords_by_name.get(username)
         if passwords is None:
             return None
-        return _credential(username, realm, passwords.user, [(None, spelling) for spelling in passwords.spellings])
+        credentials = self._credentials_by_name.get(realm)
+        if credentials is None:
+            # A server has one realm, so one table is kept; names that are not configured never get into it.
+            credentials = {}
+            self._credentials_by_name = {realm: credentials}
+        found = credentials.get(username)
+        if found is None:
+            spellings = [(None, spelling) for spelling in passwords.spellings]
+            found = credentials[username] = _credential(username, realm, passwords.user, spellings)
+        return found
 
     def name_of(self, hashed: bytes, realm: str) -> str | None:
         """The name behind a USERHASH (RFC 8489 section 14.4), or None."""

@@ -43,7 +43,7 @@ class BucketSketch:
     `buckets` squared, share a limit.
     """
 
-    __slots__ = ("_depth", "_first", "_hash_key", "_interval", "_mask", "_second")
+    __slots__ = ("_depth", "_drained_at", "_first", "_hash_key", "_interval", "_mask", "_second")
 
     def __init__(self, rate: float, burst: float, entropy: Entropy, buckets: int = BUCKETS) -> None:
         """`buckets` is a power of two."""
@@ -53,6 +53,7 @@ class BucketSketch:
         self._depth = (burst + 0.5) / rate
         self._mask = buckets - 1
         self._hash_key = entropy.token(32)
+        self._drained_at = float("-inf")
         # A bucket is the instant at which it will be empty (the generic cell rate algorithm): one number, no timer.
         self._first = array("d", (float("-inf"),)) * buckets
         self._second = array("d", (float("-inf"),)) * buckets
@@ -77,6 +78,8 @@ class BucketSketch:
 
     def full(self, key: bytes, now: Instant) -> bool:
         """Whether there is no room for one more."""
+        if now >= self._drained_at:
+            return self._interval > self._depth  # every bucket is empty, so nobody's need be looked up
         first, second = self.slots(key)
         return self._level(first, second, now) + self._interval - now > self._depth
 
@@ -84,6 +87,7 @@ class BucketSketch:
         return max(now, min(self._first[first], self._second[second]))
 
     def _raise(self, first: int, second: int, level: float) -> None:
+        self._drained_at = max(self._drained_at, level)
         # The fuller of two buckets is another key's doing and stays as it is.
         self._first[first] = max(self._first[first], level)
         self._second[second] = max(self._second[second], level)

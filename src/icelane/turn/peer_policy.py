@@ -34,6 +34,9 @@ DEFAULT_RELAY_PORTS: Final = range(49152, 65536)
 FORBIDDEN: Final = 403
 ADDRESS_FAMILY_MISMATCH: Final = 443
 
+# How many hosts' verdicts a policy remembers; many permissions then share one. A flood of hosts only evicts.
+MAX_VERDICTS: Final = 4096
+
 
 class Rule(NamedTuple):
     """One row of the tables below: every address of `prefix` is refused with `reason`."""
@@ -172,6 +175,7 @@ class PeerPolicy:
     _hard: Mapping[AddressFamily, RangeTable] = field(init=False, repr=False, compare=False)
     _denied: Mapping[AddressFamily, RangeTable] = field(init=False, repr=False, compare=False)
     _allowed: Mapping[AddressFamily, RangeTable] = field(init=False, repr=False, compare=False)
+    _verdicts: dict[tuple[str, AddressFamily], Verdict] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         deny = [(found, REASON_DENY_LIST) for found in _parse_list(self.deny, "turn.peers.deny")]
@@ -182,6 +186,7 @@ class PeerPolicy:
         object.__setattr__(self, "_hard", _tables(hard))
         object.__setattr__(self, "_denied", _tables(deny))
         object.__setattr__(self, "_allowed", _tables(allow))
+        object.__setattr__(self, "_verdicts", {})
 
     def check(self, peer: SocketAddress, family: AddressFamily) -> Verdict:
         """Whether an allocation of `family` may talk to `peer`. Raises MalformedError when that is not an address."""
@@ -199,6 +204,15 @@ class PeerPolicy:
 
     def check_host(self, host: str, family: AddressFamily) -> Verdict:
         """Whether any port of `host` may be talked to; which ones, the verdict says."""
+        verdict = self._verdicts.get((host, family))
+        if verdict is None:
+            verdict = self._judge(host, family)
+            if len(self._verdicts) >= MAX_VERDICTS:
+                self._verdicts.clear()
+            self._verdicts[host, family] = verdict
+        return verdict
+
+    def _judge(self, host: str, family: AddressFamily) -> Verdict:
         host = canonical_host(host)
         if family_of(host) is not family:
             return Verdict(allowed=False, code=ADDRESS_FAMILY_MISMATCH, reason=REASON_FAMILY)

@@ -43,11 +43,12 @@ _ALLOCATE: Final = _CREDENTIALS | {
     AttributeType.EVEN_PORT,
     AttributeType.RESERVATION_TOKEN,
 }
+_ALLOCATE_UNFRAGMENTED: Final = _ALLOCATE | {AttributeType.DONT_FRAGMENT}
 
 # RFC 6062 section 5.1: what an Allocate for a TCP relay must not carry.
 _UDP_ONLY: Final = (AttributeType.DONT_FRAGMENT, AttributeType.EVEN_PORT, AttributeType.RESERVATION_TOKEN)
 
-KNOWN: Final = {
+KNOWN: Final[dict[int, frozenset[int]]] = {
     Method.BINDING: _CREDENTIALS,
     Method.REFRESH: _CREDENTIALS | {AttributeType.LIFETIME, AttributeType.REQUESTED_ADDRESS_FAMILY},
     Method.CREATE_PERMISSION: _CREDENTIALS | {AttributeType.XOR_PEER_ADDRESS},
@@ -64,8 +65,8 @@ def known_in(method: int, dont_fragment: bool) -> frozenset[int]:
     RFC 8656 section 7.2: a server that cannot set the DF bit treats DONT-FRAGMENT as unknown.
     """
     if method == Method.ALLOCATE:
-        return _ALLOCATE | {AttributeType.DONT_FRAGMENT} if dont_fragment else _ALLOCATE
-    return KNOWN[Method(method)]
+        return _ALLOCATE_UNFRAGMENTED if dont_fragment else _ALLOCATE
+    return KNOWN[method]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -170,7 +170,12 @@ class BatchedPlane(RelayPlane):
             case InstallPermissionRoute(route) | RemovePermissionRoute(route):
                 known = client.permissions_by_host.get(route.peer_host)
                 super().route(command)
-                hosts = {route.verdict.wire_host} | ({known[1].verdict.wire_host} if known is not None else set())
+                hosts = {route.verdict.wire_host}
+                if known is not None:
+                    before_host = known[1].verdict.wire_host
+                    if isinstance(command, InstallPermissionRoute) and known[0] is relay and before_host in hosts:
+                        return  # refreshed: the core permits it already
+                    hosts.add(before_host)
                 for host in hosts:
                     self._core.permit(self._number_of(relay), raw_address(SocketAddress(host, 0)), relay.permits(host))
 

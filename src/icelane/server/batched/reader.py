@@ -91,13 +91,20 @@ class BatchedReader:
                 incoming.append((self._sockets[number], data, source))
         if self.on_drained is not None:
             self.on_drained()
-        for udp, data, source in incoming:
-            if udp.closed:
-                continue
-            if source is not None:
-                udp.on_datagram(data, source)
-            else:
-                udp.take_reports()
+        drained: dict[Callable[[], None], None] = {}
+        try:
+            for udp, data, source in incoming:
+                if udp.closed:
+                    continue
+                if source is not None:
+                    udp.on_datagram(data, source)
+                else:
+                    udp.take_reports()
+                if udp.on_drained is not None:
+                    drained[udp.on_drained] = None
+        finally:
+            for on_drained in drained:
+                on_drained()
 
 
 class ListenerReader:

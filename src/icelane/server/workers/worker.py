@@ -20,6 +20,7 @@ from icelane.errors import ConfigurationError, LocalProtocolError
 from icelane.server.admin import RequestError, Sessions, revocation_in
 from icelane.server.config import problems_of
 from icelane.server.events import report
+from icelane.server.garbage import look_for_garbage_rarely
 from icelane.server.logs import configure_logging
 from icelane.server.reload import Reloaded
 from icelane.server.sharing import Share, Sharing
@@ -143,6 +144,7 @@ class Worker:
         try:
             server = TurnServer(start.config, share=share)
             await server.start()
+            look_for_garbage_rarely()
         except ConfigurationError as error:
             self._link.send(Failed(_problems(error)))
             return

@@ -1,0 +1,17 @@
+# The types of the compiled form.
+
+cdef Py_ssize_t _TIME_SIZE
+cdef Py_ssize_t _MAC_SIZE
+cdef Py_ssize_t _TOKEN_SIZE
+cdef bytes _TO_URL
+cdef bytes _FROM_URL
+
+
+cdef class NonceFactory:
+    cdef bytes _beginning
+    cdef bytes _features
+    cdef bytes _key
+    cdef object _lifetime
+    cdef object _skew
+
+    cdef bytes _nonce(self, bytes issued, client)
