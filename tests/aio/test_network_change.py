@@ -145,15 +145,66 @@ def test_a_new_address_is_a_chance_for_a_path_that_was_dead_already(fixture: Fix
 
 
 def test_a_path_that_dies_soon_after_a_change_died_of_it(fixture: Fixture) -> None:
-    def scenario(change: NetworkChange) -> None:
+    async def scenario(change: NetworkChange) -> None:
         fixture.bases.looks = [Look(True, True)]
         change.handle_network_change()
         fixture.take()
         fixture.now += SUSPECT_TIME - 0.1
-        fixture.bases.ice_state = IceState.DISCONNECTED
+        fixture.bases.ice_state, fixture.bases.has_path = IceState.DISCONNECTED, False
         change.handle_ice_state()
         change.handle_ice_state()
-        assert fixture.take() == ["restart"]
+        await asyncio.sleep(0)
+        assert fixture.take() == ["look", "restart"]
+
+    fixture.run(scenario)
+
+
+def test_a_path_that_dies_while_there_is_no_address_waits_for_one(fixture: Fixture) -> None:
+    async def scenario(change: NetworkChange) -> None:
+        fixture.bases.looks = [Look(True, False), Look(False, False)]
+        change.handle_network_change()
+        fixture.bases.ice_state, fixture.bases.has_path = IceState.DISCONNECTED, False
+        change.handle_ice_state()
+        await asyncio.sleep(0)
+        assert fixture.take() == ["look", "doubt", "look"]
+        fixture.bases.looks = [Look(True, True)]
+        change.handle_network_change()
+        assert fixture.take() == ["look", "doubt", "restart"]
+
+    fixture.run(scenario)
+
+
+@pytest.mark.parametrize("state", [IceState.NEW, IceState.CHECKING])
+def test_a_change_while_paths_are_checked_leads_to_another_restart_when_none_is_found(
+    fixture: Fixture, state: IceState
+) -> None:
+    async def scenario(change: NetworkChange) -> None:
+        fixture.bases.ice_state, fixture.bases.has_path = state, False
+        fixture.bases.looks = [Look(True, True)]
+        change.handle_network_change()
+        assert fixture.take() == ["look", "doubt"]
+        fixture.now += 10 * SUSPECT_TIME
+        fixture.bases.ice_state = IceState.FAILED
+        change.handle_ice_state()
+        change.handle_ice_state()
+        await asyncio.sleep(0)
+        assert fixture.take() == ["look", "restart"]
+
+    fixture.run(scenario)
+
+
+def test_a_change_while_paths_are_checked_is_forgotten_when_one_is_found(fixture: Fixture) -> None:
+    async def scenario(change: NetworkChange) -> None:
+        fixture.bases.ice_state, fixture.bases.has_path = IceState.CHECKING, False
+        fixture.bases.looks = [Look(True, True)]
+        change.handle_network_change()
+        fixture.bases.ice_state, fixture.bases.has_path = IceState.CONNECTED, True
+        change.handle_ice_state()
+        fixture.now += 10 * SUSPECT_TIME
+        fixture.bases.ice_state, fixture.bases.has_path = IceState.FAILED, False
+        change.handle_ice_state()
+        await asyncio.sleep(0)
+        assert fixture.take() == ["look", "doubt"]
 
     fixture.run(scenario)
 
@@ -172,13 +223,14 @@ def test_a_path_that_dies_for_another_reason_is_the_programs_business(fixture: F
 
 
 def test_after_sleep_everything_is_asked_for_at_once(fixture: Fixture) -> None:
-    def scenario(change: NetworkChange) -> None:
+    async def scenario(change: NetworkChange) -> None:
         change.handle_wake()
         assert fixture.take() == ["doubt", "look"]
         fixture.now += 1.0
-        fixture.bases.ice_state = IceState.DISCONNECTED
+        fixture.bases.ice_state, fixture.bases.has_path = IceState.DISCONNECTED, False
         change.handle_ice_state()
-        assert fixture.take() == ["restart"]
+        await asyncio.sleep(0)
+        assert fixture.take() == ["look", "restart"]
 
     fixture.run(scenario)
 

@@ -31,6 +31,8 @@ LOOK_INTERVAL: Final[Duration] = 1.0
 # A path that is lost so soon after a change was lost by it: consent is asked for four times in a second.
 SUSPECT_TIME: Final[Duration] = 5.0
 
+_BEGINNING: Final = (IceState.NEW, IceState.CHECKING)
+_ALIVE: Final = (IceState.CONNECTED, IceState.COMPLETED)
 _DEAD: Final = (IceState.DISCONNECTED, IceState.FAILED)
 
 
@@ -79,6 +81,8 @@ class NetworkChange:
         self._looked_at = Instant(-NEVER)
         self._suspect_until = Instant(-NEVER)
         self._is_due = False
+        # An address came or went while paths were being checked: what the peer has been told may be of no use to it.
+        self._changed_meanwhile = False
 
     def start(self) -> None:
         """The first socket is about to be bound."""
@@ -101,6 +105,8 @@ class NetworkChange:
         look = self._bases.look_at_interfaces()
         if look.changed:
             self._suspect_until = later(monotonic(), SUSPECT_TIME)
+            if self._bases.ice_state in _BEGINNING:
+                self._changed_meanwhile = True
             self._bases.doubt()
         is_lost = had_path and not self._bases.has_path
         if is_lost or (look.changed and self._bases.ice_state in _DEAD):
@@ -126,9 +132,15 @@ class NetworkChange:
 
     def handle_ice_state(self) -> None:
         """ICE is in another state."""
-        if self._bases.ice_state in _DEAD and monotonic() < self._suspect_until:
+        state = self._bases.ice_state
+        if state in _ALIVE:
+            self._changed_meanwhile = False
+        elif state in _DEAD and (self._changed_meanwhile or monotonic() < self._suspect_until):
             self._suspect_until = Instant(-NEVER)
-            self._restart()
+            self._changed_meanwhile = False
+            self._is_due = True
+            # Not at once: whether there is an address to be reached at is for a look to say.
+            self._loop.call_soon(self.handle_network_change)
 
     def _restart(self) -> None:
         self._is_due = False
