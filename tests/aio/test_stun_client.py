@@ -9,7 +9,7 @@ from typing import TypeVar, cast
 import pytest
 
 from icelane.aio.resolver import ServiceRecord
-from icelane.aio.stun_client import BindingResult, binding
+from icelane.aio.stun_client import BindingResult, binding, more_telling
 from icelane.aio.udp import RawAddress, UdpSocket, address_of
 from icelane.core.net import SocketAddress, Transport
 from icelane.errors import (
@@ -228,3 +228,12 @@ def test_when_nobody_answers_the_last_error_is_raised() -> None:
 def test_a_server_that_cannot_be_asked_is_refused_before_anything_is_sent(server: str, error: type[Exception]) -> None:
     with pytest.raises(error):
         run(binding(server))
+
+
+def test_of_several_errors_the_one_that_says_most_is_raised() -> None:
+    """A host without IPv6 refuses the IPv6 address at once; that the IPv4 one is silent is what matters."""
+    silent, refused = TransactionTimeoutError("no answer"), TransportClosedError("Network is unreachable")
+    assert more_telling(None, refused) is refused
+    assert more_telling(silent, refused) is silent
+    assert more_telling(refused, silent) is silent
+    assert more_telling(refused, TransportClosedError("another")) is not refused

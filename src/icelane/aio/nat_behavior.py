@@ -14,7 +14,7 @@ from icelane.aio.driver import Driver
 from icelane.aio.icmp import IcmpReport
 from icelane.aio.resolver import Lookup
 from icelane.aio.sockets import source_towards
-from icelane.aio.stun_client import find_targets
+from icelane.aio.stun_client import find_targets, more_telling
 from icelane.aio.system import monotonic
 from icelane.aio.udp import RawAddress, UdpSocket, address_of
 from icelane.core.clock import Duration
@@ -41,22 +41,23 @@ async def nat_behavior(
 
     It takes up to `timeout` seconds, half of that wherever something is filtered. The places that a name leads to are
     tried one after the other until one answers. Raises MalformedError for a bad URI, ResolutionError, StunError when a
-    server answered with an error, and the error of the last place when none answered: TransactionTimeoutError where UDP
+    server answered with an error, and the error that says most when none answered: TransactionTimeoutError where UDP
     is blocked, TransportClosedError where the network or the server's host refuses it.
     """
     entropy = entropy or SystemEntropy()
     deadline = monotonic() + timeout
     targets = await find_targets(server, Transport.UDP, timeout, lookup, entropy)
+    told: IcelaneError | None = None
     for left in range(len(targets), 0, -1):
         share = max((deadline - monotonic()) / left, MIN_TIMEOUT)
         try:
             return await _ask(targets[-left].address, share, entropy)
         except StunError:
             raise
-        except IcelaneError:
-            if left == 1:
-                raise
-    raise AssertionError("find_targets returns at least one target")
+        except IcelaneError as error:
+            told = more_telling(told, error)
+    assert told is not None, "there is at least one place"
+    raise told
 
 
 async def _ask(server: SocketAddress, timeout: Duration, entropy: Entropy) -> BehaviorDiscovered:

@@ -67,7 +67,7 @@ async def binding(
     """Send a Binding request to `server`, a URI or an address, over UDP unless it or `transport` says otherwise.
 
     The places that a name leads to are tried one after the other within `timeout` seconds in all. Raises MalformedError
-    for a bad URI, ResolutionError, StunError when a server answered with an error, and the error of the last place when
+    for a bad URI, ResolutionError, StunError when a server answered with an error, and the error that says most when
     none answered: TransactionTimeoutError, CertificateRefusedError, TlsHandshakeError, TransportClosedError or another
     RemoteProtocolError. `authority` is a PEM file with the authorities to trust for `stuns:`. `local` is the address of
     this machine to ask from; only servers of its family are asked then.
@@ -79,16 +79,23 @@ async def binding(
         targets = [target for target in targets if target.address.family is family_of(local)]
         if not targets:
             raise ResolutionError(f"{server} has no address that can be asked from {local}")
+    told: IcelaneError | None = None
     for left in range(len(targets), 0, -1):
         share = (deadline - monotonic()) / left
         try:
             return await _ask(targets[-left], share, authority, local, entropy)
         except StunError:
             raise
-        except IcelaneError:
-            if left == 1:
-                raise
-    raise AssertionError("resolve returns at least one target")
+        except IcelaneError as error:
+            told = more_telling(told, error)
+    assert told is not None, "there is at least one place"
+    raise told
+
+
+def more_telling(before: IcelaneError | None, error: IcelaneError) -> IcelaneError:
+    """Which of two places' errors to raise: that the network refuses to send, as without IPv6, says least."""
+    refused = isinstance(error, TransportClosedError)
+    return before if refused and before is not None and not isinstance(before, TransportClosedError) else error
 
 
 async def find_targets(

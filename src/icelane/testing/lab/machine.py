@@ -10,6 +10,7 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import quote
 
 from icelane.testing.lab.capture import Capture, capturing
 from icelane.testing.lab.description import HttpProxy
@@ -63,7 +64,8 @@ class Machine:
         """What a person would set as `https_proxy` here, with user and password; None where there is no proxy."""
         if self.proxy is None or self.proxy_host is None:
             return None
-        user = "" if self.proxy.user is None else f"{self.proxy.user}:{self.proxy.password}@"
+        said = [quote(part or "", safe="") for part in (self.proxy.user, self.proxy.password)]
+        user = "" if self.proxy.user is None else f"{said[0]}:{said[1]}@"
         return f"http://{user}{self.proxy_host}:{self.proxy.port}"
 
     def command(self, *command: str) -> list[str]:
