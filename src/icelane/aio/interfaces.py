@@ -47,7 +47,7 @@ def usable_interfaces(
         if has_link(adapter.name)
         if names is None or adapter.name in names or adapter.nice_name in names
         for ip in adapter.ips
-        if (host := _usable(ip.ip[0] if isinstance(ip.ip, tuple) else ip.ip)) is not None and accepts(host)
+        if (host := _usable(_host_of(ip))) is not None and accepts(host)
     ]
     outside = [interface for interface in found if not is_loopback(interface.host)]
     chosen = found if include_loopback or not outside else outside
@@ -60,13 +60,23 @@ def is_loopback(host: str) -> bool:
 
 
 def is_own_address(host: str) -> bool:
-    """Whether this machine still has the address: whether a socket can be bound there."""
+    """Whether this machine still has the address, on an interface with a link where it is one's.
+
+    Linux leaves addresses in place when the cable is out, and sockets can be bound there all the same.
+    """
+    names = [adapter.name for adapter in ifaddr.get_adapters() for ip in adapter.ips if _host_of(ip) == host]
+    if names:
+        return any(map(has_link, names))
     try:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.bind((host, 0))
     except OSError as error:
         return error.errno != errno.EADDRNOTAVAIL
     return True
+
+
+def _host_of(ip: ifaddr.IP) -> str:
+    return canonical_host(ip.ip[0] if isinstance(ip.ip, tuple) else ip.ip)
 
 
 def _usable(host: str) -> str | None:
