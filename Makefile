@@ -12,7 +12,7 @@ BUILD_STAMP := $(BUILD)/.installed
 PYTEST := $(PYTHON) -m pytest --durations=20
 
 # How long each fuzz target runs in `make test` and `make test-long`, and how much of a flood `make test` sends.
-FUZZ_SECONDS ?= 5
+FUZZ_SECONDS ?= 3
 LONG_FUZZ_SECONDS ?= 300
 FLOOD_SCALE ?= 0.1
 
@@ -36,7 +36,7 @@ BUILD_INPUTS := pyproject.toml setup.py build_ext.py $(wildcard src/icelane/*/*.
 
 help:
 	@echo "make demo          start the server and relay real traffic through every path"
-	@echo "make test          lint, the suite, the pure twins, 5 s per fuzz target: 15 minutes at most"
+	@echo "make test          lint, the suite, the pure twins, $(FUZZ_SECONDS) s per fuzz target: 15 minutes at most"
 	@echo "make test-interop  against real programs: coturn's tools and server, Chromium, Firefox, Python peers"
 	@echo "make test-offline  the suite in a network namespace without a route out (Debian package iproute2)"
 	@echo "make test-long     full floods, ten lossy minutes with real peers, long fuzzing, pure Python, -O, the wheel, make broken"
