@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Protocol, Self
 
 from icelane.core.clock import Instant
-from icelane.core.net import SocketAddress
 from icelane.server.admin import Answer, Request, Sessions
 from icelane.server.config import Config
 from icelane.server.config.values import Listener as ListenSetting
@@ -24,11 +23,6 @@ class Serving(Protocol):
     @property
     def listening(self) -> list[ListenSetting]:
         """What is bound, with the ports that the system chose."""
-        ...
-
-    @property
-    def figures_at(self) -> SocketAddress | None:
-        """Where its figures are shown, if they are."""
         ...
 
     @property
@@ -96,11 +90,6 @@ class OneProcess:
     def listening(self) -> list[ListenSetting]:
         """What is bound, with the ports that the system chose."""
         return self._server.listening
-
-    @property
-    def figures_at(self) -> SocketAddress | None:
-        """Where its figures are shown, if they are."""
-        return self._server.observation.listening
 
     @property
     def plane(self) -> str:

@@ -144,7 +144,12 @@ class Sharing:
         if engine is None:
             lent.close()
             return
-        self._plane.borrow(relay, lent)
+        try:
+            self._plane.borrow(relay, lent)
+        except OSError:  # the socket is closed then
+            self._link.give_back(ReturnRelayPort(relay, owner))
+            self.claim_failed(bind_id)
+            return
         engine.handle_relay_claimed(bind_id, relay, owner, monotonic())
         self._driver.settle(engine)
 

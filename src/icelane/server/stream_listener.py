@@ -179,9 +179,11 @@ class StreamListener:
         connection = self.take_out(path)
         if connection is None:
             return None
-        if self._tls is not None:
-            return bridge(connection)
-        return connection.give_away()
+        try:
+            return connection.give_away() if self._tls is None else bridge(connection)
+        except OSError:  # no descriptor to spare: the client may come again
+            connection.abort()
+            return None
 
     def take_in(self, accepted: socket.socket, path: Path, message: bytes) -> None:
         """Go on with a client's connection that another process has given away after `message` had come over it."""

@@ -164,10 +164,11 @@ def test_clients_of_other_processes_lose_nothing_when_one_is_killed(run: Run) ->
 
 def test_a_process_that_does_not_answer_is_taken_for_dead(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """OP-5: SIGSTOP. It is ended, so that it cannot come back as a second one."""
-    monkeypatch.setattr(supervisor, "PING_EVERY", 0.1)
 
     async def scenario() -> None:
         async with supervised() as server:
+            # Not before: a process that starts is given the time of ten pings, too.
+            monkeypatch.setattr(supervisor, "PING_EVERY", 0.3)
             stopped = server.workers[1]
             assert await end(server, 1, signal.SIGSTOP) < 10
             assert stopped.exit_status == -signal.SIGKILL

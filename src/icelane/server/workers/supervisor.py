@@ -187,11 +187,15 @@ class Supervisor:
             merged = with_values_of(self._config, config, changed)
             read_revoked(merged.turn.revoked_file)
             self._config = merged
-            ended, certificate = 0, True
-            for answer in await self._ask_all(messages.GoBy(merged)):
-                if isinstance(answer.result, Reloaded):
-                    ended += answer.result.ended
-                    certificate = certificate and answer.result.certificate
+            ended, certificate, asked = 0, True, self._running()
+            answers = dict(await self._ask_each(messages.GoBy(merged)))
+            for worker in asked:
+                result = answers[worker].result if worker in answers else None
+                if isinstance(result, Reloaded):
+                    ended += result.ended
+                    certificate = certificate and result.certificate
+                else:
+                    _give_up(worker)
             return Reloaded(changed=changed, restart=restart, ended=ended, certificate=certificate)
 
     def begin_drain(self) -> None:
@@ -231,7 +235,8 @@ class Supervisor:
     async def page(self, accept: str | None) -> tuple[bytes, str]:
         """The figures of all workers, and their content type."""
         await self._look()
-        families = [self._snapshots[worker.index].families for worker in self._running() if self._knows(worker)]
+        snapshots = [self._snapshots.get(worker.index) for worker in self._running()]
+        families = [snapshot.families for snapshot in snapshots if snapshot is not None]
         merged = merge_families([*families, list(self._registry.collect())], self._counted)
         registry = CollectorRegistry()
         registry.register(LiveFamilies(lambda: merged))
@@ -249,9 +254,6 @@ class Supervisor:
                 self._snapshots[worker.index] = answer.result
                 found.append(answer.result)
         return found
-
-    def _knows(self, worker: WorkerProcess) -> bool:
-        return worker.index in self._snapshots
 
     def _own_families(self) -> list[Metric]:
         restarts = CounterMetricFamily("icelane_worker_restarts", "Processes that took a dead one's place")
@@ -314,7 +316,7 @@ class Supervisor:
             if target == worker.index and origin != worker.index:
                 self._to(origin, messages.FromSibling(target, messages.Claimed(bind_id, None)), [])
         if self._closing or not self._serving:
-            self._first_words.put_nowait(messages.Failed(()))
+            self._say_first(messages.Failed(()))
             return
         for other in self._running():
             other.send(messages.SiblingGone(worker.index))
@@ -353,13 +355,13 @@ class Supervisor:
             case messages.Started():
                 worker.state = WorkerState.RUNNING
                 self.plane = message.plane
-                self._first_words.put_nowait(message)
+                self._say_first(message)
                 report("worker.started", logging.INFO, worker=worker.index, pid=worker.pid)
                 self._begin_to_catch_up(worker)
                 if self._draining:
                     worker.send(messages.Drain())
             case messages.Failed():
-                self._first_words.put_nowait(message)
+                self._say_first(message)
                 for problem in message.problems:
                     report("worker.failed", logging.ERROR, worker=worker.index, problem=problem.message)
                 worker.kill()
@@ -371,6 +373,11 @@ class Supervisor:
                 self._external |= message.external
             case messages.ToSibling():
                 self._carry(worker, message, descriptors)
+
+    def _say_first(self, word: messages.Started | messages.Failed) -> None:
+        """To `start`, which waits for a word of each; nobody does afterwards."""
+        if not self._serving:
+            self._first_words.put_nowait(word)
 
     def _begin_to_catch_up(self, worker: WorkerProcess) -> None:
         """What was said to all while it was starting counts for it, too."""
@@ -384,13 +391,13 @@ class Supervisor:
     async def _catch_up(self, worker: WorkerProcess, missed: list[Revocation]) -> None:
         try:
             if (await worker.ask(messages.GoBy(self._config))).problems:
-                raise SilentError
+                _give_up(worker)
+                return
             for entry in missed:
                 what = {"kid": entry.kid} if entry.kid else {"name": entry.name}
                 await worker.ask(messages.Administer({"command": "revoke"} | what, monotonic()))
         except SilentError:
-            report("worker.not_reloaded", logging.ERROR, worker=worker.index, pid=worker.pid)
-            worker.kill()
+            _give_up(worker)
 
     def _see_whether_drained(self) -> None:
         if all(worker.drained or worker.state is WorkerState.GONE for worker in self._workers):
@@ -408,11 +415,10 @@ class Supervisor:
                     self._claims[worker.index, bind_id] = sent.worker
             case messages.Claimed(bind_id, relay):
                 # Who has claimed may be another one by now, with the same number: it would take what it cannot use.
-                if self._claims.pop((sent.worker, bind_id), None) is None:
+                is_awaited = self._claims.pop((sent.worker, bind_id), None) is not None
+                if not is_awaited:
                     _close(descriptors)
-                    if relay is not None:
-                        self._to(worker.index, messages.FromSibling(sent.worker, messages.Returned(relay)), [])
-                elif not self._to(sent.worker, arriving, descriptors) and relay is not None:
+                if not (is_awaited and self._to(sent.worker, arriving, descriptors)) and relay is not None:
                     self._to(worker.index, messages.FromSibling(sent.worker, messages.Returned(relay)), [])
             case messages.Passed():
                 if self._is_flooded(sent.worker):
@@ -450,10 +456,6 @@ class Supervisor:
                 told.append((worker, answer))
             elif not isinstance(answer, SilentError):
                 raise answer
-            if isinstance(question, messages.GoBy) and (isinstance(answer, SilentError) or answer.problems):
-                # It goes by the old configuration, or nobody knows: its successor will go by the new one.
-                report("worker.not_reloaded", logging.ERROR, worker=worker.index, pid=worker.pid)
-                worker.kill()
         return told
 
     def _remember(self, entry: Revocation, ends: list[UnixSeconds]) -> None:
@@ -461,6 +463,12 @@ class Supervisor:
             now = self._wall_clock.unix_time(monotonic())
             self._revoked = {one: end for one, end in self._revoked.items() if end >= now}
         self._revoked[entry] = max(ends)
+
+
+def _give_up(worker: WorkerProcess) -> None:
+    """It goes by an old configuration, or nobody knows: its successor will go by the new one."""
+    report("worker.not_reloaded", logging.ERROR, worker=worker.index, pid=worker.pid)
+    worker.kill()
 
 
 def partition(config: Config, index: int, count: int) -> range:
