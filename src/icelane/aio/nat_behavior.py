@@ -14,15 +14,15 @@ from icelane.aio.driver import Driver
 from icelane.aio.icmp import IcmpReport
 from icelane.aio.resolver import Lookup
 from icelane.aio.sockets import source_towards
-from icelane.aio.stun_client import find_targets, more_telling
+from icelane.aio.stun_client import ask_in_turn, find_targets
 from icelane.aio.system import monotonic
 from icelane.aio.udp import RawAddress, UdpSocket, address_of
-from icelane.core.clock import Duration
+from icelane.core.clock import Duration, later
 from icelane.core.engine import Transmit
 from icelane.core.entropy import Entropy
 from icelane.core.net import Path, SocketAddress, Transport
 from icelane.crypto.provider import SystemEntropy
-from icelane.errors import IcelaneError, StunError, TransportClosedError
+from icelane.errors import IcelaneError, TransportClosedError
 from icelane.stun.behavior import DEFAULT_TIMEOUT, BehaviorDiscovered, BehaviorDiscovery, DiscoveryFailed
 from icelane.stun.uri import StunUri, TurnUri
 
@@ -45,19 +45,11 @@ async def nat_behavior(
     is blocked, TransportClosedError where the network or the server's host refuses it.
     """
     entropy = entropy or SystemEntropy()
-    deadline = monotonic() + timeout
+    deadline = later(monotonic(), timeout)
     targets = await find_targets(server, Transport.UDP, timeout, lookup, entropy)
-    told: IcelaneError | None = None
-    for left in range(len(targets), 0, -1):
-        share = max((deadline - monotonic()) / left, MIN_TIMEOUT)
-        try:
-            return await _ask(targets[-left].address, share, entropy)
-        except StunError:
-            raise
-        except IcelaneError as error:
-            told = more_telling(told, error)
-    assert told is not None, "there is at least one place"
-    raise told
+    return await ask_in_turn(
+        targets, deadline, lambda target, share: _ask(target.address, share, entropy), least=MIN_TIMEOUT
+    )
 
 
 async def _ask(server: SocketAddress, timeout: Duration, entropy: Entropy) -> BehaviorDiscovered:

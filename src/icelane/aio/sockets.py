@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import socket
+from typing import Final
 
 from icelane.core.net import AddressFamily, SocketAddress, canonical_host
+
+# Linux opens a socket like that in one call.
+_NON_BLOCKING: Final[int] = getattr(socket, "SOCK_NONBLOCK", 0)
 
 
 def socket_family(address: SocketAddress) -> socket.AddressFamily:
     """The family of the sockets that can be bound to it, or connected to it."""
     return socket.AF_INET6 if address.family is AddressFamily.IPV6 else socket.AF_INET
+
+
+def open_socket(family: socket.AddressFamily, kind: socket.SocketKind) -> socket.socket:
+    """A non-blocking socket; raises OSError. TR-2: one of IPv6 never reaches an IPv4 host by an IPv4-mapped address."""
+    opened = socket.socket(family, kind | _NON_BLOCKING)
+    try:
+        if not _NON_BLOCKING:
+            opened.setblocking(False)
+        if family == socket.AF_INET6:
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
 
 
 def source_towards(remote: SocketAddress) -> str:

@@ -7,10 +7,10 @@ print(result.mapped, result.rtt)
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path as File
-from typing import Final
+from typing import Final, TypeVar
 
 from icelane.aio.client_tls import client_context
 from icelane.aio.resolver import Lookup, Target, resolve
@@ -18,7 +18,7 @@ from icelane.aio.stream import Opening, open_stream
 from icelane.aio.system import monotonic
 from icelane.aio.udp import RawAddress, UdpSocket, address_of
 from icelane.aio.wakeup import Wakeup
-from icelane.core.clock import Duration, Instant
+from icelane.core.clock import Duration, Instant, later
 from icelane.core.entropy import Entropy
 from icelane.core.net import AddressFamily, Path, SocketAddress, Transport, family_of
 from icelane.crypto.provider import SystemEntropy
@@ -37,6 +37,8 @@ from icelane.stun.framing import measure_stun
 from icelane.stun.message import TRANSACTION_ID_SIZE, parse_message
 from icelane.stun.transaction import ClientTransactions
 from icelane.stun.uri import StunUri, TurnUri, parse_uri
+
+Outcome = TypeVar("Outcome")
 
 # What a person waits for; the standard's 39.5 s are for calls that have begun.
 DEFAULT_TIMEOUT: Final[Duration] = 10.0
@@ -73,17 +75,31 @@ async def binding(
     this machine to ask from; only servers of its family are asked then.
     """
     entropy = entropy or SystemEntropy()
-    deadline = monotonic() + timeout
+    deadline = later(monotonic(), timeout)
     targets = await find_targets(server, transport, timeout, lookup, entropy)
     if local is not None:
         targets = [target for target in targets if target.address.family is family_of(local)]
         if not targets:
             raise ResolutionError(f"{server} has no address that can be asked from {local}")
+    return await ask_in_turn(targets, deadline, lambda target, share: _ask(target, share, authority, local, entropy))
+
+
+async def ask_in_turn(
+    targets: Sequence[Target],
+    deadline: Instant,
+    ask: Callable[[Target, Duration], Awaitable[Outcome]],
+    *,
+    least: Duration = 0.0,
+) -> Outcome:
+    """What the first of `targets` that answers says; each gets its share of the time, and `least` at least.
+
+    Raises StunError when one answers with an error, and the error that says most when none answers.
+    """
     told: IcelaneError | None = None
-    for left in range(len(targets), 0, -1):
-        share = (deadline - monotonic()) / left
+    for number, target in enumerate(targets):
+        share = max((deadline - monotonic()) / (len(targets) - number), least)
         try:
-            return await _ask(targets[-left], share, authority, local, entropy)
+            return await ask(target, share)
         except StunError:
             raise
         except IcelaneError as error:

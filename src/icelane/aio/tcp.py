@@ -8,7 +8,7 @@ import socket
 from dataclasses import dataclass
 from typing import Final
 
-from icelane.aio.sockets import socket_family, source_towards
+from icelane.aio.sockets import open_socket, socket_family, source_towards
 from icelane.core.clock import Duration
 from icelane.core.net import AddressFamily, SocketAddress
 
@@ -28,18 +28,13 @@ def bind_tcp(address: SocketAddress, *, shared: bool = False) -> socket.socket:
 
     `shared`: others may be bound there too, by SO_REUSEPORT; where that is missing, nobody can.
     """
-    family = socket_family(address)
-    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound = open_socket(socket_family(address), socket.SOCK_STREAM)
     try:
-        bound.setblocking(False)
         # A port on which a connection was closed a minute ago may be listened on again. Windows needs no word for that;
         # there the option would let others have the port at the same time, and this one keeps them off.
         bound.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR), 1)
         if shared and hasattr(socket, "SO_REUSEPORT"):
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if family == socket.AF_INET6:
-            # TR-2: an IPv6 socket must never reach an IPv4 host by an IPv4-mapped address.
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind(tuple(address))
     except BaseException:
         bound.close()

@@ -22,7 +22,7 @@ from typing import Any, Final, Protocol, Self
 from icelane.aio.icmp import IcmpReport, ask_for_reports, read_reports
 from icelane.aio.kernel import IS_LINUX
 from icelane.aio.readiness import check_loop, unwatch, watch
-from icelane.aio.sockets import socket_family
+from icelane.aio.sockets import open_socket, socket_family
 from icelane.core.net import AddressFamily, SocketAddress, canonical_host
 
 RawAddress = tuple[Any, ...]
@@ -36,8 +36,6 @@ MAX_DATAGRAMS_PER_WAKE: Final = 64
 DEFAULT_BUFFER: Final = 4 << 20
 
 MAX_DATAGRAM: Final = 65_535
-# Linux opens a socket like that in one call.
-_NON_BLOCKING: Final[int] = getattr(socket, "SOCK_NONBLOCK", 0)
 BUSY: Final = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS, errno.ENOMEM})
 # linux/in.h and linux/in6.h; the socket module of Python 3.11 does not have them.
 _IP_MTU_DISCOVER: Final = 10
@@ -358,14 +356,8 @@ def bind_udp(
 
 
 def _open(address: SocketAddress, receive_buffer: int, send_buffer: int) -> socket.socket:
-    family = socket_family(address)
-    opened = socket.socket(family, socket.SOCK_DGRAM | _NON_BLOCKING)
+    opened = open_socket(socket_family(address), socket.SOCK_DGRAM)
     try:
-        if not _NON_BLOCKING:
-            opened.setblocking(False)
-        if family == socket.AF_INET6:
-            # TR-2: an IPv6 socket must never reach an IPv4 host by an IPv4-mapped address.
-            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         for option, size in ((socket.SO_RCVBUF, receive_buffer), (socket.SO_SNDBUF, send_buffer)):
             if size:
                 opened.setsockopt(socket.SOL_SOCKET, option, size)

@@ -6,13 +6,14 @@ import hashlib
 import hmac
 import secrets
 import zlib
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from hashlib import _Hash as Hash
 
-# For how many keys of each MAC the two hashes are kept that begin it.
+# For how many keys the two hashes are kept that begin a MAC.
 _MAX_KEYS: Final = 1024
 # RFC 2104: of SHA-1 and SHA-256, and what the key is masked with.
 _BLOCK_SIZE: Final = 64
@@ -34,17 +35,17 @@ class SystemEntropy:
 
 def hmac_sha1(key: bytes, data: bytes | bytearray | memoryview) -> bytes:
     """HMAC-SHA1, 20 bytes (RFC 2104)."""
-    inner, outer = _sha1_begun(key)
-    return _finish(inner.copy(), outer.copy(), data)
+    return _hmac(hashlib.sha1, key, data)
 
 
 def hmac_sha256(key: bytes, data: bytes | bytearray | memoryview) -> bytes:
     """HMAC-SHA256, 32 bytes (RFC 2104)."""
-    inner, outer = _sha256_begun(key)
-    return _finish(inner.copy(), outer.copy(), data)
+    return _hmac(hashlib.sha256, key, data)
 
 
-def _finish(inner: Hash, outer: Hash, data: bytes | bytearray | memoryview) -> bytes:
+def _hmac(make: Callable[[bytes], Hash], key: bytes, data: bytes | bytearray | memoryview) -> bytes:
+    begun = _begun(make, key)
+    inner, outer = begun[0].copy(), begun[1].copy()
     inner.update(data)
     outer.update(inner.digest())
     return outer.digest()
@@ -53,15 +54,9 @@ def _finish(inner: Hash, outer: Hash, data: bytes | bytearray | memoryview) -> b
 # hmac.digest looks the hash up and hashes the key's two blocks every time, which takes four times as long as the rest
 # of the MAC of a STUN message. The keys here are those of whoever uses the program right now, in memory anyway.
 @lru_cache(maxsize=_MAX_KEYS)
-def _sha1_begun(key: bytes) -> tuple[Hash, Hash]:
-    padded = (key if len(key) <= _BLOCK_SIZE else hashlib.sha1(key).digest()).ljust(_BLOCK_SIZE, b"\0")  # noqa: S324
-    return hashlib.sha1(padded.translate(_INNER)), hashlib.sha1(padded.translate(_OUTER))  # noqa: S324  # inside a MAC
-
-
-@lru_cache(maxsize=_MAX_KEYS)
-def _sha256_begun(key: bytes) -> tuple[Hash, Hash]:
-    padded = (key if len(key) <= _BLOCK_SIZE else hashlib.sha256(key).digest()).ljust(_BLOCK_SIZE, b"\0")
-    return hashlib.sha256(padded.translate(_INNER)), hashlib.sha256(padded.translate(_OUTER))
+def _begun(make: Callable[[bytes], Hash], key: bytes) -> tuple[Hash, Hash]:
+    padded = (key if len(key) <= _BLOCK_SIZE else make(key).digest()).ljust(_BLOCK_SIZE, b"\0")
+    return make(padded.translate(_INNER)), make(padded.translate(_OUTER))
 
 
 def md5(data: bytes) -> bytes:
