@@ -335,7 +335,7 @@ class TurnSettings(Section):
         kind="number or `auto`",
         doc="In how many processes the server runs; `auto` is one for each processor that it may use. They share the"
         " listening addresses, and each has its part of `relay_ports`. A client stays with the process that the system"
-        " has given it to; one that dies is replaced within two seconds, and the clients of the others lose nothing."
+        " has given it to; one that dies is replaced at once, and the clients of the others lose nothing."
         " More than one needs Linux.",
     )
     coalesce_microseconds: Annotated[int, AfterValidator(_coalesce)] = _key(
