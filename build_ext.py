@@ -21,6 +21,9 @@ if TYPE_CHECKING:  # the tests read the list, and need no setuptools for that
 ROOT = pathlib.Path(__file__).resolve().parent
 
 COMPILED_MODULES = (
+    "icelane.aio.icmp",
+    "icelane.aio.system",
+    "icelane.aio.udp",
     "icelane.core.clock",
     "icelane.core.engine",
     "icelane.core.net",
@@ -35,7 +38,17 @@ COMPILED_MODULES = (
     "icelane.sctp.send_queue",
     "icelane.sctp.transfer",
     "icelane.sctp.tsn_ranges",
+    "icelane.server.bandwidth",
     "icelane.server.batched.core",
+    "icelane.server.batched.plane",
+    "icelane.server.batched.reader",
+    "icelane.server.events",
+    "icelane.server.listeners",
+    "icelane.server.log_line",
+    "icelane.server.relay_plane",
+    "icelane.server.traffic",
+    "icelane.server.turn_log",
+    "icelane.server.turn_server",
     "icelane.stun.attributes",
     "icelane.stun.integrity",
     "icelane.stun.message",

@@ -468,28 +468,28 @@ class TurnServer:
             self._empty.set()
 
     def _execute(self, command: Command) -> None:
-        match command:
-            case BindRelayPort():
-                self._outcomes.append((command.bind_id, self._bind(command)))
-            case AssignRelayPort():
-                self._assign(command)
-            case ReleaseRelayPort():
-                self._release(command)
-            case InstallChannelRoute() | RemoveChannelRoute() | InstallPermissionRoute() | RemovePermissionRoute():
-                self._plane.route(command)
-            case LookUpCredential():
-                self._look_up(command)
-            case ConnectPeer():
-                self._tcp_plane.connect(command)
-            case BindStreams():
-                self._bind_streams(command)
-            case ClaimRelayPort() | ReturnRelayPort() | PassOn():
-                assert self._sharing is not None, "only who has siblings is told so"
-                self._sharing.execute(command)
-            case ClosePeer():
-                self._tcp_plane.close_peer(command)
-            case _:
-                assert_never(command)
+        # No match statement: the oldest Cython that compiles this module has none.
+        if isinstance(command, InstallPermissionRoute | InstallChannelRoute | RemovePermissionRoute | RemoveChannelRoute):
+            self._plane.route(command)
+        elif isinstance(command, BindRelayPort):
+            self._outcomes.append((command.bind_id, self._bind(command)))
+        elif isinstance(command, AssignRelayPort):
+            self._assign(command)
+        elif isinstance(command, ReleaseRelayPort):
+            self._release(command)
+        elif isinstance(command, LookUpCredential):
+            self._look_up(command)
+        elif isinstance(command, ConnectPeer):
+            self._tcp_plane.connect(command)
+        elif isinstance(command, BindStreams):
+            self._bind_streams(command)
+        elif isinstance(command, ClaimRelayPort | ReturnRelayPort | PassOn):
+            assert self._sharing is not None, "only who has siblings is told so"
+            self._sharing.execute(command)
+        elif isinstance(command, ClosePeer):
+            self._tcp_plane.close_peer(command)
+        else:
+            assert_never(command)
 
     def _bind(self, command: BindRelayPort) -> bool:
         if command.transport is not Transport.TCP:
