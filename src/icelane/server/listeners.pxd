@@ -1,1 +1,10 @@
-# Nothing needs a type: what the compiled form gains is that it is not interpreted.
+# The types of the compiled form.
+
+cdef class UdpListener:
+    cdef object _receive
+    cdef object _after
+    cdef bint _receiving
+    cdef list _answers
+    cdef dict _clients_by_source
+    cdef readonly object _udp
+    cdef readonly object local

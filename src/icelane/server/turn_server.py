@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path as File
 from types import TracebackType
-from typing import NamedTuple, Self, assert_never
+from typing import Final, NamedTuple, Self, assert_never
 
 from icelane.aio.system import SystemWallClock, monotonic
 from icelane.aio.wakeup import Wakeup
@@ -71,6 +71,11 @@ from icelane.turn.routes import (
 )
 from icelane.turn.server import TurnServer as TurnEngine
 from icelane.turn.server_config import TurnServerConfig
+
+
+# A member of an enumeration costs a call where it is looked up, and a name of ours does not.
+_TCP: Final = Transport.TCP
+_UDP: Final = Transport.UDP
 
 
 class _DrainLimit(NamedTuple):
@@ -400,7 +405,7 @@ class TurnServer:
         if engine is not None:
             engine.handle_datagram(data, path, monotonic())
             self._carry_out(engine)
-            if path.transport is not Transport.UDP:
+            if path.transport is not _UDP:
                 self._arm()  # else behind the last datagram of the wake
 
     def _stream_closed(self, path: Path) -> None:
@@ -492,7 +497,7 @@ class TurnServer:
             assert_never(command)
 
     def _bind(self, command: BindRelayPort) -> bool:
-        if command.transport is not Transport.TCP:
+        if command.transport is not _TCP:
             return self._plane.bind(command)
         relay = self._tcp_plane.listen(command.relay)
         if relay is not None:
