@@ -30,7 +30,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The addresses that this machine has, for peer connections; a test changes them."""
     hosts = ["127.0.0.1"]
     monkeypatch.setattr(
-        "icelane.aio.peer_driver.usable_interfaces", lambda **_: [Interface("lo", host) for host in hosts]
+        "icelane.aio.chosen_interfaces.usable_interfaces", lambda **_: [Interface("lo", host) for host in hosts]
     )
     return hosts
 
@@ -264,7 +264,7 @@ def test_a_connection_with_a_turn_server_from_an_address_that_is_gone_is_given_u
 
     async def scenario() -> None:
         machine[:] = ["127.0.0.1"]
-        monkeypatch.setattr("icelane.aio.peer_driver.is_own_address", lambda _: True)
+        monkeypatch.setattr("icelane.aio.peer_driver.gone_addresses", lambda _: set())
         async with TurnServer(parse_config({"turn": turn})) as server:
             url = f"turn:127.0.0.1:{server.listening[0].port}?transport={Transport.TCP.value}"
             servers = [RTCIceServer(urls=url, username="alice", credential="wonderland-and-back")]
@@ -276,7 +276,7 @@ def test_a_connection_with_a_turn_server_from_an_address_that_is_gone_is_given_u
                 assert isinstance(stream, StreamConnection)
                 look(pc)
                 assert stream in pc._driver._streams_by_path.values()
-                monkeypatch.setattr("icelane.aio.peer_driver.is_own_address", lambda _: False)
+                monkeypatch.setattr("icelane.aio.peer_driver.gone_addresses", set)
                 look(pc)
                 assert stream.closed
                 await until(lambda: not pc._driver._streams_by_path)
