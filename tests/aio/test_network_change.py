@@ -75,6 +75,12 @@ class Fixture:
         return did
 
 
+async def passing() -> None:
+    """What was to be done after no time is done."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
 @pytest.fixture
 def fixture(monkeypatch: pytest.MonkeyPatch) -> Fixture:
     return Fixture(monkeypatch)
@@ -189,6 +195,76 @@ def test_a_change_while_paths_are_checked_leads_to_another_restart_when_none_is_
         change.handle_ice_state()
         await asyncio.sleep(0)
         assert fixture.take() == ["look", "restart"]
+
+    fixture.run(scenario)
+
+
+def test_checks_that_lead_to_nothing_after_a_change_are_given_up(
+    fixture: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(change: NetworkChange) -> None:
+        monkeypatch.setattr(network_change, "FINDING_TIME", 0.0)
+        fixture.bases.ice_state, fixture.bases.has_path = IceState.CHECKING, False
+        fixture.bases.looks = [Look(True, True), Look(True, True)]
+        change.handle_network_change()
+        change.handle_network_change()
+        assert fixture.take() == ["look", "doubt", "look", "doubt"]
+        await passing()
+        assert fixture.take() == ["look", "restart"], "once"
+        fixture.bases.looks = [Look(True, True)]
+        change.handle_network_change()
+        await passing()
+        assert fixture.take() == ["look", "doubt", "look", "restart"], "and once for the next change"
+
+    fixture.run(scenario)
+
+
+def test_before_there_is_anything_to_check_nothing_is_given_up(
+    fixture: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(change: NetworkChange) -> None:
+        monkeypatch.setattr(network_change, "FINDING_TIME", 0.0)
+        fixture.bases.ice_state, fixture.bases.has_path = IceState.NEW, False
+        fixture.bases.looks = [Look(True, True)]
+        change.handle_network_change()
+        await passing()
+        assert fixture.take() == ["look", "doubt"], "the peer may take a minute to answer the call"
+        fixture.bases.ice_state = IceState.CHECKING
+        change.handle_ice_state()
+        await passing()
+        assert fixture.take() == ["look", "restart"]
+
+    fixture.run(scenario)
+
+
+def test_checks_that_lead_to_a_path_in_time_are_not_given_up(fixture: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(change: NetworkChange) -> None:
+        monkeypatch.setattr(network_change, "FINDING_TIME", 0.0)
+        fixture.bases.ice_state, fixture.bases.has_path = IceState.CHECKING, False
+        fixture.bases.looks = [Look(True, True)]
+        change.handle_network_change()
+        fixture.bases.ice_state, fixture.bases.has_path = IceState.CONNECTED, True
+        change.handle_ice_state()
+        await passing()
+        assert fixture.take() == ["look", "doubt"]
+
+    fixture.run(scenario)
+
+
+def test_a_restart_that_waits_for_an_address_is_not_needed_once_there_is_a_path(
+    fixture: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(change: NetworkChange) -> None:
+        monkeypatch.setattr(network_change, "FINDING_TIME", 0.0)
+        fixture.bases.ice_state, fixture.bases.has_path = IceState.CHECKING, False
+        fixture.bases.looks = [Look(True, False), Look(False, False)]
+        change.handle_network_change()
+        await passing()
+        assert fixture.take() == ["look", "doubt", "look"]
+        fixture.bases.ice_state, fixture.bases.has_path = IceState.CONNECTED, True
+        change.handle_ice_state()
+        change.handle_network_change()
+        assert fixture.take() == ["look"]
 
     fixture.run(scenario)
 

@@ -109,6 +109,46 @@ def test_where_it_is_asked_for_ice_restarts_when_the_address_moves(run: Run, mac
     run(scenario())
 
 
+def test_a_change_while_a_call_is_being_set_up_is_made_good_at_once(run: Run, machine: list[str]) -> None:
+    """Both have told each other addresses that are gone before the first check."""
+
+    async def scenario() -> None:
+        machine[:] = ["127.0.0.1"]
+        async with (
+            asyncio.timeout(PATIENCE * 3),
+            RTCPeerConnection(ROAMING) as alice,
+            RTCPeerConnection(configured()) as bob,
+            Signaling(alice, bob, delay=0.1) as signaling,
+        ):
+            channel = alice.createDataChannel("x")
+            await until(lambda: bob.iceGatheringState == "complete")
+            assert alice.signalingState == "have-local-offer"
+            machine[:] = ["127.0.0.2"]
+            look(alice, bob)
+            await asyncio.wait_for(channel.opened(), 5.0)
+            assert signaling.log.count("offer") == 2
+
+    run(scenario())
+
+
+def test_so_is_a_change_in_the_middle_of_a_restart(run: Run, machine: list[str]) -> None:
+    async def scenario() -> None:
+        machine[:] = ["127.0.0.1"]
+        async with call(ROAMING, configured()) as (alice, bob, channel, signaling):
+            signaling.delay = 0.1
+            machine[:] = ["127.0.0.2"]
+            look(alice, bob)
+            await until(lambda: "answer" in signaling.log)
+            assert alice.signalingState == "have-local-offer"
+            machine[:] = ["127.0.0.3"]
+            look(alice, bob)
+            channel.send("twice")
+            assert await asyncio.wait_for(channel.receive(), 5.0) == "twice"
+            assert signaling.log.count("offer") == 2
+
+    run(scenario())
+
+
 def test_otherwise_nobody_is_asked_and_nothing_is_stuck(run: Run, machine: list[str]) -> None:
     """The controlling side moves: it tries its new address on the paths that it knows, and needs no negotiation."""
 
