@@ -203,6 +203,7 @@ class PeerDriver:
             for end in self._muxed:
                 self._sockets_by_base[end.local] = end
                 self._receive_from(end)
+                end.on_contested = partial(self._loop.call_soon, self._doubt_peer)
         for position, end in enumerate(self._muxed):
             preference = HIGHEST_LOCAL_PREFERENCE - position
             self.run(partial(self._engine.add_base, end.local, preference, is_shared=True))
@@ -219,6 +220,11 @@ class PeerDriver:
         self._muxed = [end for end in self._muxed if end.local != base]
         if self._sockets_by_base.pop(base, None) is not None:
             self.run(partial(self._engine.remove_base, base))
+
+    def _doubt_peer(self) -> None:
+        """Another connection of the mux has met its peer where ours was."""
+        if not self._closed:
+            self.run(self._engine.doubt_peer)
 
     # What a change of the machine's network asks for
 
@@ -555,11 +561,13 @@ class PeerDriver:
             return
         self._told_mux = agent, revision
         for end in self._muxed:
-            end.settle(
-                agent.ufrags if agent is not None else (),
-                _sources(agent.accepted, end.local) if agent is not None else (),
-                _sources(agent.authenticated, end.local) if agent is not None else (),
-            )
+            if agent is None:
+                end.settle((), (), ())
+                continue
+            validated = _sources(agent.accepted, end.local)
+            answered = () if agent.answered_path is None else _sources((agent.answered_path,), end.local)
+            doubted = [source for source in validated if source not in answered]
+            end.settle(agent.ufrags, validated, _sources(agent.authenticated, end.local), doubted)
 
     def _flush(self) -> None:
         self._flush_handle = None
