@@ -426,8 +426,9 @@ class TurnServer:
             except CredentialUnknown as unknown_user:
                 self._lookups.begin(message, path, unknown_user.username, now)
                 return
-            if allocation is not None and allocation.username != identity.username and message.method != Method.ALLOCATE:
-                # RFC 8656 section 5. An Allocate gets 437 below, and with it the client takes another port (section 7.2).
+            is_other_user = allocation is not None and allocation.username != identity.username
+            if is_other_user and message.method != Method.ALLOCATE:
+                # RFC 8656 section 5. An Allocate gets 437 below, and the client takes another port (section 7.2).
                 raise Refusal(441, "other-user")
             unknown = message.unknown_required(known_in(message.method, self._config.dont_fragment))
             if unknown:
