@@ -12,6 +12,7 @@ from icelane import UdpMux
 from icelane.aio import network_watch, system
 from icelane.aio.configuration import RTCConfiguration, RTCIceServer
 from icelane.aio.data_channel import RTCDataChannel
+from icelane.aio.device import Device
 from icelane.aio.interfaces import Interface
 from icelane.aio.mdns import MdnsResolver
 from icelane.aio.peer_connection import RTCPeerConnection
@@ -195,6 +196,35 @@ def test_a_restart_waits_until_there_is_an_address_again(run: Run, machine: list
             look(alice)
             await echo(channel, "back again")
             assert "offer" in signaling.log
+
+    run(scenario())
+
+
+def test_sockets_are_bound_anew_when_another_device_has_their_address(
+    run: Run, machine: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as one that was pulled out and put in again, or was made part of a bridge."""
+    devices = {"127.0.0.1": Device("missing0", 7)}  # which is missing, so that the routes decide after all
+    monkeypatch.setattr("icelane.aio.peer_driver.chosen_devices", lambda *_: dict(devices))
+
+    async def scenario() -> None:
+        machine[:], devices["127.0.0.1"] = ["127.0.0.1"], Device("missing0", 7)
+        async with call(ROAMING, ROAMING) as (alice, _, channel, signaling):
+            before = alice._driver.bases
+            look(alice)
+            assert alice._driver.bases == before
+            devices["127.0.0.1"] = Device("missing0", 8)
+            look(alice)
+            assert addresses(alice) == {"127.0.0.1"}
+            assert alice._driver.bases != before
+            await echo(channel, "by the same name")
+            assert "offer" in signaling.log
+            before = alice._driver.bases
+            del devices["127.0.0.1"]
+            alice.setConfiguration(configured(restart_on_network_change=True, addresses=["127.0.0.0/8"]))
+            look(alice)
+            assert alice._driver.bases != before
+            await echo(channel, "by any")
 
     run(scenario())
 
