@@ -33,6 +33,8 @@ SUSPECT_TIME: Final[Duration] = 5.0
 # While paths are being checked, what the peer has been told may be of no use to it after a change. Most changes concern
 # another network, and the path is found within this time.
 FINDING_TIME: Final[Duration] = 1.0
+# It doubles with each restart up to this, so that a slow call is set up in the end, however often addresses change.
+MAX_FINDING_TIME: Final[Duration] = 16.0
 
 _BEGINNING: Final = (IceState.NEW, IceState.CHECKING)
 _ALIVE: Final = (IceState.CONNECTED, IceState.COMPLETED)
@@ -87,6 +89,7 @@ class NetworkChange:
         # An address came or went before a path was found.
         self._changed_meanwhile = False
         self._finding: asyncio.TimerHandle | None = None
+        self._finding_time = FINDING_TIME
 
     def start(self) -> None:
         """The first socket is about to be bound."""
@@ -142,6 +145,7 @@ class NetworkChange:
         self._watch_finding()
         if state in _ALIVE:
             self._changed_meanwhile = self._is_due = False
+            self._finding_time = FINDING_TIME
         elif state in _DEAD and (self._changed_meanwhile or monotonic() < self._suspect_until):
             self._suspect_until = Instant(-NEVER)
             self._changed_meanwhile = False
@@ -154,10 +158,11 @@ class NetworkChange:
         if self._bases.ice_state is not IceState.CHECKING:
             self._stop_finding()
         elif self._changed_meanwhile and self._finding is None:
-            self._finding = self._loop.call_later(FINDING_TIME, self._give_up_finding)
+            self._finding = self._loop.call_later(self._finding_time, self._give_up_finding)
 
     def _give_up_finding(self) -> None:
         self._finding = None
+        self._finding_time = min(2 * self._finding_time, MAX_FINDING_TIME)
         self._is_due = True
         self.handle_network_change()
 
