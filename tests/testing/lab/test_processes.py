@@ -62,6 +62,14 @@ def nothing_stays() -> Iterator[None]:
         os.kill(process, signal.SIGKILL)
 
 
+def wait_for(count: int) -> None:
+    """So many have begun to sleep, at least: who goes to the background says so before that."""
+    deadline = time.monotonic() + 10
+    while len(sleepers()) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def gone() -> bool:
     deadline = time.monotonic() + 10
     while sleepers() and time.monotonic() < deadline:
@@ -74,8 +82,7 @@ def begin(lab: Lab, *command: str) -> subprocess.Popen[str]:
     process = subprocess.Popen(lab["alice"].command(*command), stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline()
-    while not sleepers():
-        time.sleep(0.01)
+    wait_for(1)
     return process
 
 
@@ -99,6 +106,7 @@ def test_it_ends_when_the_program_that_built_the_lab_is_killed(program: str) -> 
     owner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert owner.stdout is not None
     assert owner.stdout.readline() == "ready\n"
+    wait_for(1)
     owner.kill()
     end(owner)
     assert gone()
@@ -116,8 +124,7 @@ def test_other_labs_go_on() -> None:
         with build(Host("alice")) as ends:
             first = begin(stays, "sh", "-c", PROGRAMS["in a network of its own"].format(seconds=SECONDS))
             second = begin(ends, "sh", "-c", PROGRAMS["in a network of its own"].format(seconds=SECONDS))
-            while len(sleepers()) < 2:
-                time.sleep(0.01)
+            wait_for(2)
         assert len(sleepers()) == 1
         assert first.poll() is None
     for process in (first, second):

@@ -18,6 +18,9 @@ from typing import Final
 from icelane.testing.lab.error import LabError
 
 _END_TIMEOUT: Final = 5.0
+# Looks that find nothing: one that goes to the background just now has ended before it was looked at, and its child had
+# not begun when the list was made.
+_LOOKS: Final = 2
 
 
 def new_mark() -> str:
@@ -32,8 +35,11 @@ def end_processes(namespaces: Collection[int], mark: str) -> None:
     """
     inodes = {os.fstat(namespace).st_ino for namespace in namespaces}
     deadline = time.monotonic() + _END_TIMEOUT
-    while running := sorted(_of_lab(inodes, mark)):  # parents first: they do not get to hear of a child's end
-        if time.monotonic() > deadline:
+    found_none = 0
+    while found_none < _LOOKS:
+        running = sorted(_of_lab(inodes, mark))  # parents first: they do not get to hear of a child's end
+        found_none = 0 if running else found_none + 1
+        if running and time.monotonic() > deadline:
             raise LabError(f"these processes in the lab do not end: {running}")
         for process in running:
             with contextlib.suppress(ProcessLookupError):
