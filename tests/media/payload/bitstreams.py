@@ -83,7 +83,9 @@ def audio_frames(name: str, count: int = 5) -> tuple[bytes, ...]:
     frames: list[bytes] = []
     for index in range(count):
         frame = AudioFrame("s16", "mono", samples)
-        frame.planes[0].update(bytes((position * (index + 3)) & 0xFF for position in range(frame.planes[0].buffer_size)))
+        frame.planes[0].update(
+            bytes((position * (index + 3)) & 0xFF for position in range(frame.planes[0].buffer_size))
+        )
         frame.sample_rate, frame.pts = rate, index * samples
         frames += map(bytes, context.encode(frame))
     return tuple(frames)

@@ -53,7 +53,7 @@ def test_what_does_not_begin_with_a_start_code_is_refused(data: bytes) -> None:
 
 @given(st.lists(st.integers(1, 300), max_size=40), st.integers(32, 400))
 def test_groups_keep_the_order_and_fit(sizes: list[int], max_size: int) -> None:
-    spans = []
+    spans: list[tuple[int, int]] = []
     position = 0
     for size in sizes:
         spans.append((position, position + size))
@@ -72,7 +72,7 @@ def test_a_packet_gets_no_more_units_than_a_receiver_takes() -> None:
 @given(st.lists(st.binary(min_size=2, max_size=50), min_size=1, max_size=20))
 def test_what_was_aggregated_comes_apart(units: list[bytes]) -> None:
     data = b"".join(units)
-    spans = []
+    spans: list[tuple[int, int]] = []
     for content in units:
         start = spans[-1][1] if spans else 0
         spans.append((start, start + len(content)))

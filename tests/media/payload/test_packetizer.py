@@ -57,7 +57,9 @@ def test_a_unit_without_its_beginning_or_its_end_is_left_out() -> None:
     assert units(part(b"a2", continues=True, is_continued=True), part(b"a3", continues=True), part(b"b")) == [b"b"]
     assert units(part(b"a"), part(b"b1", is_continued=True)) == [b"a"]
     assert units(part(b"a1", is_continued=True), part(b"b")) == [b"b"]
-    assert units(part(b"a1", is_continued=True), part(b"b1", is_continued=True), part(b"b2", continues=True)) == [b"b1b2"]
+    assert units(part(b"a1", is_continued=True), part(b"b1", is_continued=True), part(b"b2", continues=True)) == [
+        b"b1b2"
+    ]
     assert units(part(b"a2", b"b1", continues=True, is_continued=True), part(b"b2", continues=True)) == [b"b1b2"]
 
 

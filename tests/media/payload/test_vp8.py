@@ -80,7 +80,21 @@ def test_only_the_first_partition_begins_a_frame() -> None:
 
 @pytest.mark.parametrize(
     "payload",
-    ["", "10", "00", "90", "9080", "908092", "90809234", "90e0923455", "90f0923455", "90f092345565", "9040", "8080", "8010"],
+    [
+        "",
+        "10",
+        "00",
+        "90",
+        "9080",
+        "908092",
+        "90809234",
+        "90e0923455",
+        "90f0923455",
+        "90f092345565",
+        "9040",
+        "8080",
+        "8010",
+    ],
 )
 def test_a_payload_that_ends_too_early_is_malformed(payload: str) -> None:
     with pytest.raises(MalformedError):
@@ -96,8 +110,9 @@ def test_key_frames_are_known_and_say_their_size() -> None:
     assert not is_key_frame(b"")
 
 
-@pytest.mark.parametrize("data", [KEY[:9], KEY[:3] + b"\x9d\x01\x2b" + KEY[6:]])
+@pytest.mark.parametrize("data", [b"", KEY[:9], KEY[:3] + b"\x9d\x01\x2b" + KEY[6:]])
 def test_a_key_frame_without_its_start_code_is_malformed(data: bytes) -> None:
+    assert not is_key_frame(data)
     with pytest.raises(MalformedError):
         parse_frame_size(data)
 

@@ -80,8 +80,9 @@ def test_descriptors_of_both_modes_are_read(descriptor: str, expected: tuple[obj
 @pytest.mark.parametrize(
     "payload",
     [
-        "", "0c", "8c", "8c92", "8c9234", "ac9234", "ac923400", "ac92340007", "f8923500", "f892350003", "f8923500030303ff",
-        "9a9234", "9a923418", "9a923418028001e0", "9a923418028001e001", "9a923408ff0000", "9a9234080104", "9a9234080108ff",
+        "", "0c", "8c", "8c92", "8c9234", "ac9234", "ac923400", "ac92340007", "f8923500", "f892350003",
+        "f8923500030303ff", "9a9234", "9a923418", "9a923418028001e0", "9a923418028001e001", "9a923408ff0000",
+        "9a9234080104", "9a9234080108ff",
     ],
 )  # fmt: skip
 def test_a_payload_that_ends_too_early_is_malformed(payload: str) -> None:

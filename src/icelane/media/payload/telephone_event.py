@@ -34,7 +34,7 @@ _REPORT: Final = Struct(">BBH")
 _END: Final = 0x80
 _VOLUME: Final = 0x3F
 _MODULUS: Final = 1 << 32
-# 10 s of the fastest clock: what is older by less was late on its way. What is older by more is newer, and the timestamps
+# 10 s of the fastest clock. What is older by less was late on its way; what is older by more is newer, and timestamps
 # have gone round since the last tone.
 _LATE: Final = 480_000
 
