@@ -13,6 +13,7 @@ from av.audio.frame import AudioFrame
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 WIDTH, HEIGHT = 322, 182
 
@@ -97,3 +98,37 @@ def decoded_samples(name: str, frames: Sequence[bytes]) -> int:
     context = cast(AudioCodecContext, av.CodecContext.create(decoder, "r"))
     context.sample_rate, context.layout = rate, "mono"
     return sum(sound.samples for frame in frames for sound in context.decode(Packet(frame)))
+
+
+class _Sink:
+    """A file that keeps each write: FFmpeg's RTP muxer makes one for each packet."""
+
+    def __init__(self) -> None:
+        self.packets: list[bytes] = []
+
+    def write(self, data: bytes) -> int:
+        self.packets.append(bytes(data))
+        return len(data)
+
+
+def packets_of_ffmpeg(name: str, frames: Sequence[bytes], keys: Sequence[int], size: int) -> list[list[bytes]]:
+    """The payloads of each frame as FFmpeg packetizes it, in RTP packets of at most `size` bytes.
+
+    `keys` are the numbers of the key frames, which only its packetizer of AV1 wants to know.
+    """
+    sink = _Sink()
+    options = {"packetsize": str(size), "strict": "experimental"}
+    with av.open(sink, "w", format="rtp", options=options) as container:
+        stream = cast(VideoStream, container.add_stream(VIDEO[name][0], rate=30))
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for index, frame in enumerate(frames):
+            packet = Packet(frame)
+            packet.stream, packet.time_base = stream, Fraction(1, 30)
+            packet.pts = packet.dts = index
+            packet.is_keyframe = index in keys
+            container.mux(packet)
+    payloads_by_timestamp: dict[bytes, list[bytes]] = {}
+    for written in sink.packets:
+        if written[1] & 0x7F == 96:  # not RTCP
+            payloads_by_timestamp.setdefault(written[4:8], []).append(written[12:])
+    return list(payloads_by_timestamp.values())

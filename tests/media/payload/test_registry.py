@@ -63,6 +63,23 @@ def test_key_frames_of_an_encoder_are_known_before_and_after_the_trip(name: str)
             assert frame_size(codec, frame) == (bitstreams.WIDTH, bitstreams.HEIGHT)
 
 
+@pytest.mark.parametrize("name", VIDEO)
+@pytest.mark.parametrize("size", [200, 1200])
+def test_packets_that_ffmpeg_makes_are_read(name: str, size: int) -> None:
+    codec = VIDEO[name]
+    frames = bitstreams.video_frames(name)
+    depacketizer = depacketizer_for(codec)
+    came: list[bytes] = []
+    keys = [index for index, frame in enumerate(frames) if is_key_frame(codec, frame)]
+    for payloads in bitstreams.packets_of_ffmpeg(name, frames, keys, size):
+        fragments = [depacketizer.parse(payload) for payload in payloads]
+        assert fragments[0].begins_frame
+        assert (True in {fragment.is_key for fragment in fragments}) is (len(came) in keys)
+        came.append(depacketizer.assemble(fragments))
+    assert [index for index, frame in enumerate(came) if is_key_frame(codec, frame)] == keys
+    assert bitstreams.decoded_sizes(name, came) == [(bitstreams.WIDTH, bitstreams.HEIGHT)] * len(frames)
+
+
 @pytest.mark.parametrize("name", AUDIO)
 def test_sound_of_an_encoder_decodes_after_the_trip(name: str) -> None:
     codec = AUDIO[name]

@@ -32,7 +32,8 @@ def test_a_frame_comes_back_at_every_size(data: bytes, head: bytes, max_size: in
     assert [fragment.begins_frame for fragment in fragments] == [True] + [False] * (len(fragments) - 1)
     assert [fragment.ends_frame for fragment in fragments] == [False] * (len(fragments) - 1) + [True]
     assert {fragment.picture_id for fragment in fragments} == {first & 0x7FFF}
-    assert {fragment.is_key for fragment in fragments} == {is_key_frame(data)}
+    key = is_key_frame(data)
+    assert [fragment.is_key for fragment in fragments] == [key] + [None if key else False] * (len(fragments) - 1)
 
 
 def test_packets_are_those_of_rfc_9628() -> None:
@@ -64,7 +65,7 @@ def test_packets_are_those_of_rfc_9628() -> None:
     ],
 )
 def test_descriptors_of_both_modes_are_read(descriptor: str, expected: tuple[object, ...]) -> None:
-    fragment = Vp9Depacketizer().parse(bytes.fromhex(descriptor) + b"frame")
+    fragment = Vp9Depacketizer().parse(bytes.fromhex(descriptor) + b"\x82frame")
     assert (
         fragment.begins_frame,
         fragment.ends_frame,
@@ -74,7 +75,14 @@ def test_descriptors_of_both_modes_are_read(descriptor: str, expected: tuple[obj
         fragment.spatial_layer,
         fragment.temporal_layer,
     ) == expected
-    assert fragment.pieces == (b"frame",)
+    assert fragment.pieces == (b"\x82frame",)
+
+
+def test_a_sender_that_never_sets_p_is_not_believed() -> None:
+    """FFmpeg's packets have nothing but B and E."""
+    assert Vp9Depacketizer().parse(b"\x08" + KEY).is_key is True
+    assert Vp9Depacketizer().parse(b"\x08" + DELTA).is_key is False
+    assert Vp9Depacketizer().parse(b"\x04" + DELTA).is_key is None
 
 
 @pytest.mark.parametrize(
