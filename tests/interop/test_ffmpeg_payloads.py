@@ -64,7 +64,7 @@ def content(codec: RtpCodec, frame: bytes) -> object:
     return frame
 
 
-@pytest.mark.parametrize("name", [*bitstreams.VIDEO, "opus"])
+@pytest.mark.parametrize("name", [*bitstreams.IN_RTP_OF_FFMPEG, "opus"])
 def test_ffmpeg_reads_the_frames_that_we_sent(name: str, tmp_path: Path) -> None:
     kind = MediaKind.VIDEO if name in bitstreams.VIDEO else MediaKind.AUDIO
     parameters = (("packetization-mode", "1"),) if name == "H264" else ()

@@ -24,6 +24,8 @@ VIDEO = {
     "H265": ("libx265", "hevc", {"preset": "ultrafast", "tune": "zerolatency", "x265-params": "log-level=none"}),
     "AV1": ("libsvtav1", "libdav1d", {"preset": "12"}),
 }
+# FFmpeg 8 is the first that has AV1 in RTP.
+IN_RTP_OF_FFMPEG = [name for name in VIDEO if name != "AV1" or av.library_versions["libavformat"] >= (62,)]
 AUDIO = {
     "opus": ("libopus", "libopus", 48_000, 960),
     "PCMU": ("pcm_mulaw", "pcm_mulaw", 8_000, 160),

@@ -63,7 +63,7 @@ def test_key_frames_of_an_encoder_are_known_before_and_after_the_trip(name: str)
             assert frame_size(codec, frame) == (bitstreams.WIDTH, bitstreams.HEIGHT)
 
 
-@pytest.mark.parametrize("name", VIDEO)
+@pytest.mark.parametrize("name", bitstreams.IN_RTP_OF_FFMPEG)
 @pytest.mark.parametrize("size", [200, 1200])
 def test_packets_that_ffmpeg_makes_are_read(name: str, size: int) -> None:
     codec = VIDEO[name]
