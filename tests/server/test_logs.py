@@ -322,8 +322,12 @@ def test_an_event_without_a_record_gives_the_same_line(
 def test_whoever_else_listens_hears_of_every_event(listener: str) -> None:
     output = configured("human")
     heard: list[logging.LogRecord] = []
-    handler = logging.Handler()
-    handler.emit = heard.append  # type: ignore[method-assign]
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            heard.append(record)
+
+    handler = Listener()
     with nobody_else_listens():
         logging.getLogger(listener).addHandler(handler)
         try:

@@ -12,7 +12,6 @@ from icelane.core.net import Path, SocketAddress, Transport
 from icelane.server.relay_plane import RelayedClient, SendToClient, raw_address
 from icelane.server.traffic import SocketLoss
 
-
 # A member of an enumeration costs a call where it is looked up, and a name of ours does not.
 _UDP: Final = Transport.UDP
 

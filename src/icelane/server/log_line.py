@@ -45,7 +45,7 @@ class LineFormatter(logging.Formatter):
         if record.exc_info or record.exc_text or record.stack_info or not isinstance(record.msg, str):
             return self.general.format(record)
         fields = {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
-        line = self.line(record.getMessage(), record.levelname, record.name, record.created, fields)
+        line = self.line(record.getMessage(), record.levelname, record.name, UnixSeconds(record.created), fields)
         return line if line is not None else self.general.format(record)
 
     def line(
@@ -72,7 +72,11 @@ class LineHandler(logging.StreamHandler[TextIO]):
     def write_event(self, logger: logging.Logger, event: str, level: int, fields: Mapping[str, object]) -> bool:
         """Write one event, for which `logger` is enabled; False when it needs a record, and nothing was written."""
         formatter = self.formatter
-        if not isinstance(formatter, LineFormatter) or not self._hears_alone(logger) or not _STANDARD.isdisjoint(fields):
+        if (
+            not isinstance(formatter, LineFormatter)
+            or not self._hears_alone(logger)
+            or not _STANDARD.isdisjoint(fields)
+        ):
             return False
         try:
             line = formatter.line(event, logging.getLevelName(level), logger.name, UnixSeconds(time.time()), fields)
@@ -87,7 +91,12 @@ class LineHandler(logging.StreamHandler[TextIO]):
 
     def _hears_alone(self, logger: logging.Logger) -> bool:
         """Whether a record of `logger` would come here, and nobody else could see or change it on its way."""
-        if logger.filters or self.level or len(self.filters) > 1 or logging.getLogRecordFactory() is not logging.LogRecord:
+        if (
+            logger.filters
+            or self.level
+            or len(self.filters) > 1
+            or logging.getLogRecordFactory() is not logging.LogRecord
+        ):
             return False
         while logger.parent is not None:
             if logger.handlers or not logger.propagate:

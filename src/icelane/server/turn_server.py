@@ -72,7 +72,6 @@ from icelane.turn.routes import (
 from icelane.turn.server import TurnServer as TurnEngine
 from icelane.turn.server_config import TurnServerConfig
 
-
 # A member of an enumeration costs a call where it is looked up, and a name of ours does not.
 _TCP: Final = Transport.TCP
 _UDP: Final = Transport.UDP
@@ -474,7 +473,9 @@ class TurnServer:
 
     def _execute(self, command: Command) -> None:
         # No match statement: the oldest Cython that compiles this module has none.
-        if isinstance(command, InstallPermissionRoute | InstallChannelRoute | RemovePermissionRoute | RemoveChannelRoute):
+        if isinstance(
+            command, InstallPermissionRoute | InstallChannelRoute | RemovePermissionRoute | RemoveChannelRoute
+        ):
             self._plane.route(command)
         elif isinstance(command, BindRelayPort):
             self._outcomes.append((command.bind_id, self._bind(command)))

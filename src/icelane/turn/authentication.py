@@ -245,9 +245,7 @@ class Authenticator:
         if not has_well_formed_integrity(message):
             raise Refusal(400, "integrity-malformed")
         username = self._username(message)
-        realm = (
-            self._realm if message.get(_REALM) == self._own_realm else _text(message, _REALM)
-        )
+        realm = self._realm if message.get(_REALM) == self._own_realm else _text(message, _REALM)
         nonce = _text(message, _NONCE)
         if realm is None or nonce is None:
             raise Refusal(400, "credentials-incomplete")

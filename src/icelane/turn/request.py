@@ -176,9 +176,7 @@ def parse_create_permission(message: Message) -> list[SocketAddress]:
 
 def parse_connect(message: Message) -> SocketAddress:
     """RFC 6062 section 5.2: the peer. Raises Refusal."""
-    peer = _optional(
-        message, _XOR_PEER_ADDRESS, lambda value: parse_xor_address(value, message.transaction_id)
-    )
+    peer = _optional(message, _XOR_PEER_ADDRESS, lambda value: parse_xor_address(value, message.transaction_id))
     if peer is None:
         raise Refusal(400, "peer-address-missing")
     return peer
@@ -203,9 +201,7 @@ def connection_id_in(message: Message) -> ConnectionId | None:
 def parse_channel_bind(message: Message) -> ChannelBindRequest:
     """RFC 8656 section 12.2. Raises Refusal."""
     channel = _optional(message, _CHANNEL_NUMBER, parse_channel_number)
-    peer = _optional(
-        message, _XOR_PEER_ADDRESS, lambda value: parse_xor_address(value, message.transaction_id)
-    )
+    peer = _optional(message, _XOR_PEER_ADDRESS, lambda value: parse_xor_address(value, message.transaction_id))
     if channel is None or peer is None:
         raise Refusal(400, "channel-or-peer-missing")
     if not MIN_CHANNEL_NUMBER <= channel <= MAX_LEGACY_CHANNEL_NUMBER:
