@@ -5,6 +5,6 @@ cdef class UdpListener:
     cdef object _after
     cdef bint _receiving
     cdef list _answers
-    cdef dict _clients_by_source
+    cdef readonly dict _clients_by_source
     cdef readonly object _udp
     cdef readonly object local

@@ -22,9 +22,9 @@ cdef class TurnServer:
     cdef Authenticator _authenticator
     cdef readonly object _quota
     cdef readonly object _relay_ports
-    cdef object _transmits
-    cdef object _commands
-    cdef object _events
+    cdef readonly object _transmits
+    cdef readonly object _commands
+    cdef readonly object _events
     cdef Responder _responder
     cdef object _bindings
     cdef readonly object _lookups
