@@ -45,7 +45,7 @@ cdef class MessageBuilder:
     cdef bytearray _data
 
     @cython.locals(size=Py_ssize_t, data=bytearray)
-    cpdef MessageBuilder add(self, int attribute_type, value=*)
+    cpdef MessageBuilder add(self, attribute_type, value=*)
 
     cpdef MessageBuilder add_integrity_sha1(self, bytes key)
     cpdef MessageBuilder add_integrity_sha256(self, bytes key)
