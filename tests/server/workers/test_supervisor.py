@@ -25,6 +25,7 @@ from icelane.server.relay_plane import RelayPlane
 from icelane.server.sharing import Sharing
 from icelane.server.turn_server import TurnServer
 from icelane.server.workers import messages, supervisor
+from icelane.server.workers.ledger import Kind
 from icelane.server.workers.process import WorkerState
 from icelane.server.workers.supervisor import Supervisor, partition
 from icelane.stun.attributes import AttributeType
@@ -304,6 +305,37 @@ def test_a_data_connection_finds_the_process_that_has_the_peer(run: Run, tmp_pat
                     far.transport.close()
                 await wire.is_over()
                 client.close()
+
+    run(scenario())
+
+
+def test_a_connection_over_tls_that_two_processes_carry_is_counted_once(run: Run, tmp_path: Path) -> None:
+    """TL-2: in the figures and for the limits, whichever process has the peer."""
+    tls = certificates.good(tmp_path).section()
+    pairs = 8  # that none of them is carried by two has a chance of 1 in 256
+
+    async def scenario() -> None:
+        # One more than room for all: a connection that was counted twice would let nobody in.
+        quota = {"connections_per_source": 2 * pairs + 1}
+        async with supervised(shared_settings(quota, tls=tls, tcp_allocations=True)) as server:
+            peer = await ListeningPeer.start()
+            joined = []
+            for _ in range(pairs):
+                client = await allocated(server)
+                joined.append(
+                    (client, await bind(server, await connect(client, peer.address), transport=Transport.TLS))
+                )
+            assert await figure(server, "icelane_turn_connections", transport="tls") == pairs
+            assert await figure(server, "icelane_turn_connections", transport="tcp") == pairs
+            assert await figure(server, "icelane_turn_connections_refused_total") == 0
+            for client, wire in joined:
+                client.close()
+                await wire.is_over()
+            async with asyncio.timeout(10):
+                while await figure(server, "icelane_turn_connections"):
+                    pass
+            assert server._ledger is not None
+            assert server._ledger.total(Kind.CONNECTIONS) == 0
 
     run(scenario())
 

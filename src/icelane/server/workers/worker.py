@@ -67,6 +67,7 @@ class Worker:
     def __init__(self, connected: socket.socket) -> None:
         self._link = Link(connected, self._on_message, self.stop)
         self._stopping = asyncio.Event()
+        self._index = 0
         self._server: TurnServer | None = None
         self._sessions: Sessions | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -124,7 +125,8 @@ class Worker:
                 self.stop()
 
     async def _start(self, start: Start, descriptors: Sequence[int]) -> None:
-        configure_logging(start.config.log)
+        configure_logging(start.config.log, worker=start.worker)
+        self._index = start.worker
         sys.path[:] = start.search_path
         ledger_descriptor, *listening = descriptors
         ledger = Ledger(ledger_descriptor, workers=start.workers, names=start.ledger_names, secret=start.ledger_secret)
@@ -171,7 +173,7 @@ class Worker:
                 return self._administer(server, question)
             case GoBy():
                 result = server.reload(question.config)
-                configure_logging(server.config.log)
+                configure_logging(server.config.log, worker=self._index)
                 return result
             case TellFigures():
                 observation = server.observation
