@@ -202,10 +202,8 @@ def _session_rows(one: Mapping[str, Any]) -> list[list[str]]:
     rows = [[one["session"], client, one["user"], *_traffic(one), f"{one['expiresIn']:.0f} s"]]
     for route in one.get("routes", ()):
         totals = [_size(route[count]) for count in ("bytesFromClient", "bytesToClient")]
-        name, leads_to = (
-            (route["channel"], route["peer"]) if "channel" in route else ("Send, Data", route["permission"])
-        )
-        rows.append([f"  {name}", f"  to {leads_to}", "", "", "", *totals, "", ""])
+        name, peer = route.get("channel", "Send, Data"), route.get("peer") or route["permission"]
+        rows.append([f"  {name}", f"  to {peer}", "", "", "", *totals, "", ""])
     if one.get("routesOmitted"):
         rows.append([f"  {one['routesOmitted']} more", *[""] * 8])
     return rows

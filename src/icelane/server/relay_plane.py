@@ -77,7 +77,7 @@ class RelayedClient:
         self.relays: dict[SocketAddress, Relay] = {}
         self.channels_by_number: dict[int, tuple[RelaySocket, RawAddress]] = {}
         self.permissions_by_host: dict[str, tuple[RelaySocket, PermissionRoute]] = {}
-        # By channel or by the host of a permission; made when the first packet goes that way, as many as there are routes.
+        # By channel, or by the host of a permission: at most one for each route, made when the first packet takes it.
         self._traffic_by_route: dict[int | str, Traffic] = {}
         self._meter: Meter | None = None
         self._packets_from_client = 0
