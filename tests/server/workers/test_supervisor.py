@@ -24,9 +24,10 @@ from icelane.server.config import Config
 from icelane.server.relay_plane import RelayPlane
 from icelane.server.sharing import Sharing
 from icelane.server.turn_server import TurnServer
-from icelane.server.workers import messages, supervisor
+from icelane.server.workers import messages, spare, supervisor
 from icelane.server.workers.ledger import Kind
 from icelane.server.workers.process import WorkerState
+from icelane.server.workers.spare import Interpreter
 from icelane.server.workers.supervisor import Supervisor, partition
 from icelane.stun.attributes import AttributeType
 from icelane.stun.message import Method
@@ -168,7 +169,6 @@ def test_a_process_that_does_not_answer_is_taken_for_dead(run: Run, monkeypatch:
 
     async def scenario() -> None:
         async with supervised() as server:
-            # Not before: a process that starts is given the time of ten pings, too.
             monkeypatch.setattr(supervisor, "PING_EVERY", 0.3)
             stopped = server.workers[1]
             assert await end(server, 1, signal.SIGSTOP) < 10
@@ -197,6 +197,99 @@ def test_a_process_that_dies_again_and_again_is_replaced_later_each_time(run: Ru
             assert pauses[0] < RESTART_WITHIN
             assert pauses[1] >= supervisor.FIRST_PAUSE
             assert pauses[2] >= supervisor.FIRST_PAUSE * 2
+
+    run(scenario())
+
+
+def test_each_of_many_deaths_is_got_over_in_time(run: Run) -> None:
+    """OP-5: not only the median, and by the process that waits for it, which is told nothing before."""
+
+    async def scenario() -> None:
+        async with Supervisor(shared_settings(), WORKERS, well_after=0.0) as server:
+            away = []
+            for number in range(8):
+                next_one = await waiting(server)
+                memory = private_memory(next_one.pid)
+                away.append(await end(server, number % WORKERS))
+                assert server.workers[number % WORKERS].pid == next_one.pid
+            print("\naway for", ", ".join(f"{1000 * seconds:.0f}" for seconds in away), "ms")
+            print(f"who waits has {memory >> 20} MiB of its own")
+            assert max(away) < RESTART_WITHIN
+            assert await figure(server, "icelane_worker_restarts_total") == len(away)
+
+    run(scenario())
+
+
+def private_memory(pid: int) -> int:
+    """What a process has in memory that it shares with nobody, in bytes."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Private_"))
+
+
+async def waiting(server: Supervisor) -> Interpreter:
+    """Who takes the next place."""
+    await eventually(lambda: server.spare is not None and server.spare.ready)
+    assert server.spare is not None
+    return server.spare
+
+
+def test_two_processes_that_die_at_once_are_both_replaced(run: Run) -> None:
+    """OP-5: only one waits, and the other is started then."""
+
+    async def scenario() -> None:
+        async with supervised() as server:
+            await waiting(server)
+            away = await asyncio.gather(*(end(server, index) for index in range(WORKERS)))
+            assert max(away) < RESTART_WITHIN
+
+    run(scenario())
+
+
+def test_a_process_that_waits_may_die_as_any_other(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OP-5: then a worker is replaced by one that is started for it, and later another waits."""
+    monkeypatch.setattr(spare, "SPARE_PAUSE", 0.5)
+
+    async def scenario() -> None:
+        async with supervised() as server:
+            dying = await waiting(server)
+            os.kill(dying.pid, signal.SIGKILL)
+            await eventually(lambda: server.spare is None)
+            assert await end(server, 0) < RESTART_WITHIN
+            assert server.workers[0].pid != dying.pid
+            assert (await waiting(server)).pid not in [worker.pid for worker in server.workers]
+
+    run(scenario())
+
+
+def test_nobody_waits_once_the_server_drains(run: Run) -> None:
+    """Whoever dies then is not replaced."""
+
+    async def scenario() -> None:
+        async with supervised() as server:
+            idle = await waiting(server)
+            assert await server.drain()
+            await eventually(lambda: server.spare is None)
+            await idle.gone.wait()
+
+    run(scenario())
+
+
+def test_a_process_that_starts_is_not_asked_but_has_a_limit(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OP-5: one that needs longer than an answer may take is no silent one; one that never serves is ended."""
+
+    async def scenario() -> None:
+        async with supervised() as server:
+            monkeypatch.setattr(supervisor, "PING_EVERY", 0.1)
+            monkeypatch.setattr(supervisor, "START_LIMIT", 2.5)
+            slow = await waiting(server)
+            os.kill(slow.pid, signal.SIGSTOP)
+            loop, begun = asyncio.get_running_loop(), asyncio.get_running_loop().time()
+            server.workers[0].kill()
+            await eventually(lambda: server.workers[0].pid == slow.pid)
+            await server.workers[0].gone.wait()
+            assert loop.time() - begun >= supervisor.START_LIMIT > supervisor.UNANSWERED * supervisor.PING_EVERY
+            assert slow.exit_status == -signal.SIGKILL
+            await eventually(lambda: server.workers[0].state is WorkerState.RUNNING)
 
     run(scenario())
 
@@ -486,13 +579,14 @@ def test_what_is_said_while_a_process_starts_counts_for_it_too(run: Run) -> None
     async def scenario() -> None:
         users = {USER: PASSWORD, "bob": "hunter2", "carol": "hunter3"}
         async with supervised(shared_settings(users=users)) as server:
-            old = server.workers[0]
+            old, next_one = server.workers[0], await waiting(server)
+            os.kill(next_one.pid, signal.SIGSTOP)
             old.kill()
-            await old.gone.wait()
             await eventually(lambda: server.workers[0] is not old)
             assert server.workers[0].state is WorkerState.STARTING
             await server.reload(shared_settings(users={"bob": "hunter2", "carol": "hunter3"}))
             await server.administer({"command": "revoke", "name": "bob"}, NOW)
+            os.kill(next_one.pid, signal.SIGCONT)
             await eventually(lambda: server.workers[0].state is WorkerState.RUNNING)
             await eventually(lambda: not server._catching_up)
             for _ in range(2 * WORKERS):

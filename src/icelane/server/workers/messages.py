@@ -85,6 +85,10 @@ Question = Administer | GoBy | TellFigures
 # From a worker to the supervisor
 
 
+class Ready(NamedTuple):
+    """The first word: it has imported all that it needs, and waits for Start."""
+
+
 class Started(NamedTuple):
     """It serves."""
 

@@ -1,9 +1,10 @@
 """Keeps several workers serving as one server, and answers for all of them.
 
 start      listening sockets, ledger, then the workers; the first that cannot start ends it all
-crash      what it had counted and borrowed is taken back, and another takes its place and its sockets, at once;
-           one that crashes again and again waits longer each time
-silence    a worker that has not answered for UNANSWERED pings is ended, so that it cannot come back as a second one
+crash      what it had counted and borrowed is taken back, and another takes its place and its sockets, at once: one
+           that has been started before and waits; one that crashes again and again waits longer each time
+silence    a worker that has not answered for UNANSWERED pings is ended, so that it cannot come back as a second one;
+           before it serves it is not asked, and has START_LIMIT
 reload     the configuration is judged here, then told to all
 drain      told to all; a worker that ends meanwhile is not replaced
 """
@@ -44,11 +45,14 @@ from icelane.server.workers.link import MAX_QUEUED_CONNECTIONS
 from icelane.server.workers.merge import Counted, merge_families, merge_readiness, merge_sessions
 from icelane.server.workers.process import SilentError, WorkerProcess, WorkerState
 from icelane.server.workers.sockets import ListenerGroup
+from icelane.server.workers.spare import Interpreter, Spares
 from icelane.turn.revocation import MAX_REVOKED, Revocation
 from icelane.turn.routes import BindId
 
 PING_EVERY: Final[Duration] = 1.0
 UNANSWERED: Final = 10
+# A worker finds its addresses, asks what public ones they have, and reads a certificate, on a machine that may be busy.
+START_LIMIT: Final[Duration] = 60.0
 # A worker that lived so long was well; its successor starts at once, as that of the first one to crash does.
 WELL_AFTER: Final[Duration] = 10.0
 FIRST_PAUSE: Final[Duration] = 0.25
@@ -82,6 +86,7 @@ class Supervisor:
         self._http: MonitoringServer | None = None
         self._figures_at: SocketAddress | None = None
         self._workers: list[WorkerProcess] = []
+        self._spares = Spares()
         self._started_at = [Instant(0.0)] * workers
         self._crashes = [0] * workers
         self._restarts = 0
@@ -128,6 +133,7 @@ class Supervisor:
             self._serving = True
             if self._http is not None:
                 await self._http.start()
+            self._spares.keep()
         except BaseException:
             await self.close()
             raise
@@ -144,7 +150,8 @@ class Supervisor:
             self._http = None
         for task in self._catching_up:
             task.cancel()
-        await asyncio.gather(*(worker.stop() for worker in self._workers if worker.state is not WorkerState.GONE))
+        living = [worker for worker in self._workers if worker.state is not WorkerState.GONE]
+        await asyncio.gather(self._spares.close(), *(worker.stop() for worker in living))
         for group in self._groups:
             group.close()
         if self._ledger is not None:
@@ -177,6 +184,11 @@ class Supervisor:
         """Who relays now; not to be changed."""
         return self._workers
 
+    @property
+    def spare(self) -> Interpreter | None:
+        """Who takes the place of the next worker that dies; None while it is being made."""
+        return self._spares.waiting
+
     async def reload(self, config: Config) -> Reloaded:
         """Go by another configuration as far as running workers can.
 
@@ -205,6 +217,7 @@ class Supervisor:
         self._draining = True
         for worker in self._running():
             worker.send(messages.Drain())
+        self._spares.dismiss()
         self._see_whether_drained()
 
     async def drain(self) -> bool:
@@ -288,23 +301,27 @@ class Supervisor:
             external=dict(self._external),
             search_path=list(sys.path),
         )
+        interpreter = self._spares.take()
         descriptors = [os.dup(self._ledger.fileno()), *(group.descriptor_for(index) for group in self._groups)]
         self._started_at[index] = monotonic()
-        return WorkerProcess(index, start, descriptors, on_message=self._on_message, on_gone=self._on_gone)
+        return WorkerProcess(index, interpreter, start, descriptors, on_message=self._on_message, on_gone=self._on_gone)
 
     def _running(self) -> list[WorkerProcess]:
         return [worker for worker in self._workers if worker.state is WorkerState.RUNNING]
 
     def _ping(self) -> None:
         self._pinging = asyncio.get_running_loop().call_later(PING_EVERY, self._ping)
-        for worker in self._workers:
-            if worker.state is WorkerState.GONE:
-                continue
+        for worker in self._running():
             if worker.unanswered >= UNANSWERED:
                 report("worker.silent", logging.ERROR, worker=worker.index, pid=worker.pid)
                 worker.kill()
             else:
                 worker.ping()
+        for worker in self._workers:
+            if worker.state is WorkerState.STARTING and monotonic() - self._started_at[worker.index] >= START_LIMIT:
+                problem = f"it does not serve after {START_LIMIT:.0f} s"
+                report("worker.not_started", logging.ERROR, worker=worker.index, problem=problem)
+                worker.kill()
 
     def _on_gone(self, worker: WorkerProcess) -> None:
         snapshot = self._snapshots.pop(worker.index, None)
@@ -360,6 +377,8 @@ class Supervisor:
                 self._begin_to_catch_up(worker)
                 if self._draining:
                     worker.send(messages.Drain())
+                elif self._serving:
+                    self._spares.keep()  # not before: it would only slow the start of this one
             case messages.Failed():
                 self._say_first(message)
                 for problem in message.problems:

@@ -45,6 +45,7 @@ from icelane.server.workers.messages import (
     Pong,
     Problem,
     Question,
+    Ready,
     Returned,
     SessionAnswer,
     SiblingGone,
@@ -74,6 +75,7 @@ class Worker:
 
     async def run(self) -> None:
         """Until the supervisor says so, or is gone."""
+        self._link.send(Ready())
         await self._stopping.wait()
         if self._server is not None:
             await self._server.close()
