@@ -51,7 +51,7 @@ class Interpreter:
 
     @property
     def ready(self) -> bool:
-        """Whether it has said its first word, which stays in the link: what makes a worker slow to start is behind it."""
+        """Whether it has said its first word, which stays in the link: its imports are behind it."""
         try:
             return bool(self.link.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
         except BlockingIOError:

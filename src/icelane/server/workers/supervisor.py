@@ -5,7 +5,7 @@ crash      what it had counted and borrowed is taken back, and another takes its
            that has been started before and waits; one that crashes again and again waits longer each time
 silence    a worker that has not answered for UNANSWERED pings is ended, so that it cannot come back as a second one;
            before it serves it is not asked, and has START_LIMIT
-reload     the configuration is judged here, then told to all
+reload     the configuration is judged here, and its files are read here, then both are told to all
 drain      told to all; a worker that ends meanwhile is not replaced
 """
 
@@ -16,6 +16,7 @@ import itertools
 import logging
 import os
 import sys
+from dataclasses import replace
 from typing import Final, Self, assert_never
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -33,11 +34,13 @@ from icelane.server.config.values import Listener as ListenSetting
 from icelane.server.engine_config import nonce_key
 from icelane.server.events import report
 from icelane.server.health import Readiness
+from icelane.server.held_files import HeldFiles, read_modules, takes_tls, unusable_files
 from icelane.server.metrics import LiveFamilies, page_of
 from icelane.server.monitoring import MonitoringServer
 from icelane.server.observation import open_monitoring
 from icelane.server.reload import Reloaded, changed_keys, with_values_of
 from icelane.server.revoked_file import read_revoked
+from icelane.server.tls import PemPair, ServerTls
 from icelane.server.turn_server import not_bound
 from icelane.server.workers import messages
 from icelane.server.workers.ledger import Kind, Ledger
@@ -94,6 +97,8 @@ class Supervisor:
         self._snapshots: dict[int, messages.Figures] = {}
         self._counted = Counted()
         self._claims: dict[tuple[int, BindId], int] = {}
+        self._tls: ServerTls | None = None
+        self._held = HeldFiles()
         self._revoked: dict[Revocation, UnixSeconds] = {}
         self._external: dict[str, str] = {}
         self._lives = itertools.count()
@@ -120,8 +125,8 @@ class Supervisor:
 
     async def start(self) -> None:
         """Bind everything, and serve when every worker does. Raises ConfigurationError."""
-        read_revoked(self._config.turn.revoked_file)
         try:
+            self._read_files()
             self._open()
             for index in range(self.processes):
                 self._workers.append(self._spawn(index))
@@ -197,10 +202,12 @@ class Supervisor:
         async with self._reloading:
             changed, restart = changed_keys(self._config, config)
             merged = with_values_of(self._config, config, changed)
-            read_revoked(merged.turn.revoked_file)
+            revoked = read_revoked(merged.turn.revoked_file)
+            certificate = self._tls is None or self._tls.reload(merged.tls.certificate, merged.tls.key)
             self._config = merged
-            ended, certificate, asked = 0, True, self._running()
-            answers = dict(await self._ask_each(messages.GoBy(merged)))
+            self._held = replace(self._held, revoked=revoked, certificate=self._pair)
+            ended, asked = 0, self._running()
+            answers = dict(await self._ask_each(messages.GoBy(merged, self._held)))
             for worker in asked:
                 result = answers[worker].result if worker in answers else None
                 if isinstance(result, Reloaded):
@@ -275,6 +282,23 @@ class Supervisor:
 
     # Workers
 
+    def _read_files(self) -> None:
+        config, tls = self._config, self._config.tls
+        revoked = read_revoked(config.turn.revoked_file)
+        if takes_tls(config):
+            assert tls.certificate is not None, "a configuration with tls:// names the files"
+            assert tls.key is not None, "a configuration with tls:// names the files"
+            self._tls = ServerTls(tls.certificate, tls.key)
+        self._held = HeldFiles(
+            revoked=revoked,
+            certificate=self._pair,
+            modules=read_modules(config.turn.auth),
+        )
+
+    @property
+    def _pair(self) -> PemPair | None:
+        return self._tls.certificate.pair if self._tls is not None else None
+
     def _open(self) -> None:
         for setting in self._config.listeners:
             try:
@@ -296,6 +320,7 @@ class Supervisor:
             ledger_names=self._ledger.names,
             ledger_secret=self._ledger.secret,
             figures=self._figures_at,
+            held=self._held,
             revoked=dict(self._revoked),
             life=next(self._lives),
             external=dict(self._external),
@@ -366,6 +391,10 @@ class Supervisor:
         except OSError as error:
             report("worker.not_started", logging.ERROR, worker=index, problem=error.strerror)
             self._replace(index)
+            return
+        problems = unusable_files(self._config, self._held)
+        if problems:
+            report("worker.held_files", logging.ERROR, worker=index, problems=[str(one) for one in problems])
 
     def _on_message(self, worker: WorkerProcess, message: object, descriptors: list[int]) -> None:
         match message:
@@ -401,7 +430,7 @@ class Supervisor:
     def _begin_to_catch_up(self, worker: WorkerProcess) -> None:
         """What was said to all while it was starting counts for it, too."""
         missed = [entry for entry in self._revoked if entry not in worker.start.revoked]
-        if worker.start.config is self._config and not missed:
+        if worker.start.config is self._config and worker.start.held is self._held and not missed:
             return
         task = asyncio.create_task(self._catch_up(worker, missed), name=f"worker {worker.index} catches up")
         self._catching_up.add(task)
@@ -409,7 +438,7 @@ class Supervisor:
 
     async def _catch_up(self, worker: WorkerProcess, missed: list[Revocation]) -> None:
         try:
-            if (await worker.ask(messages.GoBy(self._config))).problems:
+            if (await worker.ask(messages.GoBy(self._config, self._held))).problems:
                 _give_up(worker)
                 return
             for entry in missed:

@@ -21,6 +21,7 @@ from icelane.server.admin import RequestError, Sessions, revocation_in
 from icelane.server.config import problems_of
 from icelane.server.events import report
 from icelane.server.garbage import look_for_garbage_rarely
+from icelane.server.held_files import import_held
 from icelane.server.logs import configure_logging
 from icelane.server.reload import Reloaded
 from icelane.server.sharing import Share, Sharing
@@ -130,6 +131,7 @@ class Worker:
         configure_logging(start.config.log, worker=start.worker)
         self._index = start.worker
         sys.path[:] = start.search_path
+        import_held(start.held.modules)
         ledger_descriptor, *listening = descriptors
         ledger = Ledger(ledger_descriptor, workers=start.workers, names=start.ledger_names, secret=start.ledger_secret)
         share = Share(
@@ -142,6 +144,7 @@ class Worker:
             connections=SharedTally(ledger, Kind.CONNECTIONS, start.worker),
             cells=SharedCells(ledger),
             figures=start.figures,
+            held=start.held,
             revoked=start.revoked,
             external=start.external,
         )
@@ -174,7 +177,7 @@ class Worker:
             case Administer():
                 return self._administer(server, question)
             case GoBy():
-                result = server.reload(question.config)
+                result = server.reload(question.config, question.held)
                 configure_logging(server.config.log, worker=self._index)
                 return result
             case TellFigures():
