@@ -27,6 +27,7 @@ from icelane.server.turn_server import TurnServer
 from icelane.server.workers import messages, spare, supervisor
 from icelane.server.workers.ledger import Kind
 from icelane.server.workers.process import WorkerState
+from icelane.server.workers.sockets import ListenerGroup
 from icelane.server.workers.spare import Interpreter
 from icelane.server.workers.supervisor import Supervisor, partition
 from icelane.stun.attributes import AttributeType
@@ -257,6 +258,28 @@ def test_a_process_that_waits_may_die_as_any_other(run: Run, monkeypatch: pytest
             assert await end(server, 0) < RESTART_WITHIN
             assert server.workers[0].pid != dying.pid
             assert (await waiting(server)).pid not in [worker.pid for worker in server.workers]
+
+    run(scenario())
+
+
+def test_without_a_descriptor_to_spare_the_place_is_taken_later(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OP-5: by the one who waits, and nothing is lost by the attempt."""
+    genuine, failures = ListenerGroup.descriptor_for, iter([False, True])  # the second of two listeners, once
+
+    def short_of_descriptors(self: ListenerGroup, worker: int) -> int:
+        if next(failures, False):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return genuine(self, worker)
+
+    async def scenario() -> None:
+        async with supervised() as server:
+            next_one = await waiting(server)
+            monkeypatch.setattr(ListenerGroup, "descriptor_for", short_of_descriptors)
+            open_before = len(os.listdir("/proc/self/fd"))
+            assert await end(server, 0) < RESTART_WITHIN
+            assert server.workers[0].pid == next_one.pid
+            await waiting(server)
+            assert len(os.listdir("/proc/self/fd")) == open_before
 
     run(scenario())
 

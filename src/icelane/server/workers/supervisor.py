@@ -326,8 +326,14 @@ class Supervisor:
             external=dict(self._external),
             search_path=list(sys.path),
         )
-        interpreter = self._spares.take()
-        descriptors = [os.dup(self._ledger.fileno()), *(group.descriptor_for(index) for group in self._groups)]
+        descriptors: list[int] = []
+        try:
+            descriptors.append(os.dup(self._ledger.fileno()))
+            descriptors.extend(group.descriptor_for(index) for group in self._groups)
+            interpreter = self._spares.take()
+        except BaseException:
+            _close(descriptors)
+            raise
         self._started_at[index] = monotonic()
         return WorkerProcess(index, interpreter, start, descriptors, on_message=self._on_message, on_gone=self._on_gone)
 
