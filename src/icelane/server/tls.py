@@ -211,7 +211,9 @@ def load_held(pair: PemPair) -> ServerCertificate:
 
 @contextmanager
 def _in_memory(content: bytes) -> Iterator[Path]:
-    descriptor = os.memfd_create("icelane-tls", os.MFD_CLOEXEC)
+    if not hasattr(os, "memfd_create"):
+        raise ConfigurationError("files in memory need Linux", key=CERTIFICATE_KEY)
+    descriptor = os.memfd_create("icelane-tls")  # which no program that is executed inherits
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(content)
         stream.flush()

@@ -50,6 +50,9 @@ RESTART_WITHIN: Final = 2.0  # OP-5
 LATE: Final = 3.0
 # Whoever meets a process that is killed while they speak tries again.
 OPEN_WITHIN: Final = 3.0
+GIVE_BACK_WITHIN: Final = 10.0
+# RFC 8656 section 7.2: so long a port may be reserved that nobody has come for.
+RESERVED_FOR: Final = 30.0
 
 
 @dataclass
@@ -97,7 +100,7 @@ class Flow:
                     await reading
             # Also of one that was cut: what another process has for it is free then, and does not run out.
             with suppress(TimeoutError):
-                async with asyncio.timeout(OPEN_WITHIN):
+                async with asyncio.timeout(GIVE_BACK_WITHIN):
                     await way.give_back()
             way.close()
 
@@ -212,6 +215,14 @@ def figures(body: bytes) -> Iterator[tuple[str, float]]:
             yield name, float(value)
 
 
+async def left(server: Supervisor) -> dict[str, float]:
+    """What the server holds for anybody."""
+    body, _ = await server.page(None)
+    wanted = ("icelane_turn_relay_ports", "icelane_turn_peer_connections", "icelane_workers")
+    held = {name: value for name, value in figures(body) if name in wanted}
+    return held | {"allocations": server.allocation_count}
+
+
 async def load(seconds: float, directory: Path) -> Told:
     """Everything, for so long."""
     allow_many_descriptors()
@@ -229,10 +240,11 @@ async def load(seconds: float, directory: Path) -> Told:
                     group.create_task(flow.run(until))
                 group.create_task(scene.kill_one_after_the_other(until))
                 group.create_task(scene.reload_again_and_again((other, config), until))
-            body, _ = await server.page(None)
-            wanted = ("icelane_turn_relay_ports", "icelane_turn_peer_connections", "icelane_workers")
-            scene.told.left = {name: value for name, value in figures(body) if name in wanted}
-            scene.told.left["allocations"] = server.allocation_count
+            scene.told.left = await left(server)
+            until = loop.time() + RESERVED_FOR + OPEN_WITHIN
+            while scene.told.left["icelane_turn_relay_ports"] and loop.time() < until:
+                await asyncio.sleep(0.5)
+                scene.told.left = await left(server)
             return scene.told
     finally:
         await close_opened()

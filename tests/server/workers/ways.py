@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Final, Protocol, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from icelane.core.clock import Instant
 from icelane.core.net import SocketAddress, Transport
@@ -21,6 +22,7 @@ from tests.server.test_tcp_relay_plane import allocated, connect
 
 CHANNEL: Final = 0x4001
 WORKERS: Final = 2
+T = TypeVar("T")
 _LENGTH: Final = struct.Struct("!H")
 
 
@@ -90,8 +92,7 @@ class Indications:
     async def open(self, place: Place) -> None:
         self._echo = place.echo.address
         self._client = await Client.connect(address_on(place.server, self._transport), self._transport)
-        await self._allocate(place)
-        await self._lead_to(self._echo)
+        await _unless_closed(self._client, self._set_up(place))
 
     def send(self, payload: bytes) -> None:
         self.client.send_to(self._echo, payload)
@@ -105,6 +106,10 @@ class Indications:
     def close(self) -> None:
         if self._client is not None:
             close_now(self._client)
+
+    async def _set_up(self, place: Place) -> None:
+        await self._allocate(place)
+        await self._lead_to(self._echo)
 
     async def _allocate(self, place: Place) -> None:
         await self.client.allocate()
@@ -165,12 +170,12 @@ class DataConnection:
         self._frames = _Frames()
 
     async def open(self, place: Place) -> None:
-        where = address_on(place.server, Transport.TCP)
         self._client = client = await allocated(place.server)
         self.worker = place.owner_of(client)
-        number = await connect(client, place.stream_echo)
-        self._data = data = await Client.connect(where, Transport.TCP)
-        await data.request(Method.CONNECTION_BIND, (AttributeType.CONNECTION_ID, encode_uint32(number)))
+        number = await _unless_closed(client, connect(client, place.stream_echo))
+        self._data = data = await Client.connect(address_on(place.server, Transport.TCP), Transport.TCP)
+        binding = data.request(Method.CONNECTION_BIND, (AttributeType.CONNECTION_ID, encode_uint32(number)))
+        await _unless_closed(data, binding)
         assert isinstance(data._link, _TcpLink)
         data._link.transport.set_protocol(self._frames)
 
@@ -190,11 +195,28 @@ class DataConnection:
                 close_now(client)
 
 
+async def _unless_closed(client: Client, work: Coroutine[Any, Any, T]) -> T:
+    """What comes of the work. Raises ConnectionResetError when the client's connection is gone before it is done."""
+    working, closing = asyncio.ensure_future(work), asyncio.ensure_future(client.closed.wait())
+    try:
+        await asyncio.wait({working, closing}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ConnectionResetError
+        return working.result()
+    finally:
+        for one in (working, closing):
+            one.cancel()
+        await asyncio.gather(working, closing, return_exceptions=True)
+
+
 async def _give_back(client: Client | None) -> None:
     """End an allocation, if there is one and somebody to tell."""
-    if client is not None and client.relayed and not client.closed.is_set():
-        with suppress(Refused, TimeoutError, OSError):
-            await client.refresh(0)
+    # Also where the answer has not come before time was up.
+    if client is not None and client._key is not None and not client.closed.is_set():
+        with suppress(
+            Refused, TimeoutError, OSError, RuntimeError
+        ):  # uvloop: RuntimeError, of a connection that is gone
+            await _unless_closed(client, client.refresh(0))
 
 
 def way_of(kind: str) -> Way:

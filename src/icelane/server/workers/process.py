@@ -10,11 +10,13 @@ from typing import Any, Final
 
 from icelane.core.clock import Duration
 from icelane.server.workers.link import Link
-from icelane.server.workers.messages import Answer, Ask, Ping, Question, Start, Stop
+from icelane.server.workers.messages import Answer, Ask, GoBy, Ping, Question, Start, Stop
 from icelane.server.workers.spare import Interpreter
 
 # A question costs a worker some milliseconds; one that is silent for so long is asked again some other time.
 ANSWER_TIMEOUT: Final[Duration] = 2.0
+# But whoever does not answer a reload is ended, with all that it relays: it has as long as one may be silent at all.
+RELOAD_TIMEOUT: Final[Duration] = 10.0
 # What a worker has to end its connections by close_notify and to write what it has left to log.
 STOP_TIMEOUT: Final[Duration] = 5.0
 
@@ -87,11 +89,12 @@ class WorkerProcess:
     async def ask(self, question: Question) -> Answer:
         """Its answer. Raises SilentError."""
         number = next(self._numbers)
+        timeout = RELOAD_TIMEOUT if isinstance(question, GoBy) else ANSWER_TIMEOUT
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._questions[number] = answer
         self._link.send(Ask(number, question))
         try:
-            async with asyncio.timeout(ANSWER_TIMEOUT):
+            async with asyncio.timeout(timeout):
                 return await answer
         except TimeoutError:
             raise SilentError from None

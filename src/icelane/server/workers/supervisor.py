@@ -521,6 +521,8 @@ class Supervisor:
 
 def _give_up(worker: WorkerProcess) -> None:
     """It goes by an old configuration, or nobody knows: its successor will go by the new one."""
+    if worker.state is WorkerState.GONE:
+        return
     report("worker.not_reloaded", logging.ERROR, worker=worker.index, pid=worker.pid)
     worker.kill()
 
