@@ -18,7 +18,6 @@ from tests.server.workers.mixed_load import (
     RELOAD_EVERY,
     RESTART_WITHIN,
     document,
-    in_time,
     load,
 )
 
@@ -36,7 +35,6 @@ def test_clients_lose_nothing_while_the_processes_of_others_are_killed(tmp_path:
     assert not told.lost
     assert len(told.away) >= 0.2 * seconds / KILL_EVERY
     assert statistics.median(told.away) < RESTART_WITHIN
-    assert in_time(told) >= 0.9 * len(told.away)
     assert told.reloads >= 0.5 * seconds / RELOAD_EVERY
     # A quarter of what is sent when nobody is killed: new clients of a worker that is away wait for it.
     assert all(told.carried[kind] > FLOWS_OF_A_KIND * PACE * seconds / 4 for kind in KINDS)
