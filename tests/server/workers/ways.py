@@ -213,9 +213,8 @@ async def _give_back(client: Client | None) -> None:
     """End an allocation, if there is one and somebody to tell."""
     # Also where the answer has not come before time was up.
     if client is not None and client._key is not None and not client.closed.is_set():
-        with suppress(
-            Refused, TimeoutError, OSError, RuntimeError
-        ):  # uvloop: RuntimeError, of a connection that is gone
+        # RuntimeError: uvloop, of a connection that is gone.
+        with suppress(Refused, TimeoutError, OSError, RuntimeError):
             await _unless_closed(client, client.refresh(0))
 
 
