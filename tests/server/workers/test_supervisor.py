@@ -24,9 +24,9 @@ from icelane.server.config import Config
 from icelane.server.relay_plane import RelayPlane
 from icelane.server.sharing import Sharing
 from icelane.server.turn_server import TurnServer
-from icelane.server.workers import messages, spare, supervisor
+from icelane.server.workers import messages, process, spare, supervisor
 from icelane.server.workers.ledger import Kind
-from icelane.server.workers.process import WorkerState
+from icelane.server.workers.process import SilentError, WorkerState
 from icelane.server.workers.sockets import ListenerGroup
 from icelane.server.workers.spare import Interpreter
 from icelane.server.workers.supervisor import Supervisor, partition
@@ -598,6 +598,28 @@ def test_a_reload_counts_in_every_process_and_in_those_to_come(run: Run) -> None
                     await Client.allocated(address_on(server, Transport.UDP))
             other = shared_settings(users={"bob": "hunter2"}, workers=3)
             assert (await server.reload(other)).restart == ("turn.workers",)
+
+    run(scenario())
+
+
+def test_a_process_that_is_slow_to_take_over_a_configuration_is_not_ended(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OP-5: it would be with all that it relays; it has the time that any silence may take."""
+
+    async def scenario() -> None:
+        async with supervised() as server:
+            monkeypatch.setattr(process, "ANSWER_TIMEOUT", 0.05)
+            slow = server.workers[1]
+            os.kill(slow.pid, signal.SIGSTOP)
+            reloading = asyncio.create_task(server.reload(shared_settings(users={"bob": "hunter2"})))
+            with pytest.raises(SilentError):
+                await slow.ask(messages.TellFigures())
+            assert not reloading.done()
+            os.kill(slow.pid, signal.SIGCONT)
+            assert (await reloading).changed == ("turn.users",)
+            assert server.workers[1] is slow
+            assert slow.state is WorkerState.RUNNING
 
     run(scenario())
 
