@@ -11,6 +11,7 @@ from icelane.errors import AuthenticationError
 from icelane.rtp import packet as rtp_packet
 from icelane.rtp.rtcp import transport_feedback
 from icelane.srtp import key_derivation, python, replay, transform
+from icelane.srtp.backend import MAX_REMOTE_STREAMS
 from icelane.srtp.replay import ReplayWindow
 from icelane.srtp.transform import CounterMode, Gcm
 from tests.broken.registry import breaks, swap
@@ -132,7 +133,7 @@ def every_source_is_kept() -> None:
 @breaks("SR-4", test=f"{SESSION}::test_a_source_that_is_heard_stays")
 def the_first_source_is_pushed_out_first() -> None:
     def in_order_of_coming(windows: dict[int, ReplayWindow], ssrc: int, index: int) -> None:
-        if ssrc not in windows and len(windows) == python.MAX_REMOTE_STREAMS:
+        if ssrc not in windows and len(windows) == MAX_REMOTE_STREAMS:
             del windows[next(iter(windows))]
         windows.setdefault(ssrc, ReplayWindow()).add(index)
 
