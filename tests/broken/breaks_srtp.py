@@ -11,7 +11,7 @@ from icelane.errors import AuthenticationError
 from icelane.rtp import packet as rtp_packet
 from icelane.rtp.rtcp import transport_feedback
 from icelane.srtp import key_derivation, python, replay, transform
-from icelane.srtp.backend import MAX_REMOTE_STREAMS
+from icelane.srtp.limits import MAX_REMOTE_STREAMS
 from icelane.srtp.replay import ReplayWindow
 from icelane.srtp.transform import CounterMode, Gcm
 from tests.broken.registry import breaks, swap

@@ -14,9 +14,13 @@ import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 
 PACKAGE = "coturn"
 TIMEOUT = 60.0  # seconds; a good run takes 2 to 7
+
+# A run may end without giving all its allocations back. The next one has another address, and so no port of theirs.
+_runs = count()
 
 _TOTALS = re.compile(r"tot_send_msgs=(\d+), tot_recv_msgs=(\d+)")
 _LOST = re.compile(r"Total lost packets (-?\d+)")
@@ -50,7 +54,9 @@ def run_uclient(executable: str, host: str, port: int, flags: Sequence[str], *, 
 
     What is not finished after `timeout` seconds is ended, and counts as far as it got; it cannot have passed.
     """
-    command = [executable, *flags, "-p", str(port), host]
+    run_number = next(_runs)
+    source = ["-L", f"127.0.{1 + run_number // 250}.{1 + run_number % 250}"] if host == "127.0.0.1" else []
+    command = [executable, *flags, *source, "-p", str(port), host]
     try:
         run = subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout

@@ -20,8 +20,9 @@ from icelane.errors import (
 from icelane.rtp.classify import is_rtcp
 from icelane.rtp.packet import parse_rtp_packet
 from icelane.rtp.rtcp import parse_rtcp
-from icelane.srtp.backend import MAX_LOCAL_STREAMS, MAX_PACKET_SIZE, MAX_REMOTE_STREAMS, MAX_RTCP_PACKETS, Backend
+from icelane.srtp.backend import Backend
 from icelane.srtp.key_derivation import SessionKeys, StreamKeys
+from icelane.srtp.limits import MAX_LOCAL_STREAMS, MAX_PACKET_SIZE, MAX_REMOTE_STREAMS, MAX_RTCP_PACKETS
 from icelane.srtp.profile import ProtectionProfile
 from icelane.srtp.python import PythonSender
 from icelane.srtp.replay import WINDOW_SIZE

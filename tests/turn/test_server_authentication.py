@@ -203,15 +203,16 @@ def test_the_fresh_nonce_of_a_438_is_good() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_another_user_on_an_allocation_is_441(method: Method) -> None:
-    """TA-1: RFC 8656 section 5."""
+def test_another_user_on_an_allocation_is_441_and_437_where_it_asks_for_one_of_its_own(method: Method) -> None:
+    """TA-1: RFC 8656 sections 5 and 7.2."""
     driver = ServerDriver()
     alice = driver.caller()
     alice.allocate()
     bob = driver.caller("bob", path=alice.path)
     before = list(driver.plane.commands)
-    reply = bob.request(method, UDP_RELAY, lifetime(0), PEER)
-    assert reply.code == 441
+    allocates = method is Method.ALLOCATE
+    reply = bob.request(method, UDP_RELAY, *(() if allocates else (lifetime(0), PEER)))
+    assert reply.code == (437 if allocates else 441)
     assert driver.plane.commands == before
     assert driver.allocation(alice) is not None
     assert alice.release().code is None

@@ -24,12 +24,12 @@ from icelane.errors import (
     OperationError,
     ReplayError,
 )
-from icelane.srtp.backend import MAX_LOCAL_STREAMS, MAX_REMOTE_STREAMS
+from icelane.srtp.limits import MAX_LOCAL_STREAMS, MAX_REMOTE_STREAMS
 
 LIBRARY = "libcrypto.so.3"
 
 cdef enum:
-    # As in backend.py and replay.py, where it says why.
+    # As in limits.py and replay.py, where it says why.
     MAX_PACKET = 65535
     MAX_RTCP_INDEX = 0x7FFFFFFF
     WINDOW = 1024

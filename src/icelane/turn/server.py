@@ -426,7 +426,9 @@ class TurnServer:
             except CredentialUnknown as unknown_user:
                 self._lookups.begin(message, path, unknown_user.username, now)
                 return
-            if allocation is not None and allocation.username != identity.username:
+            is_other_user = allocation is not None and allocation.username != identity.username
+            if is_other_user and message.method != Method.ALLOCATE:
+                # RFC 8656 section 5. An Allocate gets 437 below, and the client takes another port (section 7.2).
                 raise Refusal(441, "other-user")
             unknown = message.unknown_required(known_in(message.method, self._config.dont_fragment))
             if unknown:
@@ -440,7 +442,7 @@ class TurnServer:
             return  # a retransmission; the answer is on its way
         allocation = self._table.get(path)
         if allocation is not None:
-            if allocation.transaction_id != message.transaction_id:
+            if (allocation.transaction_id, allocation.username) != (message.transaction_id, identity.username):
                 raise Refusal(437, "already-allocated")
             self._transmits.append(Transmit(path, allocation.response))
             return

@@ -1,0 +1,28 @@
+"""An encoded frame: what an encoder gives and a decoder takes, between packets and codecs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True, kw_only=True)
+class EncodedFrame:
+    """One picture, or one packet of sound, as the codec wrote it.
+
+    `data` is what decoders read: for H.264 and H.265 NAL units each behind a start code (Annex B), for AV1 a temporal
+    unit of OBUs with sizes and without temporal delimiter, for VP8, VP9 and audio the bitstream itself. `timestamp` is
+    in units of the codec's RTP clock: 32 bits as on the wire when received, any growing int when sent. `duration` is in
+    the same units, 0 when unknown. `is_key` says that decoding may begin here; it always holds for audio. `audio_level`
+    is in -dBov from 0 (loudest) to 127 (silence), None when unknown. `rotation` is how many degrees clockwise the
+    picture is to be turned to stand upright. `is_complete` is False where parts of the frame never came.
+    """
+
+    data: bytes
+    timestamp: int
+    duration: int = 0
+    is_key: bool = True
+    payload_type: int = -1
+    audio_level: int | None = None
+    voice_activity: bool = False
+    rotation: int = 0
+    is_complete: bool = True
