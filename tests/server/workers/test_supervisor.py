@@ -231,9 +231,10 @@ def private_memory(pid: int) -> int:
 
 
 async def waiting(server: Supervisor) -> Interpreter:
-    """Who takes the next place."""
-    await eventually(lambda: server.spare is not None and server.spare.ready)
-    assert server.spare is not None
+    """Who takes the next place; a busy machine may need long for its start."""
+    async with asyncio.timeout(60):
+        while server.spare is None or not server.spare.ready:
+            await asyncio.sleep(0.005)
     return server.spare
 
 
