@@ -233,7 +233,7 @@ def private_memory(pid: int) -> int:
 async def waiting(server: Supervisor) -> Interpreter:
     """Who takes the next place; a busy machine may need long for its start."""
     async with asyncio.timeout(60):
-        while server.spare is None or not server.spare.ready:
+        while server.spare is None or not server.spare.ready:  # noqa: ASYNC110  # its word is in a socket
             await asyncio.sleep(0.005)
     return server.spare
 
