@@ -57,7 +57,7 @@ def _x265_options(codec: RtpCodec, settings: EncoderSettings, bitrate: int) -> M
 
 def _svt_av1_options(codec: RtpCodec, settings: EncoderSettings, bitrate: int) -> Mapping[str, str]:  # noqa: ARG001
     # It writes what it thinks of its settings to stderr, line after line, and reads from here how much of it.
-    os.environ.setdefault("SVT_LOG", "1")
+    os.environ.setdefault("SVT_LOG", "0")
     return {
         "preset": str(11 if settings.speed is None else settings.speed),
         "svtav1-params": f"pred-struct=1:rc=2:rtc=1:lookahead=0:scd=0:force-key-frames=1:lp={settings.threads}",

@@ -31,7 +31,7 @@ Options = Callable[[RtpCodec, EncoderSettings, int], Mapping[str, str]]
 
 # An encoder that has to open again for another rate does so when the rate has changed by this factor, as that costs a
 # key frame.
-_REOPENING_FACTOR: Final = 1.25
+_REOPENING_FACTOR: Final = 1.5
 _NO_KEY_FRAMES_BY_ITSELF: Final = 1_000_000
 
 # Pictures that may come out of one encoded frame: one, and what a decoder held back.

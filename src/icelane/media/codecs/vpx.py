@@ -65,7 +65,7 @@ _TILE_WIDTH: Final = 256
 
 
 class VpxEncoder(Encoder):
-    """One stream of VP8 or VP9. It opens with the first picture; one of another size may make it open again."""
+    """One stream of VP8 or VP9; it opens with the first picture, and again for one of another size."""
 
     def __init__(self, kind: VpxKind, codec: RtpCodec, settings: EncoderSettings) -> None:  # noqa: ARG002  (profile 0)
         self._kind = kind
@@ -111,14 +111,9 @@ class VpxEncoder(Encoder):
         if self._handle is not None and (configuration.width, configuration.height) == (width, height):
             return self._handle
         configuration.width, configuration.height = width, height
+        # An open encoder could be told another size, and then wrote beyond its buffers: decision 0053.
         if self._handle is not None:
-            configuration.target_bitrate = self._target_bitrate()
-            try:
-                self._handle.configure(configuration)
-            except OperationError:  # larger than the first one was
-                self._handle.close()
-            else:
-                return self._handle
+            self._handle.close()
         self._handle = self._open(width)
         return self._handle
 
