@@ -59,7 +59,7 @@ def _svt_av1_options(codec: RtpCodec, settings: EncoderSettings, bitrate: int) -
     # It writes what it thinks of its settings to stderr, line after line, and reads from here how much of it.
     os.environ.setdefault("SVT_LOG", "0")
     return {
-        "preset": str(11 if settings.speed is None else settings.speed),
+        "preset": str(10 if settings.speed is None else settings.speed),
         "svtav1-params": f"pred-struct=1:rc=2:rtc=1:lookahead=0:scd=0:force-key-frames=1:lp={settings.threads}",
     }
 

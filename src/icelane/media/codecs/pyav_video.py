@@ -19,7 +19,7 @@ from icelane.media.codecs.interface import (
     EncoderSettings,
     MediaFrame,
 )
-from icelane.media.codecs.video_input import PIXEL_FORMAT, TIME_BASE, PictureClock, default_bitrate, planar
+from icelane.media.codecs.video_input import PIXEL_FORMAT, TIME_BASE, PictureClock, default_bitrate, planar, rotation_of
 from icelane.media.frame import EncodedFrame
 from icelane.media.pyav import av
 
@@ -71,7 +71,6 @@ class PyavVideoEncoder(Encoder):
 
     def encode(self, frame: MediaFrame, *, force_key_frame: bool = False) -> list[EncodedFrame]:
         picture = self._own_copy(planar(frame))
-        rotation = -picture.rotation % 360 if isinstance(frame, av.VideoFrame) else 0
         timestamp = self._clock.timestamp(picture)
         context = self._prepare(picture)
         picture.pts, picture.time_base = timestamp, TIME_BASE
@@ -87,7 +86,7 @@ class PyavVideoEncoder(Encoder):
                 timestamp=timestamp if packet.pts is None else packet.pts,
                 duration=self._clock.duration,
                 is_key=packet.is_keyframe,
-                rotation=rotation,
+                rotation=rotation_of(frame),
             )
             for packet in packets
         ]

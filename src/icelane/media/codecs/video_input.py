@@ -69,3 +69,10 @@ def default_bitrate(width: int, height: int) -> int:
     """Where to begin for pictures of that size, in bit/s."""
     pixels = width * height
     return next((bitrate for limit, bitrate in _DEFAULT_BITRATES if pixels <= limit), _LARGEST_DEFAULT_BITRATE)
+
+
+def rotation_of(picture: MediaFrame) -> int:
+    """How many degrees clockwise a picture is to be turned to stand upright."""
+    # PyAV counts the other way round, and did not before version 14.1.
+    rotation: int = getattr(picture, "rotation", 0)
+    return -rotation % 360

@@ -32,7 +32,7 @@ from icelane.media.codecs.libvpx import (
     VpxFrame,
     libvpx,
 )
-from icelane.media.codecs.video_input import PictureClock, default_bitrate, planar
+from icelane.media.codecs.video_input import PictureClock, default_bitrate, planar, rotation_of
 from icelane.media.frame import EncodedFrame
 from icelane.media.pyav import av
 
@@ -161,10 +161,5 @@ def _encoded_frame(output: VpxFrame, picture: av.VideoFrame, timestamp: int, dur
         timestamp=timestamp,
         duration=duration,
         is_key=output.is_key,
-        rotation=picture_rotation(picture),
+        rotation=rotation_of(picture),
     )
-
-
-def picture_rotation(picture: av.VideoFrame) -> int:
-    """How many degrees clockwise a picture is to be turned; PyAV counts the other way round."""
-    return -picture.rotation % 360
