@@ -11,13 +11,9 @@ from icelane.media.codecs.interface import EncoderSettings
 from icelane.media.codecs.matching import h264_profile
 from icelane.media.codecs.pyav_video import PyavVideoCodec
 
-_X264_PROFILES: Final = {
-    "constrained baseline": "baseline",
-    "baseline": "baseline",
-    "main": "main",
-    "constrained high": "high",
-    "high": "high",
-}
+# By number: FFmpeg 7 does not know the names. x264 makes of baseline what is constrained, too.
+_BASELINE: Final = 66
+_X264_PROFILES: Final = {"main": 77, "constrained high": 100, "high": 100}
 
 # x264 keeps the rate constant while it is open when it was opened with the rate constant, up to the one it was opened
 # with. So it is opened with the highest there is; see decision 0053.
@@ -32,7 +28,7 @@ def _x264_options(codec: RtpCodec, settings: EncoderSettings, bitrate: int) -> M
     options = {
         "preset": "veryfast",
         "tune": "zerolatency",
-        "profile": _X264_PROFILES.get(profile.profile if profile else "", "baseline"),
+        "profile": str(_X264_PROFILES.get(profile.profile if profile else "", _BASELINE)),
         "forced-idr": "1",
         "sc_threshold": "0",
         "maxrate": str(_X264_HIGHEST_BITRATE),
