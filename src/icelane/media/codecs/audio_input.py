@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from icelane.errors import LocalProtocolError, OperationError
@@ -32,7 +31,6 @@ class AudioInput:
         self._rate = rate
         self._channels = channels
         self._samples = samples
-        self._time_base = Fraction(1, rate)
         self._resampler: AudioResampler | None = None
         self._source: tuple[str, str, int] | None = None
         self._next_pts = 0
@@ -58,7 +56,7 @@ class AudioInput:
             and frame.sample_rate == self._rate
             and frame.format.name == "s16"
             and len(frame.layout.channels) == self._channels
-            and (frame.pts is None or frame.time_base == self._time_base)
+            and (frame.pts is None or _counts_samples(frame))
         )
 
     def _resampled(self, frame: av.AudioFrame) -> list[av.AudioFrame]:
@@ -73,6 +71,11 @@ class AudioInput:
             return self._resampler.resample(frame)
         except (av.FFmpegError, ValueError) as error:
             raise OperationError(f"audio cannot be converted: {error}") from error
+
+
+def _counts_samples(frame: av.AudioFrame) -> bool:
+    base = frame.time_base
+    return base is not None and (base.numerator, base.denominator) == (1, frame.sample_rate)
 
 
 def audio_bytes(frame: av.AudioFrame) -> memoryview:

@@ -11,9 +11,9 @@ from icelane.media.codecs.interface import EncoderSettings
 from icelane.media.codecs.matching import h264_profile
 from icelane.media.codecs.pyav_video import PyavVideoCodec
 
-# By number: FFmpeg 7 does not know the names. x264 makes of baseline what is constrained, too.
-_BASELINE: Final = 66
-_X264_PROFILES: Final = {"main": 77, "constrained high": 100, "high": 100}
+# What x264 writes as baseline is constrained baseline, too.
+_X264_BASELINE: Final = "Baseline"
+_X264_PROFILES: Final = {"main": "Main", "constrained high": "High", "high": "High"}
 
 # x264 keeps the rate constant while it is open when it was opened with the rate constant, up to the one it was opened
 # with. So it is opened with the highest there is; see decision 0053.
@@ -23,12 +23,15 @@ _BUFFER_SECONDS: Final = 0.3
 _LEAST_BUFFER: Final = 90_000
 
 
-def _x264_options(codec: RtpCodec, settings: EncoderSettings, bitrate: int) -> Mapping[str, str]:
+def _x264_profile(codec: RtpCodec) -> str:
     profile = h264_profile(codec.parameter("profile-level-id", "42e01f"))
+    return _X264_PROFILES.get(profile.profile if profile else "", _X264_BASELINE)
+
+
+def _x264_options(codec: RtpCodec, settings: EncoderSettings, bitrate: int) -> Mapping[str, str]:
     options = {
         "preset": "veryfast",
         "tune": "zerolatency",
-        "profile": str(_X264_PROFILES.get(profile.profile if profile else "", _BASELINE)),
         "forced-idr": "1",
         "sc_threshold": "0",
         "maxrate": str(_X264_HIGHEST_BITRATE),
@@ -74,7 +77,12 @@ def _vpx_options(codec: RtpCodec, settings: EncoderSettings, bitrate: int) -> Ma
 
 
 X264: Final = PyavVideoCodec(
-    name="libx264", options=_x264_options, changes_rate=True, opening_bitrate=_X264_HIGHEST_BITRATE, sides=2
+    name="libx264",
+    options=_x264_options,
+    profile=_x264_profile,
+    changes_rate=True,
+    opening_bitrate=_X264_HIGHEST_BITRATE,
+    sides=2,
 )
 X265: Final = PyavVideoCodec(name="libx265", options=_x265_options, sides=2)
 # AOM's RTP specification, section 5: temporal delimiters are left out.

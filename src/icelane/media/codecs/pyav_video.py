@@ -40,7 +40,7 @@ _MAX_PICTURES: Final = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PyavVideoCodec:
-    """An encoder of FFmpeg's.
+    """An encoder of FFmpeg's; `profile` gives its name for what the codec's parameters say.
 
     `opening_bitrate` is what it is opened with before it is told the real one, None for that itself: one that changes
     its rate while it is open may have to begin at the highest. Without `changes_rate` another rate takes another
@@ -50,6 +50,7 @@ class PyavVideoCodec:
 
     name: str
     options: Options
+    profile: Callable[[RtpCodec], str] | None = None
     changes_rate: bool = False
     opening_bitrate: int | None = None
     sides: int = 1
@@ -146,6 +147,8 @@ class PyavVideoEncoder(Encoder):
         context.framerate = Fraction(self._clock.frame_rate).limit_denominator(1001)
         context.time_base = TIME_BASE
         context.bit_rate = self._which.opening_bitrate or bitrate
+        if self._which.profile is not None:
+            context.profile = self._which.profile(self._codec)  # no option: FFmpeg 7 and 8 spell it differently there
         context.gop_size = _NO_KEY_FRAMES_BY_ITSELF
         context.max_b_frames = 0
         context.thread_count = self._settings.threads

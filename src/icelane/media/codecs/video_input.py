@@ -56,7 +56,8 @@ class PictureClock:
     def timestamp(self, frame: av.VideoFrame) -> int:
         """Of the next picture."""
         if frame.pts is not None and frame.time_base is not None:
-            timestamp = int(frame.pts * frame.time_base * VIDEO_CLOCK_RATE)
+            # By hand: time bases are fractions up to PyAV 18, and something else of the same shape from 19 on.
+            timestamp = frame.pts * VIDEO_CLOCK_RATE * frame.time_base.numerator // frame.time_base.denominator
         else:
             timestamp = 0 if self._last is None else self._last + self.duration
         if self._last is not None and timestamp <= self._last:
