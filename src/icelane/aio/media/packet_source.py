@@ -67,6 +67,7 @@ class PacketSource:
         self._codec = codec
         self._stream = stream
         self._filter = self._make_filter()
+        self._rest = b""
         self._is_cut = codec in (PCMU, PCMA, G722)
 
     def frames(self, packet: Packet[Stream], origin: Fraction) -> Iterator[EncodedFrame]:
@@ -84,9 +85,13 @@ class PacketSource:
         if not self._is_cut:
             yield EncodedFrame(data=data, timestamp=timestamp, duration=duration, is_key=is_key)
             return
-        for start in range(0, len(data), _CUT_SIZE):
+        timestamp -= len(self._rest)
+        data = self._rest + data
+        whole = len(data) // _CUT_SIZE * _CUT_SIZE
+        self._rest = data[whole:]
+        for start in range(0, whole, _CUT_SIZE):
             piece = data[start : start + _CUT_SIZE]
-            yield EncodedFrame(data=piece, timestamp=timestamp + start, duration=len(piece))
+            yield EncodedFrame(data=piece, timestamp=timestamp + start, duration=_CUT_SIZE)
 
     def _make_filter(self) -> Callable[[Packet[Stream]], list[Packet[Stream]]] | None:
         name = _FILTERS.get(self._stream.codec_context.name)

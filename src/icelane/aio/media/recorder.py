@@ -6,6 +6,7 @@ import asyncio
 import logging
 import weakref
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
@@ -13,7 +14,7 @@ from typing import IO, Final, Self
 from icelane.aio.media.recording import Recording
 from icelane.aio.media_stream_track import MediaStreamTrack
 from icelane.aio.media_worker import MediaWorkers
-from icelane.errors import InvalidStateError, MediaStreamError, NotSupportedError, OperationError
+from icelane.errors import IcelaneError, InvalidStateError, MediaStreamError, NotSupportedError
 from icelane.media.codec import MediaKind
 from icelane.media.frame import EncodedFrame
 from icelane.media.pyav import av
@@ -110,7 +111,10 @@ class MediaRecorder:
                     raise NotSupportedError("only tracks of decoded frames are recorded")
                 await self._lane.run(self._recording.write, number, frame, loop.time())
         except MediaStreamError:
+            pass
+        except IcelaneError as error:
+            if self._is_stopped:
+                return
+            _log.warning("recording a track of %s ended: %s", track.kind, error)
+        with suppress(IcelaneError):
             await self._lane.run(self._recording.withdraw, number)
-        except (OperationError, NotSupportedError) as error:
-            if not self._is_stopped:
-                _log.warning("recording a track of %s ended: %s", track.kind, error)

@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from icelane.aio.media.timeline import Timeline
-from icelane.errors import InvalidStateError, NotSupportedError, OperationError
+from icelane.errors import InvalidStateError, LocalProtocolError, NotSupportedError, OperationError
 from icelane.media.codec import MediaKind
 from icelane.media.codecs.audio_input import AudioInput, audio_bytes
 from icelane.media.codecs.interface import MediaFrame
@@ -57,13 +57,14 @@ _AUDIO_ENCODERS: Final[Mapping[str, tuple[str, ...]]] = {
 _VIDEO_ENCODERS: Final[Mapping[str, tuple[str, ...]]] = {
     "image2": ("png",),
     "webm": ("libvpx",),
+    "ogg": ("libvpx",),
 }
 _OTHER_AUDIO: Final = ("aac", "libopus")
 _OTHER_VIDEO: Final = ("libx264", "libopenh264", "mpeg4")
 
 _ENCODER_OPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
     "libx264": {"preset": "veryfast", "g": "60"},
-    "libvpx": {"deadline": "realtime", "cpu-used": "8", "crf": "10", "g": "60"},
+    "libvpx": {"deadline": "realtime", "cpu-used": "-8", "lag-in-frames": "0", "crf": "10", "g": "60"},
 }
 # libvpx has no constant quality without a rate that it may reach.
 _LARGEST_BITRATE: Final = 4_000_000
@@ -113,7 +114,10 @@ class Recording:
                 self._begin()
 
     def write(self, number: int, frame: MediaFrame, now: float) -> None:
-        """A frame of a stream that was expected; after `close` nothing happens. Raises OperationError."""
+        """A frame of a stream that was expected; after `close` nothing happens.
+
+        Raises OperationError when it cannot be written, LocalProtocolError when it is of the other kind.
+        """
         with self._lock:
             if self._is_closed:
                 return
@@ -140,6 +144,9 @@ class Recording:
                 raise OperationError(f"the recording has no proper end: {error}") from error
 
     def _write(self, number: int, frame: MediaFrame, arrival: float) -> None:
+        kind = MediaKind.AUDIO if isinstance(frame, av.AudioFrame) else MediaKind.VIDEO
+        if self._expected.get(number, kind) is not kind:
+            raise LocalProtocolError(f"a track gives {kind.value} and was to give the other")
         writer = self._writers.get(number)
         if writer is None:
             writer = self._writers[number] = self._make_writer(self._expected.pop(number), frame)
@@ -183,6 +190,7 @@ class _AudioWriter:
         self._input = AudioInput(rate=_RATE, channels=_CHANNELS, samples=_SAMPLES)
         self._timeline = Timeline()
         self._next: int | None = None
+        self._is_ahead = False
 
     def encode(self, frame: MediaFrame, arrival: float) -> list[Packet[Stream]]:
         packets: list[Packet[Stream]] = []
@@ -192,7 +200,8 @@ class _AudioWriter:
             if self._next is None:
                 self._next = place
             missing = place - self._next
-            if missing < -_TOLERANCE:
+            self._is_ahead = missing < (0 if self._is_ahead else -_TOLERANCE)
+            if self._is_ahead:
                 continue
             if missing > _MAX_SILENCE:
                 self._next = place
@@ -234,6 +243,8 @@ class _VideoWriter:
         self._stream.width, self._stream.height = self._size
         self._stream.pix_fmt = "rgb24" if self._is_still else "yuv420p"
         self._stream.codec_context.time_base = Fraction(1, _FRAME_RATE if self._is_still else _CLOCK)
+        # The recorder has a thread of its own; more of them only wait for each other, libvpx's while they spin.
+        self._stream.codec_context.thread_count = 1
         if name == "libvpx":
             self._stream.bit_rate = _LARGEST_BITRATE
         self._timeline = Timeline()
@@ -262,9 +273,11 @@ def _require_encoder(container: OutputContainer, kind: MediaKind) -> str:
     """FFmpeg's name of what encodes `kind` for this format. Raises NotSupportedError."""
     formats = container.format.name
     if kind is MediaKind.AUDIO:
-        wanted = _AUDIO_ENCODERS.get(formats, _OTHER_AUDIO)
+        usual, wanted = container.default_audio_codec, _AUDIO_ENCODERS.get(formats, _OTHER_AUDIO)
     else:
-        wanted = _VIDEO_ENCODERS.get(formats, _OTHER_VIDEO)
+        usual, wanted = container.default_video_codec, _VIDEO_ENCODERS.get(formats, _OTHER_VIDEO)
+    if usual in ("none", ""):
+        raise NotSupportedError(f"{formats} files take no {kind.value}")
     for name in wanted:
         try:
             av.Codec(name, "w")
