@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 # How far, in seconds, what is read is ahead of what is played: what a slow disk may be late by.
-_AHEAD: Final = 1.0
+_AHEAD: Final = 0.5
 # How long to wait, in seconds, for a device that has nothing yet.
 _RETRY: Final = 0.01
 

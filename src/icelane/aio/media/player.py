@@ -29,7 +29,7 @@ _LIVE_FORMATS: Final = frozenset(
     | {"jack", "kmsgrab", "openal", "oss", "pulse", "rtp", "rtsp", "sndio", "v4l2", "vfwcap", "x11grab"}
 )
 
-# Frames that wait for a reader: the second that is read ahead at 100 pictures a second. Of more the oldest are gone.
+# Frames that wait for a reader: half a second is read ahead. Of more the oldest are gone.
 _MAX_AHEAD: Final = 120
 
 
@@ -78,7 +78,6 @@ class MediaPlayer:
                     codecs[kind] = codec
         self._codecs = None if decode else codecs
         self._tracks = {kind: PlayerStreamTrack(self, kind, codecs.get(kind)) for kind in self._streams}
-        # Tracks that are read: what comes for another is not kept.
         self._read: set[MediaKind] = set()
 
     @property
@@ -135,6 +134,14 @@ class MediaPlayer:
             self._began = now - position
         await asyncio.sleep(max(0.0, self._began + position - now))
 
+    def _put(self, kind: MediaKind, frame: TrackFrame, position: float) -> None:
+        queue = self._tracks[kind]._queue
+        queue.put_nowait((frame, position))
+        now = self._position()
+        if kind not in self._read and now is not None:
+            # Somebody may begin to read it, from then on: what was to be played before is not kept.
+            queue.drop_while(lambda entry: entry[1] < now)
+
     # On the thread
 
     def _position(self) -> float | None:
@@ -144,8 +151,7 @@ class MediaPlayer:
         return 0.0 if self._began is None or self._loop is None else self._loop.time() - self._began
 
     def _deliver(self, kind: MediaKind, frame: TrackFrame, position: float) -> None:
-        if kind in self._read:
-            self._in_loop(self._tracks[kind]._put, frame, position)
+        self._in_loop(self._put, kind, frame, position)
 
     def _finished(self) -> None:
         for track in self._tracks.values():
@@ -185,9 +191,6 @@ class PlayerStreamTrack(MediaStreamTrack):
             super().stop()
             self._queue.close(discard=True)
             self._player._end(self._media_kind)
-
-    def _put(self, frame: TrackFrame, position: float) -> None:
-        self._queue.put_nowait((frame, position))
 
     def _finish(self) -> None:
         self._queue.close()
