@@ -257,6 +257,8 @@ def test_encoded_tracks_are_refused(run: Run, tmp_path: Path, caplog: pytest.Log
         recorder = MediaRecorder(tmp_path / "file.mkv")
         with pytest.raises(NotSupportedError):
             recorder.addTrack(RemoteStreamTrack(MediaKind.VIDEO, codec=VP8))
+        with pytest.raises(NotSupportedError, match="unknown"):
+            recorder.addTrack(MediaStreamTrack())
         recorder.addTrack(Sudden())
         await recorder.start()
         await asyncio.sleep(0.05)
