@@ -33,6 +33,8 @@ COMPILED_MODULES = (
     "icelane.core.reader",
     "icelane.crypto.provider",
     "icelane.dtls.libssl",
+    "icelane.rtp.packet",
+    "icelane.rtp.sequence",
     "icelane.sctp.checksum",
     "icelane.sctp.chunks",
     "icelane.sctp.inbound",
@@ -46,7 +48,6 @@ COMPILED_MODULES = (
     "icelane.server.batched.core",
     "icelane.server.batched.plane",
     "icelane.server.batched.reader",
-    "icelane.server.events",
     "icelane.server.listeners",
     "icelane.server.log_line",
     "icelane.server.logs",
@@ -56,6 +57,7 @@ COMPILED_MODULES = (
     "icelane.server.traffic",
     "icelane.server.turn_log",
     "icelane.server.turn_server",
+    "icelane.srtp.libcrypto",
     "icelane.stun.attributes",
     "icelane.stun.integrity",
     "icelane.stun.message",
@@ -84,7 +86,8 @@ COMPILED_MODULES = (
     "icelane.turn.throttle",
 )
 """The one list of modules with a compiled form. `benches/codec.py` shows what each gains; of those that are a `.pyx`,
-`benches/dtls.py` and `benches/relay.py` do; of those that an allocation goes through, `benches/allocate.py`."""
+`benches/dtls.py`, `benches/relay.py` and `benches/srtp.py` do; of those that an allocation goes through,
+`benches/allocate.py`."""
 
 C_SOURCES = {"icelane.server.batched.core": ("relay_core.c", "relay_routes.c", "relay_send.c", "route_table.c")}
 """What is compiled with a module, beside its source. It calls Linux, and is left out elsewhere."""
