@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import logging
 import re
-import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
+from icelane.aio.system import SystemWallClock, monotonic
 from icelane.core.clock import UnixSeconds
 
 Show = Callable[[object], object]
@@ -27,6 +27,7 @@ _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "
 _OWN: Final = frozenset({"event", "level", "logger", "timestamp"})
 _SPECIAL: Final = frozenset({"logger_name", "stack", "exception", "exc_info", "exc_text"})
 
+_CALENDAR: Final = SystemWallClock()
 _QUOTED: Final = re.compile("[ \t=\r\n\"']").search
 _encode: Final = json.JSONEncoder(ensure_ascii=True).encode
 
@@ -79,7 +80,9 @@ class LineHandler(logging.StreamHandler[TextIO]):
         ):
             return False
         try:
-            line = formatter.line(event, logging.getLevelName(level), logger.name, UnixSeconds(time.time()), fields)
+            line = formatter.line(
+                event, logging.getLevelName(level), logger.name, _CALENDAR.unix_time(monotonic()), fields
+            )
             if line is None:
                 return False
             with self.lock or nullcontext():
