@@ -146,7 +146,7 @@ class FrameBuffer:
         self._by_number[number] = assembly
         self._size += len(packet.payload)
         self._highest = max(self._highest, number)
-        self._keep_bounds(now)
+        self._keep_bounds()
         self._release(number, now)
         return True
 
@@ -156,7 +156,7 @@ class FrameBuffer:
             return
         self._by_number[number] = None
         self._highest = max(self._highest, number)
-        self._keep_bounds(now)
+        self._keep_bounds()
         self._release(number, now)
 
     def handle_timeout(self, now: Instant) -> None:
@@ -209,6 +209,10 @@ class FrameBuffer:
     def first_wanted(self) -> int:
         """Numbers below this one are of no use any more."""
         return self._next
+
+    def expected(self, timestamp: int) -> Instant:
+        """When a frame with this timestamp comes if it is as fast as the fastest."""
+        return self._delay.expected(timestamp)
 
     def delay(self, now: Instant) -> Duration:
         """By how much frames are held back, compared with the fastest ones."""
@@ -310,7 +314,7 @@ class FrameBuffer:
             self._look_for_way_on(now)
 
     def _due_at(self) -> Instant:
-        """When the first frame that cannot leave should be shown: what is missing belongs to it, or to one before it."""
+        """When the first frame that cannot leave should be shown; what is missing is of it, or of one before it."""
         first = min(self._by_timestamp.values(), key=_lowest, default=None)
         return later(self._delay.expected(first.timestamp), self.delay(self._blocked_since)) if first else NEVER
 
@@ -335,7 +339,7 @@ class FrameBuffer:
 
     # Bounds
 
-    def _keep_bounds(self, now: Instant) -> None:
+    def _keep_bounds(self) -> None:
         if len(self._by_number) <= MAX_PACKETS and self._size <= MAX_BYTES:
             return
         self.frames_dropped += len(self._by_timestamp)

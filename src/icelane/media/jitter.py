@@ -3,9 +3,9 @@
 The buffer delays all packets by as much as the later ones need, and a little is always being adjusted:
 
     a frame came too late         the delay is at once what would have been enough for it, and then shrinks slowly
-    the delay is too short        a moment of concealment more, where it is not heard: in silence, and where something
-                                  is concealed anyway
-    the delay is too long         a frame of silence is left out; when there is no silence, or far too much delay, any
+    the delay is too short        a frame of concealment more, in silence if there is some, and seldom
+    the delay is too long         a frame is left out, in silence if there is some, and seldom; several at once when the
+                                  delay is far too long
 
 Where the next frame is missing, the sequence numbers of what has come say why: consecutive ones mean that the source
 has made a pause (DTX, RFC 7587 section 3.1.3), others that packets were lost. As long as nothing has come, time stands
@@ -41,6 +41,8 @@ _PAUSE: Final[Duration] = 0.2
 _LONG_PAUSE: Final[Duration] = 0.4
 # After a loss the delay is such that FEC and retransmission have time, for so long.
 _LOSS_MEMORY: Final[Duration] = 30.0
+# Numbers of packets without sound, of late. At the bound the oldest is forgotten, and looks as if it had been lost.
+MAX_OTHERS: Final = 256
 # In -dBov: quieter than the noise of most rooms.
 _SILENT_LEVEL: Final = 60
 # Deadlines that were missed by more than this are not made up for: the program was suspended.
@@ -74,6 +76,7 @@ class JitterBuffer:
         "_last_number",
         "_lost_at",
         "_next_at",
+        "_others",
         "_owed",
         "_silent_since",
         "_statistics",
@@ -98,6 +101,7 @@ class JitterBuffer:
         self._cursor = 0
         self._next_at = NEVER
         self._last_number = -1
+        self._others: dict[int, None] = {}
         self._owed = 0
         self._silent_since = NEVER
         self._adjusted_at = 0.0
@@ -106,6 +110,15 @@ class JitterBuffer:
 
     def __len__(self) -> int:
         return len(self._frames)
+
+    @property
+    def first_wanted(self) -> int:
+        """Numbers below this one are of no use any more."""
+        return self._last_number + 1
+
+    def expected(self, timestamp: int) -> Instant:
+        """When a frame with this timestamp comes if it is as fast as the fastest."""
+        return self._delay.expected(timestamp)
 
     @property
     def next_at(self) -> Instant:
@@ -128,6 +141,12 @@ class JitterBuffer:
         if len(self._frames) > MAX_FRAMES:
             del self._frames[min(self._frames)]
         return True
+
+    def skip(self, number: int) -> None:
+        """A packet came that is no sound, such as a tone: where it stands nothing is missing."""
+        self._others[number] = None
+        if len(self._others) > MAX_OTHERS:
+            del self._others[next(iter(self._others))]
 
     def advance(self, now: Instant) -> list[Playout]:
         """The instructions that are due, in their order."""
@@ -201,7 +220,7 @@ class JitterBuffer:
             waiting = upcoming  # all of the gap has been concealed by now
         if waiting is None:
             return self._stand_still(now)
-        if self._is_silent(waiting.frame) and self._is_too_short(now):
+        if self._is_too_short(waiting.frame, now):
             return self._insert(now)
         return self._play(waiting, skipped, now)
 
@@ -224,7 +243,7 @@ class JitterBuffer:
         """Something is missing before `upcoming`: the rest of a pause, or lost."""
         self._cursor += self._owed
         rest = gap - self._owed
-        pause = upcoming.number == self._last_number + 1
+        pause = self._is_pause(upcoming.number)
         self._settle(upcoming.number)
         if pause:
             step = min(rest, self._duration)
@@ -242,7 +261,7 @@ class JitterBuffer:
         """Whether a frame that was concealed may follow after all: where there should be more delay anyway."""
         if not self.has_forward_error_correction or gap > upcoming.frame.duration:
             return False
-        if upcoming.number == self._last_number + 1 or now - self._delay.expected(self._cursor) > self.delay(now):
+        if self._is_pause(upcoming.number) or now - self._delay.expected(self._cursor) > self.delay(now):
             return False
         self._statistics.inserted_samples_for_deceleration += self._owed
         self._owed = 0
@@ -258,9 +277,14 @@ class JitterBuffer:
         self._owed += self._duration
         return Conceal(self._duration)
 
+    def _is_pause(self, number: int) -> bool:
+        """Whether no packet with sound is missing between the last one and this."""
+        between = range(self._last_number + 1, number)
+        return len(between) <= MAX_OTHERS and all(other in self._others for other in between)
+
     def _settle(self, number: int) -> None:
         """What was concealed in the dark turns out to have been a pause, or a loss or a packet that was late."""
-        if number == self._last_number + 1 and self._owed:
+        if self._owed and self._is_pause(number):
             self._statistics.silent_concealed_samples += self._owed
         self._owed = 0
 
@@ -300,9 +324,11 @@ class JitterBuffer:
         self._statistics.removed_samples_for_acceleration += self._cursor - start
         return self._cursor - start
 
-    def _is_too_short(self, now: Instant) -> bool:
-        frame = self._duration / self._delay.clock_rate
-        return self._behind(now) < -frame - _TOLERANCE and now - self._adjusted_at >= _PAUSE
+    def _is_too_short(self, frame: EncodedFrame, now: Instant) -> bool:
+        pause = _PAUSE if self._is_silent(frame) else _LONG_PAUSE
+        if now - self._adjusted_at < pause:
+            return False
+        return self._behind(now) < -self._duration / self._delay.clock_rate - _TOLERANCE
 
     def _insert(self, now: Instant) -> Playout:
         self._adjusted_at = now

@@ -10,43 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from icelane.core.clock import Duration, Instant, UnixSeconds
-from icelane.rtp.ntp import unix_time_of
-from icelane.rtp.sequence import timestamp_distance
+from icelane.core.clock import Duration, Instant, later
+from icelane.media.inbound_stream import InboundStream
 
-# A stream is held back by no more than that: what is farther apart has other reasons, and holding it back would be worse.
+# A stream is held back by no more than that: what is farther apart has other reasons.
 MAX_DELAY: Final[Duration] = 1.0
 # Nobody notices less (ITU-R BT.1359: 45 ms when the sound is early), and delays would be changed for ever.
 TOLERANCE: Final[Duration] = 0.01
+# How often it is looked at.
+INTERVAL: Final[Duration] = 0.5
 # How fast a delay is changed: a tenth of a second in a second is a stretch that is hardly seen or heard.
 RATE: Final = 0.1
-
-
-class SenderClock:
-    """What the sender's clock said at the RTP timestamps of one stream, from its last report."""
-
-    __slots__ = ("_clock_rate", "_ntp_seconds", "_rtp_timestamp", "is_known")
-
-    def __init__(self, clock_rate: int) -> None:
-        self._clock_rate = clock_rate
-        self._ntp_seconds = 0.0
-        self._rtp_timestamp = 0
-        self.is_known = False
-
-    def handle_sender_report(self, ntp_time: int, rtp_timestamp: int) -> None:
-        """A report came. One without a time (RFC 3550 section 6.4.1: zero) says nothing."""
-        if ntp_time == 0:
-            return
-        self._ntp_seconds = unix_time_of(ntp_time)
-        self._rtp_timestamp = rtp_timestamp
-        self.is_known = True
-
-    def time_of(self, timestamp: int) -> UnixSeconds | None:
-        """When what has this timestamp was captured, on the sender's wall clock; None before the first report."""
-        if not self.is_known:
-            return None
-        ticks = timestamp_distance(timestamp, self._rtp_timestamp)
-        return UnixSeconds(self._ntp_seconds + ticks / self._clock_rate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +56,29 @@ class LipSync:
             wanted = min(max(self._video_delay + apart, -MAX_DELAY), MAX_DELAY)
             self._video_delay += min(max(wanted - self._video_delay, -step), step)
         return self.delays
+
+
+class StreamSynchronizer:
+    """Keeps the delays of two streams as LipSync says; streams of different CNAMEs are left alone."""
+
+    def __init__(self, audio: InboundStream, video: InboundStream, now: Instant) -> None:
+        self._audio = audio
+        self._video = video
+        self._lip_sync = LipSync()
+        self.next_at = later(now, INTERVAL)
+
+    def handle_timeout(self, now: Instant) -> None:
+        """Look again when it is time to."""
+        if now < self.next_at:
+            return
+        self.next_at = later(now, INTERVAL)
+        audio, video = self._audio.latency(now), self._video.latency(now)
+        if audio is None or video is None or self._audio.cname != self._video.cname:
+            return
+        delays = self._lip_sync.update(audio, video, now)
+        self._audio.set_synchronization_delay(delays.audio)
+        self._video.set_synchronization_delay(delays.video)
+
+    def next_timeout(self) -> Instant:
+        """When to call `handle_timeout`."""
+        return self.next_at

@@ -60,12 +60,15 @@ class MissingPackets:
             self._missing[number] = _Missing(now)
         self._next_at = now
 
-    def arrived(self, extended: int, now: Instant) -> None:
-        """A packet came; when it had been asked for just once, that tells the round trip."""
+    def arrived(self, extended: int, now: Instant, *, measures: bool) -> None:
+        """A packet came. When it had been asked for just once, that tells the round trip.
+
+        `measures` is False where it may be an answer to nothing, having only been overtaken.
+        """
         entry = self._missing.pop(extended, None)
         if entry is None:
             return
-        if entry.tries == 1:
+        if entry.tries == 1 and measures:
             self.learn_round_trip(now - entry.asked_at)
         if not self._missing:
             self._next_at = NEVER
