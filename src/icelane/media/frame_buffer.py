@@ -289,6 +289,7 @@ class FrameBuffer:
         ordered = [pieces[number] for number in range(assembly.lowest, assembly.highest + 1)]
         self._remove(assembly)
         self._next = assembly.highest + 1
+        self._blocked_since = NEVER  # what is missing behind it has been so for less long
         frame = BufferedFrame(
             assembly.timestamp,
             [packet for packet, _ in ordered],
