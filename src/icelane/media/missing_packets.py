@@ -92,7 +92,10 @@ class MissingPackets:
             self._ambiguous = 0
             self.learn_round_trip(now - entry.asked_at)
             return
-        # Nobody knows which request was answered. When that is always so, requests come faster than answers can.
+        self._doubt()
+
+    def _doubt(self) -> None:
+        """Nobody knows which request was answered, if any. When that is always so, they come faster than answers can."""
         self._ambiguous += 1
         if self._ambiguous >= _TOO_AMBIGUOUS:
             self._ambiguous = 0
@@ -132,6 +135,7 @@ class MissingPackets:
                 next_at = min(next_at, later(now, patience))
         for number in given_up:
             del self._missing[number]
+            self._doubt()
         self._next_at = next_at
         return sorted(asked)
 
