@@ -172,10 +172,15 @@ class InboundSource:
         self._media.buffer.synchronization_delay = synchronization
 
     @property
-    def next_at(self) -> Instant:
-        """When there is something to do."""
+    def plays_at(self) -> Instant:
+        """When `advance` has something to do."""
+        return self._media.next_at
+
+    @property
+    def asks_at(self) -> Instant:
+        """When `missing_now` or `wants_key_frame_now` has."""
         media = self._media
-        at = min(media.next_at, self._missing.next_at)
+        at = self._missing.next_at
         return min(at, media.key_frame_request.next_at) if isinstance(media, InboundVideo) else at
 
     def latency(self, now: Instant) -> Duration | None:

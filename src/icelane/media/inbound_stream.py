@@ -196,9 +196,9 @@ class InboundStream:
         """When to call `handle_timeout`, or None."""
         if self._source is None:
             return None
-        at = self._source.next_at
+        at = self._source.plays_at
         if not self._is_silent:
-            at = min(at, later(self._heard_at, SOURCE_TIMEOUT))
+            at = min(at, self._source.asks_at, later(self._heard_at, SOURCE_TIMEOUT))
         return None if at == NEVER else at
 
     def report_blocks(self, now: Instant) -> tuple[ReportBlock, ...]:
