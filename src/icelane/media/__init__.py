@@ -20,7 +20,7 @@ feedback come out. One RTP stream each way, and the RTCP of their transport:
     reporter.poll_rtcp()                                   to serialize, protect and send
 
 Sources: RFC 3550 and 3551 (RTP and its audio/video profile), RFC 4585, 5104 and 5506 (feedback), RFC 4588
-(retransmission), RFC 8834 (what WebRTC asks of all of them), and the drafts of REMB and of transport-wide feedback. Left
-out on purpose: pacing and estimation of bandwidth, several layers of one source (simulcast, SVC) beyond passing over
-upper temporal layers, FEC of its own streams (RED, FlexFEC), extended reports.
+(retransmission), RFC 8834 (what WebRTC asks of all of them), and the drafts of REMB and of transport-wide feedback.
+Left out on purpose: pacing and estimation of bandwidth, several layers of one source (simulcast, SVC) beyond passing
+over upper temporal layers, FEC of its own streams (RED, FlexFEC), extended reports.
 """

@@ -31,6 +31,8 @@ MAX_BYTES: Final = 8 * 1024 * 1024
 MAX_FRAMES: Final = 128
 # How long a missing packet is waited for at most.
 MAX_PATIENCE: Final[Duration] = 1.0
+# How long the beginning of the first frame of all may be overtaken by the rest of it.
+_OVERTAKEN: Final[Duration] = 0.05
 # What is enough for nineteen frames of twenty is the delay: the twentieth is shown late.
 _QUANTILE: Final = 0.95
 
@@ -214,8 +216,13 @@ class FrameBuffer:
         return self.wants_key_frame and now >= self._key_frame_overdue_at()
 
     def _key_frame_overdue_at(self) -> Instant:
-        begun = [assembly.first_at for assembly in self._by_timestamp.values() if assembly.is_key]
-        return later(max(begun), self.patience) if begun else Instant(0.0)
+        keys = [assembly for assembly in self._by_timestamp.values() if assembly.is_key]
+        return max([later(key.first_at, self._patience_for(key)) for key in keys], default=Instant(0.0))
+
+    def _patience_for(self, key: _Assembly) -> Duration:
+        # Nobody knows of packets before the first one that came, so they are not asked for.
+        known = key.lowest != self._first or key.pieces[key.lowest][1].begins_frame
+        return self.patience if known else min(self.patience, _OVERTAKEN)
 
     @property
     def next_at(self) -> Instant:
