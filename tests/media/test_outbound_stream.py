@@ -404,6 +404,8 @@ def test_a_report_that_lies_about_time_measures_nothing() -> None:
     stream.send_frame(vp8_frame(0, 5000, key=True), clock.now)
     future = compact_ntp(ntp_of(clock.unix_time(later(clock.now, 100.0))))
     stream.handle_rtcp([ReceiverReport(1, (report(last_sender_report=future),))], clock.now)
+    past = compact_ntp(ntp_of(clock.unix_time(later(clock.now, -3600.0))))
+    stream.handle_rtcp([ReceiverReport(1, (report(last_sender_report=past),))], clock.now)
     assert stream.remote.round_trip_time is None
 
 

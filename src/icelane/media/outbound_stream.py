@@ -62,6 +62,8 @@ KEY_FRAME_INTERVAL: Final[Duration] = 0.3
 # peer that asks for everything again and again doubles what we send, and no more.
 INITIAL_CREDIT: Final = 64_000
 MAX_CREDIT: Final = 512_000
+# A measurement of more is a wall clock that was set in between.
+MAX_ROUND_TRIP: Final[Duration] = 10.0
 # The round trip as long as no report has told.
 INITIAL_ROUND_TRIP: Final[Duration] = 0.05
 # A step of sequence numbers in packets from elsewhere that is taken over; a greater one is another beginning.
@@ -416,7 +418,7 @@ class OutboundStream:
         remote.jitter = block.jitter / self._clock.clock_rate
         arrival = compact_ntp(ntp_of(self._wall.unix_time(now)))
         measured = round_trip_time(arrival, block.last_sender_report, block.delay_since_last_sender_report)
-        if measured is not None:
+        if measured is not None and measured <= MAX_ROUND_TRIP:
             remote.round_trip_time = measured
             remote.total_round_trip_time += measured
             remote.round_trip_time_measurements += 1
