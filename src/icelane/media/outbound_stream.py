@@ -34,7 +34,7 @@ from icelane.media.payload.rtx import OVERHEAD, encode_retransmission
 from icelane.media.statistics import OutboundStatistics, RemoteInboundStatistics, header_size_of
 from icelane.media.tones import DEFAULT_DURATION, DEFAULT_GAP, ToneQueue
 from icelane.media.transport_sequence import TransportSequence
-from icelane.rtp.header_extension import ExtensionMap
+from icelane.rtp.header_extension import ExtensionMap, PlayoutDelay
 from icelane.rtp.ntp import compact_ntp, ntp_of, round_trip_time
 from icelane.rtp.packet import HEADER_SIZE, RtpPacket
 from icelane.rtp.rtcp import (
@@ -74,7 +74,8 @@ MAX_GAP: Final = 500
 class OutboundOptions:
     """What was negotiated for one stream; `rtx_ssrc` is None where retransmission has no stream of its own.
 
-    `telephone_event` is the format of tones, of the same clock rate as the codec. Raises InvalidAccessError for an
+    `telephone_event` is the format of tones, of the same clock rate as the codec. `playout_delay` asks the receiver for
+    more or less delay than it would choose. Raises InvalidAccessError for an
     SSRC that is used twice.
     """
 
@@ -85,6 +86,7 @@ class OutboundOptions:
     extensions: ExtensionMap = field(default_factory=ExtensionMap)
     mid: str = ""
     rid: str = ""
+    playout_delay: PlayoutDelay | None = None
     max_packet_size: int = MAX_PACKET_SIZE
 
     def __post_init__(self) -> None:
@@ -107,7 +109,9 @@ class OutboundStream:
         self.statistics = OutboundStatistics()
         self.remote = RemoteInboundStatistics()
         self._wall = wall
-        self._extensions = OutboundExtensions(options.extensions, sequence, mid=options.mid, rid=options.rid)
+        self._extensions = OutboundExtensions(
+            options.extensions, sequence, mid=options.mid, rid=options.rid, playout_delay=options.playout_delay
+        )
         self._first_picture_id = entropy.below(1 << 15)
         # RFC 3550 section 5.1: all three begin anywhere. Half a circle of room, so that packets in wrong order from
         # elsewhere do not wrap before the first one (RFC 3711 section 3.3.1).
