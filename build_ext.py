@@ -24,6 +24,8 @@ COMPILED_MODULES = (
     "icelane.core.clock",
     "icelane.core.reader",
     "icelane.dtls.libssl",
+    "icelane.rtp.packet",
+    "icelane.rtp.sequence",
     "icelane.sctp.checksum",
     "icelane.sctp.chunks",
     "icelane.sctp.inbound",
