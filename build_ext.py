@@ -36,6 +36,7 @@ COMPILED_MODULES = (
     "icelane.sctp.transfer",
     "icelane.sctp.tsn_ranges",
     "icelane.server.batched.core",
+    "icelane.srtp.libcrypto",
     "icelane.stun.attributes",
     "icelane.stun.integrity",
     "icelane.stun.message",

@@ -14,6 +14,8 @@ IcelaneError
 │   ├── MalformedError           bytes that do not parse; also a ValueError: the one parse error
 │   ├── IntegrityError           MESSAGE-INTEGRITY or FINGERPRINT is missing or wrong
 │   ├── HandshakeError           DTLS: no handshake, or not with the peer whose fingerprint was signalled
+│   ├── AuthenticationError      SRTP: not the peer's packet, or not as the peer sent it
+│   ├── ReplayError              SRTP: a packet that came already, or is too old to know
 │   ├── AssociationError         SCTP: the peer aborted the association or broke its rules
 │   └── DowngradeError           somebody tried to weaken the authentication
 ├── TransactionTimeoutError      no answer after every retransmission; also a TimeoutError
@@ -93,6 +95,14 @@ class IntegrityError(RemoteProtocolError):
 
 class HandshakeError(RemoteProtocolError):
     """DTLS came to no connection, or to one with somebody whose fingerprint was not signalled."""
+
+
+class AuthenticationError(RemoteProtocolError):
+    """SRTP or SRTCP: the authentication tag does not match, or there is none."""
+
+
+class ReplayError(RemoteProtocolError):
+    """SRTP or SRTCP: this packet came already, or it is so old that nobody knows."""
 
 
 class AssociationError(RemoteProtocolError):

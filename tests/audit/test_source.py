@@ -137,7 +137,9 @@ def test_every_module_says_what_it_is(name: str) -> None:
     assert ast.get_docstring(MODULES[name])
 
 
-@pytest.mark.parametrize("package", ["stun", "turn", "ice", "dtls", "sctp", "sdp", "datachannel", "peer"])
+@pytest.mark.parametrize(
+    "package", ["stun", "turn", "ice", "dtls", "sctp", "sdp", "datachannel", "peer", "rtp", "srtp"]
+)
 def test_a_protocol_package_lists_its_rfcs_and_what_it_leaves_out(package: str) -> None:
     docstring = ast.get_docstring(MODULES[f"{package}/__init__.py"]) or ""
     assert re.search(r"RFC \d{4}", docstring)

@@ -36,6 +36,7 @@ PRIORITY_ZERO: Final = (
     *(f"DT-{number}" for number in (1, 2, 3, 4, 5, 6)),
     *(f"SC-{number}" for number in (1, 2, 3, 4, 5)),
     *(f"SD-{number}" for number in (1, 2, 3)),
+    *(f"SR-{number}" for number in (1, 2, 3)),
     "FZ-1", "FZ-2", "FZ-4", "OP-1", "OP-3", "OP-4", "OP-5", "OP-7", "OP-8",
 )  # fmt: skip
 

@@ -25,9 +25,14 @@ from icelane.server.turn_server import TurnServer
 from icelane.turn.client_request import AllocateOptions
 
 # Machine code or nothing; whoever imports one does without it.
-WITHOUT_PYTHON_FORM: Final = {"icelane.dtls.libssl", "icelane.server.batched.core"}
+WITHOUT_PYTHON_FORM: Final = {"icelane.dtls.libssl", "icelane.server.batched.core", "icelane.srtp.libcrypto"}
 # What stands on them.
-ABOVE_THEM: Final = {"icelane.dtls.native", "icelane.server.batched.plane", "icelane.server.batched.reader"}
+ABOVE_THEM: Final = {
+    "icelane.dtls.native",
+    "icelane.server.batched.plane",
+    "icelane.server.batched.reader",
+    "icelane.srtp.native",
+}
 
 # Needs fcntl and is refused as a whole where it cannot run; on Windows it cannot even be imported.
 UNIX_ONLY: Final = "icelane.server.workers."

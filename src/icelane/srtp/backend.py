@@ -1,0 +1,116 @@
+"""What a session needs of a cryptographic library, and which ones there are.
+
+`native` is the system's OpenSSL, reached by a small compiled module that does everything about a packet; `python` is
+there everywhere, over `cryptography`. Both behave the same, and every test runs over both.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Final, Protocol
+
+from icelane.errors import NotSupportedError
+from icelane.srtp.key_derivation import SessionKeys
+from icelane.srtp.profile import ProtectionProfile
+
+# Sources whose packets are told apart in one direction of a session, for RTP and for RTCP each. Of the peer's the one
+# heard longest ago makes room for a new one, which has to be authentic for that; a new one of ours is refused, because
+# forgetting its numbers would mean to use one twice.
+MAX_REMOTE_STREAMS: Final = 1024
+MAX_LOCAL_STREAMS: Final = 1024
+# A UDP payload cannot be larger.
+MAX_PACKET_SIZE: Final = 65_535
+# RFC 3711 section 9.2: after as many SRTCP packets the keys are used up.
+MAX_RTCP_PACKETS: Final = 1 << 31
+
+
+class Sender(Protocol):
+    """Protects what is sent. Each call raises InvalidAccessError for what is no packet, and InvalidStateError when the
+    packet's number was used already or the keys are used up."""
+
+    def protect(self, packet: bytes) -> bytes:
+        """The SRTP packet of an RTP packet."""
+        ...
+
+    def protect_rtcp(self, packet: bytes) -> bytes:
+        """The SRTCP packet of an RTCP packet."""
+        ...
+
+    def protect_batch(self, packets: list[bytes]) -> list[bytes]:
+        """The same for several packets, RTP and RTCP, told apart as RFC 5761 has it."""
+        ...
+
+
+class Receiver(Protocol):
+    """Takes the protection off what came. The single calls raise MalformedError, AuthenticationError and ReplayError,
+    and count what they refuse; the batch only counts."""
+
+    auth_failures: int
+    replays: int
+    malformed: int
+
+    def unprotect(self, packet: bytes) -> bytes:
+        """The RTP packet of an SRTP packet."""
+        ...
+
+    def unprotect_rtcp(self, packet: bytes) -> bytes:
+        """The RTCP packet of an SRTCP packet."""
+        ...
+
+    def unprotect_batch(self, packets: list[bytes]) -> list[bytes | None]:
+        """The same for several packets, RTP and RTCP, told apart as RFC 5761 has it; None for what is refused."""
+        ...
+
+    @property
+    def stream_count(self) -> int:
+        """How many sources of RTP are told apart."""
+        ...
+
+
+class Backend(Protocol):
+    """A cryptographic library."""
+
+    @property
+    def name(self) -> str:
+        """One word."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """What the library says about itself."""
+        ...
+
+    def open_sender(self, profile: ProtectionProfile, keys: SessionKeys) -> Sender:
+        """A new sender. Its streams begin with a rollover counter of 0."""
+        ...
+
+    def open_receiver(self, profile: ProtectionProfile, keys: SessionKeys) -> Receiver:
+        """A new receiver."""
+        ...
+
+
+@functools.cache
+def native_backend() -> Backend:
+    """The system's OpenSSL; raises NotSupportedError when the compiled module or the library is not here."""
+    try:
+        from icelane.srtp.native import NativeBackend
+    except ImportError as error:
+        raise NotSupportedError("icelane.srtp.libcrypto is not compiled here") from error
+    return NativeBackend()
+
+
+@functools.cache
+def python_backend() -> Backend:
+    """Python over `cryptography`."""
+    from icelane.srtp.python import PythonBackend
+
+    return PythonBackend()
+
+
+@functools.cache
+def default_backend() -> Backend:
+    """The native one where it can be had."""
+    try:
+        return native_backend()
+    except NotSupportedError:
+        return python_backend()
