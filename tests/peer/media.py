@@ -56,8 +56,8 @@ class MediaPeer(Peer):
     def add_track(self, track: str, kind: MediaKind = AUDIO, *streams: str) -> Transceiver:
         return self.negotiation.media.transceivers.add_track(track, kind, streams)
 
-    @property
     def needs_negotiation(self) -> bool:
+        """W3C [[NegotiationNeeded]], as things are now."""
         self.negotiation.update_negotiation_needed()
         return self.negotiation.negotiation_needed
 

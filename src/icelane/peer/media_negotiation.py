@@ -21,6 +21,7 @@ from icelane.peer.media_event import NegotiatedMediaEvent, StreamsChanged, Track
 from icelane.peer.media_section import is_alive
 from icelane.peer.payload_type import ExtensionIdentifiers, PayloadTypes
 from icelane.peer.rtp_agreement import agree_on_media
+from icelane.peer.rtp_parameters import RtpParameters
 from icelane.peer.rtp_section import RTP_PROTOCOL, RtpSection, read_formats, read_stream_ids, read_track_id
 from icelane.peer.transceiver import RECEIVING, SENDING, Transceiver, TransceiverState, intersect, reverse, state_of
 from icelane.peer.transceiver_list import TransceiverList
@@ -61,6 +62,7 @@ class MediaNegotiation:
             extensions=self._offered_extensions(transceiver),
             sender=transceiver.sender,
             cname=self.cname,
+            names_streams=transceiver.wanted_direction in SENDING,
         )
 
     def answered_section(self, offer: SessionDescription, index: int) -> RtpSection | None:
@@ -79,6 +81,7 @@ class MediaNegotiation:
             extensions=_answered_extensions(section, transceiver.kind),
             sender=transceiver.sender,
             cname=self.cname,
+            names_streams=transceiver.wanted_direction in SENDING,
             allows_mixed=section.has("extmap-allow-mixed") or offer.has("extmap-allow-mixed"),
             reduced_size=section.rtcp_rsize,
         )
@@ -114,7 +117,6 @@ class MediaNegotiation:
                 self._stop(transceiver)
             elif index in accepted and (kind := kind_of(section.kind)) is not None:
                 transceiver = transceiver or self._associate(kind, section, index, offer.direction(section))
-                self._learn(section, transceiver)
                 self._hear(transceiver, section, reverse(offer.direction(section)))
 
     def set_answer(
@@ -253,19 +255,18 @@ class MediaNegotiation:
         before = transceiver.negotiated.receive_extensions if transceiver.negotiated is not None else ()
         numbers = {uri: number for number, uri in before}
         for uri in EXTENSIONS[transceiver.kind]:
-            number = numbers.get(uri) or self._extensions.of(uri)
-            if number is not None and (uri in numbers or number not in numbers.values()):
+            if uri not in numbers and (number := self._extensions.of(uri, taken=numbers.values())) is not None:
                 numbers[uri] = number
         return tuple(HeaderExtension(number, uri) for uri, number in numbers.items())
 
-    def _learn(self, section: MediaDescription, transceiver: Transceiver) -> None:
+    def _settle_numbers(self, transceiver: Transceiver, negotiated: RtpParameters) -> None:
         ours = self.transceivers.codecs_for(transceiver.kind, None)
-        for codec, offered in _common(ours, read_formats(section)):
-            self._payload_types.learn(codec, offered.payload_type)
-            if offered.rtx_payload_type is not None:
-                self._payload_types.learn(codec, offered.rtx_payload_type, is_rtx=True)
-        for extension in _answered_extensions(section, transceiver.kind):
-            self._extensions.learn(extension.uri, extension.id)
+        for codec, agreed in _common(ours, negotiated.receive_codecs):
+            self._payload_types.settle(codec, agreed.payload_type)
+            if agreed.rtx_payload_type is not None:
+                self._payload_types.settle(codec, agreed.rtx_payload_type, is_rtx=True)
+        for number, uri in negotiated.receive_extensions:
+            self._extensions.settle(uri, number)
 
     # Association, directions and rollback
 
@@ -341,7 +342,8 @@ class MediaNegotiation:
         direction: Direction,
         we_answer: bool,
     ) -> None:
-        transceiver.negotiated = agree_on_media(transceiver.mid or "", ours, theirs)
+        transceiver.negotiated = agree_on_media(transceiver.mid or "", ours, theirs, we_answer=we_answer)
+        self._settle_numbers(transceiver, transceiver.negotiated)
         if not we_answer:
             self._hear(transceiver, theirs, direction)
         elif transceiver.fired_direction in RECEIVING and direction not in RECEIVING:

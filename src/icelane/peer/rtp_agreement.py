@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from icelane.media.codec import NegotiatedCodec
 from icelane.media.codec_match import is_same_codec
 from icelane.peer.rtp_parameters import RtpParameters
@@ -21,13 +20,14 @@ _READS = (None, Direction.SENDRECV, Direction.RECVONLY)
 _WRITES = (None, Direction.SENDRECV, Direction.SENDONLY)
 
 
-def agree_on_media(mid: str, local: MediaDescription, remote: MediaDescription) -> RtpParameters:
-    """The parameters of one section after an exchange."""
-    pairs = _pairs(read_formats(local), read_formats(remote))
+def agree_on_media(mid: str, local: MediaDescription, remote: MediaDescription, *, we_answer: bool) -> RtpParameters:
+    """The parameters of one section after an exchange. Both sides prefer what is first in the answer."""
+    mine, theirs = read_formats(local), read_formats(remote)
+    pairs = _pairs(mine, theirs) if we_answer else [(one, other) for other, one in _pairs(theirs, mine)]
     return RtpParameters(
         mid=mid,
-        send_codecs=tuple(_named(theirs, mine) for mine, theirs in pairs),
-        receive_codecs=tuple(_named(mine, theirs) for mine, theirs in pairs),
+        send_codecs=tuple(_named(their, my) for my, their in pairs),
+        receive_codecs=tuple(_named(my, their) for my, their in pairs),
         send_extensions=_extensions(remote, local),
         receive_extensions=_extensions(local, remote),
         reduced_size=local.rtcp_rsize and remote.rtcp_rsize,
@@ -40,17 +40,17 @@ def agree_on_media(mid: str, local: MediaDescription, remote: MediaDescription) 
 
 
 def _pairs(
-    local: tuple[NegotiatedCodec, ...], remote: tuple[NegotiatedCodec, ...]
+    answer: tuple[NegotiatedCodec, ...], offer: tuple[NegotiatedCodec, ...]
 ) -> list[tuple[NegotiatedCodec, NegotiatedCodec]]:
-    """The formats of both sides that are one codec, in the order of the peer's; those of one number go together."""
-    left = list(local)
+    """The formats of both sides that are one codec, in the order of the answer; those of one number go together."""
+    left = list(offer)
     pairs = []
-    for theirs in remote:
-        same = [mine for mine in left if is_same_codec(mine.codec, theirs.codec)]
-        same.sort(key=lambda mine: mine.payload_type != theirs.payload_type)
+    for answered in answer:
+        same = [offered for offered in left if is_same_codec(offered.codec, answered.codec)]
+        same.sort(key=lambda offered: offered.payload_type != answered.payload_type)
         if same:
             left.remove(same[0])
-            pairs.append((same[0], theirs))
+            pairs.append((answered, same[0]))
     return pairs
 
 

@@ -9,7 +9,7 @@ from icelane.media.codec import NegotiatedCodec
 
 @dataclass(frozen=True, slots=True)
 class RemoteSource:
-    """An SSRC that the peer's description names; `rtx_ssrc` is that of its retransmissions, None where none is named."""
+    """An SSRC that the peer's description names; `rtx_ssrc` is that of its retransmissions, None when not named."""
 
     ssrc: int
     rtx_ssrc: int | None = None
@@ -18,11 +18,11 @@ class RemoteSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RtpParameters:
-    """`send_codecs` are in the order of the peer's preference, with its parameters, and by its payload types.
+    """`send_codecs` have the peer's parameters and payload types, `receive_codecs` ours; both in the answer's order.
 
-    `receive_codecs` are what we said, and ours are the payload types. Tones are among both, retransmission is in each
-    codec. Extensions are pairs of a number and a URI; the `send_` ones are those that the peer reads. `max_bitrate` is in
-    bits per second, `packet_time` and `max_packet_time` are in milliseconds: None where the peer says nothing.
+    Tones are among both, retransmission is in each codec. Extensions are pairs of a number and a URI; the `send_` ones
+    are those that the peer reads. `max_bitrate` is in bits per second, `packet_time` and `max_packet_time` are in
+    milliseconds: None where the peer says nothing.
     `stream_identifiers` are the rids that the peer would send.
     """
 

@@ -46,8 +46,8 @@ RTP_PROTOCOL: Final = "UDP/TLS/RTP/SAVPF"
 # RFC 8830 section 2: a track that is in no stream.
 NO_STREAM: Final = "-"
 
-# What is read of one section of the peer's; what is beyond is not looked at. Nobody who is honest has more: a track is in
-# a stream or two, and Plan B, which put all streams of a call into one section, is no more.
+# What is read of one section of the peer's; what is beyond is not looked at. Nobody who is honest has more: a track is
+# in a stream or two, and Plan B, which put all streams of a call into one section, is no more.
 MAX_STREAM_IDS: Final = 8
 MAX_REMOTE_SOURCES: Final = 16
 MAX_STREAM_IDENTIFIERS: Final = 8
@@ -59,7 +59,10 @@ _BITS_BY_MODIFIER: Final = {"TIAS": 1, "AS": 1000}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RtpSection:
-    """What a section of ours says besides its transport. `mid` is None in answers to those who have none."""
+    """What a section of ours says besides its transport. `mid` is None in answers to those who have none.
+
+    `names_streams` says that we would send, if the peer let us: RFC 9429 section 5.2.1 goes by what is wanted.
+    """
 
     kind: MediaKind
     mid: str | None
@@ -68,6 +71,7 @@ class RtpSection:
     extensions: tuple[HeaderExtension, ...]
     sender: RtpSender
     cname: str
+    names_streams: bool
     protocol: str = RTP_PROTOCOL
     allows_mixed: bool = True
     reduced_size: bool = True
@@ -85,7 +89,7 @@ def write_rtp_section(section: RtpSection, transport: LocalTransport) -> MediaDe
     if section.allows_mixed:
         written.add(Attribute("extmap-allow-mixed"))
     written.add(Attribute(section.direction.value))
-    if section.direction in SENDING:
+    if section.names_streams:
         written.add(*_msids(section.sender))
     written.add(Attribute("rtcp-mux"))
     if section.reduced_size:

@@ -28,7 +28,7 @@ class SectionChoice:
 def choose_sections(
     offer: SessionDescription, acceptable: Collection[int], in_use: Collection[int] = ()
 ) -> SectionChoice:
-    """`acceptable` are the sections that there is something for here, `in_use` those that the last exchange accepted."""
+    """`acceptable` are the sections that there is something for here, `in_use` those of the last exchange."""
     wanted = set(acceptable)
     data = data_section_index(offer)
     if data is not None:

@@ -79,7 +79,7 @@ class TransceiverList:
         track_id: str | None = None,
         stream_ids: Sequence[str] = (),
     ) -> Transceiver:
-        """W3C `addTransceiver`. Raises NotSupportedError without codecs of the kind, InvalidAccessError as `add_track`."""
+        """W3C `addTransceiver`. Raises NotSupportedError without codecs of the kind, and as `add_track` does."""
         if self.capabilities is None or not self.capabilities.codecs(kind):
             raise NotSupportedError(f"this connection has no codecs for {kind.value}")
         streams = _checked(track_id, stream_ids)
@@ -146,7 +146,7 @@ class TransceiverList:
         return next((one for one in self._transceivers if mid is not None and one.mid == mid), None)
 
     def waiting_for(self, kind: MediaKind) -> Transceiver | None:
-        """The one that a section of the peer's takes over (RFC 9429 section 5.10): of addTrack, and without a section."""
+        """The one of addTrack, without a section yet, that one of the peer's takes over (RFC 9429 section 5.10)."""
         return next(
             (
                 one
