@@ -20,7 +20,7 @@ PACKAGE = "coturn"
 TIMEOUT = 60.0  # seconds; a good run takes 2 to 7
 
 # A run may end without giving all its allocations back. The next one has another address, and so no port of theirs.
-_sources = (f"127.0.{1 + n // 250}.{1 + n % 250}" for n in count())
+_runs = count()
 
 _TOTALS = re.compile(r"tot_send_msgs=(\d+), tot_recv_msgs=(\d+)")
 _LOST = re.compile(r"Total lost packets (-?\d+)")
@@ -54,7 +54,8 @@ def run_uclient(executable: str, host: str, port: int, flags: Sequence[str], *, 
 
     What is not finished after `timeout` seconds is ended, and counts as far as it got; it cannot have passed.
     """
-    source = ["-L", next(_sources)] if host == "127.0.0.1" else []
+    run_number = next(_runs)
+    source = ["-L", f"127.0.{1 + run_number // 250}.{1 + run_number % 250}"] if host == "127.0.0.1" else []
     command = [executable, *flags, *source, "-p", str(port), host]
     try:
         run = subprocess.run(

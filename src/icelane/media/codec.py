@@ -28,8 +28,8 @@ class RtpCodec:
     """What can be sent or received, without the payload type that an exchange of descriptions gives it.
 
     `name` is written as in `a=rtpmap` and compared without regard to case. `clock_rate` is in Hz, and that of the RTP
-    timestamps, which for G.722 is not the sampling rate. `parameters` are the pairs of `a=fmtp` in their order, names in lower
-    case, "" where there is no value. `feedback` are values of `a=rtcp-fb` such as `nack pli`.
+    timestamps, which for G.722 is not the sampling rate. `parameters` are the pairs of `a=fmtp` in their order, names
+    in lower case, "" where there is no value. `feedback` are values of `a=rtcp-fb` such as `nack pli`.
     """
 
     kind: MediaKind
