@@ -121,6 +121,7 @@ fuzz: $(STAMP)
 bench: $(STAMP) $(PEERS_STAMP)
 	$(PYTHON) -m benches.codec
 	$(PYTHON) -m benches.dtls
+	$(PYTHON) -m benches.srtp
 	$(PYTHON) -m benches.datachannel
 	$(PYTHON) -m benches.allocate
 	$(PYTHON) -m benches.relay

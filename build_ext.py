@@ -51,7 +51,8 @@ COMPILED_MODULES = (
     "icelane.turn.server",
 )
 """The one list of modules with a compiled form. `benches/codec.py` shows what each gains; of those that are a `.pyx`,
-`benches/dtls.py` and `benches/relay.py` do; of those that an allocation goes through, `benches/allocate.py`."""
+`benches/dtls.py`, `benches/relay.py` and `benches/srtp.py` do; of those that an allocation goes through,
+`benches/allocate.py`."""
 
 C_SOURCES = {"icelane.server.batched.core": ("relay_core.c", "relay_routes.c", "relay_send.c", "route_table.c")}
 """What is compiled with a module, beside its source. It calls Linux, and is left out elsewhere."""

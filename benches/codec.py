@@ -23,6 +23,8 @@ def cases() -> dict[str, Callable[[], object]]:
     """What is measured, by name."""
     from icelane.core.net import SocketAddress
     from icelane.core.reader import Reader
+    from icelane.rtp.packet import RtpPacket, parse_rtp_packet, serialize
+    from icelane.rtp.sequence import Unwrapper
     from icelane.stun.attributes import AttributeType, encode_uint32, encode_xor_address
     from icelane.stun.integrity import verify_integrity
     from icelane.stun.message import MessageBuilder, MessageClass, Method, parse_message
@@ -52,6 +54,12 @@ def cases() -> dict[str, Callable[[], object]]:
         .build()
     )
     channel = encode_channel_data(0x4001, payload)
+    unwrapper = Unwrapper()
+
+    def build_rtp() -> bytes:
+        return serialize(RtpPacket(96, 7, 3000, 5, payload, True, [(1, b"0"), (3, b"\x01\x02\x03"), (5, b"\0\7")]))
+
+    media = build_rtp()
 
     def answer_binding() -> bytes:
         request = parse_message(binding)
@@ -74,6 +82,9 @@ def cases() -> dict[str, Callable[[], object]]:
         "parse ChannelData": lambda: parse_channel_data(channel),
         "encode ChannelData": lambda: encode_channel_data(0x4001, payload),
         "measure ChannelData in a stream": lambda: measure_turn(channel, 0, len(channel)),
+        "parse RTP": lambda: parse_rtp_packet(media),
+        "build RTP": build_rtp,
+        "unwrap a sequence number": lambda: unwrapper.unwrap(7),
     }
 
 

@@ -1,24 +1,30 @@
 """What SRTP costs for each packet: ours compiled, ours as Python, and pylibsrtp, a call for each packet.
 
-    python -m benches.srtp            six rounds, half a minute
+    python -m benches.srtp            six rounds, a minute
     python -m benches.srtp --smoke    a single short round
 
 Packets per CPU-second of this process, in thousands, median of the rounds: RTP packets with 172 and 1200 bytes of
 payload, protected and unprotected. `batch` rows hand over 32 packets a call; pylibsrtp has no such call.
+
+The last table is the way that a packet of media goes: from fields to protected bytes, and back. There aiortc is
+measured too, which runs in an environment of its own (`make bench` makes it).
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, Protocol
 
 from icelane.errors import NotSupportedError
-from icelane.rtp.packet import RtpPacket, serialize
+from icelane.rtp.packet import RtpPacket, parse_rtp_packet, serialize
 from icelane.srtp.backend import Backend, native_backend, python_backend
 from icelane.srtp.profile import ProtectionProfile
 from icelane.srtp.session import SrtpSession
@@ -34,6 +40,8 @@ PROFILES: Final = (
     ProtectionProfile.AEAD_AES_256_GCM,
 )
 SSRC: Final = 0x01020304
+HERE: Final = Path(__file__).parent
+PEERS_PYTHON: Final = HERE.parent / ".venv-peers/bin/python"
 
 Work = Callable[[list[bytes]], list[bytes]]
 
@@ -149,6 +157,60 @@ def measure(contender: Contender, profile: ProtectionProfile, size: int, packets
     return packets / protecting * 1e9, packets / unprotecting * 1e9
 
 
+def measure_way(profile: ProtectionProfile, size: int, packets: int) -> tuple[float, float]:
+    """Packets per CPU-second from fields to protected bytes, and from those to fields, by ours."""
+    key, salt = bytes(range(profile.key_size)), bytes(range(profile.salt_size))
+    session = SrtpSession(profile, local_key=key, local_salt=salt, remote_key=key, remote_salt=salt)
+    protecting = unprotecting = 0
+    for first in range(0, packets, CHUNK):
+        plain = [
+            RtpPacket(payload_type=96, sequence_number=number, ssrc=SSRC, payload=bytes(size))
+            for number in range(first, first + CHUNK)
+        ]
+        began = time.process_time_ns()
+        protected = session.protect_batch([serialize(packet) for packet in plain])
+        between = time.process_time_ns()
+        opened = [parse_rtp_packet(data) for data in session.unprotect_batch(protected) if data is not None]
+        ended = time.process_time_ns()
+        if [packet.payload for packet in opened] != [packet.payload for packet in plain]:
+            raise RuntimeError("what was unprotected is not what was protected")
+        protecting += between - began
+        unprotecting += ended - between
+    return packets / protecting * 1e9, packets / unprotecting * 1e9
+
+
+def measure_aiortc(profile: ProtectionProfile, size: int, packets: int) -> tuple[float, float]:
+    """The same by aiortc, in its own environment."""
+    command = [str(PEERS_PYTHON), str(HERE / "srtp_peer.py"), profile.name, str(size), str(packets), str(CHUNK)]
+    finished = subprocess.run(command, check=True, capture_output=True, text=True)
+    sending, receiving = json.loads(finished.stdout)
+    return float(sending), float(receiving)
+
+
+def print_ways(rounds: int, packets: int) -> None:
+    """The last table."""
+    ways = {"icelane": measure_way}
+    if PEERS_PYTHON.exists():
+        ways["aiortc"] = measure_aiortc
+    else:
+        print("\nno aiortc: make bench makes .venv-peers")
+    for profile in PROFILES:
+        for size in SIZES:
+            samples: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+            for _ in range(rounds):
+                for name, way in ways.items():
+                    samples[name].append(way(profile, size, packets))
+            print_table(f"{profile.name}, {size} bytes", ("send", "receive"), samples)
+
+
+def print_table(title: str, columns: tuple[str, str], samples: dict[str, list[tuple[float, float]]]) -> None:
+    """A row for everybody: the median of the rounds, in thousands."""
+    print(f"\n{title:40}{columns[0]:>10}{columns[1]:>12}")
+    for name, taken in samples.items():
+        there, back = (statistics.median(column) / 1000 for column in zip(*taken, strict=True))
+        print(f"  {name:38}{there:10.0f}{back:12.0f}")
+
+
 def main() -> int:
     """Run the bench; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -163,10 +225,9 @@ def main() -> int:
             for _ in range(rounds):
                 for contender in found:
                     samples[contender.name].append(measure(contender, profile, size, packets))
-            print(f"\n{f'{profile.name}, {size} bytes':40}{'protect':>10}{'unprotect':>12}")
-            for name, taken in samples.items():
-                protecting, unprotecting = (statistics.median(column) / 1000 for column in zip(*taken, strict=True))
-                print(f"  {name:38}{protecting:10.0f}{unprotecting:12.0f}")
+            print_table(f"{profile.name}, {size} bytes", ("protect", "unprotect"), samples)
+    print("\nfrom fields to protected bytes, and back")
+    print_ways(rounds, packets)
     return 0
 
 

@@ -39,11 +39,14 @@ cdef list _read_two_byte_elements(bytes data, Py_ssize_t start, Py_ssize_t end)
 
 cdef int _check_element(Py_ssize_t stop, Py_ssize_t end, Py_ssize_t count) except -1
 
-@cython.locals(extension=bytes, first=int, padding=bytes, header=bytes)
+@cython.locals(first=int, header=bytes, parts=list)
 cpdef bytes serialize(RtpPacket packet)
 
-@cython.locals(profile=int, one_byte=bint, identifier=int, data=bytes, body=bytes)
-cdef bytes _encode_extension(RtpPacket packet)
+@cython.locals(profile=int, one_byte=bint, identifier=int, data=bytes, body=bytearray, words=int)
+cdef object _encode_extension(RtpPacket packet)
+
+@cython.locals(identifier=int, data=bytes, one_byte=bint, size=Py_ssize_t)
+cdef bint _fits_one_byte(list elements) except -1
 
 @cython.locals(identifier=int, data=bytes)
 cdef bytes _encode_foreign_extension(RtpPacket packet)

@@ -216,15 +216,11 @@ def serialize(packet: RtpPacket) -> bytes:
     """
     if not 0 <= packet.padding_length <= 255 or not 0 <= packet.payload_type <= 127 or len(packet.csrcs) > MAX_CSRCS:
         raise InvalidAccessError(f"{packet!r} does not fit into an RTP header")
-    extension = b""
     first = 0x80 | len(packet.csrcs)
     if packet.extensions:
         first |= 0x10
-        extension = _encode_extension(packet)
-    padding = b""
     if packet.padding_length:
         first |= 0x20
-        padding = bytes(packet.padding_length - 1) + bytes((packet.padding_length,))
     header = pack(
         ">BBHII",
         first,
@@ -233,35 +229,54 @@ def serialize(packet: RtpPacket) -> bytes:
         packet.timestamp & 0xFFFFFFFF,
         packet.ssrc & 0xFFFFFFFF,
     )
+    if first == 0x80:
+        return header + packet.payload
+    parts: list[bytes | bytearray] = [header]
     if packet.csrcs:
-        header += pack(f">{len(packet.csrcs)}I", *packet.csrcs)
-    return header + extension + packet.payload + padding
+        parts.append(pack(f">{len(packet.csrcs)}I", *packet.csrcs))
+    if packet.extensions:
+        parts.append(_encode_extension(packet))
+    parts.append(packet.payload)
+    if packet.padding_length:
+        parts.append(bytes(packet.padding_length - 1) + bytes((packet.padding_length,)))
+    return b"".join(parts)
 
 
-def _encode_extension(packet: RtpPacket) -> bytes:
+def _encode_extension(packet: RtpPacket) -> bytes | bytearray:
     profile = packet.extension_profile
     if profile != 0 and profile != ONE_BYTE_PROFILE and profile & 0xFFF0 != TWO_BYTE_PROFILE:
         return _encode_foreign_extension(packet)
-    if len(packet.extensions) > MAX_EXTENSIONS:
-        raise InvalidAccessError(f"{len(packet.extensions)} extension elements")
-    one_byte = True
-    for identifier, data in packet.extensions:
-        if not 1 <= identifier <= 255 or len(data) > 255:
-            raise InvalidAccessError(f"an extension element {identifier} of {len(data)} bytes")
-        if identifier > MAX_ONE_BYTE_ID or not 1 <= len(data) <= MAX_ONE_BYTE_SIZE:
-            one_byte = False
-    body = b""
+    one_byte = _fits_one_byte(packet.extensions)
     if one_byte:
-        for identifier, data in packet.extensions:
-            body += bytes((identifier << 4 | len(data) - 1,)) + data
         profile = ONE_BYTE_PROFILE
-    else:
-        for identifier, data in packet.extensions:
-            body += bytes((identifier, len(data))) + data
-        if profile & 0xFFF0 != TWO_BYTE_PROFILE:
-            profile = TWO_BYTE_PROFILE
-    body += bytes(-len(body) & 3)
-    return pack(">HH", profile, len(body) >> 2) + body
+    elif profile & 0xFFF0 != TWO_BYTE_PROFILE:
+        profile = TWO_BYTE_PROFILE
+    body = bytearray(4)
+    for identifier, data in packet.extensions:
+        if one_byte:
+            body.append(identifier << 4 | len(data) - 1)
+        else:
+            body.append(identifier)
+            body.append(len(data))
+        body += data
+    while len(body) & 3:
+        body.append(0)
+    words = (len(body) >> 2) - 1
+    body[0], body[1], body[2], body[3] = profile >> 8, profile & 0xFF, words >> 8, words & 0xFF
+    return body
+
+
+def _fits_one_byte(elements: list[tuple[int, bytes]]) -> bool:
+    one_byte = True
+    if len(elements) > MAX_EXTENSIONS:
+        raise InvalidAccessError(f"{len(elements)} extension elements")
+    for identifier, data in elements:
+        size = len(data)
+        if identifier < 1 or identifier > 255 or size > 255:
+            raise InvalidAccessError(f"an extension element {identifier} of {size} bytes")
+        if identifier > MAX_ONE_BYTE_ID or size == 0 or size > MAX_ONE_BYTE_SIZE:
+            one_byte = False
+    return one_byte
 
 
 def _encode_foreign_extension(packet: RtpPacket) -> bytes:

@@ -7,21 +7,11 @@ there everywhere, over `cryptography`. Both behave the same, and every test runs
 from __future__ import annotations
 
 import functools
-from typing import Final, Protocol
+from typing import Protocol
 
 from icelane.errors import NotSupportedError
 from icelane.srtp.key_derivation import SessionKeys
 from icelane.srtp.profile import ProtectionProfile
-
-# Sources whose packets are told apart in one direction of a session, for RTP and for RTCP each. Of the peer's the one
-# heard longest ago makes room for a new one, which has to be authentic for that; a new one of ours is refused, because
-# forgetting its numbers would mean to use one twice.
-MAX_REMOTE_STREAMS: Final = 1024
-MAX_LOCAL_STREAMS: Final = 1024
-# A UDP payload cannot be larger.
-MAX_PACKET_SIZE: Final = 65_535
-# RFC 3711 section 9.2: after as many SRTCP packets the keys are used up.
-MAX_RTCP_PACKETS: Final = 1 << 31
 
 
 class Sender(Protocol):

@@ -17,8 +17,8 @@ from icelane.errors import (
     ReplayError,
 )
 from icelane.rtp.classify import is_rtcp
-from icelane.srtp.backend import MAX_LOCAL_STREAMS, MAX_PACKET_SIZE, MAX_REMOTE_STREAMS, MAX_RTCP_PACKETS
 from icelane.srtp.key_derivation import SessionKeys, StreamKeys
+from icelane.srtp.limits import MAX_LOCAL_STREAMS, MAX_PACKET_SIZE, MAX_REMOTE_STREAMS, MAX_RTCP_PACKETS
 from icelane.srtp.profile import ProtectionProfile
 from icelane.srtp.replay import ReplayWindow, estimate_index
 from icelane.srtp.transform import CounterMode, Gcm, Transform

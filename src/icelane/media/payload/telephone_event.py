@@ -34,8 +34,9 @@ _REPORT: Final = Struct(">BBH")
 _END: Final = 0x80
 _VOLUME: Final = 0x3F
 _MODULUS: Final = 1 << 32
-# A timestamp that is newer by more than this is an older one.
-_HALF: Final = 1 << 31
+# 10 s of the fastest clock. What is older by less was late on its way; what is older by more is newer, and timestamps
+# have gone round since the last tone.
+_LATE: Final = 480_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,7 @@ class ToneReceiver:
     def _handle_report(self, report: EventReport, timestamp: int) -> list[ToneBegan | ToneEnded]:
         heard: list[ToneBegan | ToneEnded] = []
         age = (timestamp - self._segment) % _MODULUS
-        if self._has_heard and age >= _HALF:
+        if self._has_heard and age >= _MODULUS - _LATE:
             return heard
         if not self._has_heard or age:
             if not self._goes_on(report.event, age):

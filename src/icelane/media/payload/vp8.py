@@ -30,6 +30,7 @@ _PICTURE_ID: Final = 0x80
 _LONG: Final = 0x80
 _HEADER_SIZE: Final = 4
 _START_CODE: Final = b"\x9d\x01\x2a"
+_KEY_HEADER_SIZE: Final = 10
 
 
 class Vp8Packetizer:
@@ -110,13 +111,13 @@ def _parse(payload: bytes) -> Fragment:
 
 def is_key_frame(data: bytes) -> bool:
     """Whether the frame needs none before it (RFC 6386 section 9.1)."""
-    return len(data) >= 3 and not data[0] & 1
+    return len(data) >= _KEY_HEADER_SIZE and not data[0] & 1 and data[3:6] == _START_CODE
 
 
 def parse_frame_size(data: bytes) -> tuple[int, int] | None:
     """Width and height of a key frame, None for others; raises MalformedError (RFC 6386 section 9.1)."""
-    if not is_key_frame(data):
-        return None
-    if data[3:6] != _START_CODE or len(data) < 10:
+    if is_key_frame(data):
+        return int.from_bytes(data[6:8], "little") & 0x3FFF, int.from_bytes(data[8:10], "little") & 0x3FFF
+    if not data or not data[0] & 1:
         raise MalformedError("a VP8 key frame without its start code")
-    return int.from_bytes(data[6:8], "little") & 0x3FFF, int.from_bytes(data[8:10], "little") & 0x3FFF
+    return None

@@ -44,6 +44,10 @@ MAX_REFERENCES: Final = 3
 _ONE_LAYER: Final = 0b000_1_1_000
 _ONE_PICTURE: Final = bytes((1, 0b000_0_01_00, 1))
 
+# A frame's first byte says too that it shows an earlier one or is predicted, and some senders never set P. In profile 3
+# the bit of prediction lies elsewhere, and P is believed.
+_NO_KEY: Final = 0x0C
+
 _SYNC_CODE: Final = 0x498342
 _SRGB: Final = 7
 
@@ -128,14 +132,13 @@ def _parse(payload: bytes) -> Fragment:
         position = _skip_structure(payload, position)
     if position >= len(payload):
         raise MalformedError("a VP9 payload without any of the frame")
-    from_lower_layer = bool(layers & 1)
-    key = False if flags & _PREDICTED else None if from_lower_layer else True
+    begins = bool(flags & _BEGINS) and not layers & 1
     return Fragment(
         (payload[position:],),
-        bool(flags & _BEGINS) and not from_lower_layer,
+        begins,
         # E ends a layer, and only where there are no layers the picture.
         flags & (_ENDS | _LAYERS) == _ENDS,
-        key,
+        False if flags & _PREDICTED else not payload[position] & _NO_KEY if begins else None,
         picture_id=picture_id,
         tl0_picture_index=tl0_picture_index,
         spatial_layer=layers >> 1 & 7,

@@ -128,7 +128,7 @@ def encode_transport_feedback(feedback: TransportFeedback) -> bytes:
         + _encode_chunks(statuses)
         + deltas
     )
-    # The draft pads with zeros that RTCP's padding bit does not announce, and so does everybody who sends this.
+    # The draft pads with zeros, which RTCP's padding bit does not have to announce: the statuses say where they begin.
     return encode_packet(PacketType.TRANSPORT_FEEDBACK, TRANSPORT_WIDE, body + bytes(-len(body) & 3))
 
 
