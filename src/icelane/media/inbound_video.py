@@ -42,6 +42,7 @@ class InboundVideo:
     def insert(self, read: ReadPacket, now: Instant) -> bool:
         """A packet came; False when it is of no use any more."""
         self._formats[read.format.payload_type] = read.format
+        self.buffer.payload_tells_beginning = read.format.tells_beginning
         return self.buffer.insert(read.number, read.timestamp, read.packet, read.fragment, now)
 
     def skip(self, number: int, now: Instant) -> None:
@@ -56,7 +57,7 @@ class InboundVideo:
             frame = self._encoded(buffered, now)
             if frame is not None:
                 frames.append(frame)
-        if self.buffer.wants_key_frame:
+        if self.buffer.lacks_key_frame(now):
             self.key_frame_request.want(now)
         self._statistics.frames_dropped += self.buffer.frames_dropped - self._dropped
         self._dropped = self.buffer.frames_dropped
