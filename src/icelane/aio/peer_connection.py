@@ -109,7 +109,10 @@ class RTCPeerConnection(EventTarget):
         self._loop = asyncio.get_running_loop()
         self._certificate = _certificate(self._configuration)
         self._engine = PeerConnection(
-            self._certificate.certificate, entropy=SystemEntropy(), options=_options(self._configuration)
+            self._certificate.certificate,
+            entropy=SystemEntropy(),
+            options=_options(self._configuration),
+            wall=SystemWallClock(),
         )
         self._driver = PeerDriver(self._engine, self._configuration, self._handle_event)
         self._channels_by_number: dict[ChannelId, RTCDataChannel] = {}
