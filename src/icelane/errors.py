@@ -7,9 +7,11 @@ IcelaneError
 │   ├── InvalidAccessError       W3C: not with these arguments
 │   ├── InvalidModificationError W3C: a description was changed after it was made
 │   ├── NotSupportedError        W3C: not here, or not yet
+│   │   └── MissingExtraError    an optional dependency is not installed; also an ImportError
 │   ├── SyntaxError_             W3C: text that our caller passed does not parse
 │   └── MessageTooLargeError     W3C (a TypeError there): longer than the peer takes; also a ValueError
 ├── OperationError               W3C: asked rightly, and it failed
+├── MediaStreamError             a track has ended
 ├── RemoteProtocolError          the peer broke a rule of the protocol
 │   ├── MalformedError           bytes that do not parse; also a ValueError: the one parse error
 │   ├── IntegrityError           MESSAGE-INTEGRITY or FINGERPRINT is missing or wrong
@@ -69,6 +71,14 @@ class NotSupportedError(LocalProtocolError):
     """W3C `NotSupportedError`: icelane does not do that."""
 
 
+class MissingExtraError(NotSupportedError, ImportError):
+    """What was asked for needs a package that `pip install 'icelane[extra]'` brings; `extra` is its name."""
+
+    def __init__(self, message: str, *, extra: str) -> None:
+        self.extra = extra
+        super().__init__(f"{message}: pip install 'icelane[{extra}]'")
+
+
 class SyntaxError_(LocalProtocolError):  # noqa: N801  (named in the documentation)
     """W3C `SyntaxError`: text that our caller passed on does not parse. Python's own name is taken, hence the dash."""
 
@@ -79,6 +89,10 @@ class MessageTooLargeError(LocalProtocolError, ValueError):
 
 class OperationError(IcelaneError):
     """W3C `OperationError`: what was asked for is allowed, and failed."""
+
+
+class MediaStreamError(IcelaneError):
+    """A track has ended: there is no further frame."""
 
 
 class RemoteProtocolError(IcelaneError):
