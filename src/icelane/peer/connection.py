@@ -73,6 +73,7 @@ from icelane.peer.transport_command import (
     DtlsRoleDecided,
     IceParameters,
     LocalApplied,
+    MediaNegotiated,
     NewDtlsAssociation,
     RemoteApplied,
     RestartIce,
@@ -507,7 +508,10 @@ class PeerConnection:
             self._data_channels().set_remote(command.remote_port, command.max_message_size)
         elif isinstance(command, DataChannelsRejected):
             self._end_channels(OperationError("the peer takes no data channels"), now)
-            self._retire(now)
+            if not command.keeps_transport:
+                self._retire(now)
+        elif isinstance(command, MediaNegotiated):
+            return
         elif isinstance(command, RolledBack):
             self._roll_back(command, now)
         else:

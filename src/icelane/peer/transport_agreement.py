@@ -18,6 +18,7 @@ from icelane.peer.media_section import read_remote_transport, read_sctp, role_ag
 from icelane.peer.set_description import SetDescription
 from icelane.peer.transport_command import (
     DataChannelsNegotiated,
+    DataChannelsRejected,
     DtlsRoleDecided,
     IceParameters,
     NewDtlsAssociation,
@@ -30,14 +31,16 @@ from icelane.sdp.transport_attributes import Setup
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransportAgreement:
-    """What the transport was told: both ends' parameters and our roles; and the SCTP that runs on it."""
+    """What the transport was told: both ends' parameters and our roles; and the SCTP that runs on it.
+
+    `sctp` is the peer's port and how long a message may be, None where there is nothing but media.
+    """
 
     local: IceParameters
     remote: RemoteTransport
     ice_role: IceRole
     dtls_role: DtlsRole
-    remote_port: int
-    max_message_size: int
+    sctp: tuple[int, int] | None
 
 
 def is_remote_restart(agreed: TransportAgreement | None, remote: RemoteTransport) -> bool:
@@ -92,9 +95,10 @@ def commands_between(before: TransportAgreement | None, after: TransportAgreemen
     elif not is_same_certificate(before.remote, remote) or before.dtls_role is not after.dtls_role:
         commands.append(NewDtlsAssociation(after.dtls_role, remote.fingerprints))
         before = None  # what ran on the old association ends with it
-    sctp = (after.remote_port, after.max_message_size)
-    if before is None or (before.remote_port, before.max_message_size) != sctp:
-        commands.append(DataChannelsNegotiated(*sctp))
+    if after.sctp is not None and (before is None or before.sctp != after.sctp):
+        commands.append(DataChannelsNegotiated(*after.sctp))
+    elif after.sctp is None and before is not None and before.sctp is not None:
+        commands.append(DataChannelsRejected(keeps_transport=True))
     return commands
 
 
@@ -111,7 +115,7 @@ def agree(
     `before` is the last exchange, or what a provisional answer of this one came to.
     """
     answer = local if we_answer else remote
-    ice, index = local.ice, answer.data_section
+    ice, index = local.ice, answer.tagged
     if ice is None or index is None:
         return None
     transport = read_remote_transport(remote.session, index)
@@ -119,14 +123,13 @@ def agree(
         # RFC 8839 section 4.4.1.1.1: the offer restarts ICE, for both. An answer that does is somebody else's.
         raise InvalidAccessError("only after an offer that restarts ICE has the answer other ICE credentials")
     dtls_role = decide_dtls_role(before, transport, remote.session.transports()[index].setup)
-    port, size = read_sctp(remote.session.media[index])
+    data = answer.data_section
     return TransportAgreement(
         local=ice,
         remote=keep_tls_id(before, transport),
         ice_role=_ice_role(before, transport, we_answer, we_are_lite),
         dtls_role=dtls_role,
-        remote_port=port,
-        max_message_size=size,
+        sctp=None if data is None else read_sctp(remote.session.media[data]),
     )
 
 
