@@ -19,7 +19,15 @@ from icelane.media.codecs.interface import (
     EncoderSettings,
     MediaFrame,
 )
-from icelane.media.codecs.video_input import PIXEL_FORMAT, TIME_BASE, PictureClock, default_bitrate, planar, rotation_of
+from icelane.media.codecs.video_input import (
+    PIXEL_FORMAT,
+    TIME_BASE,
+    PictureClock,
+    default_bitrate,
+    own_copy,
+    planar,
+    rotation_of,
+)
 from icelane.media.frame import EncodedFrame
 from icelane.media.pyav import av
 
@@ -71,7 +79,10 @@ class PyavVideoEncoder(Encoder):
         self._is_closed = False
 
     def encode(self, frame: MediaFrame, *, force_key_frame: bool = False) -> list[EncodedFrame]:
-        picture = self._own_copy(planar(frame))
+        source = planar(frame)
+        sides = self._which.sides
+        width, height = (max(sides, side // sides * sides) for side in (source.width, source.height))
+        picture = own_copy(source, width, height)  # PyAV writes times and the type into what it encodes
         timestamp = self._clock.timestamp(picture)
         context = self._prepare(picture)
         picture.pts, picture.time_base = timestamp, TIME_BASE
@@ -108,21 +119,6 @@ class PyavVideoEncoder(Encoder):
     def close(self) -> None:
         self._is_closed = True
         self._end()
-
-    def _own_copy(self, picture: av.VideoFrame) -> av.VideoFrame:
-        # PyAV writes times and the type into what it encodes, which others may be reading.
-        sides = self._which.sides
-        width, height = max(sides, picture.width // sides * sides), max(sides, picture.height // sides * sides)
-        copy = av.VideoFrame(width, height, PIXEL_FORMAT)
-        if (width, height) == (picture.width, picture.height) and [plane.line_size for plane in copy.planes] == [
-            plane.line_size for plane in picture.planes
-        ]:
-            for to, source in zip(copy.planes, picture.planes, strict=True):
-                to.update(bytes(memoryview(source)))
-        else:
-            copy = picture.reformat(width=width, height=height, format=PIXEL_FORMAT)
-        copy.pts, copy.time_base = picture.pts, picture.time_base
-        return copy
 
     def _prepare(self, picture: av.VideoFrame) -> VideoCodecContext:
         if self._is_closed:
