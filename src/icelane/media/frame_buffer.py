@@ -103,6 +103,7 @@ class FrameBuffer:
         "_highest",
         "_last_play_at",
         "_layer_zero_index",
+        "_looked_at",
         "_next",
         "_size",
         "frames_dropped",
@@ -129,6 +130,7 @@ class FrameBuffer:
         self._next = -1
         self._follows_gap = False
         self._blocked_since = NEVER
+        self._looked_at = Instant(0.0)
         self._layer_zero_index: int | None = None
         self._last_play_at = Instant(0.0)
 
@@ -163,9 +165,10 @@ class FrameBuffer:
         """A deadline passed: look whether there is another way on than to wait."""
         if self._blocked_since == NEVER:
             return
+        self._looked_at = now
         if now >= self._due_at():
             self._look_for_way_on(now)
-        if now >= later(self._blocked_since, self.patience):
+        if self._blocked_since != NEVER and now >= later(self._blocked_since, self.patience):
             self.give_up(now)
 
     def give_up(self, now: Instant) -> None:
@@ -202,7 +205,10 @@ class FrameBuffer:
         """When `handle_timeout` or `take` has something to do."""
         at = self._held[0].play_at if self._held else NEVER
         if self._blocked_since != NEVER:
-            at = min(at, self._due_at(), later(self._blocked_since, self.patience))
+            due_at = self._due_at()
+            at = min(at, later(self._blocked_since, self.patience))
+            if due_at > self._looked_at:
+                at = min(at, due_at)
         return at
 
     @property
@@ -237,13 +243,19 @@ class FrameBuffer:
         self._notice_block(now)
 
     def _release_key_frame(self, number: int, now: Instant) -> None:
-        """Of the frames that this packet can have completed, go on with a key frame and drop any other."""
+        """Go on with a key frame if this packet has completed one."""
         for neighbour in (number - 1, number, number + 1):
             assembly = self._by_number.get(neighbour)
-            if assembly is None or not self._is_complete(assembly):
-                continue
-            if assembly.is_key:
+            if assembly is not None and assembly.is_key and self._is_complete(assembly):
                 self._go_on_at(assembly, now)
+                return
+        if len(self._by_number) > MAX_PACKETS // 4:
+            self._drop_useless()
+
+    def _drop_useless(self) -> None:
+        """Frames that no key frame can be before any more; those behind an incomplete one may still be of use."""
+        for assembly in self._in_order():
+            if assembly.is_key or not self._is_complete(assembly):
                 return
             self._drop(assembly)
 
@@ -277,6 +289,7 @@ class FrameBuffer:
         ordered = [pieces[number] for number in range(assembly.lowest, assembly.highest + 1)]
         self._remove(assembly)
         self._next = assembly.highest + 1
+        self._blocked_since = NEVER  # what is missing behind it has been so for less long
         frame = BufferedFrame(
             assembly.timestamp,
             [packet for packet, _ in ordered],

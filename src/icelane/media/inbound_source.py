@@ -73,7 +73,7 @@ class InboundSource:
         if not self.reception.mark(number):
             self._statistics.packets_discarded += 1
             return False
-        self._missing.arrived(number, now, measures=True)
+        self._missing.repaired(number, now)
         return self._deliver(number, packet, inbound_format, True, now)
 
     def count_repeated(self, packet: RtpPacket, now: Instant) -> None:
@@ -91,11 +91,7 @@ class InboundSource:
             if missing.overflows != self._overflows:
                 self._overflows = missing.overflows
                 self._media.give_up(now)
-        if number > before or number not in missing:
-            return False
-        # It may be the first one, overtaken: that says nothing of round trips when it is quick.
-        missing.arrived(number, now, measures=self._repeated is None)
-        return True
+        return number < before and missing.arrived(number, now)
 
     def _deliver(
         self, number: int, packet: RtpPacket, inbound_format: InboundFormat | None, repaired: bool, now: Instant

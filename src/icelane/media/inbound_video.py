@@ -14,9 +14,10 @@ from icelane.media.statistics import InboundStatistics
 from icelane.rtp.header_extension import VIDEO_ORIENTATION, ExtensionMap, parse_video_orientation
 from icelane.rtp.packet import RtpPacket
 
-# A missing packet is asked for about so often before a key frame is asked for in its place, and for that long at least.
-_PATIENCE_IN_ROUND_TRIPS: Final = 5
-_MIN_PATIENCE: Final[Duration] = 0.3
+# A missing packet is asked for nearly so often before a key frame is asked for in its place, and for that long at
+# least. A key frame is many packets, of which some will be lost as well: it takes longer than one more answer.
+_PATIENCE_IN_ROUND_TRIPS: Final = 10
+_MIN_PATIENCE: Final[Duration] = 0.5
 # Without NACK nothing comes but what was overtaken.
 _REORDERING: Final[Duration] = 0.05
 # W3C freezeCount: a frame that is shown so much later than frames usually are, and by three times at least.

@@ -24,6 +24,8 @@ from icelane.media.statistics import InboundStatistics
 
 # Frames that wait to be played, 5 s of 10 ms: more than the longest delay holds. At the bound the oldest is dropped.
 MAX_FRAMES: Final = 500
+# What a delay is at least: programs are not always there on time.
+MIN_DELAY: Final[Duration] = 0.02
 # With the first packet nothing is known of the network yet.
 START_DELAY: Final[Duration] = 0.04
 # After so much without a packet nothing is said any more, and the next packet begins anew.
@@ -179,7 +181,7 @@ class JitterBuffer:
             repair = self.retransmission_time
             if self.has_forward_error_correction:
                 repair = max(repair, self._duration / self._delay.clock_rate)
-        needed = max(self._delay.needed(now) + repair, self.minimum_delay)
+        needed = max(self._delay.needed(now) + repair, self.minimum_delay, MIN_DELAY)
         return min(needed + _MARGIN, MAX_DELAY) + self.synchronization_delay
 
     # What comes
@@ -215,8 +217,10 @@ class JitterBuffer:
         if waiting is None and self._frames:
             upcoming = self._frames[min(self._frames)]
             gap = upcoming.timestamp - self._cursor
+            if not self._is_pause(upcoming.number):
+                self._lost_at = now
             if self._owed < gap or self._can_repair(upcoming, gap, now):
-                return self._fill(upcoming, gap, now)
+                return self._fill(upcoming, gap)
             waiting = upcoming  # all of the gap has been concealed by now
         if waiting is None:
             return self._stand_still(now)
@@ -239,7 +243,7 @@ class JitterBuffer:
         counts.jitter_buffer_emitted_count += frame.duration
         return Decode(frame, skipped)
 
-    def _fill(self, upcoming: _Waiting, gap: int, now: Instant) -> Playout:
+    def _fill(self, upcoming: _Waiting, gap: int) -> Playout:
         """Something is missing before `upcoming`: the rest of a pause, or lost."""
         self._cursor += self._owed
         rest = gap - self._owed
@@ -249,7 +253,6 @@ class JitterBuffer:
             step = min(rest, self._duration)
             self._cursor += step
             return Conceal(step, silence=True)
-        self._lost_at = now
         if rest <= upcoming.frame.duration and self.has_forward_error_correction:
             self._cursor += rest
             return DecodeForwardErrorCorrection(upcoming.frame, rest)
@@ -261,7 +264,7 @@ class JitterBuffer:
         """Whether a frame that was concealed may follow after all: where there should be more delay anyway."""
         if not self.has_forward_error_correction or gap > upcoming.frame.duration:
             return False
-        if self._is_pause(upcoming.number) or now - self._delay.expected(self._cursor) > self.delay(now):
+        if self._is_pause(upcoming.number) or now - self._delay.expected(self._cursor) > self.delay(now) + _TOLERANCE:
             return False
         self._statistics.inserted_samples_for_deceleration += self._owed
         self._owed = 0
