@@ -136,7 +136,9 @@ def every_mistake_is_challenged() -> None:
     vars(authentication)["Refusal"] = challenge
 
 
-@breaks("TA-1", test=f"{AUTHENTICATION}::test_another_user_on_an_allocation_is_441")
+@breaks(
+    "TA-1", test=f"{AUTHENTICATION}::test_another_user_on_an_allocation_is_441_and_437_where_it_asks_for_one_of_its_own"
+)
 def an_allocation_is_everybodys() -> None:
     class Anybody(str):
         __slots__ = ()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.interop.peers.calls import assert_bytes_arrive_unchanged, carried_signals, connect, negotiate
+from tests.interop.peers.media import RemoteMedia, median_age, readable_share
 from tests.interop.peers.stage import Stage, stage
 
 pytestmark = pytest.mark.interop
@@ -35,6 +36,26 @@ def test_what_two_real_peers_send_each_other_arrives(scene: Stage, offerer: str,
                 pair = await peer.selected_pair()
                 assert pair is not None
                 assert (pair.local, pair.protocol) == ("host", "udp")
+
+    scene.run(call())
+
+
+@pytest.mark.parametrize(("sender", "receiver"), [("chromium", "firefox"), ("firefox", "chromium")])
+def test_browsers_measure_each_others_tone_and_read_each_others_clock(scene: Stage, sender: str, receiver: str) -> None:
+    async def call() -> None:
+        async with scene.peers(sender, receiver) as (one, other):
+            await one.start()
+            await other.start()
+            sends, sees = RemoteMedia(one), RemoteMedia(other)
+            await sends.send_tone(frequency=440, level=0.25)
+            await sends.send_clock()
+            await negotiate(one, other, trickle=True)
+            tone = await sees.hear_tone()
+            assert tone.frequency == pytest.approx(440, abs=2)
+            assert tone.level == pytest.approx(0.25, rel=0.2)
+            pictures = await sees.see_clock()
+            assert readable_share(pictures) > 0.9
+            assert median_age(pictures) < 500
 
     scene.run(call())
 

@@ -68,7 +68,19 @@ def keys_from_exporter(profile: int, material: bytes, is_client: bool) -> Master
     key, salt = known.key_size, known.salt_size
     if len(material) != 2 * (key + salt):
         raise InvalidAccessError(f"{len(material)} bytes of keying material for {known.name}")
-    client = material[:key], material[2 * key : 2 * key + salt]
-    server = material[key : 2 * key], material[2 * key + salt :]
-    local, remote = (client, server) if is_client else (server, client)
-    return MasterKeys(*local, *remote)
+    return keys_for_role(
+        client_key=material[:key],
+        server_key=material[key : 2 * key],
+        client_salt=material[2 * key : 2 * key + salt],
+        server_salt=material[2 * key + salt :],
+        is_client=is_client,
+    )
+
+
+def keys_for_role(
+    *, client_key: bytes, server_key: bytes, client_salt: bytes, server_salt: bytes, is_client: bool
+) -> MasterKeys:
+    """The same, where DTLS has divided it already: what the client sends is protected by the `client_` ones."""
+    if is_client:
+        return MasterKeys(client_key, client_salt, server_key, server_salt)
+    return MasterKeys(server_key, server_salt, client_key, client_salt)

@@ -23,6 +23,7 @@ _ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
     "--no-first-run",
+    "--autoplay-policy=no-user-gesture-required",
     # Without these a start asks for the vendor's hosts.
     "--disable-background-networking",
     "--disable-component-update",

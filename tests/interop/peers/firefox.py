@@ -35,6 +35,10 @@ _PREFERENCES: Mapping[str, bool | int | str] = {
     "media.navigator.streams.fake": True,
     "media.navigator.permission.disabled": True,
     "media.peerconnection.ice.loopback": True,
+    # Sound without a device: otherwise a graph of sound never starts.
+    "media.cubeb.force_mock_context": True,
+    "media.autoplay.default": 0,
+    "media.autoplay.blocking_policy": 0,
     # Nothing is fetched that no test asked for.
     "app.normandy.enabled": False,
     "app.update.disabledForTesting": True,

@@ -128,87 +128,87 @@ class RemotePeer:
     ) -> None:
         """Make the connection. A page also takes `bundlePolicy` and `media`, kinds that stand first in its offers."""
         servers = list(ice_servers)
-        await self._call("start", iceServers=servers, iceTransportPolicy=ice_transport_policy, **of_a_page)
+        await self.ask("start", iceServers=servers, iceTransportPolicy=ice_transport_policy, **of_a_page)
 
     async def create_channel(self, label: str = LABEL, options: Mapping[str, object] | None = None) -> None:
         """`createDataChannel`, with the options of RTCDataChannelInit."""
-        await self._call("createChannel", label=label, options=dict(options or {}))
+        await self.ask("createChannel", label=label, options=dict(options or {}))
 
     async def offer(self) -> Description:
         """Make an offer and apply it; what it holds of candidates is up to the peer."""
-        return Description(**await self._call("offer"))
+        return Description(**await self.ask("offer"))
 
     async def accept_offer(self, description: Description) -> Description:
         """Apply an offer and make and apply the answer."""
-        return Description(**await self._call("acceptOffer", description=asdict(description)))
+        return Description(**await self.ask("acceptOffer", description=asdict(description)))
 
     async def accept_answer(self, description: Description) -> None:
-        await self._call("acceptAnswer", description=asdict(description))
+        await self.ask("acceptAnswer", description=asdict(description))
 
     async def add_candidate(self, candidate: Candidate | None) -> None:
         """`addIceCandidate`; None is the end of the candidates."""
-        await self._call("addCandidate", candidate=candidate and candidate.to_json())
+        await self.ask("addCandidate", candidate=candidate and candidate.to_json())
 
     async def next_local_candidate(self) -> Candidate | None:
         """The next that `icecandidate` brought, or brings; None is the end."""
-        found = await self._call("nextLocalCandidate")
+        found = await self.ask("nextLocalCandidate")
         return found and Candidate.from_json(found)
 
     async def wait_complete_description(self) -> Description:
         """The local description once all candidates stand in it."""
-        return Description(**await self._call("completeDescription"))
+        return Description(**await self.ask("completeDescription"))
 
     async def restart_ice(self) -> None:
         """The next offer has new credentials."""
-        await self._call("restartIce")
+        await self.ask("restartIce")
 
     # -- perfect negotiation
 
     async def negotiate_by_itself(self, *, polite: bool) -> None:
         """From now on every `negotiationneeded` makes an offer; what to tell the other peer comes by `next_signal`."""
-        await self._call("negotiateByItself", polite=polite)
+        await self.ask("negotiateByItself", polite=polite)
 
     async def next_signal(self) -> dict[str, Any]:
         """A description or a candidate for the other peer, to be handed to its `deliver` as it is."""
-        signal: dict[str, Any] = await self._call("nextSignal")
+        signal: dict[str, Any] = await self.ask("nextSignal")
         return signal
 
     async def deliver(self, signal: Mapping[str, Any]) -> None:
-        await self._call("deliver", signal=dict(signal))
+        await self.ask("deliver", signal=dict(signal))
 
     # -- data
 
     async def wait_open(self, label: str = LABEL) -> None:
         """Wait until there is a channel of that label and it is open."""
-        await self._call("waitOpen", label=label)
+        await self.ask("waitOpen", label=label)
 
     async def send_bytes(self, total: int, *, seed: int = 1, chunk: int = CHUNK, label: str = LABEL) -> str:
         """Send bytes that `seed` decides, made there, in messages of `chunk`; returns their SHA-256 in hexadecimal."""
-        digest: str = await self._call("sendBytes", label=label, total=total, seed=seed, chunk=chunk)
+        digest: str = await self.ask("sendBytes", label=label, total=total, seed=seed, chunk=chunk)
         return digest
 
     async def receive_bytes(self, total: int, *, label: str = LABEL) -> str:
         """Wait for `total` bytes or the message that goes beyond; returns their SHA-256 in hexadecimal."""
-        digest: str = await self._call("receiveBytes", label=label, total=total)
+        digest: str = await self.ask("receiveBytes", label=label, total=total)
         return digest
 
     async def channel_state(self, *, label: str = LABEL) -> str:
         """The `readyState` of a channel that has been open."""
-        state: str = await self._call("channelState", label=label)
+        state: str = await self.ask("channelState", label=label)
         return state
 
     async def send_text(self, text: str, *, label: str = LABEL) -> None:
-        await self._call("sendText", label=label, text=text)
+        await self.ask("sendText", label=label, text=text)
 
     async def receive_text(self, *, label: str = LABEL) -> str:
-        text: str = await self._call("receiveText", label=label)
+        text: str = await self.ask("receiveText", label=label)
         return text
 
     # -- state
 
     async def selected_pair(self) -> SelectedPair | None:
         """What `getStats` says is in use."""
-        found = await self._call("selectedPair")
+        found = await self.ask("selectedPair")
         return found and SelectedPair(
             local=found["local"],
             remote=found["remote"],
@@ -221,7 +221,7 @@ class RemotePeer:
 
     async def states(self) -> dict[str, str]:
         """The states of the connection: `connection`, `ice`, `signaling`."""
-        states: dict[str, str] = await self._call("states")
+        states: dict[str, str] = await self.ask("states")
         return states
 
     async def connection_state(self) -> str:
@@ -234,7 +234,8 @@ class RemotePeer:
                 await self.control.call("close", {})
         await self.control.close()
 
-    async def _call(self, method: str, **given: object) -> Any:
+    async def ask(self, method: str, **given: object) -> Any:
+        """Call a method of its program by name, in the words of its errors."""
         try:
             async with asyncio.timeout(self.patience):
                 return await self.control.call(method, given)

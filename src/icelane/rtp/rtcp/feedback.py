@@ -86,11 +86,12 @@ def parse_nack(body: bytes) -> Nack:
 
 
 def encode_nack(nack: Nack) -> bytes:
-    """The packet: numbers that lie close behind each other share a pair. Raises InvalidAccessError."""
+    """The packet: numbers that follow each other within 16 share a pair. Raises InvalidAccessError."""
     pairs: list[list[int]] = []
     for number in nack.lost:
         distance = number - pairs[-1][0] & 0xFFFF if pairs else 0
-        if 1 <= distance <= 16:
+        # A bit below the last one would stand before it when the list is read.
+        if 1 <= distance <= 16 and pairs[-1][1] < 1 << distance - 1:
             pairs[-1][1] |= 1 << distance - 1
         else:
             pairs.append([number & 0xFFFF, 0])
