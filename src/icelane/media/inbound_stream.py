@@ -206,6 +206,19 @@ class InboundStream:
         return self._source.report_blocks(now) if self._source is not None and not self._is_silent else ()
 
     @property
+    def codec(self) -> NegotiatedCodec | None:
+        """What the source sends by now, None before the first packet."""
+        if self._source is None:
+            return None
+        payload_type = self._source.format.payload_type
+        return next((one for one in self.options.codecs if one.payload_type == payload_type), None)
+
+    @property
+    def has_output(self) -> bool:
+        """Whether one of `poll_frame`, `poll_playout` and `poll_packet` has something."""
+        return bool(self._frames or self._playouts or self._raw)
+
+    @property
     def ssrc(self) -> int | None:
         """Of the source, None before the first packet."""
         return self._source.ssrc if self._source is not None else None

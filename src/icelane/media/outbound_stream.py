@@ -102,6 +102,7 @@ class OutboundStream:
         sequence: TransportSequence | None = None,
     ) -> None:
         self.options = options
+        self.codec = options.codec
         self.statistics = OutboundStatistics()
         self.remote = RemoteInboundStatistics()
         self._wall = wall
@@ -216,6 +217,7 @@ class OutboundStream:
     def set_codec(self, codec: NegotiatedCodec) -> None:
         """Send frames of this codec from now on. Raises NotSupportedError where there is no payload format for it."""
         self._packetizer = packetizer_for(codec.codec, self._first_picture_id)
+        self.codec = codec
         self._payload_type = codec.payload_type
         self._rtx_payload_type = codec.rtx_payload_type
         self._is_video = codec.codec.kind is MediaKind.VIDEO

@@ -14,7 +14,7 @@ from icelane.peer.rtp_section import (
 )
 from icelane.rtp.packet import MAX_ONE_BYTE_ID
 from icelane.sdp.media import MediaDescription
-from icelane.sdp.rtp_attributes import Direction, HeaderExtension
+from icelane.sdp.rtp_attributes import Direction
 
 _READS = (None, Direction.SENDRECV, Direction.RECVONLY)
 _WRITES = (None, Direction.SENDRECV, Direction.SENDONLY)
@@ -66,8 +66,9 @@ def _named(one: NegotiatedCodec, other: NegotiatedCodec) -> NegotiatedCodec:
 def _extensions(reader: MediaDescription, writer: MediaDescription) -> tuple[tuple[int, str], ...]:
     """Those that `reader` reads, by its numbers, and `writer` writes."""
     written = {one.uri for one in writer.header_extensions if one.direction in _WRITES}
-    read: dict[int, HeaderExtension] = {}
+    number_by_uri: dict[str, int] = {}
     for one in reader.header_extensions:
-        if one.direction in _READS and one.uri in written and one.id <= MAX_ONE_BYTE_ID:
-            read.setdefault(one.id, one)
-    return tuple((number, one.uri) for number, one in read.items())
+        is_read = one.direction in _READS and one.uri in written and one.id <= MAX_ONE_BYTE_ID
+        if is_read and one.id not in number_by_uri.values():
+            number_by_uri.setdefault(one.uri, one.id)
+    return tuple((number, uri) for uri, number in number_by_uri.items())
