@@ -11,13 +11,14 @@ from icelane.aio.peer_driver import PeerDriver
 from icelane.aio.transports import RTCDtlsTransport, Transports
 from icelane.core.clock import Duration, Instant
 from icelane.errors import OperationError
-from icelane.media.codec import NegotiatedCodec
+from icelane.media.codec import MediaKind, NegotiatedCodec, RtpCodec
 from icelane.media.codecs.registry import CodecRegistry
 from icelane.media.frame import EncodedFrame
 from icelane.media.inbound_stream import InboundStream
 from icelane.media.outbound_stream import OutboundStream
 from icelane.media.playout import Playout
 from icelane.peer.connection import PeerConnection
+from icelane.peer.stats import StatsReport
 from icelane.peer.transceiver import Transceiver
 from icelane.rtp.packet import RtpPacket
 
@@ -28,12 +29,18 @@ class MediaPort:
     """One connection's. `registry` is made when it is first asked for."""
 
     def __init__(
-        self, engine: PeerConnection, driver: PeerDriver, transports: Transports, registry: Callable[[], CodecRegistry]
+        self,
+        engine: PeerConnection,
+        driver: PeerDriver,
+        transports: Transports,
+        registry: Callable[[], CodecRegistry],
+        stats: Callable[[Transceiver, bool], StatsReport],
     ) -> None:
         self.engine = engine
         self._driver = driver
         self._transports = transports
         self._make_registry = registry
+        self._stats = stats
         self._lease = ThreadLease()
         self.is_closed = False
 
@@ -51,6 +58,15 @@ class MediaPort:
     def dtls(self) -> RTCDtlsTransport | None:
         """The transport of everything, None before there is one."""
         return self._transports.dtls
+
+    def codecs(self, kind: MediaKind) -> tuple[RtpCodec, ...]:
+        """What can be negotiated."""
+        capabilities = self.engine.negotiation.media.transceivers.capabilities
+        return capabilities.codecs(kind) if capabilities is not None else ()
+
+    def stats_of(self, transceiver: Transceiver, *, sends: bool) -> StatsReport:
+        """The records about one direction."""
+        return self._stats(transceiver, sends)
 
     def lane(self) -> MediaLane:
         """Where a codec works. Raises OperationError after `close`."""

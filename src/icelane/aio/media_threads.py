@@ -1,9 +1,9 @@
 """The codec threads of an event loop: all its connections share them, and the last one that goes ends them.
 
-    lease = ThreadLease()
-    lane = lease.lane()                 # threads begin here
-    ...
-    await lease.release()
+lease = ThreadLease()
+lane = lease.lane()                 # threads begin here
+...
+await lease.release()
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from icelane.media.playout import Conceal, Decode, DecodeForwardErrorCorrection,
 Work: TypeAlias = EncodedFrame | Playout
 """A picture, or an instruction about sound."""
 
+
 @dataclass(slots=True)
 class DecoderCounts:
     """Of RTCInboundRtpStreamStats, what the decoder knows. `level` and energy are 0 to 1, of sound."""

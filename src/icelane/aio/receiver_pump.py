@@ -245,5 +245,3 @@ class ReceiverPump:
             self._port.request_key_frame(self._transceiver)
         for frame in frames:
             await self._track.deliver(frame)
-
-

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from icelane.errors import InvalidModificationError
-from icelane.media.codecs.default import default_registry
 from icelane.media.codec import RTX, MediaKind, NegotiatedCodec, RtpCodec
+from icelane.media.codecs.default import default_registry
 from icelane.peer.media_capabilities import EXTENSIONS
 
 

@@ -121,7 +121,9 @@ class RTCRtpReceiver(EventTarget):
         if stream is None or stream.ssrc is None or last is None or monotonic() - last[1] > _SOURCE_MEMORY:
             return []
         frame, at = last
-        level = None if frame.audio_level is None else 0.0 if frame.audio_level >= 127 else 10 ** (-frame.audio_level / 20)
+        level = (
+            None if frame.audio_level is None else 0.0 if frame.audio_level >= 127 else 10 ** (-frame.audio_level / 20)
+        )
         return [RTCRtpSynchronizationSource(at, stream.ssrc, frame.timestamp & 0xFFFFFFFF, level)]
 
     async def getStats(self) -> StatsReport:  # noqa: N802
@@ -172,8 +174,12 @@ class RTCRtpReceiver(EventTarget):
     def _tone_received(self, tone: str, duration: Duration) -> None:
         self._emit("tone", ReceivedTone(tone, duration), tone=tone, duration=duration)
 
+    def _follow(self) -> None:
+        """An exchange may have opened another stream."""
+        self._apply_target()
+
     def _apply_target(self) -> None:
-        if self._target is not None:
+        if self._target is not None and not self._port.is_closed:
             self._port.set_minimum_delay(self._transceiver, self._target / 1000)
 
     def _end(self) -> None:

@@ -189,9 +189,17 @@ class RTCRtpSender(EventTarget):
         self._limit = limit
         self._emit("bitratelimit", limit, bitrate=limit)
 
-    def _track_removed(self) -> None:
-        self._track = None
+    def _begin(self, track: MediaStreamTrack | None, encoding: RTCRtpEncodingParameters | None) -> None:
+        if encoding is not None:
+            self._encoding = replace(encoding)
+        self._take(track)
+
+    def _take(self, track: MediaStreamTrack | None) -> None:
+        self._track = track
         self._follow()
+
+    def _end(self) -> None:
+        self._pump.follow(None)
 
     async def _close(self) -> None:
         await self._pump.close()

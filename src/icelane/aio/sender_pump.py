@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -37,8 +38,9 @@ _log = logging.getLogger(__name__)
 
 # Sound that waits for its encoder: a second in frames of 20 ms. At the bound the oldest is dropped.
 MAX_WAITING_SOUND: Final = 50
-# A source of pictures that is still is heard of at least so often by who reads its statistics.
+# Pictures are counted over the last second, and no more of them.
 _RATE_WINDOW: Final[Duration] = 1.0
+MAX_RATE: Final = 240
 
 Decoded: TypeAlias = "av.AudioFrame | av.VideoFrame"
 
@@ -53,13 +55,13 @@ class SourceCounts:
     audio_level: float = 0.0
     total_audio_energy: float = 0.0
     total_samples_duration: Duration = 0.0
-    arrivals: list[Instant] = field(default_factory=list)
+    arrivals: deque[Instant] = field(default_factory=lambda: deque(maxlen=MAX_RATE))
 
     def note_picture(self, width: int, height: int, now: Instant) -> None:
         """A picture came."""
         self.frames += 1
         self.width, self.height = width, height
-        self.arrivals = [at for at in self.arrivals if now - at < _RATE_WINDOW] + [now]
+        self.arrivals.append(now)
 
     def note_sound(self, level: int | None, duration: Duration) -> None:
         """A piece of sound was encoded; `level` is in -dBov."""
@@ -93,11 +95,16 @@ class SenderPump:
         self._ending: set[asyncio.Task[None]] = set()
         self._mapper: TimestampMapper | None = None
         self._failures = 0
+        self._sent_at: deque[Instant] = deque(maxlen=MAX_RATE)
 
     @property
     def is_running(self) -> bool:
         """Whether frames are taken from a track."""
         return self._task is not None and not self._task.done()
+
+    def frames_per_second(self, now: Instant) -> int:
+        """Pictures that went out in the last second."""
+        return sum(now - at < _RATE_WINDOW for at in self._sent_at)
 
     def follow(self, track: MediaStreamTrack | None) -> None:
         """Send this track from now on; None: nothing."""
@@ -210,7 +217,8 @@ class SenderPump:
             if mapper is not None:
                 one.timestamp = mapper.map(one.timestamp, monotonic())
             with suppress(IcelaneError):  # such as a codec that was negotiated away meanwhile
-                self._port.send_frame(self._transceiver, one, captured_at)
+                if self._port.send_frame(self._transceiver, one, captured_at):
+                    self._sent_at.append(monotonic())
 
     def _begin_timestamps(self, codec: NegotiatedCodec) -> None:
         if self._mapper is None or self._mapper.clock_rate != codec.codec.clock_rate:
@@ -227,9 +235,7 @@ class SenderPump:
         if self._mapper is None or self._mapper.clock_rate != codec.codec.clock_rate:
             self._begin_timestamps(codec)
         if self._mapper is not None:
-            frame = replace(
-                frame, timestamp=self._mapper.map(frame.timestamp, now), payload_type=codec.payload_type
-            )
+            frame = replace(frame, timestamp=self._mapper.map(frame.timestamp, now), payload_type=codec.payload_type)
         with suppress(IcelaneError):
             self._port.send_frame(self._transceiver, frame, now)
 
