@@ -36,8 +36,8 @@ from icelane.peer.transceiver import Transceiver
 
 Emit = Callable[..., object]
 
-# Streams of the peer's that are known at once: a section names 8 at most, and a stream is forgotten with its last track.
-# At the bound a track is in no further stream.
+# Streams of the peer's that are known at once: a section names 8 at most, and a stream is forgotten with its last
+# track. At the bound a track is in no further stream.
 MAX_STREAMS: Final = 256
 
 

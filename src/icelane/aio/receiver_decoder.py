@@ -1,4 +1,4 @@
-"""The decoder of one receiver, on a codec thread: frames and instructions in, PyAV's frames with times that go on out."""
+"""The decoder of one receiver, on a codec thread: frames and instructions in, PyAV's frames out."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ MAX_PACKETS: Final = 1000
 IDLE_TIME: Final[Duration] = 10.0
 # What is decoded in one turn of a codec thread: little enough that other streams have their turn soon.
 _MAX_TURN: Final = {MediaKind.AUDIO: 10, MediaKind.VIDEO: 1}
-# Decoded frames of a track that is read, unless the configuration says otherwise: two seconds of sound, one of pictures.
+# Decoded frames that wait unless the configuration says otherwise: two seconds of sound, one of pictures.
 DEFAULT_CAPACITY: Final = {MediaKind.AUDIO: 100, MediaKind.VIDEO: 30}
 
 

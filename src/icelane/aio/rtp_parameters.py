@@ -124,6 +124,11 @@ class ReceivedTone(NamedTuple):
     duration: float
 
 
+def linear_level(level: int | None) -> float | None:
+    """A level of -127 to 0 dBov, given without its sign, as 0 to 1."""
+    return None if level is None else 0.0 if level >= 127 else float(10 ** (-level / 20))
+
+
 def describe(codec: RtpCodec) -> RTCRtpCodec:
     """As capabilities name it."""
     return RTCRtpCodec(codec.mime_type, codec.clock_rate, _channels(codec), codec.parameters_text or None)
