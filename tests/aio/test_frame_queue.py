@@ -92,6 +92,17 @@ def test_the_end_wakes_readers_and_writers(run: Run) -> None:
     run(scenario())
 
 
+def test_what_is_out_of_date_is_dropped_from_the_front(run: Run) -> None:
+    async def scenario() -> None:
+        queue: FrameQueue[int] = FrameQueue()
+        for frame in (1, 2, 5, 3):
+            queue.put_nowait(frame)
+        queue.drop_while(lambda frame: frame < 4)
+        assert (await queue.get(), await queue.get(), queue.dropped) == (5, 3, 2)
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("capacity", [0, MAX_CAPACITY + 1])
 def test_a_queue_has_a_bound(capacity: int) -> None:
     with pytest.raises(LocalProtocolError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Final, Generic, Literal, TypeVar
 
 from icelane.errors import LocalProtocolError, MediaStreamError
@@ -64,6 +65,13 @@ class FrameQueue(Generic[T]):
         self._frames.append(frame)
         _wake_one(self._readers)
         return True
+
+    def drop_while(self, is_dropped: Callable[[T], bool]) -> None:
+        """Drop from the oldest on, up to the first that is to stay."""
+        while self._frames and is_dropped(self._frames[0]):
+            self._frames.popleft()
+            self.dropped += 1
+            _wake_one(self._writers)
 
     async def get(self) -> T:
         """The next frame. Raises MediaStreamError when the queue is closed and none is left."""

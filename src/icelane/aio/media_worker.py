@@ -111,6 +111,7 @@ class MediaLane:
     def __init__(self, workers: MediaWorkers) -> None:
         self._workers = workers
         self._lock = threading.Lock()
+        self._running = threading.Lock()
         self._waiting: deque[_Piece] = deque()
         self._is_scheduled = False
         self._is_closed = False
@@ -137,12 +138,16 @@ class MediaLane:
         if last is None:
             return
         if self._workers.is_closed:
-            last()
+            self._run_last(last)
         else:
-            await asyncio.shield(self._submit(last))
+            await asyncio.shield(self._submit(partial(self._run_last, last), is_last=True))
 
-    def _submit(self, function: Callable[[], T]) -> asyncio.Future[T]:
-        work = _Work(function)
+    def _run_last(self, last: Callable[[], None]) -> None:
+        with self._running:  # on whichever thread: never beside a piece of work
+            last()
+
+    def _submit(self, function: Callable[[], T], *, is_last: bool = False) -> asyncio.Future[T]:
+        work = _Work(function, is_last=is_last)
         with self._lock:
             self._waiting.append(work)
             is_new, self._is_scheduled = not self._is_scheduled, True
@@ -154,8 +159,11 @@ class MediaLane:
         """On a thread: do one piece; whether there is another."""
         with self._lock:
             work = self._waiting.popleft() if self._waiting else None
-        if work is not None:
+        if work is not None and work.is_last:
             work.do()
+        elif work is not None:
+            with self._running:
+                work.do()
         with self._lock:
             self._is_scheduled = bool(self._waiting)
             return self._is_scheduled
@@ -165,10 +173,15 @@ class MediaLane:
             waiting, self._waiting = self._waiting, deque()
             self._is_scheduled = False
         for work in waiting:
-            work.give_up()
+            if work.is_last:
+                threading.Thread(target=work.do, name="media-worker-last", daemon=True).start()
+            else:
+                work.give_up()
 
 
 class _Piece(Protocol):
+    @property
+    def is_last(self) -> bool: ...
     def do(self) -> None: ...
     def give_up(self) -> None: ...
 
@@ -176,13 +189,14 @@ class _Piece(Protocol):
 class _Work(Generic[T]):
     """A piece of work, and who waits for it in an event loop."""
 
-    def __init__(self, function: Callable[[], T]) -> None:
+    def __init__(self, function: Callable[[], T], *, is_last: bool = False) -> None:
         self._function = function
+        self.is_last: Final = is_last  # it is done though nobody may wait for it any more
         self._loop = asyncio.get_running_loop()
         self.future: asyncio.Future[T] = self._loop.create_future()
 
     def do(self) -> None:
-        if self.future.cancelled():
+        if self.future.cancelled() and not self.is_last:
             return
         try:
             result = self._function()

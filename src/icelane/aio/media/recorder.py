@@ -1,0 +1,120 @@
+"""MediaRecorder: tracks into a file."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import weakref
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Final, Self
+
+from icelane.aio.media.recording import Recording
+from icelane.aio.media_stream_track import MediaStreamTrack
+from icelane.aio.media_worker import MediaWorkers
+from icelane.errors import IcelaneError, InvalidStateError, MediaStreamError, NotSupportedError
+from icelane.media.codec import MediaKind
+from icelane.media.frame import EncodedFrame
+from icelane.media.pyav import av
+
+_log = logging.getLogger(__name__)
+
+# A file with more streams than that is a mistake.
+MAX_TRACKS: Final = 16
+
+
+class MediaRecorder:
+    """Records tracks into `file`: a path, or something to write bytes to. `format` and `options` are FFmpeg's.
+
+    Tracks may begin late, and may be added until the header is written: when each track that was added has given a
+    frame, or five seconds after the first one did. Frames keep the distances that their times have, from where the
+    first one of their track came in; where sound is missing there is silence.
+
+    What was recorded has a proper end after `stop`, and even when the program ends without: a recorder that is
+    forgotten closes its file.
+    """
+
+    def __init__(
+        self,
+        file: str | Path | IO[bytes],
+        format: str | None = None,  # noqa: A002  (aiortc's name)
+        options: Mapping[str, str] | None = None,
+    ) -> None:
+        name = str(file) if isinstance(file, Path) else file
+        self._recording = Recording(av.open(name, mode="w", format=format, options=dict(options or {})))
+        self._workers = MediaWorkers(1)
+        self._lane = self._workers.lane()
+        self._tracks: dict[MediaStreamTrack, int] = {}
+        self._tasks: dict[MediaStreamTrack, asyncio.Task[None]] = {}
+        self._is_started = False
+        self._is_stopped = False
+        weakref.finalize(self, self._recording.close)
+
+    def addTrack(self, track: MediaStreamTrack) -> None:  # noqa: N802  (aiortc's name)
+        """Record `track` as well.
+
+        Raises InvalidStateError when it is too late for that, NotSupportedError for a track that is encoded already or
+        that the format has no encoder for.
+        """
+        if self._is_stopped or len(self._tracks) >= MAX_TRACKS:
+            raise InvalidStateError("the recorder takes no further track")
+        if track in self._tracks:
+            return
+        if track.codec is not None:
+            raise NotSupportedError("only tracks of decoded frames are recorded")
+        self._tracks[track] = self._recording.expect(MediaKind(track.kind))
+        if self._is_started:
+            self._begin(track)
+
+    async def start(self) -> None:
+        """Begin to read the tracks."""
+        self._is_started = True
+        for track in self._tracks:
+            if track not in self._tasks:
+                self._begin(track)
+
+    async def stop(self) -> None:
+        """Read no more, and finish the file; that goes on when this is cancelled. Raises OperationError. Idempotent."""
+        if self._is_stopped:
+            return
+        self._is_stopped = True
+        for task in self._tasks.values():
+            task.cancel()
+        try:
+            await self._lane.close(self._recording.close)
+        finally:
+            await self._workers.close()
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            self._tasks.clear()
+            self._tracks.clear()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def _begin(self, track: MediaStreamTrack) -> None:
+        self._tasks[track] = asyncio.ensure_future(self._record(track, self._tracks[track]))
+
+    async def _record(self, track: MediaStreamTrack, number: int) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                frame = await track.recv()
+                if isinstance(frame, EncodedFrame):
+                    raise NotSupportedError("only tracks of decoded frames are recorded")
+                await self._lane.run(self._recording.write, number, frame, loop.time())
+        except MediaStreamError:
+            pass
+        except IcelaneError as error:
+            if self._is_stopped:
+                return
+            _log.warning("recording a track of %s ended: %s", track.kind, error)
+        with suppress(IcelaneError):
+            await self._lane.run(self._recording.withdraw, number)

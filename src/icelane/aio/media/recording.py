@@ -1,0 +1,287 @@
+"""What a file is written from frames by: all of it on one thread at a time.
+
+A file's header names its streams, so nothing is written until each has begun, or until `_HELD_SECONDS` have passed: a
+picture's size is not known before. What has been encoded until then is held back.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final, Protocol, cast
+
+from icelane.aio.media.timeline import Timeline
+from icelane.errors import InvalidStateError, LocalProtocolError, NotSupportedError, OperationError
+from icelane.media.codec import MediaKind
+from icelane.media.codecs.audio_input import AudioInput, audio_bytes
+from icelane.media.codecs.interface import MediaFrame
+from icelane.media.codecs.video_input import own_copy, planar
+from icelane.media.pyav import av
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.container import OutputContainer
+    from av.packet import Packet
+    from av.stream import Stream
+    from av.video.stream import VideoStream
+
+# How long the header waits for streams that have not begun, and how many packets may wait with it: after either the
+# header is written, and pictures that come later are scaled to the size below.
+_HELD_SECONDS: Final = 5.0
+_MAX_HELD: Final = 2_000
+_LATE_SIZE: Final = (640, 480)
+
+_RATE: Final = 48_000
+_CHANNELS: Final = 2
+_SAMPLES: Final = 960
+_CLOCK: Final = 90_000
+_FRAME_RATE: Final = 30
+
+# Sound that is off its place by more than this, in samples, is put there: by silence, or by leaving some out. Less is
+# what clocks and buffers differ by.
+_TOLERANCE: Final = _RATE * 60 // 1000
+# The longest silence that is written, in samples. Behind a longer one the file has a hole.
+_MAX_SILENCE: Final = _RATE * 60
+
+# Encoders by FFmpeg's name of the format; the first that it was built with is taken.
+_AUDIO_ENCODERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "wav": ("pcm_s16le",),
+    "alsa": ("pcm_s16le",),
+    "pulse": ("pcm_s16le",),
+    "mp3": ("libmp3lame", "mp3"),
+    "ogg": ("libopus", "libvorbis"),
+    "opus": ("libopus",),
+    "webm": ("libopus",),
+}
+_VIDEO_ENCODERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "image2": ("png",),
+    "webm": ("libvpx",),
+    "ogg": ("libvpx",),
+}
+_OTHER_AUDIO: Final = ("aac", "libopus")
+_OTHER_VIDEO: Final = ("libx264", "libopenh264", "mpeg4")
+
+_ENCODER_OPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
+    "libx264": {"preset": "veryfast", "g": "60"},
+    "libvpx": {"deadline": "realtime", "cpu-used": "-8", "lag-in-frames": "0", "crf": "10", "g": "60"},
+}
+# libvpx has no constant quality without a rate that it may reach.
+_LARGEST_BITRATE: Final = 4_000_000
+
+
+class Writer(Protocol):
+    """One stream: frames in, packets out."""
+
+    def encode(self, frame: MediaFrame, arrival: float) -> list[Packet[Stream]]:
+        """`arrival` is in seconds since the recording began."""
+        ...
+
+    def flush(self) -> list[Packet[Stream]]:
+        """What the encoder has held back."""
+        ...
+
+
+class Recording:
+    """A file that is being written. `write` and `close` may be called on any thread; one waits for the other."""
+
+    def __init__(self, container: OutputContainer) -> None:
+        self._container = container
+        self._lock = threading.Lock()
+        self._writers: dict[int, Writer] = {}
+        self._expected: dict[int, MediaKind] = {}
+        self._held: list[Packet[Stream]] = []
+        self._start: float | None = None
+        self._is_begun = False
+        self._is_closed = False
+        self._next = 0
+
+    def expect(self, kind: MediaKind) -> int:
+        """There is to be a stream of `kind`; its number. Raises InvalidStateError when the header has been written."""
+        with self._lock:
+            if self._is_begun or self._is_closed:
+                raise InvalidStateError("the file's header is written: it takes no further track")
+            _require_encoder(self._container, kind)
+            number, self._next = self._next, self._next + 1
+            self._expected[number] = kind
+            return number
+
+    def withdraw(self, number: int) -> None:
+        """A stream that was expected will not come: the header waits for it no more."""
+        with self._lock:
+            self._expected.pop(number, None)
+            if self._writers and not self._expected and not self._is_closed:
+                self._begin()
+
+    def write(self, number: int, frame: MediaFrame, now: float) -> None:
+        """A frame of a stream that was expected; after `close` nothing happens.
+
+        Raises OperationError when it cannot be written, LocalProtocolError when it is of the other kind.
+        """
+        with self._lock:
+            if self._is_closed:
+                return
+            self._start = now if self._start is None else self._start
+            try:
+                self._write(number, frame, now - self._start)
+            except (av.FFmpegError, ValueError) as error:
+                raise OperationError(f"the recording cannot go on: {error}") from error
+
+    def close(self) -> None:
+        """Write what is left and the trailer. Idempotent. Raises OperationError."""
+        with self._lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            self._expected.clear()
+            try:
+                if self._writers:
+                    self._begin()
+                    for writer in self._writers.values():
+                        self._mux(writer.flush())
+                self._container.close()
+            except (av.FFmpegError, ValueError) as error:
+                raise OperationError(f"the recording has no proper end: {error}") from error
+
+    def _write(self, number: int, frame: MediaFrame, arrival: float) -> None:
+        kind = MediaKind.AUDIO if isinstance(frame, av.AudioFrame) else MediaKind.VIDEO
+        if self._expected.get(number, kind) is not kind:
+            raise LocalProtocolError(f"a track gives {kind.value} and was to give the other")
+        writer = self._writers.get(number)
+        if writer is None:
+            writer = self._writers[number] = self._make_writer(self._expected.pop(number), frame)
+        packets = writer.encode(frame, arrival)
+        if self._is_begun:
+            self._mux(packets)
+            return
+        self._held += packets
+        if not self._expected or arrival > _HELD_SECONDS or len(self._held) > _MAX_HELD:
+            self._begin()
+
+    def _begin(self) -> None:
+        if self._is_begun:
+            return
+        self._is_begun = True
+        for number, kind in self._expected.items():
+            self._writers[number] = self._make_writer(kind, None)
+        self._expected.clear()
+        held, self._held = self._held, []
+        self._mux(held)
+
+    def _mux(self, packets: list[Packet[Stream]]) -> None:
+        for packet in packets:
+            self._container.mux(packet)
+
+    def _make_writer(self, kind: MediaKind, first: MediaFrame | None) -> Writer:
+        if kind is MediaKind.AUDIO:
+            return _AudioWriter(self._container)
+        size = (first.width, first.height) if isinstance(first, av.VideoFrame) else _LATE_SIZE
+        return _VideoWriter(self._container, *size)
+
+
+class _AudioWriter:
+    """A gapless stream of sound, each piece where it belongs."""
+
+    def __init__(self, container: OutputContainer) -> None:
+        stream = container.add_stream(_require_encoder(container, MediaKind.AUDIO), rate=_RATE)
+        self._stream = cast("AudioStream", stream)
+        self._stream.codec_context.layout = "stereo"
+        self._stream.codec_context.time_base = Fraction(1, _RATE)
+        self._input = AudioInput(rate=_RATE, channels=_CHANNELS, samples=_SAMPLES)
+        self._timeline = Timeline()
+        self._next: int | None = None
+        self._is_ahead = False
+
+    def encode(self, frame: MediaFrame, arrival: float) -> list[Packet[Stream]]:
+        packets: list[Packet[Stream]] = []
+        for piece in self._input.pieces(frame):
+            time = (self._input.next_pts - piece.samples if piece.pts is None else piece.pts) / _RATE
+            place = round(self._timeline.place(time, piece.samples / _RATE, arrival) * _RATE)
+            if self._next is None:
+                self._next = place
+            missing = place - self._next
+            self._is_ahead = missing < (0 if self._is_ahead else -_TOLERANCE)
+            if self._is_ahead:
+                continue
+            if missing > _MAX_SILENCE:
+                self._next = place
+            elif missing > _TOLERANCE:
+                packets += self._encode_silence(missing)
+            packets += self._encode_piece(bytes(audio_bytes(piece)))
+        return packets
+
+    def flush(self) -> list[Packet[Stream]]:
+        return list(self._stream.encode(None)) if self._next is not None else []
+
+    def _encode_silence(self, samples: int) -> list[Packet[Stream]]:
+        packets: list[Packet[Stream]] = []
+        while samples > 0:
+            count = min(samples, _SAMPLES)
+            packets += self._encode_piece(bytes(count * _CHANNELS * 2))
+            samples -= count
+        return packets
+
+    def _encode_piece(self, pcm: bytes) -> list[Packet[Stream]]:
+        samples = len(pcm) // (2 * _CHANNELS)
+        frame = av.AudioFrame(format="s16", layout="stereo", samples=samples)
+        frame.planes[0].update(pcm)
+        frame.sample_rate, frame.pts, frame.time_base = _RATE, self._next, Fraction(1, _RATE)
+        self._next = (self._next or 0) + samples
+        return list(self._stream.encode(frame))
+
+
+class _VideoWriter:
+    """A stream of pictures of one size; others are scaled to it."""
+
+    def __init__(self, container: OutputContainer, width: int, height: int) -> None:
+        name = _require_encoder(container, MediaKind.VIDEO)
+        self._is_still = name == "png"
+        even = 1 if self._is_still else 2  # what chroma of half the size takes
+        self._size = max(even, width // even * even), max(even, height // even * even)
+        stream = container.add_stream(name, rate=_FRAME_RATE, options=dict(_ENCODER_OPTIONS.get(name, {})))
+        self._stream = cast("VideoStream", stream)
+        self._stream.width, self._stream.height = self._size
+        self._stream.pix_fmt = "rgb24" if self._is_still else "yuv420p"
+        self._stream.codec_context.time_base = Fraction(1, _FRAME_RATE if self._is_still else _CLOCK)
+        # The recorder has a thread of its own; more of them only wait for each other, libvpx's while they spin.
+        self._stream.codec_context.thread_count = 1
+        if name == "libvpx":
+            self._stream.bit_rate = _LARGEST_BITRATE
+        self._timeline = Timeline()
+        self._last = -1
+        self._is_used = False
+
+    def encode(self, frame: MediaFrame, arrival: float) -> list[Packet[Stream]]:
+        source = planar(frame)
+        base = source.time_base
+        time = arrival if source.pts is None or base is None else source.pts * base.numerator / base.denominator
+        clock = _FRAME_RATE if self._is_still else _CLOCK
+        pts = round(self._timeline.place(time, 1 / _FRAME_RATE, arrival) * clock)
+        picture = own_copy(source, *self._size)
+        if self._is_still:
+            picture = picture.reformat(format="rgb24")
+        self._last = max(pts, self._last + 1)
+        picture.pts, picture.time_base = self._last, Fraction(1, clock)
+        self._is_used = True
+        return list(self._stream.encode(picture))
+
+    def flush(self) -> list[Packet[Stream]]:
+        return list(self._stream.encode(None)) if self._is_used else []
+
+
+def _require_encoder(container: OutputContainer, kind: MediaKind) -> str:
+    """FFmpeg's name of what encodes `kind` for this format. Raises NotSupportedError."""
+    formats = container.format.name
+    if kind is MediaKind.AUDIO:
+        usual, wanted = container.default_audio_codec, _AUDIO_ENCODERS.get(formats, _OTHER_AUDIO)
+    else:
+        usual, wanted = container.default_video_codec, _VIDEO_ENCODERS.get(formats, _OTHER_VIDEO)
+    if usual in ("none", ""):
+        raise NotSupportedError(f"{formats} files take no {kind.value}")
+    for name in wanted:
+        try:
+            av.Codec(name, "w")
+        except ValueError:
+            continue
+        return name
+    raise NotSupportedError(f"FFmpeg was built without {' or '.join(wanted)}, which {formats} files take")

@@ -1,0 +1,293 @@
+"""Recordings: what is in them, and that they always end properly."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import subprocess
+import sys
+import threading
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from icelane.aio.media.recorder import MediaRecorder
+from icelane.aio.media.recording import Recording
+from icelane.aio.media.synthetic import TestCardTrack, ToneTrack
+from icelane.aio.media_stream_track import AudioStreamTrack, MediaStreamTrack, TrackFrame
+from icelane.aio.remote_stream_track import RemoteStreamTrack
+from icelane.errors import InvalidStateError, LocalProtocolError, NotSupportedError
+from icelane.media.codec import MediaKind
+from icelane.media.codecs.capability import VP8
+from icelane.media.frame import EncodedFrame
+from icelane.media.pyav import av
+from icelane.media.synthetic.sound import measure_tone
+from tests.aio.media.files import GivenTrack, clock_errors, packed, pictures, read_file, sounds, write_file
+from tests.loops import Run
+
+
+async def ended(*tracks: MediaStreamTrack) -> None:
+    """Wait until all of these have given everything, and that has been written."""
+    while any(track.readyState == "live" for track in tracks):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mkv", "webm"])
+def test_clock_and_tone_are_in_the_file_at_their_times(extension: str, run: Run, tmp_path: Path) -> None:
+    path = tmp_path / f"file.{extension}"
+
+    async def scenario() -> None:
+        tracks = GivenTrack(MediaKind.AUDIO, sounds(75)), GivenTrack(MediaKind.VIDEO, pictures(37))
+        recorder = MediaRecorder(path)
+        for track in tracks:
+            recorder.addTrack(track)
+        await recorder.start()
+        await ended(*tracks)
+        await recorder.stop()
+        await recorder.stop()
+
+    run(scenario())
+    heard, seen = read_file(path)
+    assert len(seen) == 37
+    errors = clock_errors(seen)
+    assert max(errors) - min(errors) <= 2  # Matroska counts in milliseconds
+    assert all(abs(error) <= 40 for error in errors)  # from when each track's first frame came
+    measured = measure_tone(packed(heard)[5:-5])
+    assert measured.frequency == pytest.approx(440, rel=2e-3)
+    assert measured.level == pytest.approx(-20, abs=0.5)
+    assert sum(sound.samples for sound in heard) / heard[0].sample_rate == pytest.approx(1.5, abs=0.05)
+
+
+@pytest.mark.parametrize("extension", ["wav", "ogg", "mp3"])
+def test_sound_alone_has_its_formats(extension: str, run: Run, tmp_path: Path) -> None:
+    path = tmp_path / f"file.{extension}"
+
+    async def scenario() -> None:
+        track = GivenTrack(MediaKind.AUDIO, sounds(50))
+        async with MediaRecorder(str(path)) as recorder:
+            recorder.addTrack(track)
+            await ended(track)
+
+    run(scenario())
+    heard, _ = read_file(path)
+    assert measure_tone(packed(heard)[5:-5]).frequency == pytest.approx(440, rel=2e-3)
+
+
+def test_a_recording_can_go_into_an_object(run: Run, tmp_path: Path) -> None:
+    target = BytesIO()
+
+    async def scenario() -> None:
+        track = GivenTrack(MediaKind.AUDIO, sounds(20))
+        recorder = MediaRecorder(target, format="wav")
+        recorder.addTrack(track)
+        await recorder.start()
+        await ended(track)
+        await recorder.stop()
+
+    run(scenario())
+    (tmp_path / "file.wav").write_bytes(target.getvalue())
+    assert sum(sound.samples for sound in read_file(tmp_path / "file.wav")[0]) == 20 * 960
+
+
+def test_a_track_that_begins_late_stands_late_in_the_file(tmp_path: Path) -> None:
+    recording = Recording(av.open(str(tmp_path / "file.mkv"), mode="w"))
+    audio, video = recording.expect(MediaKind.AUDIO), recording.expect(MediaKind.VIDEO)
+    for index, sound in enumerate(sounds(100)):
+        recording.write(audio, sound, 50 + index / 50)
+        if index >= 40 and index % 2 == 0:
+            recording.write(video, pictures(1, first=(index - 40) // 2)[0], 50 + index / 50)
+    recording.close()
+    heard, seen = read_file(tmp_path / "file.mkv")
+    assert heard[0].time is not None
+    assert seen[0].time - heard[0].time == pytest.approx(0.8, abs=0.03)
+    assert {error // 10 for error in clock_errors(seen)} <= {79, 80, 81}
+
+
+def test_the_header_waits_no_longer_than_five_seconds_and_late_pictures_are_scaled(tmp_path: Path) -> None:
+    recording = Recording(av.open(str(tmp_path / "file.mp4"), mode="w"))
+    audio, video = recording.expect(MediaKind.AUDIO), recording.expect(MediaKind.VIDEO)
+    for index, sound in enumerate(sounds(300)):
+        recording.write(audio, sound, index / 50)
+    with pytest.raises(InvalidStateError):
+        recording.expect(MediaKind.VIDEO)
+    for index, card in enumerate(pictures(10)):
+        recording.write(video, card, 6 + index / 25)
+    recording.close()
+    heard, seen = read_file(tmp_path / "file.mp4")
+    assert {(picture.width, picture.height) for picture in seen} == {(640, 480)}
+    assert seen[0].time == pytest.approx(6.0, abs=0.05)
+    assert sum(sound.samples for sound in heard) / 48_000 == pytest.approx(6.0, abs=0.05)
+
+
+def test_a_track_that_never_gave_anything_is_not_in_the_file(tmp_path: Path) -> None:
+    recording = Recording(av.open(str(tmp_path / "file.mp4"), mode="w"))
+    audio, video = recording.expect(MediaKind.AUDIO), recording.expect(MediaKind.VIDEO)
+    recording.write(audio, sounds(1)[0], 0.0)
+    recording.withdraw(video)
+    recording.close()
+    with av.open(str(tmp_path / "file.mp4")) as container:
+        assert [stream.type for stream in container.streams] == ["audio"]
+
+
+def test_missing_sound_is_silence_and_sound_that_comes_twice_is_left_out(tmp_path: Path) -> None:
+    recording = Recording(av.open(str(tmp_path / "file.wav"), mode="w"))
+    audio = recording.expect(MediaKind.AUDIO)
+    for index in (*range(25), *range(50, 75), *range(65, 100)):
+        recording.write(audio, sounds(1, first=index)[0], index / 50)
+    recording.close()
+    heard, _ = read_file(tmp_path / "file.wav")
+    assert sum(sound.samples for sound in heard) == 100 * 960
+    samples = b"".join(bytes(sound.planes[0])[: sound.samples * 4] for sound in heard)
+    second = 48_000 * 4
+    assert not any(samples[second // 2 : second])
+    assert any(samples[: second // 2][-1000:])
+    assert any(samples[second:][:1000])
+
+
+def test_pictures_of_another_size_are_scaled_to_the_first(tmp_path: Path) -> None:
+    recording = Recording(av.open(str(tmp_path / "file.mp4"), mode="w"))
+    video = recording.expect(MediaKind.VIDEO)
+    cards = pictures(5) + pictures(5, first=5, width=320, height=180) + pictures(5, first=10)
+    for index, card in enumerate(cards):
+        recording.write(video, card, index / 25)
+    recording.close()
+    _, seen = read_file(tmp_path / "file.mp4")
+    assert {(picture.width, picture.height) for picture in seen} == {(160, 120)}
+    assert clock_errors(seen) == {0}
+
+
+def test_recorded_frames_are_not_changed(tmp_path: Path) -> None:
+    recording = Recording(av.open(str(tmp_path / "file.mp4"), mode="w"))
+    audio, video = recording.expect(MediaKind.AUDIO), recording.expect(MediaKind.VIDEO)
+    sound, card = sounds(1, first=7)[0], pictures(1, first=7)[0]
+    before = (sound.pts, sound.time_base, card.pts, card.time_base, bytes(card.planes[0]))
+    recording.write(audio, sound, 0.0)
+    recording.write(video, card, 0.0)
+    recording.close()
+    assert (sound.pts, sound.time_base, card.pts, card.time_base, bytes(card.planes[0])) == before
+
+
+def test_a_recording_that_is_cancelled_has_its_trailer(run: Run, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async def record() -> None:
+            async with MediaRecorder(tmp_path / "file.mp4") as recorder:
+                recorder.addTrack(ToneTrack())
+                recorder.addTrack(TestCardTrack(160, 120))
+                await asyncio.sleep(60)
+
+        task = asyncio.ensure_future(record())
+        await asyncio.sleep(0.3)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    before = threading.active_count()
+    run(scenario())
+    assert threading.active_count() <= before + 1
+    heard, seen = read_file(tmp_path / "file.mp4")
+    assert heard
+    assert seen
+
+
+def test_stop_that_is_cancelled_finishes_the_file(run: Run, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        recorder = MediaRecorder(tmp_path / "file.mp4")
+        recorder.addTrack(ToneTrack())
+        await recorder.start()
+        await asyncio.sleep(0.2)
+        stopping = asyncio.ensure_future(recorder.stop())
+        await asyncio.sleep(0)
+        stopping.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await stopping
+
+    run(scenario())
+    assert read_file(tmp_path / "file.mp4")[0]
+
+
+def test_a_program_that_ends_without_stop_leaves_a_proper_file(tmp_path: Path) -> None:
+    program = f"""
+import asyncio
+from icelane.aio.media.recorder import MediaRecorder
+from icelane.aio.media.synthetic import ToneTrack
+async def main():
+    recorder = MediaRecorder({str(tmp_path / "file.mp4")!r})
+    recorder.addTrack(ToneTrack())
+    await recorder.start()
+    await asyncio.sleep(0.3)
+asyncio.run(main())
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+    assert read_file(tmp_path / "file.mp4")[0]
+
+
+def test_tracks_are_added_until_the_header_is_written(run: Run, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        recorder = MediaRecorder(tmp_path / "file.mkv")
+        waiting = RemoteStreamTrack(MediaKind.VIDEO)
+        recorder.addTrack(waiting)
+        await recorder.start()
+        sound = GivenTrack(MediaKind.AUDIO, sounds(10))
+        recorder.addTrack(sound)
+        recorder.addTrack(sound)
+        await ended(sound)
+        waiting.deliver_nowait(pictures(1)[0])
+        await asyncio.sleep(0.1)
+        with pytest.raises(InvalidStateError):
+            recorder.addTrack(AudioStreamTrack())
+        await recorder.stop()
+        with pytest.raises(InvalidStateError):
+            recorder.addTrack(AudioStreamTrack())
+
+    run(scenario())
+    heard, seen = read_file(tmp_path / "file.mkv")
+    assert heard
+    assert len(seen) == 1
+
+
+def test_encoded_tracks_are_refused(run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Sudden(MediaStreamTrack):
+        kind = "video"
+
+        async def recv(self) -> TrackFrame:
+            return EncodedFrame(data=b"", timestamp=0)
+
+    async def scenario() -> None:
+        recorder = MediaRecorder(tmp_path / "file.mkv")
+        with pytest.raises(NotSupportedError):
+            recorder.addTrack(RemoteStreamTrack(MediaKind.VIDEO, codec=VP8))
+        recorder.addTrack(Sudden())
+        await recorder.start()
+        await asyncio.sleep(0.05)
+        await recorder.stop()
+
+    with caplog.at_level(logging.WARNING):
+        run(scenario())
+    assert "only tracks of decoded frames" in caplog.text
+
+
+def test_what_the_format_cannot_hold_is_refused(tmp_path: Path) -> None:
+    recorder = MediaRecorder(tmp_path / "file.wav")
+    video = RemoteStreamTrack(MediaKind.VIDEO)
+    recorder.addTrack(AudioStreamTrack())
+    with pytest.raises(NotSupportedError, match="wav files take no video"):
+        recorder.addTrack(video)
+
+
+def test_a_frame_of_the_wrong_kind_does_not_end_the_other_track(tmp_path: Path) -> None:
+    recording = Recording(av.open(str(tmp_path / "file.mkv"), mode="w"))
+    audio, video = recording.expect(MediaKind.AUDIO), recording.expect(MediaKind.VIDEO)
+    with pytest.raises(LocalProtocolError):
+        recording.write(video, sounds(1)[0], 0.0)
+    recording.write(audio, sounds(1)[0], 0.0)
+    recording.close()
+    recording.write(audio, sounds(1)[0], 0.0)
+    recording.close()
+
+
+def test_a_file_of_our_own_is_what_it_says(tmp_path: Path) -> None:
+    heard, seen = read_file(write_file(tmp_path / "file.mp4"))
+    assert clock_errors(seen) == {0}
+    assert len(seen) == 25
+    assert heard
