@@ -28,6 +28,7 @@ from icelane.aio.rtp_parameters import (
     RTCRtpReceiveParameters,
     RTCRtpSynchronizationSource,
     describe_negotiated,
+    linear_level,
     machine_capabilities,
 )
 from icelane.aio.system import monotonic
@@ -121,10 +122,8 @@ class RTCRtpReceiver(EventTarget):
         if stream is None or stream.ssrc is None or last is None or monotonic() - last[1] > _SOURCE_MEMORY:
             return []
         frame, at = last
-        level = (
-            None if frame.audio_level is None else 0.0 if frame.audio_level >= 127 else 10 ** (-frame.audio_level / 20)
-        )
-        return [RTCRtpSynchronizationSource(at, stream.ssrc, frame.timestamp & 0xFFFFFFFF, level)]
+        timestamp, level = frame.timestamp & 0xFFFFFFFF, linear_level(frame.audio_level)
+        return [RTCRtpSynchronizationSource(at, stream.ssrc, timestamp, level)]
 
     async def getStats(self) -> StatsReport:  # noqa: N802
         """What concerns this receiver: inbound-rtp, remote-outbound-rtp, codec, transport."""
