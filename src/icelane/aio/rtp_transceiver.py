@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal, TypeAlias, cast
+from typing import Final, Literal, TypeAlias
 
 from icelane.aio.frame_queue import QueuePolicy
 from icelane.aio.media_port import MediaPort
@@ -62,7 +62,7 @@ class RTCRtpTransceiver:
         """What is wanted; to set it asks for a negotiation. Raises TypeError, InvalidStateError when stopped."""
         if self._transceiver.is_stopping:
             return "stopped"
-        return cast(TransceiverDirection, self._transceiver.direction.value)
+        return self._transceiver.direction.value
 
     @direction.setter
     def direction(self, direction: TransceiverDirection) -> None:
@@ -75,7 +75,7 @@ class RTCRtpTransceiver:
         if self._transceiver.is_stopped:
             return "stopped"
         current = self._transceiver.current_direction
-        return None if current is None else cast(TransceiverDirection, current.value)
+        return None if current is None else current.value
 
     @property
     def stopped(self) -> bool:
@@ -101,7 +101,7 @@ class RTCRtpTransceiver:
         await self._receiver._close()
 
 
-def direction_named(name: str) -> Direction:
+def direction_named(name: object) -> Direction:
     """Raises TypeError for a word that is no direction."""
     if not isinstance(name, str) or name not in _DIRECTIONS:
         raise TypeError(f"a direction is one of {', '.join(_DIRECTIONS)}, not {name!r}")

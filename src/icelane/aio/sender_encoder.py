@@ -51,7 +51,7 @@ class EncoderCounts:
 
 
 class SenderEncoder:
-    """One codec, until another one was negotiated or another source begins. Raises NotSupportedError without one."""
+    """One codec, until another one was negotiated or another source begins. It is opened with the first frame."""
 
     def __init__(
         self, codec: NegotiatedCodec, registry: CodecRegistry, lane: MediaLane, wish: EncoderWish, counts: EncoderCounts
@@ -61,18 +61,18 @@ class SenderEncoder:
         self._lane = lane
         self._wish = wish
         self._bitrate: int | None = None
-        self._encoder: Encoder = registry.encoder(codec.codec, _settings(codec, wish))
-        counts.implementation = type(self._encoder).__name__
+        self._registry = registry
+        self._encoder: Encoder | None = None
 
     async def encode(
         self, frame: av.AudioFrame | av.VideoFrame, wish: EncoderWish, *, force_key_frame: bool
     ) -> list[EncodedFrame]:
-        """As the encoder's own, on the thread."""
+        """As the encoder's own, on the thread. Raises NotSupportedError where there is none, OperationError."""
         return await self._lane.run(self._encode, frame, wish, force_key_frame)
 
     async def close(self) -> None:
         """Let the encoder go, behind what it works on."""
-        await self._lane.close(self._encoder.close)
+        await self._lane.close(self._close)
 
     # On the thread
 
@@ -84,8 +84,8 @@ class SenderEncoder:
         if width and wish.scale_down_by > 1:
             frame = _scaled(frame, wish.scale_down_by)  # type: ignore[arg-type]  # what has a width is a picture
             width, height = getattr(frame, "width", 0), getattr(frame, "height", 0)
-        self._follow(wish, width, height)
-        encoded = self._encoder.encode(frame, force_key_frame=force_key_frame)
+        encoder = self._follow(wish, width, height)
+        encoded = encoder.encode(frame, force_key_frame=force_key_frame)
         counts = self.counts
         counts.width, counts.height = width, height
         counts.frames_encoded += len(encoded)
@@ -93,17 +93,26 @@ class SenderEncoder:
         counts.total_encode_time += time.monotonic() - began_at
         return encoded
 
-    def _follow(self, wish: EncoderWish, width: int, height: int) -> None:
+    def _follow(self, wish: EncoderWish, width: int, height: int) -> Encoder:
+        encoder = self._encoder
+        if encoder is None:
+            encoder = self._encoder = self._registry.encoder(self.codec.codec, _settings(self.codec, wish))
+            self.counts.implementation = type(encoder).__name__
         bitrate = target_bitrate(self.codec, wish, width, height)
         if bitrate is not None and bitrate != self._bitrate:
             self._bitrate = bitrate
-            self._encoder.set_bitrate(bitrate)
+            encoder.set_bitrate(bitrate)
         self.counts.target_bitrate = bitrate
         before, self._wish = self._wish, wish
         if wish.packet_loss != before.packet_loss:
-            self._encoder.set_packet_loss(wish.packet_loss)
+            encoder.set_packet_loss(wish.packet_loss)
         if wish.frame_rate is not None and wish.frame_rate != before.frame_rate:
-            self._encoder.set_frame_rate(wish.frame_rate)
+            encoder.set_frame_rate(wish.frame_rate)
+        return encoder
+
+    def _close(self) -> None:
+        if self._encoder is not None:
+            self._encoder.close()
 
 
 def target_bitrate(codec: NegotiatedCodec, wish: EncoderWish, width: int, height: int) -> int | None:

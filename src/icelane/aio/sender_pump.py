@@ -174,13 +174,14 @@ class SenderPump:
 
     async def _pass_on(self, frame: Decoded, pace: FramePace, queue: FrameQueue[tuple[Decoded, Instant, bool]]) -> None:
         now = monotonic()
-        if hasattr(frame, "width"):
-            self.source.note_picture(frame.width, frame.height, now)
+        width, height = getattr(frame, "width", 0), getattr(frame, "height", 0)
+        if width:
+            self.source.note_picture(width, height, now)
         time = pace.time_of(frame)
         begins_anew, wait = pace.follow(time, now)
         if wait > 0:
             await asyncio.sleep(wait)
-        if hasattr(frame, "width") and not self._rate_limit.admits(time) and not begins_anew:
+        if width and not self._rate_limit.admits(time) and not begins_anew:
             return
         if self._is_wanted:
             await queue.put((frame, now, begins_anew))
