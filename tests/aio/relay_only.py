@@ -57,9 +57,9 @@ class Program:
         self._process = process
 
     @classmethod
-    async def start(cls, machine: Machine, *arguments: str) -> Program:
+    async def start(cls, machine: Machine, *arguments: str, module: str = "tests.aio.relay_only") -> Program:
         """Start it there."""
-        command = machine.command(sys.executable, "-m", "tests.aio.relay_only")
+        command = machine.command(sys.executable, "-m", module)
         pipe = asyncio.subprocess.PIPE
         return cls(await asyncio.create_subprocess_exec(*command, *arguments, stdin=pipe, stdout=pipe, limit=1 << 20))
 

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import ifaddr
 import pytest
 
-from icelane.aio.interfaces import MAX_HOSTS, Interface, is_loopback, is_own_address, usable_interfaces
+from icelane.aio.interfaces import MAX_HOSTS, Interface, gone_addresses, is_loopback, usable_interfaces
 
 
 @pytest.fixture
@@ -66,8 +67,25 @@ def test_an_interface_without_a_link_is_left_out(machine: dict[str, list[str]]) 
 
 
 def test_an_address_is_ours_while_a_socket_can_be_bound_there() -> None:
-    assert is_own_address("127.0.0.1")
-    assert not is_own_address("192.0.2.7")
-    assert not is_own_address("2001:db8::7")
+    assert gone_addresses(["127.0.0.1", "192.0.2.7", "2001:db8::7"]) == {"192.0.2.7", "2001:db8::7"}
     assert is_loopback("127.0.0.7")
     assert not is_loopback("192.0.2.7")
+
+
+def test_all_adapters_are_looked_at_once_however_many_addresses_are_asked_about(
+    machine: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine |= {"eth0": ["192.0.2.7"], "unplugged0": ["192.0.2.8", "192.0.2.9"], "eth1": ["192.0.2.9"]}
+    looks, look = 0, ifaddr.get_adapters
+
+    def counted() -> object:
+        nonlocal looks
+        looks += 1
+        return look()
+
+    monkeypatch.setattr("icelane.aio.interfaces.ifaddr.get_adapters", counted)
+    assert gone_addresses([f"192.0.2.{number}" for number in range(7, 30)]) == {
+        "192.0.2.8", *(f"192.0.2.{number}" for number in range(10, 30))
+    }  # fmt: skip
+    assert gone_addresses(()) == set()
+    assert looks == 1

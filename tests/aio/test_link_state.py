@@ -5,7 +5,8 @@ import socket
 import pytest
 
 from icelane.aio import link_state
-from icelane.aio.link_state import has_link
+from icelane.aio.kernel import IS_LINUX
+from icelane.aio.link_state import has_link, leads_out
 
 
 def test_loopback_is_connected() -> None:
@@ -21,3 +22,21 @@ def test_elsewhere_every_interface_counts_as_connected(monkeypatch: pytest.Monke
     monkeypatch.setattr(link_state, "IS_LINUX", False)
     monkeypatch.delattr(socket, "socket")  # nobody is asked
     assert has_link("lo")
+
+
+def test_nothing_leaves_the_machine_by_loopback() -> None:
+    assert leads_out("lo") is not IS_LINUX
+    assert leads_out("nobody0")
+
+
+@pytest.mark.parametrize(
+    ("flags", "leads"),
+    [(0x1043, True), (0x10D1, True), (0x49, False), (0x8083, False), (0xC3, False)],
+    ids=["ethernet", "tunnel", "loopback", "dummy", "dummy with a link"],
+)
+def test_nor_by_what_asks_for_no_neighbours_and_has_none(
+    monkeypatch: pytest.MonkeyPatch, flags: int, *, leads: bool
+) -> None:
+    monkeypatch.setattr(link_state, "IS_LINUX", True)
+    monkeypatch.setattr(link_state, "_flags", lambda *_: flags)
+    assert leads_out("some0") is leads

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 import pytest
 
 from icelane.aio import network_change, system
-from icelane.aio.network_change import LOOK_INTERVAL, SUSPECT_TIME, Look, NetworkChange
+from icelane.aio.network_change import FINDING_TIME, LOOK_INTERVAL, MAX_FINDING_TIME, SUSPECT_TIME, Look, NetworkChange
 from icelane.aio.network_watch import NetworkListener
 from icelane.ice.event import IceState
 
@@ -73,6 +73,12 @@ class Fixture:
     def take(self) -> list[str]:
         did, self.bases.did = self.bases.did, []
         return did
+
+
+async def passing() -> None:
+    """What was to be done after no time is done."""
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 @pytest.fixture
@@ -189,6 +195,90 @@ def test_a_change_while_paths_are_checked_leads_to_another_restart_when_none_is_
         change.handle_ice_state()
         await asyncio.sleep(0)
         assert fixture.take() == ["look", "restart"]
+
+    fixture.run(scenario)
+
+
+def test_checks_that_lead_to_nothing_after_a_change_are_given_up(fixture: Fixture) -> None:
+    async def scenario(change: NetworkChange) -> None:
+        change._finding_time = 0.0
+        fixture.bases.ice_state, fixture.bases.has_path = IceState.CHECKING, False
+        fixture.bases.looks = [Look(True, True), Look(True, True)]
+        change.handle_network_change()
+        change.handle_network_change()
+        assert fixture.take() == ["look", "doubt", "look", "doubt"]
+        await passing()
+        assert fixture.take() == ["look", "restart"], "once"
+        fixture.bases.looks = [Look(True, True)]
+        change.handle_network_change()
+        await passing()
+        assert fixture.take() == ["look", "doubt", "look", "restart"], "and once for the next change"
+
+    fixture.run(scenario)
+
+
+def test_before_there_is_anything_to_check_nothing_is_given_up(fixture: Fixture) -> None:
+    async def scenario(change: NetworkChange) -> None:
+        change._finding_time = 0.0
+        fixture.bases.ice_state, fixture.bases.has_path = IceState.NEW, False
+        fixture.bases.looks = [Look(True, True)]
+        change.handle_network_change()
+        await passing()
+        assert fixture.take() == ["look", "doubt"], "the peer may take a minute to answer the call"
+        fixture.bases.ice_state = IceState.CHECKING
+        change.handle_ice_state()
+        await passing()
+        assert fixture.take() == ["look", "restart"]
+
+    fixture.run(scenario)
+
+
+def test_checks_that_lead_to_a_path_in_time_are_not_given_up(fixture: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(change: NetworkChange) -> None:
+        change._finding_time = 0.0
+        fixture.bases.ice_state, fixture.bases.has_path = IceState.CHECKING, False
+        fixture.bases.looks = [Look(True, True)]
+        change.handle_network_change()
+        fixture.bases.ice_state, fixture.bases.has_path = IceState.CONNECTED, True
+        change.handle_ice_state()
+        await passing()
+        assert fixture.take() == ["look", "doubt"]
+
+    fixture.run(scenario)
+
+
+def test_checks_have_more_time_after_each_restart_until_a_path_is_found(fixture: Fixture) -> None:
+    async def scenario(change: NetworkChange) -> None:
+        times = []
+        for _ in range(7):
+            fixture.bases.ice_state, fixture.bases.has_path = IceState.CHECKING, False
+            fixture.bases.looks = [Look(True, True)]
+            change.handle_network_change()
+            assert change._finding is not None
+            times.append(change._finding_time)
+            change._finding.cancel()
+            change._give_up_finding()
+            assert fixture.take() == ["look", "doubt", "look", "restart"]
+        assert times == [FINDING_TIME, 2.0, 4.0, 8.0, MAX_FINDING_TIME, MAX_FINDING_TIME, MAX_FINDING_TIME]
+        fixture.bases.ice_state, fixture.bases.has_path = IceState.CONNECTED, True
+        change.handle_ice_state()
+        assert change._finding_time == FINDING_TIME
+
+    fixture.run(scenario)
+
+
+def test_a_restart_that_waits_for_an_address_is_not_needed_once_there_is_a_path(fixture: Fixture) -> None:
+    async def scenario(change: NetworkChange) -> None:
+        change._finding_time = 0.0
+        fixture.bases.ice_state, fixture.bases.has_path = IceState.CHECKING, False
+        fixture.bases.looks = [Look(True, False), Look(False, False)]
+        change.handle_network_change()
+        await passing()
+        assert fixture.take() == ["look", "doubt", "look"]
+        fixture.bases.ice_state, fixture.bases.has_path = IceState.CONNECTED, True
+        change.handle_ice_state()
+        change.handle_network_change()
+        assert fixture.take() == ["look"]
 
     fixture.run(scenario)
 

@@ -12,6 +12,7 @@ from icelane import UdpMux
 from icelane.aio import network_watch, system
 from icelane.aio.configuration import RTCConfiguration, RTCIceServer
 from icelane.aio.data_channel import RTCDataChannel
+from icelane.aio.device import Device
 from icelane.aio.interfaces import Interface
 from icelane.aio.mdns import MdnsResolver
 from icelane.aio.peer_connection import RTCPeerConnection
@@ -30,7 +31,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The addresses that this machine has, for peer connections; a test changes them."""
     hosts = ["127.0.0.1"]
     monkeypatch.setattr(
-        "icelane.aio.peer_driver.usable_interfaces", lambda **_: [Interface("lo", host) for host in hosts]
+        "icelane.aio.chosen_interfaces.usable_interfaces", lambda **_: [Interface("lo", host) for host in hosts]
     )
     return hosts
 
@@ -109,6 +110,46 @@ def test_where_it_is_asked_for_ice_restarts_when_the_address_moves(run: Run, mac
     run(scenario())
 
 
+def test_a_change_while_a_call_is_being_set_up_is_made_good_at_once(run: Run, machine: list[str]) -> None:
+    """Both have told each other addresses that are gone before the first check."""
+
+    async def scenario() -> None:
+        machine[:] = ["127.0.0.1"]
+        async with (
+            asyncio.timeout(PATIENCE * 3),
+            RTCPeerConnection(ROAMING) as alice,
+            RTCPeerConnection(configured()) as bob,
+            Signaling(alice, bob, delay=0.1) as signaling,
+        ):
+            channel = alice.createDataChannel("x")
+            await until(lambda: bob.iceGatheringState == "complete")
+            assert alice.signalingState == "have-local-offer"
+            machine[:] = ["127.0.0.2"]
+            look(alice, bob)
+            await asyncio.wait_for(channel.opened(), 5.0)
+            assert signaling.log.count("offer") == 2
+
+    run(scenario())
+
+
+def test_so_is_a_change_in_the_middle_of_a_restart(run: Run, machine: list[str]) -> None:
+    async def scenario() -> None:
+        machine[:] = ["127.0.0.1"]
+        async with call(ROAMING, configured()) as (alice, bob, channel, signaling):
+            signaling.delay = 0.1
+            machine[:] = ["127.0.0.2"]
+            look(alice, bob)
+            await until(lambda: "answer" in signaling.log)
+            assert alice.signalingState == "have-local-offer"
+            machine[:] = ["127.0.0.3"]
+            look(alice, bob)
+            channel.send("twice")
+            assert await asyncio.wait_for(channel.receive(), 5.0) == "twice"
+            assert signaling.log.count("offer") == 2
+
+    run(scenario())
+
+
 def test_otherwise_nobody_is_asked_and_nothing_is_stuck(run: Run, machine: list[str]) -> None:
     """The controlling side moves: it tries its new address on the paths that it knows, and needs no negotiation."""
 
@@ -155,6 +196,35 @@ def test_a_restart_waits_until_there_is_an_address_again(run: Run, machine: list
             look(alice)
             await echo(channel, "back again")
             assert "offer" in signaling.log
+
+    run(scenario())
+
+
+def test_sockets_are_bound_anew_when_another_device_has_their_address(
+    run: Run, machine: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as one that was pulled out and put in again, or was made part of a bridge."""
+    devices = {"127.0.0.1": Device("missing0", 7)}  # which is missing, so that the routes decide after all
+    monkeypatch.setattr("icelane.aio.peer_driver.chosen_devices", lambda *_: dict(devices))
+
+    async def scenario() -> None:
+        machine[:], devices["127.0.0.1"] = ["127.0.0.1"], Device("missing0", 7)
+        async with call(ROAMING, ROAMING) as (alice, _, channel, signaling):
+            before = alice._driver.bases
+            look(alice)
+            assert alice._driver.bases == before
+            devices["127.0.0.1"] = Device("missing0", 8)
+            look(alice)
+            assert addresses(alice) == {"127.0.0.1"}
+            assert alice._driver.bases != before
+            await echo(channel, "by the same name")
+            assert "offer" in signaling.log
+            before = alice._driver.bases
+            del devices["127.0.0.1"]
+            alice.setConfiguration(configured(restart_on_network_change=True, addresses=["127.0.0.0/8"]))
+            look(alice)
+            assert alice._driver.bases != before
+            await echo(channel, "by any")
 
     run(scenario())
 
@@ -264,7 +334,7 @@ def test_a_connection_with_a_turn_server_from_an_address_that_is_gone_is_given_u
 
     async def scenario() -> None:
         machine[:] = ["127.0.0.1"]
-        monkeypatch.setattr("icelane.aio.peer_driver.is_own_address", lambda _: True)
+        monkeypatch.setattr("icelane.aio.peer_driver.gone_addresses", lambda _: set())
         async with TurnServer(parse_config({"turn": turn})) as server:
             url = f"turn:127.0.0.1:{server.listening[0].port}?transport={Transport.TCP.value}"
             servers = [RTCIceServer(urls=url, username="alice", credential="wonderland-and-back")]
@@ -276,7 +346,7 @@ def test_a_connection_with_a_turn_server_from_an_address_that_is_gone_is_given_u
                 assert isinstance(stream, StreamConnection)
                 look(pc)
                 assert stream in pc._driver._streams_by_path.values()
-                monkeypatch.setattr("icelane.aio.peer_driver.is_own_address", lambda _: False)
+                monkeypatch.setattr("icelane.aio.peer_driver.gone_addresses", set)
                 look(pc)
                 assert stream.closed
                 await until(lambda: not pc._driver._streams_by_path)

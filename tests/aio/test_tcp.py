@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from icelane.aio.device import Device
 from icelane.aio.proxy import parse_proxy
 from icelane.aio.proxy_tunnel import open_tunnel
 from icelane.aio.tcp import LocalHosts, connect_tcp
@@ -58,6 +59,22 @@ def test_where_one_address_does_not_lead_there_the_next_is_tried(run: Run) -> No
     async def scenario() -> None:
         async with listener() as (remote, _):
             assert await leaves_from(remote, LocalHosts(("192.0.2.1", "127.0.0.2"))) == "127.0.0.2"
+
+    run(scenario())
+
+
+def test_a_program_on_this_machine_is_reached_whatever_device_is_chosen(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Such as a proxy of this machine: to bind the socket to a device would lead out of it."""
+
+    async def scenario() -> None:
+        missing = Device("missing0", 999)  # which nothing can be bound to, and that is told
+        async with listener() as (remote, _):
+            for hosts in (("127.0.0.1",), ("127.0.0.2", "127.0.0.1")):
+                await leaves_from(remote, LocalHosts(hosts, dict.fromkeys(hosts, missing)))
+            (await connect_tcp(remote, SocketAddress("127.0.0.2", 0), device=missing)).close()
+        assert caplog.text == ""
 
     run(scenario())
 

@@ -25,6 +25,7 @@ from icelane.errors import (
     SyntaxError_,
     TransportClosedError,
 )
+from icelane.ice.check import Check, encode_check
 from icelane.peer.reflexive import PROBE_TIMEOUT
 from icelane.server.turn_server import TurnServer
 from icelane.stun.attributes import AttributeType, encode_text
@@ -233,6 +234,79 @@ def test_relay_only_leaves_the_shared_port_alone(run: Run) -> None:
                 assert {one.candidateType for one in (await alice.getStats()).of_type("local-candidate")} == {"relay"}
 
     run(main())
+
+
+def test_a_client_that_has_crashed_comes_back_from_the_same_port_at_once(run: Run) -> None:
+    async def main() -> None:
+        async with shared() as (_, on_mux):
+            client = configured(port_range=(free_port(),) * 2, ice_tcp="off")
+            servers = []
+            for number in range(3):
+                caller, callee = RTCPeerConnection(client), RTCPeerConnection(on_mux)
+                announced: asyncio.Future[RTCDataChannel] = asyncio.get_running_loop().create_future()
+                callee.on("datachannel", announced.set_result)
+                near = caller.createDataChannel("chat")
+                await exchange(caller, callee)
+                await asyncio.wait_for(near.opened(), 6.0)
+                await assert_they_talk(near, await announced, f"life {number}")
+                servers.append(callee)
+                caller._driver.abandon()  # its process is gone, and says nothing to anybody
+            assert [pc.iceConnectionState for pc in servers[:2]] == ["disconnected"] * 2
+            for pc in servers:
+                await pc.close()
+
+    run(main())
+
+
+def test_a_signed_check_with_another_source_on_it_moves_nothing(run: Run) -> None:
+    """IC-3: who has a connection of his own on the port, and writes the source of another client on his checks."""
+
+    async def main() -> None:
+        async with (
+            shared() as (mux, on_mux),
+            call(LOOPBACK, on_mux) as (alice, near, bob, far),
+            RTCPeerConnection(on_mux) as carol,
+            RTCPeerConnection(LOOPBACK) as mallory,
+        ):
+            await assert_they_talk(near, far)
+            mallory.createDataChannel("x")
+            await exchange(mallory, carol)
+            assert mallory._driver._engine.transport is not None
+            agent = mallory._driver._engine.transport.ice.agent
+            assert agent.remote_credentials is not None
+            (udp,) = (one for one in alice._driver._sockets_by_base.values() if one.local.host == HOST)
+            asked = await consent_requests(bob)
+            for number in range(20):
+                check = Check(priority=1, use_candidate=True, role=agent.role, tie_breaker=number)
+                data = encode_check(
+                    number.to_bytes(12, "big"), check, local=agent.credentials, remote=agent.remote_credentials
+                )
+                udp.send_all([data], (HOST, mux.port))
+                await assert_they_talk(near, far, f"message {number}")
+            await asyncio.sleep(1.5)  # longer than consent may stay without an answer
+            await assert_they_talk(near, far, "at the end")
+            source = SocketAddress(HOST, udp.local.port)
+            assert carol._driver._engine.transport is not None
+            met = carol._driver._engine.transport.ice.agent.authenticated
+            assert source in {path.remote for path in met}
+            assert bob.iceConnectionState in ("connected", "completed")
+            assert asked < await consent_requests(bob) <= asked + 2, "one for all of them, and one that was due"
+
+    run(main())
+
+
+async def consent_requests(pc: RTCPeerConnection) -> int:
+    """How many it has sent."""
+    (pair,) = (await pc.getStats()).of_type("candidate-pair")
+    assert isinstance(pair.consentRequestsSent, int)
+    return pair.consentRequestsSent
+
+
+def free_port() -> int:
+    """One that nobody has."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
 
 
 def test_two_shared_ports_carry_one_connection_and_the_next_one_does_not_harm_it(run: Run) -> None:

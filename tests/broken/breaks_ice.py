@@ -193,11 +193,32 @@ def a_shared_port_binds_whoever_names_a_ufrag() -> None:
 
 @breaks("IC-3", test=f"{MUX}::test_a_source_that_is_validated_is_not_taken_over")
 def a_shared_port_gives_a_source_to_whoever_came_last() -> None:
-    def settle(self: MuxTable[str], connection: str, *, ufrags, validated, authenticated) -> None:  # type: ignore[no-untyped-def]
+    def settle(self: MuxTable[str], connection: str, *, ufrags, validated, authenticated, doubted) -> list[str]:  # type: ignore[no-untyped-def]
         self._connections_by_ufrag |= dict.fromkeys(ufrags, connection)
         self._connections_by_source |= dict.fromkeys([*validated, *authenticated], connection)
+        return []
 
     swap(MuxTable, "settle", settle)
+
+
+@breaks("IC-3", test=f"{MUX}::test_a_peer_that_has_proved_itself_where_another_one_was_makes_its_owner_ask")
+def a_shared_port_lets_anybody_answer_for_a_source() -> None:
+    swap(MuxTable, "_sure_owner", lambda self, source: None)
+
+
+@breaks("IC-3", test=f"{MUX}::test_a_source_in_doubt_is_whose_check_is_answered")
+def a_shared_port_gives_a_source_in_doubt_to_a_signed_check() -> None:
+    settle = MuxTable.settle
+
+    def settle_and_take(self: MuxTable[str], connection: str, **told) -> list[str]:  # type: ignore[no-untyped-def]
+        contested = settle(self, connection, **told)
+        for source in self._owners_by_source:
+            for other, entry in self._entries.items():
+                if self._sure_owner(source) is None and source in entry.authenticated:
+                    self._connections_by_source[source] = other
+        return contested
+
+    swap(MuxTable, "settle", settle_and_take)
 
 
 @breaks("OP-8", test=f"{MUX}::test_at_the_end_nothing_is_left")

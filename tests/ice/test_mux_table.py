@@ -46,9 +46,16 @@ class Shared(MuxTable[str]):
         *,
         validated: list[SocketAddress] | None = None,
         authenticated: list[SocketAddress] | None = None,
-    ) -> None:
+        doubted: list[SocketAddress] | None = None,
+    ) -> list[str]:
         """What its agent has found; nothing, where nothing is said."""
-        self.settle(name, ufrags=[name], validated=validated or [], authenticated=authenticated or [])
+        return self.settle(
+            name,
+            ufrags=[name],
+            validated=validated or [],
+            authenticated=authenticated or [],
+            doubted=doubted or [],
+        )
 
 
 def test_checks_go_by_the_ufrag_that_they_are_addressed_to() -> None:
@@ -85,11 +92,59 @@ def test_a_source_that_is_validated_is_not_taken_over() -> None:
     table = Shared("alice", "bob")
     table.say("alice", validated=[HERE])
     table.note_sent("bob", request("peer", 7))
-    assert table.find(request("bob"), HERE) is None
+    assert table.find(request("bob"), HERE) == "bob", "whose agent looks at the signature"
     assert table.find(answer(7), HERE) is None
+    assert table.find(DTLS, HERE) == "alice"
     table.say("bob", validated=[HERE], authenticated=[HERE])
     assert table.find(DTLS, HERE) == "alice"
     assert table.find(request("alice"), HERE) == "alice"
+
+
+def test_a_peer_that_has_proved_itself_where_another_one_was_makes_its_owner_ask() -> None:
+    """IC-3: once, and only the owner; nothing else comes of a check, which may say that it comes from anywhere."""
+    table = Shared("alice", "bob", "carol")
+    assert table.say("alice", validated=[HERE]) == []
+    assert table.say("bob", authenticated=[HERE, ELSEWHERE]) == ["alice"]
+    assert table.say("bob", authenticated=[HERE, ELSEWHERE]) == []
+    assert table.say("carol", validated=[HERE]) == ["alice"], "a lite agent asks nobody"
+    assert table.say("alice", validated=[HERE], authenticated=[HERE]) == []
+    table.note_sent("bob", request("peer", 7))
+    assert table.find(answer(7), HERE) is None
+    assert table.find(DTLS, HERE) == "alice"
+
+
+def test_a_source_in_doubt_is_whose_check_is_answered() -> None:
+    """IC-3: a check alone moves nothing, not even then."""
+    table = Shared("alice", "bob")
+    table.say("alice", validated=[HERE])
+    table.say("bob", authenticated=[HERE])
+    table.note_sent("bob", request("peer", 7))
+    table.say("alice", validated=[HERE], doubted=[HERE])
+    assert table.find(DTLS, HERE) == "alice"
+    assert table.find(answer(7), HERE) == "bob"
+    assert table.say("bob", authenticated=[HERE], validated=[HERE]) == []
+    assert table.find(DTLS, HERE) == "bob"
+    table.say("alice")
+    assert table.find(DTLS, HERE) == "bob"
+
+
+def test_who_had_a_source_first_gets_it_back_when_its_peer_answers_again() -> None:
+    table = Shared("alice", "bob", "carol")
+    table.say("alice", validated=[HERE])
+    table.say("bob", validated=[HERE])
+    table.say("carol", validated=[HERE])
+    table.say("alice", validated=[HERE], doubted=[HERE])
+    assert table.find(DTLS, HERE) == "bob"
+    table.say("alice", validated=[HERE])
+    assert table.find(DTLS, HERE) == "alice"
+    for name in ("alice", "bob"):
+        table.say(name, validated=[HERE], doubted=[HERE])
+    assert table.find(DTLS, HERE) == "carol"
+    table.say("carol", validated=[HERE], doubted=[HERE])
+    assert table.find(DTLS, HERE) == "alice", "where nobody is sure, the first"
+    for name in ("alice", "carol", "bob"):
+        table.remove(name)
+    assert table.held == 0
 
 
 def test_a_source_that_was_let_go_is_the_next_one_s() -> None:

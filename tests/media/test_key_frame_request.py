@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from icelane.core.clock import NEVER, Instant
 from icelane.media.key_frame_request import FIRST_INTERVAL, MAX_INTERVAL, KeyFrameRequest
 
@@ -16,7 +18,7 @@ def test_it_is_asked_for_at_once_and_then_less_and_less_often() -> None:
         assert request.take(0.05, now)
         assert not request.take(0.05, now)
         times.append(now)
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     assert times[0] == 1.0
     assert abs(gaps[0] - FIRST_INTERVAL) < 1e-9
     assert gaps == sorted(gaps)

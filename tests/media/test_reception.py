@@ -56,7 +56,9 @@ def test_the_fraction_is_of_the_time_since_the_last_report() -> None:
     receive(source, [4, 7])
     second = source.report_block(Instant(2.0))
     third = source.report_block(Instant(3.0))
-    assert first is not None and second is not None and third is not None
+    assert first is not None
+    assert second is not None
+    assert third is not None
     assert (first.fraction_lost, first.packets_lost) == (0, 0)
     assert (second.fraction_lost, second.packets_lost) == (128, 2)
     assert (third.fraction_lost, third.packets_lost) == (0, 2)

@@ -105,7 +105,8 @@ class RTCConfiguration:
 
     Ours, about addresses of this machine: `interfaces` are the names of the only network interfaces to use;
     `addresses` are the only networks whose addresses are used, such as `["192.0.2.0/24"]`, those with `!` in front are
-    left out, and a function is asked about each address; `include_loopback` uses 127.0.0.1 and ::1 too, which otherwise
+    left out, and a function is asked about each address. On Linux, packets then leave by the interface that is chosen,
+    whatever the routes say. `include_loopback` uses 127.0.0.1 and ::1 too, which otherwise
     happens only where there is no other address; `port_range` is the first and the last port that sockets are bound to,
     in random order. `external_addresses` are the public addresses of a 1:1 NAT, which translates port by port: a
     mapping of addresses of this machine to public ones, or one public address for all of its family. The peer is told

@@ -20,7 +20,9 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Final, cast
 
+from icelane.aio.chosen_interfaces import chosen_devices
 from icelane.aio.configuration import RTCConfiguration
+from icelane.aio.device import Device
 from icelane.aio.interfaces import Interface
 from icelane.aio.port_range import PortRange, bind_within, is_within
 from icelane.aio.stream import NO_PATH, path_of, tune_stream
@@ -177,6 +179,7 @@ class IceStreams:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self._active_hosts: set[str] = set()
+        self._devices_by_host: dict[str, Device] = {}
         self._left: set[SocketAddress] = set()  # where we listened before nobody but servers might hear of us
 
     # Commands
@@ -194,6 +197,7 @@ class IceStreams:
         if configuration.relay_only:
             self._leave()
             return
+        self._devices_by_host = chosen_devices(configuration, interfaces)
         while self._left:
             self._run(partial(self._engine.remove_tcp_base, self._left.pop()))
         for position, interface in enumerate(interfaces):
@@ -222,7 +226,8 @@ class IceStreams:
 
     async def listen(self, host: str, ports: PortRange | None) -> SocketAddress:
         """Listen at `host`, on a port out of `ports` that is free; raises OSError when there is none."""
-        bound = bind_within(ports, lambda port: bind_tcp(SocketAddress(host, port)))
+        device = self._devices_by_host.get(host)
+        bound = bind_within(ports, lambda port: bind_tcp(SocketAddress(host, port), device=device))
         base = SocketAddress(host, bound.getsockname()[1])
         server = await self._loop.create_server(lambda: IceStream(self, None), sock=bound, backlog=_BACKLOG)
         if self._closed:
@@ -345,7 +350,9 @@ class IceStreams:
     async def _connect(self, planned: Path) -> None:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
-                connected = await connect_tcp(planned.remote, SocketAddress(planned.local.host, 0))
+                host = planned.local.host
+                device = self._devices_by_host.get(host)
+                connected = await connect_tcp(planned.remote, SocketAddress(host, 0), device=device)
             stream = IceStream(self, planned)
             await self._loop.create_connection(lambda: stream, sock=connected)
         except (OSError, TransportClosedError):  # TimeoutError among them

@@ -59,14 +59,24 @@ def is_loopback(host: str) -> bool:
     return ipaddress.ip_address(host).is_loopback
 
 
-def is_own_address(host: str) -> bool:
-    """Whether this machine still has the address, on an interface with a link where it is one's.
+def gone_addresses(hosts: Collection[str]) -> set[str]:
+    """Those of `hosts` that this machine has no more, or only on an interface without a link, where it is one's.
 
-    Linux leaves addresses in place when the cable is out, and sockets can be bound there all the same.
+    Linux leaves addresses in place when the cable is out, and sockets can be bound there all the same. All adapters are
+    looked at once, if there is anything to look for.
     """
-    names = [adapter.name for adapter in ifaddr.get_adapters() for ip in adapter.ips if _host_of(ip) == host]
-    if names:
-        return any(map(has_link, names))
+    if not hosts:
+        return set()
+    names: dict[str, list[str]] = {host: [] for host in hosts}
+    for adapter in ifaddr.get_adapters():
+        for ip in adapter.ips:
+            if (host := _host_of(ip)) in names:
+                names[host].append(adapter.name)
+    return {host for host, found in names.items() if not (any(map(has_link, found)) if found else _can_bind(host))}
+
+
+def _can_bind(host: str) -> bool:
+    """No adapter has the address, such as one of 127.0.0.0/8: whether the kernel knows it all the same."""
     try:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.bind((host, 0))

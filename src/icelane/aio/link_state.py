@@ -1,5 +1,7 @@
 """Whether a network interface can carry anything: an address stays on one that is down or has lost its cable.
 
+And whether anything leaves the machine there: an address may be on loopback or a dummy, for other interfaces to carry.
+
 Linux alone is asked; elsewhere, and about what it does not tell, every interface counts as able.
 """
 
@@ -16,7 +18,10 @@ from icelane.aio.kernel import IS_LINUX
 _SIOCGIFFLAGS: Final = 0x8913
 _SIOCETHTOOL: Final = 0x8946
 _IFF_UP: Final = 0x1
+_IFF_LOOPBACK: Final = 0x8
+_IFF_POINTOPOINT: Final = 0x10
 _IFF_RUNNING: Final = 0x40
+_IFF_NOARP: Final = 0x80
 _ETHTOOL_GLINK: Final = 0x0A
 _REQUEST: Final = struct.Struct("16sH22x")
 _POINTER_REQUEST: Final = struct.Struct("16sP16x")
@@ -27,17 +32,34 @@ def has_link(name: str) -> bool:
     """Whether the interface is up and connected, as far as the machine tells."""
     if not IS_LINUX or not 0 < len(name.encode()) <= _MAX_NAME:
         return True
-    import fcntl
-
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            request = _REQUEST.pack(name.encode(), 0)
-            _, flags = _REQUEST.unpack(fcntl.ioctl(probe, _SIOCGIFFLAGS, request))
+            flags = _flags(probe, name)
             if not flags & _IFF_UP:
                 return False
             return bool(flags & _IFF_RUNNING) or _is_connected(probe, name)
     except OSError:
         return True
+
+
+def leads_out(name: str) -> bool:
+    """Whether what is sent on the interface leaves this machine, as far as the machine tells: no loopback, no dummy."""
+    if not IS_LINUX or not 0 < len(name.encode()) <= _MAX_NAME:
+        return True
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            flags = _flags(probe, name)
+    except OSError:
+        return True
+    # A tunnel asks for no neighbours either, and has one.
+    return not flags & _IFF_LOOPBACK and flags & (_IFF_NOARP | _IFF_POINTOPOINT) != _IFF_NOARP
+
+
+def _flags(probe: socket.socket, name: str) -> int:
+    import fcntl
+
+    _, flags = _REQUEST.unpack(fcntl.ioctl(probe, _SIOCGIFFLAGS, _REQUEST.pack(name.encode(), 0)))
+    return int(flags)
 
 
 def _is_connected(probe: socket.socket, name: str) -> bool:

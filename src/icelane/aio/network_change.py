@@ -4,9 +4,9 @@
     an address is new         a socket is bound there, and paths from it are tried
     the machine has slept     what ran out meanwhile runs out now; consent and allocations are asked for at once
 
-Where that is asked for, ICE restarts by itself: when the path in use is gone, as soon as there is an address to be
-reached at. A restart needs offer and answer; if nobody makes them, the states tell as for any dead path, and nothing
-waits for ever.
+Where that is asked for, ICE restarts by itself, as soon as there is an address to be reached at: when the path in use
+is gone, and when paths are still being checked FINDING_TIME after a change. A restart needs offer and answer; if nobody
+makes them, the states tell as for any dead path, and nothing waits for ever.
 """
 
 from __future__ import annotations
@@ -30,6 +30,11 @@ _GONE: Final = frozenset({errno.EADDRNOTAVAIL, errno.EINVAL, errno.ENETDOWN, err
 LOOK_INTERVAL: Final[Duration] = 1.0
 # A path that is lost so soon after a change was lost by it: consent is asked for four times in a second.
 SUSPECT_TIME: Final[Duration] = 5.0
+# While paths are being checked, what the peer has been told may be of no use to it after a change. Most changes concern
+# another network, and the path is found within this time.
+FINDING_TIME: Final[Duration] = 1.0
+# It doubles with each restart up to this, so that a slow call is set up in the end, however often addresses change.
+MAX_FINDING_TIME: Final[Duration] = 16.0
 
 _BEGINNING: Final = (IceState.NEW, IceState.CHECKING)
 _ALIVE: Final = (IceState.CONNECTED, IceState.COMPLETED)
@@ -81,8 +86,10 @@ class NetworkChange:
         self._looked_at = Instant(-NEVER)
         self._suspect_until = Instant(-NEVER)
         self._is_due = False
-        # An address came or went while paths were being checked: what the peer has been told may be of no use to it.
+        # An address came or went before a path was found.
         self._changed_meanwhile = False
+        self._finding: asyncio.TimerHandle | None = None
+        self._finding_time = FINDING_TIME
 
     def start(self) -> None:
         """The first socket is about to be bound."""
@@ -95,6 +102,7 @@ class NetworkChange:
         if self._stop is not None:
             self._stop()
             self._stop = None
+        self._stop_finding()
 
     def handle_network_change(self) -> None:
         """Addresses or links may be others than before."""
@@ -108,6 +116,7 @@ class NetworkChange:
             if self._bases.ice_state in _BEGINNING:
                 self._changed_meanwhile = True
             self._bases.doubt()
+            self._watch_finding()
         is_lost = had_path and not self._bases.has_path
         if is_lost or (look.changed and self._bases.ice_state in _DEAD):
             self._is_due = True
@@ -133,8 +142,10 @@ class NetworkChange:
     def handle_ice_state(self) -> None:
         """ICE is in another state."""
         state = self._bases.ice_state
+        self._watch_finding()
         if state in _ALIVE:
-            self._changed_meanwhile = False
+            self._changed_meanwhile = self._is_due = False
+            self._finding_time = FINDING_TIME
         elif state in _DEAD and (self._changed_meanwhile or monotonic() < self._suspect_until):
             self._suspect_until = Instant(-NEVER)
             self._changed_meanwhile = False
@@ -142,8 +153,27 @@ class NetworkChange:
             # Not at once: whether there is an address to be reached at is for a look to say.
             self._loop.call_soon(self.handle_network_change)
 
+    def _watch_finding(self) -> None:
+        """Checks that go on after a change have some time to lead to something, from it or from their beginning."""
+        if self._bases.ice_state is not IceState.CHECKING:
+            self._stop_finding()
+        elif self._changed_meanwhile and self._finding is None:
+            self._finding = self._loop.call_later(self._finding_time, self._give_up_finding)
+
+    def _give_up_finding(self) -> None:
+        self._finding = None
+        self._finding_time = min(2 * self._finding_time, MAX_FINDING_TIME)
+        self._is_due = True
+        self.handle_network_change()
+
+    def _stop_finding(self) -> None:
+        if self._finding is not None:
+            self._finding.cancel()
+            self._finding = None
+
     def _restart(self) -> None:
-        self._is_due = False
+        self._is_due = self._changed_meanwhile = False  # what is gathered from now on is as things are
+        self._stop_finding()
         if self._wants_restart():
             _log.debug("the network has changed: ICE is to restart")
             self._bases.restart_ice()

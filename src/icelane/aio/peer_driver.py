@@ -16,11 +16,12 @@ from collections.abc import Callable, Collection, Coroutine, Iterable
 from functools import partial
 from typing import Final, TypeVar, assert_never
 
-from icelane.aio.address_filter import address_filter
+from icelane.aio.chosen_interfaces import carriers_of, chosen_devices, chosen_hosts, chosen_interfaces
 from icelane.aio.client_tls import client_context
 from icelane.aio.configuration import RTCConfiguration, RTCIceServer
+from icelane.aio.device import Device
 from icelane.aio.ice_streams import IceStreams
-from icelane.aio.interfaces import Interface, is_loopback, is_own_address, usable_interfaces
+from icelane.aio.interfaces import Interface, gone_addresses, is_loopback
 from icelane.aio.mdns import MdnsResolver
 from icelane.aio.mdns_responder import MdnsResponder
 from icelane.aio.network_change import Look, NetworkChange
@@ -79,6 +80,7 @@ class PeerDriver:
         self._flush_handle: asyncio.Handle | None = None
         self._closed = False
         self._interfaces: list[Interface] = []
+        self._devices_by_host: dict[str, Device] = {}
         self._sockets_by_base: dict[SocketAddress, RunUdpSocket | MuxedSocket] = {}
         self._muxed: list[MuxedSocket] = []
         self._told_mux: tuple[IceAgent | None, int] = None, 0
@@ -169,7 +171,7 @@ class PeerDriver:
         self._tell(round_, self._engine.sources_done)
 
     async def _gather_from(self, configuration: RTCConfiguration, round_: asyncio.Task[None] | None) -> None:
-        interfaces = _interfaces(configuration)
+        interfaces = chosen_interfaces(configuration)
         self._use(interfaces, configuration)
         await self._ice_streams.find_bases(interfaces, configuration, lambda verb: self._tell(round_, verb))
         servers = configuration.check()
@@ -181,9 +183,11 @@ class PeerDriver:
         if self._mdns is not None and interfaces != self._interfaces:
             self._mdns.close()  # the next name is asked for on the links that there are now
             self._mdns = None
-        self._interfaces = interfaces
-        self._drop_all_but({interface.host for interface in interfaces}, configuration.port_range)
-        self._drop_streams_but(_local_hosts(configuration, interfaces))
+        devices, before = chosen_devices(configuration, interfaces), self._devices_by_host
+        moved = {host for host in devices.keys() | before.keys() if devices.get(host) != before.get(host)}
+        self._interfaces, self._devices_by_host = interfaces, devices
+        self._drop_all_but({interface.host for interface in interfaces} - moved, configuration.port_range)
+        self._drop_streams_but(chosen_hosts(configuration, interfaces), moved)
         if configuration.udp_mux is not None:
             self._share(configuration.udp_mux)
             return
@@ -199,6 +203,7 @@ class PeerDriver:
             for end in self._muxed:
                 self._sockets_by_base[end.local] = end
                 self._receive_from(end)
+                end.on_contested = partial(self._loop.call_soon, self._doubt_peer)
         for position, end in enumerate(self._muxed):
             preference = HIGHEST_LOCAL_PREFERENCE - position
             self.run(partial(self._engine.add_base, end.local, preference, is_shared=True))
@@ -216,16 +221,22 @@ class PeerDriver:
         if self._sockets_by_base.pop(base, None) is not None:
             self.run(partial(self._engine.remove_base, base))
 
+    def _doubt_peer(self) -> None:
+        """Another connection of the mux has met its peer where ours was."""
+        if not self._closed:
+            self.run(self._engine.doubt_peer)
+
     # What a change of the machine's network asks for
 
     def look_at_interfaces(self) -> Look:
         """See `Bases`; connections with TURN servers from addresses that are gone are given up as well."""
         configuration = self.configuration
-        interfaces = _interfaces(configuration)
+        interfaces = chosen_interfaces(configuration)
         hosts, own = {interface.host for interface in interfaces}, self._own_hosts
         leads_out = configuration.include_loopback or configuration.interfaces is not None
         leads_out = bool(hosts) and (leads_out or any(not is_loopback(host) for host in hosts))
         changed = hosts != ({interface.host for interface in self._interfaces} if self._muxed else own)
+        changed |= chosen_devices(configuration, interfaces) != self._devices_by_host
         if changed and leads_out:
             self._use(interfaces, configuration)
             if self._muxed and own:
@@ -233,10 +244,11 @@ class PeerDriver:
             tell = partial(self._tell, self._round)
             self._start(self._ice_streams.find_bases(interfaces, configuration, tell))
         elif changed:
-            self._interfaces = interfaces
+            self._interfaces, self._devices_by_host = interfaces, {}
             self._drop_all_but(hosts, configuration.port_range)
+        gone = gone_addresses({path.local.host for path in self._streams_by_path})
         for path, stream in list(self._streams_by_path.items()):
-            if not is_own_address(path.local.host):
+            if path.local.host in gone:
                 changed = True
                 stream.abort()
         if self._published:
@@ -286,10 +298,13 @@ class PeerDriver:
                 self.run(partial(self._engine.remove_base, base))
         self._ice_streams.drop_all_but(hosts, ports)
 
-    def _drop_streams_but(self, allowed: LocalHosts | None) -> None:
-        """Close connections with servers from addresses that we may not use any more; None: all may be used."""
+    def _drop_streams_but(self, allowed: LocalHosts | None, moved: set[str]) -> None:
+        """Close connections with servers from addresses that we may not use any more; None: all may be used.
+
+        As well as those from addresses that have `moved` to another device, or are bound to one from now on.
+        """
         for path, stream in list(self._streams_by_path.items()):
-            if allowed is not None and path.local.host not in allowed.hosts:
+            if allowed is not None and (path.local.host not in allowed.hosts or path.local.host in moved):
                 self._stream_closed(path)  # before anything that was found by it is told again
                 stream.abort()
 
@@ -300,7 +315,9 @@ class PeerDriver:
                 return base
         host = interface.host
         try:
-            udp = bind_within(ports, lambda port: RunUdpSocket.bind(SocketAddress(host, port), self._ignore))
+            device = self._devices_by_host.get(host)
+            bind = partial(RunUdpSocket.bind, on_datagram=self._ignore, device=device)
+            udp = bind_within(ports, lambda port: bind(SocketAddress(host, port)))
         except OSError as error:
             _log.debug("no socket on %s: %s", interface.name, error)
             self.run(partial(self._engine.fail_base, SocketAddress(host, 0), error.strerror or str(error)))
@@ -455,7 +472,7 @@ class PeerDriver:
             stream = await open_stream(
                 server.address,
                 measure_turn,
-                local=_local_hosts(self.configuration),
+                local=chosen_hosts(self.configuration),
                 ssl=client_context(authority) if server.transport is Transport.TLS else None,
                 server_name=server.host_name,
                 proxy=find_proxy(self.configuration.http_proxy, server.host_name, server.address.port),
@@ -486,7 +503,7 @@ class PeerDriver:
         self._published.add(name)
         interfaces = self._interfaces
         if all(interface.host != host for interface in interfaces):  # one of the mux
-            interfaces = usable_interfaces(include_loopback=True, accepts=lambda one: one == host)
+            interfaces = carriers_of(host)
         MdnsResponder.of_this_loop().publish(name, host, interfaces)
 
     def _withdraw(self, name: str) -> None:
@@ -544,11 +561,13 @@ class PeerDriver:
             return
         self._told_mux = agent, revision
         for end in self._muxed:
-            end.settle(
-                agent.ufrags if agent is not None else (),
-                _sources(agent.accepted, end.local) if agent is not None else (),
-                _sources(agent.authenticated, end.local) if agent is not None else (),
-            )
+            if agent is None:
+                end.settle((), (), ())
+                continue
+            validated = _sources(agent.accepted, end.local)
+            answered = () if agent.answered_path is None else _sources((agent.answered_path,), end.local)
+            doubted = [source for source in validated if source not in answered]
+            end.settle(agent.ufrags, validated, _sources(agent.authenticated, end.local), doubted)
 
     def _flush(self) -> None:
         self._flush_handle = None
@@ -565,25 +584,6 @@ class PeerDriver:
 def _sources(paths: Collection[Path], base: SocketAddress) -> list[SocketAddress]:
     """Where datagrams on these paths come from, of those that arrive at one socket."""
     return [path.remote for path in paths if path.local == base and path.transport is Transport.UDP]
-
-
-def _interfaces(configuration: RTCConfiguration) -> list[Interface]:
-    return usable_interfaces(
-        names=configuration.interfaces,
-        include_loopback=configuration.include_loopback,
-        accepts=address_filter(configuration.addresses),
-    )
-
-
-def _local_hosts(configuration: RTCConfiguration, interfaces: Iterable[Interface] | None = None) -> LocalHosts | None:
-    """Where connections with servers may leave from; None: anywhere.
-
-    `interfaces` are those of the configuration, and are looked up where they are needed and not given.
-    """
-    if configuration.interfaces is None and not configuration.addresses:
-        return None
-    found = _interfaces(configuration) if interfaces is None else interfaces
-    return LocalHosts(tuple(interface.host for interface in found))
 
 
 def _one_of_each_family(targets: Iterable[Target | NamedTarget]) -> list[Target | NamedTarget]:

@@ -19,6 +19,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final, Protocol, Self
 
+from icelane.aio.device import Device, bind_to_device
 from icelane.aio.icmp import IcmpReport, ask_for_reports, read_reports
 from icelane.aio.kernel import IS_LINUX
 from icelane.aio.readiness import check_loop, unwatch, watch
@@ -151,17 +152,19 @@ class UdpSocket:
         remote: RawAddress | None = None,
         receive_buffer: int = DEFAULT_BUFFER,
         send_buffer: int = DEFAULT_BUFFER,
+        device: Device | None = None,
         fragment: bool = False,
         loop: asyncio.AbstractEventLoop | None = None,
         reader: Reader | None = None,
     ) -> Self:
         """Bind `address` (port 0: any port) and read it on `loop`, by default the running one.
 
-        With `fragment` the DF bit is never set but by `send_whole`, as RFC 8656 section 14 wants it of a relay.
+        With `fragment` the DF bit is never set but by `send_whole`, as RFC 8656 section 14 wants it of a relay. With
+        `device` it sends and receives there alone, if that can be had.
         With `remote` the socket is connected: the kernel drops datagrams from elsewhere and reports ICMP errors. A
         buffer of 0 bytes leaves the kernel's default. Raises OSError as bind and connect do.
         """
-        bound = bind_udp(address, receive_buffer=receive_buffer, send_buffer=send_buffer)
+        bound = bind_udp(address, device=device, receive_buffer=receive_buffer, send_buffer=send_buffer)
         try:
             if remote is not None:
                 bound.connect(remote)
@@ -337,15 +340,17 @@ def bind_udp(
     address: SocketAddress,
     *,
     shared: bool = False,
+    device: Device | None = None,
     receive_buffer: int = DEFAULT_BUFFER,
     send_buffer: int = DEFAULT_BUFFER,
 ) -> socket.socket:
-    """A non-blocking socket that is bound to `address` (port 0: any port); raises OSError.
+    """A non-blocking socket that is bound to `address` (port 0: any port) and to `device`; raises OSError.
 
     `shared`: others may be bound there too, by SO_REUSEPORT; who sends to it meets always the same one of them.
     """
     opened = _open(address, receive_buffer, send_buffer)
     try:
+        bind_to_device(opened, device)
         if shared:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         opened.bind(tuple(address))

@@ -9,6 +9,9 @@ Each connection is told apart by what `icelane.ice.mux_table` knows; what is for
 addresses of its path (RFC 8656 section 2.2), so that connections on one port would share it. Each has sockets of its
 own for that, which are opened only where such a server is configured.
 
+A client that has crashed may come back at once, from the same address and port: its new connection gets what comes from
+there as soon as the old one's checks are not answered any more.
+
 Two muxes carry one connection between them: nothing but its addresses says whose an encrypted record is. Two
 connections on one mux do not connect to each other. The sockets stay as they are when the
 addresses of the machine change.
@@ -39,10 +42,11 @@ _BROADCAST: Final = "255.255.255.255"
 class MuxedSocket:
     """A connection's end of a shared socket. It is used like a UdpSocket of the connection's own.
 
-    `on_closed(local)` runs when the mux is closed under it.
+    `on_closed(local)` runs when the mux is closed under it, `on_contested()` when somebody else may be where the peer
+    of the connection was.
     """
 
-    __slots__ = ("_shared", "is_touched", "local", "on_closed", "on_datagram", "on_drained")
+    __slots__ = ("_shared", "is_touched", "local", "on_closed", "on_contested", "on_datagram", "on_drained")
 
     def __init__(self, shared: _SharedSocket, on_closed: Callable[[SocketAddress], None]) -> None:
         self._shared = shared
@@ -50,6 +54,7 @@ class MuxedSocket:
         self.on_datagram: OnDatagram = _ignore
         self.on_drained: Callable[[], None] = _do_nothing
         self.on_closed = on_closed
+        self.on_contested: Callable[[], object] = _do_nothing
         self.is_touched = False
 
     def send_all(self, datagrams: Sequence[bytes], address: RawAddress) -> None:
@@ -60,15 +65,23 @@ class MuxedSocket:
         self._shared.udp.send_all(datagrams, address)
 
     def settle(
-        self, ufrags: Sequence[str], validated: Sequence[SocketAddress], authenticated: Sequence[SocketAddress]
+        self,
+        ufrags: Sequence[str],
+        validated: Sequence[SocketAddress],
+        authenticated: Sequence[SocketAddress],
+        doubted: Sequence[SocketAddress] = (),
     ) -> None:
         """See `MuxTable.settle`."""
-        self._shared.table.settle(self, ufrags=ufrags, validated=validated, authenticated=authenticated)
+        for other in self._shared.table.settle(
+            self, ufrags=ufrags, validated=validated, authenticated=authenticated, doubted=doubted
+        ):
+            other.on_contested()
 
     def close(self) -> None:
         """Let go of the connection's part; again is harmless."""
         self._shared.table.remove(self)
         self.on_datagram, self.on_drained, self.on_closed = _ignore, _do_nothing, _forget
+        self.on_contested = _do_nothing
 
 
 class _SharedSocket:

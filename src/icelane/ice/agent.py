@@ -71,7 +71,7 @@ class IceAgent:
 
         With `announced_only`, which may be set at any time, no address of the peer is learned from a check: one that
         comes from where it has announced no candidate is passed over, and counted in `unannounced`. `revision` counts
-        up when what `ufrags`, `accepted` and `authenticated` say may have changed.
+        up when what `ufrags`, `accepted`, `authenticated` and `answered_path` say may have changed.
         """
         self._options = options or IceOptions()
         self._entropy = entropy
@@ -351,6 +351,11 @@ class IceAgent:
     def data_path(self) -> Path | None:
         """Where data goes: the selected pair, before a nomination the best valid one; None: nothing may be sent."""
         return None if self._carrier is None else self._carrier[1].path
+
+    @property
+    def answered_path(self) -> Path | None:
+        """`data_path`, but None while nothing is answered there: whether the peer still is there is not known then."""
+        return None if self._consent is None or self._consent.lost else self.data_path
 
     @property
     def ufrags(self) -> tuple[str, ...]:

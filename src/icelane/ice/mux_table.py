@@ -2,7 +2,8 @@
 
     table = MuxTable[Connection]()
     table.add(connection)
-    table.settle(connection, ufrags=[...], validated=[...], authenticated=[...])    # whenever its agent has changed
+    table.settle(connection, ufrags=[...], validated=[...], authenticated=[...])    # whenever its agent has changed;
+                                                        # returns those who are to find out whether their peer is there
     table.note_sent(connection, request)                                            # before a Binding request leaves
     table.find(data, source)                                                        # None: for nobody here
     table.remove(connection)
@@ -11,10 +12,17 @@
     Binding response     by the transaction, which the connection has begun
     anything else        by the source: one that was validated, or else one that has proved to know the password
 
-A source belongs to the connection that has validated it, until that lets it go. What says otherwise, a request with the
-ufrag of another connection or an answer to its check, is dropped: nobody takes over a source by writing it on a packet
-(IC-3). The price is that two shared sockets carry one connection between them and no second one, because nothing but
-the source says whose a DTLS record is.
+A source belongs to the connection that has validated it first, until that lets it go: nobody takes over a source by
+writing it on a packet (IC-3). What says otherwise, an answer to a check of another connection, is dropped. The price is
+that two shared sockets carry one connection between them and no second one, because nothing but the source says whose a
+DTLS record is.
+
+A client that has crashed and comes back from the same source is another peer, of another connection. Its signed check
+makes the owner ask whether the old one still answers; where that is in doubt, the source is whose check is answered.
+
+    S -> us    check for B, signed          B says `authenticated`, and A, who owns S, is to ask: `settle` returns it
+    us -> S    A's check for consent        answered: everything stays. Not answered for a second: A says `doubted`
+    us <-> S   B's check and the answer     B says `validated`: S is B's, as long as A's peer does not answer again
 """
 
 from __future__ import annotations
@@ -45,11 +53,12 @@ _LAST_OF_STUN: Final = 3
 class _Entry:
     """What one connection has in the table."""
 
-    __slots__ = ("authenticated", "transactions", "ufrags", "validated")
+    __slots__ = ("authenticated", "doubted", "transactions", "ufrags", "validated")
 
     def __init__(self) -> None:
         self.ufrags: frozenset[str] = frozenset()
         self.validated: frozenset[SocketAddress] = frozenset()
+        self.doubted: frozenset[SocketAddress] = frozenset()
         self.authenticated: frozenset[SocketAddress] = frozenset()
         self.transactions: dict[bytes, None] = {}
 
@@ -61,6 +70,7 @@ class MuxTable(Generic[C]):
         self._entries: dict[C, _Entry] = {}
         self._connections_by_ufrag: dict[str, C] = {}
         self._connections_by_transaction: dict[bytes, C] = {}
+        self._validators_by_source: dict[SocketAddress, dict[C, None]] = {}  # in the order in which they validated it
         self._owners_by_source: dict[SocketAddress, C] = {}
         self._connections_by_source: dict[SocketAddress, C] = {}  # owners, and those that claim what nobody owns
 
@@ -88,19 +98,25 @@ class MuxTable(Generic[C]):
         ufrags: Collection[str],
         validated: Collection[SocketAddress],
         authenticated: Collection[SocketAddress],
-    ) -> None:
+        doubted: Collection[SocketAddress] = (),
+    ) -> list[C]:
         """What its agent says now.
 
         `ufrags` are those of ours that the agent answers to. `validated` are sources on which a check of ours was
         answered, `authenticated` those that have sent a check with our password: they get what nobody else owns, so
-        that a ClientHello that overtakes the answer to our check is not lost.
+        that a ClientHello that overtakes the answer to our check is not lost. `doubted` are those of `validated` where
+        the peer need not be any more. Returns the owners of sources where this connection has met its peer just now:
+        they are to find out at once whether theirs still is there.
         """
         entry = self._entries.get(connection)
         if entry is None:
-            return
+            return []
+        met = {*validated, *authenticated} - entry.validated - entry.authenticated
+        contested = [owner for source in met if (owner := self._sure_owner(source)) not in (None, connection)]
         self._set_ufrags(connection, entry, frozenset(ufrags))
-        self._set_validated(connection, entry, frozenset(validated))
+        self._set_validated(connection, entry, frozenset(validated), frozenset(doubted))
         self._set_authenticated(connection, entry, frozenset(authenticated))
+        return list(dict.fromkeys(owner for owner in contested if owner is not None))
 
     def note_sent(self, connection: C, data: bytes) -> None:
         """A datagram of the connection leaves: if it is a Binding request, the answer will be the connection's."""
@@ -136,7 +152,7 @@ class MuxTable(Generic[C]):
     @property
     def held(self) -> int:
         """How much there is in all the tables together; 0 when nobody is there."""
-        sources = len(self._owners_by_source) + len(self._connections_by_source)
+        sources = len(self._owners_by_source) + len(self._connections_by_source) + len(self._validators_by_source)
         return len(self._entries) + len(self._connections_by_ufrag) + len(self._connections_by_transaction) + sources
 
     def _find_stun(self, data: bytes, source: SocketAddress) -> C | None:
@@ -144,12 +160,11 @@ class MuxTable(Generic[C]):
             return None
         if data[0] & _RESPONSE_BIT:
             found = self._connections_by_transaction.get(data[_TRANSACTION])
-        elif data[1] & _INDICATION_BIT:
+            owner = self._sure_owner(source)
+            return found if owner is None or owner is found else None
+        if data[1] & _INDICATION_BIT:
             return self._connections_by_source.get(source)
-        else:
-            found = self._find_receiver(data)
-        owner = self._owners_by_source.get(source)
-        return found if owner is None or owner is found else None
+        return self._find_receiver(data)  # whose agent looks at the signature
 
     def _find_receiver(self, data: bytes) -> C | None:
         try:
@@ -166,24 +181,40 @@ class MuxTable(Generic[C]):
             self._connections_by_ufrag.setdefault(ufrag, connection)
         entry.ufrags = ufrags
 
-    def _set_validated(self, connection: C, entry: _Entry, validated: frozenset[SocketAddress]) -> None:
+    def _sure_owner(self, source: SocketAddress) -> C | None:
+        """Whose peer is at `source`, as far as is known; None where nobody's is, or that is in doubt."""
+        owner = self._owners_by_source.get(source)
+        return None if owner is None or source in self._entries[owner].doubted else owner
+
+    def _set_validated(
+        self, connection: C, entry: _Entry, validated: frozenset[SocketAddress], doubted: frozenset[SocketAddress]
+    ) -> None:
+        changed = (entry.validated ^ validated) | (entry.doubted ^ doubted)
         for source in entry.validated - validated:
-            del self._owners_by_source[source]
-            del self._connections_by_source[source]
-        # Whoever had a source first keeps it; it may be free by the next time.
-        entry.validated = frozenset(
-            one for one in validated if self._owners_by_source.get(one, connection) is connection
-        )
-        for source in entry.validated:
-            self._owners_by_source[source] = self._connections_by_source[source] = connection
+            del self._validators_by_source[source][connection]
+        for source in validated - entry.validated:
+            self._validators_by_source.setdefault(source, {})[connection] = None
+        entry.validated, entry.doubted = validated, doubted
+        for source in changed:
+            self._settle_owner(source)
+
+    def _settle_owner(self, source: SocketAddress) -> None:
+        """The first who is sure has it, or else the first."""
+        validators = self._validators_by_source.get(source)
+        if validators:
+            sure = (one for one in validators if source not in self._entries[one].doubted)
+            owner = next(sure, next(iter(validators)))
+            self._owners_by_source[source] = self._connections_by_source[source] = owner
+        elif validators is not None:
+            del self._validators_by_source[source], self._owners_by_source[source], self._connections_by_source[source]
 
     def _set_authenticated(self, connection: C, entry: _Entry, authenticated: frozenset[SocketAddress]) -> None:
-        for source in entry.authenticated - authenticated - entry.validated:
-            if self._connections_by_source.get(source) is connection:
+        for source in entry.authenticated - authenticated:
+            if source not in self._owners_by_source and self._connections_by_source.get(source) is connection:
                 del self._connections_by_source[source]
-        for source in authenticated - entry.validated:
+        for source in authenticated - self._owners_by_source.keys():
             # The newest claim counts, among those of sources that nobody owns.
-            if source not in self._owners_by_source and source not in entry.authenticated:
+            if source not in entry.authenticated:
                 self._connections_by_source[source] = connection
             else:
                 self._connections_by_source.setdefault(source, connection)

@@ -163,9 +163,9 @@ class FrameBuffer:
 
     def handle_timeout(self, now: Instant) -> None:
         """A deadline passed: look whether there is another way on than to wait."""
+        self._looked_at = now
         if self._blocked_since == NEVER:
             return
-        self._looked_at = now
         if now >= self._due_at():
             self._look_for_way_on(now)
         if self._blocked_since != NEVER and now >= later(self._blocked_since, self.patience):
@@ -200,10 +200,20 @@ class FrameBuffer:
             return self._held.popleft()
         return None
 
+    def lacks_key_frame(self, now: Instant) -> bool:
+        """Whether a key frame is wanted and none is on its way, or one has been for longer than patience lasts."""
+        return self.wants_key_frame and now >= self._key_frame_overdue_at()
+
+    def _key_frame_overdue_at(self) -> Instant:
+        begun = [assembly.first_at for assembly in self._by_timestamp.values() if assembly.is_key]
+        return later(max(begun), self.patience) if begun else Instant(0.0)
+
     @property
     def next_at(self) -> Instant:
-        """When `handle_timeout` or `take` has something to do."""
+        """When `handle_timeout`, `take` or `lacks_key_frame` has something new."""
         at = self._held[0].play_at if self._held else NEVER
+        if self.wants_key_frame and (overdue_at := self._key_frame_overdue_at()) > self._looked_at:
+            at = min(at, overdue_at)
         if self._blocked_since != NEVER:
             due_at = self._due_at()
             at = min(at, later(self._blocked_since, self.patience))

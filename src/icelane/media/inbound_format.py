@@ -57,21 +57,23 @@ class ReadPacket:
 
 
 class InboundFormats:
-    """All payload types of a section. Codecs without a payload format here are left out."""
+    """All payload types of a section. Codecs without a payload format here are left out, and tones of another clock."""
 
     def __init__(self, codecs: Iterable[NegotiatedCodec]) -> None:
         self.by_payload_type: dict[int, InboundFormat] = {}
         self.repeated_by_payload_type: dict[int, int] = {}
-        self.tones: set[int] = set()
-        for negotiated in codecs:
+        # Which format a source has of which nothing but a tone has come yet: one of the same clock.
+        self.tones: dict[int, InboundFormat] = {}
+        negotiated_codecs = tuple(codecs)
+        for negotiated in negotiated_codecs:
             self._add(negotiated)
+        for negotiated in negotiated_codecs:
+            if negotiated.codec.name.lower() == TELEPHONE_EVENT:
+                self._add_tones(negotiated)
 
     def _add(self, negotiated: NegotiatedCodec) -> None:
         name = negotiated.codec.name.lower()
-        if name == TELEPHONE_EVENT:
-            self.tones.add(negotiated.payload_type)
-            return
-        if name == RTX:
+        if name in (RTX, TELEPHONE_EVENT):
             return
         try:
             inbound_format = InboundFormat(negotiated.payload_type, negotiated.codec)
@@ -80,3 +82,9 @@ class InboundFormats:
         self.by_payload_type[negotiated.payload_type] = inbound_format
         if negotiated.rtx_payload_type is not None:
             self.repeated_by_payload_type[negotiated.rtx_payload_type] = negotiated.payload_type
+
+    def _add_tones(self, negotiated: NegotiatedCodec) -> None:
+        for inbound_format in self.by_payload_type.values():
+            if inbound_format.codec.clock_rate == negotiated.codec.clock_rate:
+                self.tones[negotiated.payload_type] = inbound_format
+                return

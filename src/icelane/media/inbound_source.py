@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
-from icelane.core.clock import Duration, Instant
+from icelane.core.clock import NEVER, Duration, Instant
 from icelane.errors import MalformedError
 from icelane.media.codec import MediaKind
 from icelane.media.event import ToneReceived
@@ -21,6 +22,11 @@ from icelane.rtp.header_extension import ExtensionMap
 from icelane.rtp.packet import RtpPacket
 from icelane.rtp.rtcp import ReportBlock, SenderReport
 from icelane.rtp.sequence import TIMESTAMPS, Unwrapper
+
+# When nothing came for so long and so much is missing, the network was away. All of it is too late to be shown, and a
+# key frame is sooner there than all that a NACK would bring.
+_OUTAGE: Final[Duration] = 1.0
+_OUTAGE_PACKETS: Final = 30
 
 
 class InboundSource:
@@ -42,6 +48,7 @@ class InboundSource:
             self._media = InboundAudio(inbound_format, extensions, statistics)
         else:
             self._media = InboundVideo(inbound_format.codec.clock_rate, extensions, statistics)
+        self._heard_at = NEVER
         self._restarts = 0
         self._overflows = 0
         self._last_timestamps: tuple[int, int] | None = None
@@ -87,10 +94,14 @@ class InboundSource:
         """Keep account of what is missing; whether this packet was asked for."""
         missing = self._missing
         if number > before + 1 and before >= 0 and self.format.has_nack:
-            missing.add(before + 1, number, now)
+            if number - before > _OUTAGE_PACKETS and now - self._heard_at > _OUTAGE:
+                self.give_up(now)
+            else:
+                missing.add(before + 1, number, now)
             if missing.overflows != self._overflows:
                 self._overflows = missing.overflows
                 self._media.give_up(now)
+        self._heard_at = now
         return number < before and missing.arrived(number, now)
 
     def _deliver(
@@ -161,10 +172,15 @@ class InboundSource:
         self._media.buffer.synchronization_delay = synchronization
 
     @property
-    def next_at(self) -> Instant:
-        """When there is something to do."""
+    def plays_at(self) -> Instant:
+        """When `advance` has something to do."""
+        return self._media.next_at
+
+    @property
+    def asks_at(self) -> Instant:
+        """When `missing_now` or `wants_key_frame_now` has."""
         media = self._media
-        at = min(media.next_at, self._missing.next_at)
+        at = self._missing.next_at
         return min(at, media.key_frame_request.next_at) if isinstance(media, InboundVideo) else at
 
     def latency(self, now: Instant) -> Duration | None:

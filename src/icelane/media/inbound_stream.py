@@ -25,7 +25,7 @@ from icelane.errors import InvalidAccessError
 from icelane.media.codec import MediaKind, NegotiatedCodec
 from icelane.media.event import InboundEvent, SourceChanged, SourceEnded, SourceHeard, SourceSilent
 from icelane.media.frame import EncodedFrame
-from icelane.media.inbound_format import InboundFormats
+from icelane.media.inbound_format import InboundFormat, InboundFormats
 from icelane.media.inbound_source import InboundSource
 from icelane.media.payload.rtx import OVERHEAD, parse_retransmission
 from icelane.media.playout import Decode, Playout
@@ -200,9 +200,9 @@ class InboundStream:
         """When to call `handle_timeout`, or None."""
         if self._source is None:
             return None
-        at = self._source.next_at
+        at = self._source.plays_at
         if not self._is_silent:
-            at = min(at, later(self._heard_at, SOURCE_TIMEOUT))
+            at = min(at, self._source.asks_at, later(self._heard_at, SOURCE_TIMEOUT))
         return None if at == NEVER else at
 
     def report_blocks(self, now: Instant) -> tuple[ReportBlock, ...]:
@@ -245,12 +245,9 @@ class InboundStream:
         if repeated is not None:
             self._handle_repeated(packet, repeated, now)
             return
-        is_tone = packet.payload_type in self._formats.tones
         inbound_format = self._formats.by_payload_type.get(packet.payload_type)
-        if inbound_format is None and not (is_tone and self._source is not None):
-            self.statistics.packets_discarded += 1
-            return
-        source = self._source_of(packet, now)
+        known = inbound_format or self._formats.tones.get(packet.payload_type)
+        source = self._source_of(packet, known, now) if known is not None else None
         if source is None:
             self.statistics.packets_discarded += 1
             return
@@ -299,22 +296,19 @@ class InboundStream:
         if source.repair(original, inbound_format, now) and self.options.keeps_packets:
             self._raw.append(original)
 
-    def _source_of(self, packet: RtpPacket, now: Instant) -> InboundSource | None:
+    def _source_of(self, packet: RtpPacket, known: InboundFormat, now: Instant) -> InboundSource | None:
         source = self._source
-        inbound_format = self._formats.by_payload_type.get(packet.payload_type)
         if source is not None and source.ssrc == packet.ssrc:
-            if inbound_format is None or inbound_format.codec.clock_rate == source.format.codec.clock_rate:
+            if known.codec.clock_rate == source.format.codec.clock_rate:
                 return source
         elif packet.ssrc == self._former_ssrc and now - self._changed_at < _FORMER_SOURCE:
-            return None
-        if inbound_format is None:
             return None
         if source is not None:
             self._former_ssrc = source.ssrc
             self.statistics.source_changes += 1
             self._lost_before += source.reception.packets_lost
         self._changed_at = now
-        self._source = InboundSource(packet.ssrc, inbound_format, self.options.extensions, self.statistics)
+        self._source = InboundSource(packet.ssrc, known, self.options.extensions, self.statistics)
         if self._round_trip is not None:
             self._source.learn_round_trip(self._round_trip)
         self._apply_delays()

@@ -56,7 +56,7 @@ class InboundVideo:
             frame = self._encoded(buffered, now)
             if frame is not None:
                 frames.append(frame)
-        if self.buffer.wants_key_frame:
+        if self.buffer.lacks_key_frame(now):
             self.key_frame_request.want(now)
         self._statistics.frames_dropped += self.buffer.frames_dropped - self._dropped
         self._dropped = self.buffer.frames_dropped

@@ -59,8 +59,9 @@ class MissingPackets:
         return self._next_at
 
     def add(self, first: int, stop: int, now: Instant) -> None:
-        """The numbers from `first` up to, not including, `stop` have been passed over. They are asked for at once, or where
-        packets are known to overtake each other soon.
+        """The numbers from `first` up to, not including, `stop` have been passed over.
+
+        They are asked for at once, or soon where packets are known to overtake each other.
         """
         if stop - first > MAX_MISSING - len(self._missing):
             self.clear()
@@ -95,7 +96,7 @@ class MissingPackets:
         self._doubt()
 
     def _doubt(self) -> None:
-        """Nobody knows which request was answered, if any. When that is always so, they come faster than answers can."""
+        """Nobody knows which request was answered, if any. When it is always so, they come faster than answers."""
         self._ambiguous += 1
         if self._ambiguous >= _TOO_AMBIGUOUS:
             self._ambiguous = 0

@@ -49,6 +49,12 @@ class ConnectionSources(ABC):
             self.transport.ice.doubt(now)
             self._settle(now)
 
+    def doubt_peer(self, now: Instant) -> None:
+        """Somebody else may be where the peer was: ask at once whether it still is there."""
+        if self.transport is not None:
+            self.transport.ice.doubt_peer(now)
+            self._settle(now)
+
     def fail_base(self, base: SocketAddress, reason: str, now: Instant) -> None:
         """An address of this machine gave no socket."""
         if self.transport is not None:

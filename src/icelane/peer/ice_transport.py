@@ -295,6 +295,11 @@ class IceTransport:
         self.agent.doubt(now)
         self._settle(now)
 
+    def doubt_peer(self, now: Instant) -> None:
+        """Find out at once whether the peer is still where we send."""
+        self.agent.doubt(now)
+        self._settle(now)
+
     def add_stun_server(self, server: SocketAddress, url: str, now: Instant) -> None:
         """Ask there how the outside sees us; with `relay_only`, nobody is asked."""
         self._tell_held_back(now)

@@ -7,6 +7,8 @@ that begin an HMAC. It behaves as `icelane.srtp.python` does, which is easier to
 
 SHA-1 is called by its old functions, which write into a state of ours: those of EVP take longer to begin a MAC than a
 MAC of 200 bytes takes. Where they are missing, so is this.
+
+Longer than modules should be: what a packet passes through is one unit of C, so that none of it is a call of Python's.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE

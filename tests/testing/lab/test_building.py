@@ -12,7 +12,7 @@ import pytest
 
 from icelane.testing.lab import Firewall, Host, LabError, Nat, Network, Way, build
 from icelane.testing.lab.description import Member
-from icelane.testing.lab.machine import _processes
+from icelane.testing.lab.processes import other_processes
 from tests.testing.lab.sockets import datagrams, need_lab, source_seen
 
 OWNER = """
@@ -38,7 +38,7 @@ with build(
 def namespaces_in_use() -> set[int]:
     """Of processes, by inode."""
     found = set()
-    for process in _processes():
+    for process in other_processes():
         try:
             found.add(os.stat(f"/proc/{process}/ns/net").st_ino)
         except OSError:

@@ -13,7 +13,8 @@ from typing import Any, Final
 from icelane.testing.lab.addresses import Site, survey
 from icelane.testing.lab.description import INTERNET, Firewall, Host, Member, Network, check
 from icelane.testing.lab.error import LabError
-from icelane.testing.lab.machine import Machine, end_processes
+from icelane.testing.lab.machine import Machine
+from icelane.testing.lab.processes import end_processes, new_mark
 from icelane.testing.lab.requirements import missing
 from icelane.testing.lab.rules import GATE_PORT, ruleset
 from icelane.testing.lab.splice import READY
@@ -52,22 +53,22 @@ def build(*members: Member, seed: int = 1) -> Iterator[Lab]:
     lacking = missing(*members)
     if lacking is not None:
         raise LabError(f"the lab {lacking}")
-    root = survey(internet)
+    root, mark = survey(internet), new_mark()
     with contextlib.ExitStack() as stack:
-        machines = {site.member.name: _machine(site, stack) for site in (root, *root)}
+        machines = {site.member.name: _machine(site, mark, stack) for site in (root, *root)}
         namespaces = [machine.namespace for machine in machines.values()]
-        _watch(namespaces, stack)
+        _watch(namespaces, mark, stack)
         lab = Lab(machines)
         _tell_names(root, lab)
         for site in (root, *root):
             _set_up(site, lab)
         _lay_lines(root, lab, seed, stack)
-        stack.callback(end_processes, namespaces)
+        stack.callback(end_processes, namespaces, mark)
         _start_programs(root, lab, stack)
         yield lab
 
 
-def _machine(site: Site, stack: contextlib.ExitStack) -> Machine:
+def _machine(site: Site, mark: str, stack: contextlib.ExitStack) -> Machine:
     namespace = stack.enter_context(new_namespace())
     with inside(namespace):
         # Nobody here has the address of another one. While that is looked into, no neighbour is found.
@@ -77,6 +78,7 @@ def _machine(site: Site, stack: contextlib.ExitStack) -> Machine:
     machine = Machine(
         name=site.member.name,
         descriptor=namespace,
+        mark=mark,
         device=device,
         ipv4=site.ipv4,
         ipv6=site.ipv6,
@@ -87,12 +89,12 @@ def _machine(site: Site, stack: contextlib.ExitStack) -> Machine:
     return machine
 
 
-def _watch(namespaces: Sequence[int], stack: contextlib.ExitStack) -> None:
+def _watch(namespaces: Sequence[int], mark: str, stack: contextlib.ExitStack) -> None:
     """Have somebody who ends what runs there if this process is killed before it can."""
     owner = os.pidfd_open(os.getpid())
     try:
         watcher = subprocess.Popen(
-            [sys.executable, "-m", "icelane.testing.lab.watch", str(owner), *map(str, namespaces)],
+            [sys.executable, "-m", "icelane.testing.lab.watch", mark, str(owner), *map(str, namespaces)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             pass_fds=[owner, *namespaces],

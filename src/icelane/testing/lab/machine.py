@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
-import time
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote
@@ -19,14 +16,14 @@ from icelane.testing.link_program import TunLink
 from icelane.testing.namespace import inside
 
 RUN_TIMEOUT: Final = 60.0
-_END_TIMEOUT: Final = 5.0
 
 # In a mount namespace of its own, where /etc/hosts and /etc/resolv.conf are ours: names are looked up there, and no
 # server is asked. The files are in memory that goes with the namespace; /tmp is what it was before the program starts.
+# Their file system is called by the mark of the lab, which every process that is born there can be known by.
 _ENTER: Final = (
-    'mount -t tmpfs lab /tmp && printf %s "$1" >/tmp/hosts && printf %s "$2" >/tmp/resolv.conf && '
+    'mount -t tmpfs "$3" /tmp && printf %s "$1" >/tmp/hosts && printf %s "$2" >/tmp/resolv.conf && '
     "mount --bind /tmp/hosts /etc/hosts && mount --bind /tmp/resolv.conf /etc/resolv.conf && umount -l /tmp && "
-    'shift 2 && exec setpriv --pdeathsig KILL -- "$@"'
+    'shift 3 && exec setpriv --pdeathsig KILL -- "$@"'
 )
 _RESOLVER: Final = "nameserver 127.0.0.1\n"  # where nobody answers, and that at once
 
@@ -45,6 +42,8 @@ class Machine:
     lan_ipv4: str | None = None
     """What members of its network know a gateway by."""
     lan_ipv6: str | None = None
+    mark: str = field(repr=False)
+    """What the processes of this lab are known by."""
     proxy: HttpProxy | None = field(default=None, repr=False)
     """The HTTP proxy that this host has to use, which is on its gateway."""
     proxy_host: str | None = None
@@ -72,10 +71,11 @@ class Machine:
         """`command`, so that it runs on this machine: for `subprocess` and for asyncio.
 
         It has the id of the process that is started. It is killed when the thread that starts it ends, and when the
-        lab does, which is when its children are. Raises LabError when the lab has ended.
+        lab does, which is when its children are, in whatever network they are by then. Raises LabError when the lab has
+        ended.
         """
         enter = ["nsenter", f"--net=/proc/{os.getpid()}/fd/{self.namespace}", "unshare", "--mount"]
-        return [*enter, "sh", "-c", _ENTER, "sh", self.hosts_file, _RESOLVER, *command]
+        return [*enter, "sh", "-c", _ENTER, "sh", self.hosts_file, _RESOLVER, self.mark, *command]
 
     def run(self, *command: str, timeout: float = RUN_TIMEOUT) -> subprocess.CompletedProcess[str]:
         """Run a program here to its end and return what it said and its exit code.
@@ -105,27 +105,3 @@ class Machine:
     def capture(self, device: str | None = None) -> contextlib.AbstractContextManager[Capture]:
         """Every packet on an interface, by default the one towards the rest, from now to the end of the block."""
         return capturing(device or self.device, self.namespace)
-
-
-def end_processes(namespaces: Collection[int]) -> None:
-    """Kill whatever still runs in network namespaces, given as descriptors. Raises LabError when it does not end."""
-    inodes = {os.fstat(namespace).st_ino for namespace in namespaces}
-    deadline = time.monotonic() + _END_TIMEOUT
-    while running := [process for process in _processes() if _namespace_of(process) in inodes]:
-        if time.monotonic() > deadline:
-            raise LabError(f"these processes in the lab do not end: {running}")
-        for process in running:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
-        time.sleep(0.005)
-
-
-def _processes() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdecimal() and int(name) != os.getpid()]
-
-
-def _namespace_of(process: int) -> int | None:
-    try:
-        return os.stat(f"/proc/{process}/ns/net").st_ino
-    except OSError:
-        return None
