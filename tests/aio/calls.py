@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from icelane.aio.configuration import RTCConfiguration
 from icelane.aio.media_stream_track import MediaStreamTrack
 from icelane.aio.peer_connection import RTCPeerConnection
+from icelane.aio.remote_stream_track import RemoteStreamTrack
 from icelane.media.pyav import av
 from icelane.media.synthetic.clock_card import read_card
 from icelane.media.synthetic.sound import ToneMeasurement, measure_tone
@@ -25,8 +26,8 @@ class Call:
     def __init__(self, alice: RTCPeerConnection, bob: RTCPeerConnection) -> None:
         self.alice = alice
         self.bob = bob
-        self.alices_tracks: list[MediaStreamTrack] = []
-        self.bobs_tracks: list[MediaStreamTrack] = []
+        self.alices_tracks: list[RemoteStreamTrack] = []
+        self.bobs_tracks: list[RemoteStreamTrack] = []
         alice.on("track", self.alices_tracks.append)
         bob.on("track", self.bobs_tracks.append)
 

@@ -62,7 +62,7 @@ def test_with_latest_one_frame_waits_and_it_is_the_newest(run: Run) -> None:
             await asyncio.sleep(0.4)
             (late,) = await read_clock(made.bobs_tracks[0], 1)
             assert late < 300
-            assert made.bobs_tracks[0].dropped > 5  # type: ignore[attr-defined]
+            assert made.bobs_tracks[0].dropped > 5
 
     run(main())
 
@@ -80,7 +80,7 @@ def test_with_block_nothing_is_lost_and_decoding_waits(run: Run) -> None:
             numbers = [read_card(picture) for picture in [first, *await pictures(track, 8)]]
             assert numbers[0] is not None
             assert numbers == list(range(numbers[0], numbers[0] + 9))
-            assert track.dropped == 0  # type: ignore[attr-defined]
+            assert track.dropped == 0
 
     run(main())
 
@@ -224,7 +224,7 @@ def test_a_track_is_muted_while_the_peer_does_not_send(run: Run) -> None:
             for event in ("mute", "unmute", "ended"):
                 track.on(event, lambda event=event: told.append(event))
             await hear(track, 0.1)
-            assert not track.muted
+            assert told == ["unmute"]
             transceiver = made.alice.getTransceivers()[0]
             transceiver.direction = "inactive"
             await negotiate(made)
@@ -236,8 +236,8 @@ def test_a_track_is_muted_while_the_peer_does_not_send(run: Run) -> None:
             transceiver.stop()
             await negotiate(made)
             assert track.readyState == "ended"
-            assert transceiver.currentDirection == "stopped"
-            assert [one for one in told if one != "unmute"] == ["mute", "ended"]
+            assert transceiver.stopped
+            assert told == ["unmute", "mute", "unmute", "ended"]
             assert made.alice.getTransceivers() == made.bob.getTransceivers() == []
 
     run(main())

@@ -328,8 +328,8 @@ class OutboundStream:
         if tones is None:
             return
         for began_at, tone in self.tones.advance(now):
-            # RFC 4733 section 2.3.1: all packets of an event have the timestamp of its beginning, whatever the clock has
-            # learned since.
+            # RFC 4733 section 2.3.1: all packets of an event have the timestamp of its beginning, whatever the clock
+            # has learned since.
             if self._tone_begin is None or self._tone_begin[0] != began_at:
                 self._tone_begin = began_at, self._clock.timestamp_at(began_at) + self._timestamp_offset
             timestamp = self._tone_begin[1] + tone.timestamp_offset
