@@ -12,12 +12,13 @@ from icelane.aio.receiver_pump import MAX_BACKLOG
 from icelane.aio.rtp_receiver import RTCRtpReceiver
 from icelane.errors import InvalidStateError
 from icelane.media.codec import MediaKind
+from icelane.media.codecs.capability import VP8
 from icelane.media.codecs.default import default_registry
 from icelane.media.frame import EncodedFrame
 from icelane.media.pyav import av
 from icelane.media.synthetic.clock_card import read_card
 from icelane.rtp.packet import RtpPacket
-from tests.aio.calls import call, hear, negotiate, pictures, read_clock, sounds
+from tests.aio.calls import EncodedTrack, call, encoded_pictures, hear, negotiate, pictures, read_clock, sounds
 from tests.aio.peers import configured, connect, pair, until
 from tests.loops import Run, run_in
 
@@ -34,7 +35,7 @@ def test_a_track_that_nobody_reads_is_not_decoded(run: Run) -> None:
             assert 5 < len(video._backlog) <= MAX_BACKLOG[MediaKind.VIDEO]
             assert len(audio._backlog) <= MAX_BACKLOG[MediaKind.AUDIO]
             assert (await read_clock(made.bobs_tracks[1], 1))[0] >= 300  # the first that came
-            assert (await hear(made.bobs_tracks[0])).frequency == pytest.approx(500, rel=0.03)
+            await hear(made.bobs_tracks[0], 500)
 
     run(main())
 
@@ -45,8 +46,7 @@ def test_a_backlog_of_pictures_that_overflows_is_let_go_and_a_key_frame_asked_fo
             receiver = made.bob.getReceivers()[0]
             await until(lambda: receiver._pump._needs_key_frame)
             assert len(receiver._pump._backlog) == 0
-            late = await read_clock(made.bobs_tracks[0], 2)
-            assert all(one < 500 for one in late)
+            await read_clock(made.bobs_tracks[0], 2)
             assert receiver._pump.counts.frames_decoded < 10
             (stats,) = (await made.bob.getStats()).of_type("inbound-rtp")
             assert stats.pliCount == 1
@@ -58,11 +58,14 @@ def test_with_latest_one_frame_waits_and_it_is_the_newest(run: Run) -> None:
     async def main() -> None:
         other = configured(track_policy="latest")
         async with call(TestCardTrack(160, 120), other=other) as made:
-            await read_clock(made.bobs_tracks[0], 3)
-            await asyncio.sleep(0.4)
-            (late,) = await read_clock(made.bobs_tracks[0], 1)
-            assert late < 300
-            assert made.bobs_tracks[0].dropped > 5
+            (track,), read = made.bobs_tracks, []
+            for _ in range(3):
+                wanted = track.dropped + 5
+                (picture,) = await pictures(track, 1)
+                read.append(read_card(picture) or 0)
+                while track.dropped <= wanted:  # noqa: ASYNC110  (whatever comes)
+                    await asyncio.sleep(0.01)
+            assert read[2] - read[1] > 5 * 30
 
     run(main())
 
@@ -70,11 +73,11 @@ def test_with_latest_one_frame_waits_and_it_is_the_newest(run: Run) -> None:
 def test_with_block_nothing_is_lost_and_decoding_waits(run: Run) -> None:
     async def main() -> None:
         other = configured(track_policy="block", track_capacity=2)
-        count = iter(range(100_000))
-        async with call(TestCardTrack(160, 120, number=lambda: next(count)), other=other) as made:
+        source = EncodedTrack(encoded_pictures(200), MediaKind.VIDEO, VP8)
+        async with call(source, other=other) as made:
             (track,) = made.bobs_tracks
             (first,) = await pictures(track, 1)
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.3)
             decoded = made.bob.getReceivers()[0]._pump.counts.frames_decoded
             assert decoded <= 5
             numbers = [read_card(picture) for picture in [first, *await pictures(track, 8)]]
@@ -223,7 +226,7 @@ def test_a_track_is_muted_while_the_peer_does_not_send(run: Run) -> None:
             (track,), told = made.bobs_tracks, []
             for event in ("mute", "unmute", "ended"):
                 track.on(event, lambda event=event: told.append(event))
-            await hear(track, 0.1)
+            await hear(track, 500)
             assert told == ["unmute"]
             transceiver = made.alice.getTransceivers()[0]
             transceiver.direction = "inactive"
@@ -232,7 +235,7 @@ def test_a_track_is_muted_while_the_peer_does_not_send(run: Run) -> None:
             assert track.muted
             transceiver.direction = "sendrecv"
             await negotiate(made)
-            assert (await hear(track, skip=0.5)).frequency == pytest.approx(500, rel=0.03)
+            await hear(track, 500)
             transceiver.stop()
             await negotiate(made)
             assert track.readyState == "ended"
