@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from icelane.aio.certificate import RTCCertificate
     from icelane.aio.configuration import RTCConfiguration, RTCIceServer
     from icelane.aio.data_channel import RTCDataChannel
+    from icelane.aio.media.blackhole import MediaBlackhole
+    from icelane.aio.media.player import MediaPlayer
+    from icelane.aio.media.recorder import MediaRecorder
+    from icelane.aio.media.relay import MediaRelay
+    from icelane.aio.media_stream_track import AudioStreamTrack, MediaStreamTrack, VideoStreamTrack
     from icelane.aio.peer_connection import RTCPeerConnection
     from icelane.aio.session_description import RTCIceCandidate, RTCSessionDescription
     from icelane.aio.transports import RTCDtlsTransport, RTCIceTransport, RTCSctpTransport
@@ -45,6 +50,13 @@ __all__ = [
     "RTCIceTransport",
     "RTCDtlsTransport",
     "RTCSctpTransport",
+    "MediaStreamTrack",
+    "AudioStreamTrack",
+    "VideoStreamTrack",
+    "MediaPlayer",
+    "MediaRecorder",
+    "MediaRelay",
+    "MediaBlackhole",
     "UdpMux",
     "TurnRelay",
     "connect_turn",
@@ -65,6 +77,13 @@ _HOMES = {
     "RTCIceTransport": "icelane.aio.transports",
     "RTCDtlsTransport": "icelane.aio.transports",
     "RTCSctpTransport": "icelane.aio.transports",
+    "MediaStreamTrack": "icelane.aio.media_stream_track",
+    "AudioStreamTrack": "icelane.aio.media_stream_track",
+    "VideoStreamTrack": "icelane.aio.media_stream_track",
+    "MediaPlayer": "icelane.aio.media.player",
+    "MediaRecorder": "icelane.aio.media.recorder",
+    "MediaRelay": "icelane.aio.media.relay",
+    "MediaBlackhole": "icelane.aio.media.blackhole",
     "connect_turn": "icelane.aio.turn_client",
     "TurnRelay": "icelane.aio.turn_relay",
     "UdpMux": "icelane.aio.udp_mux",
