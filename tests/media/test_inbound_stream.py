@@ -189,6 +189,14 @@ def test_a_gap_is_asked_for_at_once() -> None:
     assert stream.statistics.nack_count == 1
 
 
+def test_what_is_missing_before_the_first_packet_is_found_out_when_one_before_it_comes() -> None:
+    stream = made()
+    packets = video(0, key=True, size=6000)
+    stream.handle_packets([packets[4], packets[0]], NOW)
+    (nack,) = feedback(stream)
+    assert nack == Nack(5, SSRC, tuple(packet.sequence_number for packet in packets[1:4]))
+
+
 def test_what_is_sent_again_fills_the_gap() -> None:
     stream = begun()
     first, last = video(1)

@@ -42,6 +42,7 @@ class InboundVideo:
     def insert(self, read: ReadPacket, now: Instant) -> bool:
         """A packet came; False when it is of no use any more."""
         self._formats[read.format.payload_type] = read.format
+        self.buffer.payload_tells_beginning = read.format.tells_beginning
         return self.buffer.insert(read.number, read.timestamp, read.packet, read.fragment, now)
 
     def skip(self, number: int, now: Instant) -> None:

@@ -31,7 +31,7 @@ from icelane.media.packet_history import PacketHistory
 from icelane.media.payload.packetizer import MIN_PAYLOAD_SIZE
 from icelane.media.payload.registry import packetizer_for
 from icelane.media.payload.rtx import OVERHEAD, encode_retransmission
-from icelane.media.statistics import OutboundStatistics, RemoteInboundStatistics
+from icelane.media.statistics import OutboundStatistics, RemoteInboundStatistics, header_size_of
 from icelane.media.tones import DEFAULT_DURATION, DEFAULT_GAP, ToneQueue
 from icelane.media.transport_sequence import TransportSequence
 from icelane.rtp.header_extension import ExtensionMap
@@ -310,7 +310,7 @@ class OutboundStream:
         counts = self.statistics
         counts.packets_sent += 1
         counts.bytes_sent += size
-        counts.header_bytes_sent += _header_size(packet)
+        counts.header_bytes_sent += header_size_of(packet)
 
     def _begins_talkspurt(self, frame: EncodedFrame) -> bool:
         """RFC 3551 section 4.1: the first packet after a silence in which nothing was sent has the marker."""
@@ -427,11 +427,3 @@ class OutboundStream:
             remote.round_trip_time = measured
             remote.total_round_trip_time += measured
             remote.round_trip_time_measurements += 1
-
-
-def _header_size(packet: RtpPacket) -> int:
-    size = HEADER_SIZE
-    if packet.extensions:
-        total = sum([len(data) + 1 for _, data in packet.extensions])
-        size += 4 + total + (-total & 3)
-    return size
