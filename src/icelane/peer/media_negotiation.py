@@ -46,6 +46,9 @@ class MediaNegotiation:
         self._extensions = ExtensionIdentifiers()
         self._cname = ""
         self._events: list[NegotiatedMediaEvent] = []
+        # Sections whose transceivers are stopped, and that are there for their transport: at most as many as a description
+        # may have sections, because a mid is never used again.
+        self._idle_mids: set[str] = set()
         self._before: dict[Transceiver, TransceiverState] | None = None
 
     # What descriptions of ours say
@@ -194,7 +197,7 @@ class MediaNegotiation:
     # Formats and extensions
 
     def _is_acceptable(self, section: MediaDescription, index: int) -> bool:
-        if not is_alive(section) or not section.is_rtp:
+        if not is_alive(section) or not section.is_rtp or mid_of(section, index) in self._idle_mids:
             return False
         transceiver = self.transceivers.by_mid(mid_of(section, index))
         if transceiver is not None and transceiver.is_stopping:
@@ -350,7 +353,12 @@ class MediaNegotiation:
             transceiver.fired_direction = direction
             self._events.append(TrackRemoved(transceiver))
         if transceiver.is_stopping:
-            return  # stopped while the offer was out: the next one rejects the section
+            # Stopped while the offer was out: the next one rejects the section. What speaks for the transport is not
+            # rejected but idle, and that is the end of the transceiver as well.
+            if ours.direction is Direction.INACTIVE:
+                self._idle_mids.add(transceiver.mid or "")
+                transceiver.stop()
+            return
         transceiver.current_direction = direction
         transceiver.receiver.is_receptive = direction in RECEIVING
         transceiver.sender.has_sent = transceiver.sender.has_sent or direction in SENDING
