@@ -1,7 +1,5 @@
 """Media that listens to anybody, and that lets a peer grow tables."""
 
-# ruff: noqa: ARG005 -- a replacement has the signature of what it replaces
-
 from __future__ import annotations
 
 from icelane.errors import IcelaneError
