@@ -14,6 +14,7 @@ from icelane.media.outbound_stream import OutboundOptions, OutboundStream
 from icelane.media.payload.registry import packetizer_for
 from icelane.media.payload.rtx import encode_retransmission
 from icelane.media.playout import Decode
+from icelane.rtp.header_extension import PLAYOUT_DELAY, PlayoutDelay, encode_playout_delay
 from icelane.rtp.ntp import ntp_of
 from icelane.rtp.packet import RtpPacket
 from icelane.rtp.rtcp import (
@@ -401,6 +402,25 @@ def test_a_delay_that_the_application_asks_for_is_kept_to() -> None:
     assert at == pytest.approx(NOW + 0.3)
     stream.handle_timeout(later(NOW, 0.3001))
     assert frames(stream) == [0]
+
+
+def test_what_the_sender_asks_for_is_kept_to_as_well() -> None:
+    identifiers = extensions()
+    identifiers.add(9, PLAYOUT_DELAY)
+    stream = InboundStream(
+        InboundOptions(
+            kind=MediaKind.VIDEO, codecs=(NegotiatedCodec(codec=VP8, payload_type=96),), extensions=identifiers
+        )
+    )
+    packets = video(0, key=True)
+    packets[0].extensions = [(9, encode_playout_delay(PlayoutDelay(0.1, 0.4)))]
+    stream.handle_packets(packets, NOW)
+    assert stream.next_timeout() == pytest.approx(NOW + 0.1)
+    packets = video(1)
+    packets[1].extensions = [(9, b"\xff\xf0\x00")]
+    stream.handle_packets(packets, later(NOW, 0.2))
+    stream.handle_timeout(later(NOW, 0.4))
+    assert frames(stream) == [0, 1]
 
 
 # Tones

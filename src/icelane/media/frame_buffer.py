@@ -91,9 +91,10 @@ class _Assembly:
 class FrameBuffer:
     """The frames of one source. Numbers and timestamps are unwrapped.
 
-    `minimum_delay` is what the application wants at least, `synchronization_delay` what comes on top for lip
-    synchronization, `patience` how long a missing packet may still come. `payload_tells_beginning` is False for formats
-    in which a frame only may begin where Fragment.begins_frame says so: there the packet before it has to be known.
+    `minimum_delay` is what the application or the sender wants at least, `maximum_delay` what the sender wants at most,
+    `synchronization_delay` what comes on top for lip synchronization, `patience` how long a missing packet may still
+    come. `payload_tells_beginning` is False for formats in which a frame only may begin where Fragment.begins_frame
+    says so: there the packet before it has to be known.
     """
 
     __slots__ = (
@@ -112,6 +113,7 @@ class FrameBuffer:
         "_passed",
         "_size",
         "frames_dropped",
+        "maximum_delay",
         "minimum_delay",
         "patience",
         "payload_tells_beginning",
@@ -122,6 +124,7 @@ class FrameBuffer:
     def __init__(self, clock_rate: int) -> None:
         self.frames_dropped = 0
         self.minimum_delay: Duration = 0.0
+        self.maximum_delay: Duration = MAX_DELAY
         self.synchronization_delay: Duration = 0.0
         self.patience: Duration = MAX_PATIENCE
         self.payload_tells_beginning = True
@@ -248,7 +251,8 @@ class FrameBuffer:
 
     def delay(self, now: Instant) -> Duration:
         """By how much frames are held back, compared with the fastest ones."""
-        return min(max(self._delay.needed(now), self.minimum_delay), MAX_DELAY) + self.synchronization_delay
+        needed = min(self._delay.needed(now), self.maximum_delay)
+        return min(max(needed, self.minimum_delay), MAX_DELAY) + self.synchronization_delay
 
     # Whole frames
 

@@ -176,7 +176,7 @@ class InboundSource:
 
     def set_delays(self, minimum: Duration, synchronization: Duration) -> None:
         """By how much frames are to be held back at least, and beyond what the network makes necessary."""
-        self._media.buffer.minimum_delay = minimum
+        self._media.set_minimum_delay(minimum)
         self._media.buffer.synchronization_delay = synchronization
 
     @property
