@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from icelane.aio.channel_port import ChannelPort
 from icelane.aio.data_channel import DRAINED, RTCDataChannel
 from icelane.aio.event_target import Event
-from icelane.aio.peer_connection import ChannelPort, RTCPeerConnection
+from icelane.aio.peer_connection import RTCPeerConnection
 from icelane.aio.session_description import RTCSessionDescription
 from icelane.errors import (
     InvalidStateError,
