@@ -496,6 +496,24 @@ def test_a_tone_takes_the_place_of_sound() -> None:
     assert stream.send_frame(opus_frame(10), clock.now)
 
 
+def test_all_packets_of_a_tone_have_one_timestamp_though_sound_comes_unevenly() -> None:
+    """RFC 4733 section 2.3.1. What the clock learns from sound that is passed over must not move it."""
+    clock = VirtualClock()
+    stream = made(OPUS, clock=clock)
+    stream.send_frame(opus_frame(0), clock.now)
+    stream.poll_packets()
+    stream.insert_tones("5", clock.now)
+    packets = stream.poll_packets()
+    for index in range(1, 6):
+        clock.advance(0.02 + 0.004 * (index % 2))
+        stream.send_frame(opus_frame(index), clock.now)
+        stream.handle_timeout(clock.now)
+        packets += stream.poll_packets()
+    tones = [packet for packet in packets if packet.payload_type == TONES.payload_type]
+    assert len(tones) > 3
+    assert len({packet.timestamp for packet in tones}) == 1
+
+
 def test_tones_need_a_format() -> None:
     with pytest.raises(InvalidAccessError):
         made().insert_tones("1", NOW)

@@ -50,6 +50,10 @@ class RemoteStreamTrack(MediaStreamTrack):
         self._set_muted(False)
         return self._queue.put_nowait(frame)
 
+    def set_unmuted(self) -> None:
+        """Something comes."""
+        self._set_muted(False)
+
     def set_muted(self) -> None:
         """Nothing comes for now."""
         self._set_muted(True)

@@ -57,6 +57,8 @@ MAX_NUMBERS_IN_NACK: Final = 250
 # Without packets for so long the source is silent. Opus in a pause (DTX) sends each 0.4 s, a screen that stands still
 # at least each few seconds.
 SOURCE_TIMEOUT: Final[Duration] = 5.0
+# Contributing sources that are remembered: a packet names 15 at most. The one heard longest ago is forgotten.
+MAX_CONTRIBUTING: Final = 64
 # Packets of the source before the last one are passed over for so long: they were overtaken.
 _FORMER_SOURCE: Final[Duration] = 1.0
 
@@ -84,6 +86,8 @@ class InboundStream:
         self.statistics = InboundStatistics()
         self.remote = RemoteOutboundStatistics()
         self.cname: str | None = None
+        # When each was in a packet last, and the packet's timestamp.
+        self.contributing: dict[int, tuple[Instant, int]] = {}
         self._formats = InboundFormats(options.codecs)
         if not self._formats.by_payload_type:
             raise InvalidAccessError("none of the codecs can be received")
@@ -248,12 +252,22 @@ class InboundStream:
             self.statistics.packets_discarded += 1
             return
         self._heard(now)
+        if packet.csrcs:
+            self._note_contributing(packet, now)
         counts = self.statistics
         counts.packets_received += 1
         counts.bytes_received += len(packet.payload)
         counts.header_bytes_received += header_size_of(packet)
         if source.receive(packet, inbound_format, now) and self.options.keeps_packets:
             self._raw.append(packet)
+
+    def _note_contributing(self, packet: RtpPacket, now: Instant) -> None:
+        """What a mixer says about whom it has mixed (RFC 3550 section 7.1)."""
+        for source in packet.csrcs:
+            self.contributing.pop(source, None)
+            self.contributing[source] = now, packet.timestamp
+        while len(self.contributing) > MAX_CONTRIBUTING:
+            del self.contributing[next(iter(self.contributing))]
 
     def _handle_repeated(self, packet: RtpPacket, payload_type: int, now: Instant) -> None:
         """RFC 4588 section 4: the packet as it was sent the first time."""

@@ -129,6 +129,7 @@ class OutboundStream:
         self._intra_request: tuple[int, int] | None = None
         self._is_known_to_peer = False
         self._expected_timestamp: int | None = None
+        self._tone_begin: tuple[Instant, int] | None = None
         # Without what is sent again in a stream of its own: what sender reports count.
         self._own_packets = 0
         self._own_bytes = 0
@@ -333,7 +334,11 @@ class OutboundStream:
         if tones is None:
             return
         for began_at, tone in self.tones.advance(now):
-            timestamp = self._clock.timestamp_at(began_at) + tone.timestamp_offset + self._timestamp_offset
+            # RFC 4733 section 2.3.1: all packets of an event have the timestamp of its beginning, whatever the clock
+            # has learned since.
+            if self._tone_begin is None or self._tone_begin[0] != began_at:
+                self._tone_begin = began_at, self._clock.timestamp_at(began_at) + self._timestamp_offset
+            timestamp = self._tone_begin[1] + tone.timestamp_offset
             packet = RtpPacket(tones.payload_type, self._take_number(), timestamp & 0xFFFFFFFF, 0, tone.payload)
             packet.marker = tone.marker
             self._send(packet, now)
