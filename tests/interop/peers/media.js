@@ -91,8 +91,7 @@ function longestSilence(samples, rate) {
 
 let audio;
 const sources = new Map(); // what is sent, by kind
-const received = new Queue();
-const receivedByKind = new Map();
+let pictures;
 
 function audioContext() {
   audio ??= new AudioContext({ sampleRate: 48000 });
@@ -113,6 +112,18 @@ async function remoteTrack(kind) {
     if (track) return track;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
+}
+
+// The element that plays a remote video; one that is let go of takes the pictures of the next with it.
+async function watched(track) {
+  if (pictures?.srcObject.getVideoTracks()[0] !== track) {
+    pictures?.remove();
+    pictures = Object.assign(document.createElement("video"), { muted: true, playsInline: true });
+    pictures.srcObject = new MediaStream([track]);
+    document.body.append(pictures);
+  }
+  await pictures.play();
+  return pictures;
 }
 
 Object.assign(peer, {
@@ -190,10 +201,7 @@ Object.assign(peer, {
   },
 
   async seeClock({ frames }) {
-    const track = await remoteTrack("video");
-    const element = document.createElement("video");
-    Object.assign(element, { srcObject: new MediaStream([track]), muted: true, playsInline: true });
-    await element.play();
+    const element = await watched(await remoteTrack("video"));
     const canvas = document.createElement("canvas");
     const context = canvas.getContext("2d", { willReadFrequently: true });
     const seen = [];
@@ -206,7 +214,6 @@ Object.assign(peer, {
       context.drawImage(element, 0, 0, width, height);
       seen.push({ number: readClock(context, width, height), at, width, height, rtpTimestamp: rtpTimestamp ?? null });
     }
-    element.srcObject = null;
     return seen;
   },
 

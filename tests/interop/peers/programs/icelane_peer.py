@@ -64,21 +64,28 @@ class IcelanePeer(MediaPeer, Peer):
         sources = importlib.import_module("icelane.aio.media.synthetic")
         return sources.TestCardTrack(width, height, frame_rate, number=clock_now)
 
+    def _streams(self) -> list[Any]:
+        self._stream = getattr(self, "_stream", None) or self._aio("media_stream").MediaStream()
+        return [self._stream]
+
     def _read_clock(self, frame: Any) -> int | None:
         number: int | None = importlib.import_module("icelane.media.synthetic.clock_card").read_card(frame)
         return number
 
+    def _aio(self, module: str) -> Any:
+        return importlib.import_module(f"icelane.aio.{module}")
+
     async def capabilities(self, kind: str) -> Json:
         return {
-            "send": [_codec(one) for one in self._icelane.RTCRtpSender.getCapabilities(kind).codecs],
-            "receive": [_codec(one) for one in self._icelane.RTCRtpReceiver.getCapabilities(kind).codecs],
+            "send": [_codec(one) for one in self._aio("rtp_sender").RTCRtpSender.getCapabilities(kind).codecs],
+            "receive": [_codec(one) for one in self._aio("rtp_receiver").RTCRtpReceiver.getCapabilities(kind).codecs],
         }
 
     async def preferCodec(self, kind: str, mimeType: str, parameters: str) -> None:  # noqa: N802, N803
         def fits(one: Any) -> bool:
             return one.mimeType.lower() == mimeType.lower() and parameters in (one.sdpFmtpLine or "")
 
-        codecs = self._icelane.RTCRtpReceiver.getCapabilities(kind).codecs
+        codecs = self._aio("rtp_receiver").RTCRtpReceiver.getCapabilities(kind).codecs
         ordered = sorted(codecs, key=lambda one: not fits(one))
         for one in self.connection.getTransceivers():
             if one.kind == kind:

@@ -10,6 +10,7 @@ import asyncio
 import math
 import time
 from array import array
+from itertools import pairwise
 from typing import Any
 
 Json = dict[str, Any]
@@ -17,6 +18,7 @@ Json = dict[str, Any]
 CLOCK_MODULUS = 2**32
 QUIET = 1e-3  # of full scale
 WINDOW = 240  # samples: 5 ms
+WAITED = 0.002  # seconds: a frame that took so long was not there yet
 
 
 def clock_now() -> int:
@@ -37,6 +39,10 @@ class MediaPeer:
         """A track with a test card that shows `clock_now`."""
         raise NotImplementedError
 
+    def _streams(self) -> list[Any]:
+        """What tracks are added to: sound and pictures of one stream are played together."""
+        return []
+
     def _read_clock(self, frame: Any) -> int | None:
         """The number in a picture."""
         raise NotImplementedError
@@ -44,10 +50,10 @@ class MediaPeer:
     # -- sending
 
     async def sendTone(self, frequency: float, level: float) -> None:
-        self.connection.addTrack(self._tone_track(frequency, level))
+        self.connection.addTrack(self._tone_track(frequency, level), *self._streams())
 
     async def sendClock(self, width: int, height: int, frameRate: int) -> None:
-        self.connection.addTrack(self._clock_track(width, height, frameRate))
+        self.connection.addTrack(self._clock_track(width, height, frameRate), *self._streams())
 
     async def addTransceiver(self, kind: str, direction: str) -> None:
         self.connection.addTransceiver(kind, direction=direction)
@@ -67,7 +73,7 @@ class MediaPeer:
     # -- receiving
 
     async def hearTone(self, seconds: float) -> Json:
-        track = await self._remote_track("audio")
+        track = await self._newest(await self._remote_track("audio"))
         samples = array("h")
         rate = 48_000
         while len(samples) < seconds * rate:
@@ -84,7 +90,7 @@ class MediaPeer:
         }
 
     async def seeClock(self, frames: int) -> list[Json]:
-        track = await self._remote_track("video")
+        track = await self._newest(await self._remote_track("video"))
         seen = []
         while len(seen) < frames:
             frame = await track.recv()
@@ -128,6 +134,15 @@ class MediaPeer:
                     return track
             await asyncio.sleep(0.02)
 
+    async def _newest(self, track: Any) -> Any:
+        """The track, when what has waited for a reader is read: what comes next is what comes now."""
+        waited = 0.0
+        while waited < WAITED:
+            began = time.monotonic()
+            await track.recv()
+            waited = time.monotonic() - began
+        return track
+
 
 def _power(samples: array[int]) -> float:
     return sum(one * one for one in samples) / max(1, len(samples))
@@ -137,7 +152,7 @@ def _frequency(samples: array[int], rate: int) -> float:
     """By the positive-going zero crossings, which is exact enough for one tone."""
     crossings = [
         index - 1 + before / (before - after)
-        for index, (before, after) in enumerate(zip(samples, samples[1:], strict=False), 1)
+        for index, (before, after) in enumerate(pairwise(samples), 1)
         if before < 0 <= after
     ]
     if len(crossings) < 2:
