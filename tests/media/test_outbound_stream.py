@@ -24,10 +24,13 @@ from icelane.media.payload.registry import depacketizer_for
 from icelane.media.payload.rtx import parse_retransmission
 from icelane.media.transport_sequence import TransportSequence
 from icelane.rtp.header_extension import (
+    PLAYOUT_DELAY,
     ExtensionMap,
+    PlayoutDelay,
     VideoOrientation,
     parse_absolute_send_time,
     parse_audio_level,
+    parse_playout_delay,
     parse_token,
     parse_transport_sequence_number,
     parse_video_orientation,
@@ -170,6 +173,19 @@ def test_sound_carries_its_level_and_marks_what_follows_a_silence() -> None:
     level = packets[0].extension(LEVEL_ID)
     assert level is not None
     assert parse_audio_level(level).level == 42
+
+
+def test_a_playout_delay_is_asked_for_only_where_one_is_given() -> None:
+    identifiers = extensions()
+    identifiers.add(9, PLAYOUT_DELAY)
+    for wanted in (None, PlayoutDelay(0.0, 0.2)):
+        options = OutboundOptions(
+            codec=NegotiatedCodec(codec=VP8, payload_type=96), ssrc=SSRC, extensions=identifiers, playout_delay=wanted
+        )
+        stream = OutboundStream(options, entropy=SeededEntropy(5), wall=CLOCK)
+        stream.send_frame(vp8_frame(0, 50, key=True), NOW)
+        data = stream.poll_packets()[0].extension(9)
+        assert (None if data is None else parse_playout_delay(data)) == wanted
 
 
 def test_two_streams_of_a_transport_share_one_counter() -> None:
@@ -404,6 +420,8 @@ def test_a_report_that_lies_about_time_measures_nothing() -> None:
     stream.send_frame(vp8_frame(0, 5000, key=True), clock.now)
     future = compact_ntp(ntp_of(clock.unix_time(later(clock.now, 100.0))))
     stream.handle_rtcp([ReceiverReport(1, (report(last_sender_report=future),))], clock.now)
+    past = compact_ntp(ntp_of(clock.unix_time(later(clock.now, -3600.0))))
+    stream.handle_rtcp([ReceiverReport(1, (report(last_sender_report=past),))], clock.now)
     assert stream.remote.round_trip_time is None
 
 
@@ -476,6 +494,24 @@ def test_a_tone_takes_the_place_of_sound() -> None:
     assert packets[0].sequence_number == before.sequence_number + 1
     assert events(stream) == [ToneStarted("")]
     assert stream.send_frame(opus_frame(10), clock.now)
+
+
+def test_all_packets_of_a_tone_have_one_timestamp_though_sound_comes_unevenly() -> None:
+    """RFC 4733 section 2.3.1. What the clock learns from sound that is passed over must not move it."""
+    clock = VirtualClock()
+    stream = made(OPUS, clock=clock)
+    stream.send_frame(opus_frame(0), clock.now)
+    stream.poll_packets()
+    stream.insert_tones("5", clock.now)
+    packets = stream.poll_packets()
+    for index in range(1, 6):
+        clock.advance(0.02 + 0.004 * (index % 2))
+        stream.send_frame(opus_frame(index), clock.now)
+        stream.handle_timeout(clock.now)
+        packets += stream.poll_packets()
+    tones = [packet for packet in packets if packet.payload_type == TONES.payload_type]
+    assert len(tones) > 3
+    assert len({packet.timestamp for packet in tones}) == 1
 
 
 def test_tones_need_a_format() -> None:

@@ -62,6 +62,24 @@ def configured(style: str, addresses: bool = False, stream: io.StringIO | None =
 
 
 @pytest.mark.parametrize("style", ["human", "json"])
+def test_each_record_of_one_process_among_several_names_it(style: str) -> None:
+    stream = io.StringIO()
+    configure_logging(LogSettings.model_validate({"format": style}), stream, worker=3)
+    report("turn.ended", logging.INFO, reason="expired")
+    logging.getLogger("elsewhere").warning("another library")
+    for line in stream.getvalue().splitlines():
+        assert json.loads(line)["worker"] == 3 if style == "json" else line.endswith(" worker=3")
+    assert "worker" not in json.loads(written_alone())
+
+
+def written_alone() -> str:
+    """A record of a server in one process."""
+    stream = configured("json")
+    report("turn.ended", logging.INFO, reason="expired")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("style", ["human", "json"])
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_makes_exactly_one_line(style: str, text: str) -> None:
     """TA-15, OP-15: %s%n, CRLF, ANSI, spaces and 500 bytes in what a client sends."""

@@ -21,6 +21,7 @@ from icelane.errors import MalformedError
 from icelane.rtp.classify import is_rtcp
 from icelane.rtp.packet import RtpPacket, parse_rtp_packet, serialize
 from icelane.rtp.rtcp import RtcpPacket, parse_rtcp, serialize_rtcp
+from icelane.srtp.profile import keys_for_role
 from icelane.srtp.session import SrtpSession
 
 # Packets of a peer whose DTLS was finished a moment before ours. At the bound the newest are dropped: the oldest have
@@ -42,11 +43,19 @@ class SrtpKeys:
 
     def open_session(self) -> SrtpSession:
         """The session of both directions (RFC 5764 section 4.2: the client writes with the client's key)."""
-        material = self.material
-        client, server = (material.client_key, material.client_salt), (material.server_key, material.server_salt)
-        local, remote = (client, server) if self.role is DtlsRole.CLIENT else (server, client)
+        keys = keys_for_role(
+            client_key=self.material.client_key,
+            server_key=self.material.server_key,
+            client_salt=self.material.client_salt,
+            server_salt=self.material.server_salt,
+            is_client=self.role is DtlsRole.CLIENT,
+        )
         return SrtpSession(
-            self.profile, local_key=local[0], local_salt=local[1], remote_key=remote[0], remote_salt=remote[1]
+            self.profile,
+            local_key=keys.local_key,
+            local_salt=keys.local_salt,
+            remote_key=keys.remote_key,
+            remote_salt=keys.remote_salt,
         )
 
 

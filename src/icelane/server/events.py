@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import sys
 from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Final, Generic, NamedTuple, TypeVar
@@ -36,8 +37,14 @@ K = TypeVar("K", bound=Hashable)
 def report(event: str, level: int, **fields: object) -> None:
     """Log one event with its fields. A field may not be called like an attribute of `logging.LogRecord`."""
     if LOGGER.isEnabledFor(level):
-        # What LOGGER.log does, but for the search of its caller, which is this function.
-        LOGGER.handle(LOGGER.makeRecord(LOGGER.name, level, __file__, 0, event, (), None, report.__name__, fields))
+        # What LOGGER.log does, but for the search of its caller, which is ours.
+        caller = sys._getframe(1)
+        code = caller.f_code
+        LOGGER.handle(
+            LOGGER.makeRecord(
+                LOGGER.name, level, code.co_filename, caller.f_lineno, event, (), None, code.co_name, fields
+            )
+        )
 
 
 def redact_address(host: str) -> str:

@@ -63,7 +63,7 @@ class RelayedClient:
         "_packets_to_client",
         "_padded",
         "_send",
-        "_traffic_by_channel",
+        "_traffic_by_route",
         "channels_by_number",
         "path",
         "permissions_by_host",
@@ -77,7 +77,8 @@ class RelayedClient:
         self.relays: dict[SocketAddress, Relay] = {}
         self.channels_by_number: dict[int, tuple[RelaySocket, RawAddress]] = {}
         self.permissions_by_host: dict[str, tuple[RelaySocket, PermissionRoute]] = {}
-        self._traffic_by_channel: dict[int, Traffic] = {}
+        # By channel, or by the host of a permission: at most one for each route, made when the first packet takes it.
+        self._traffic_by_route: dict[int | str, Traffic] = {}
         self._meter: Meter | None = None
         self._packets_from_client = 0
         self._bytes_from_client = 0
@@ -100,7 +101,11 @@ class RelayedClient:
 
     def channel_traffic(self, number: int) -> Traffic:
         """What one of its channels has relayed until now, each way; what is dropped is nobody's but the client's."""
-        return replace(self._traffic_by_channel.get(number, _NOTHING))
+        return replace(self._traffic_by_route.get(number, _NOTHING))
+
+    def permission_traffic(self, host: str) -> Traffic:
+        """What Send and Data indications have carried to and from a permitted host until now."""
+        return replace(self._traffic_by_route.get(host, _NOTHING))
 
     def drained(self) -> None:
         """What one read of the client's stream has brought is complete."""
@@ -135,10 +140,17 @@ class RelayedClient:
         self._packets_to_client += 1
         self._bytes_to_client += size
 
-    def count_to_client_on(self, channel: int, size: int) -> None:
-        """Payload of a peer has gone to the client, over that channel."""
+    def count_from_client_by(self, route: int | str, size: int) -> None:
+        """Payload of the client has gone to a peer, over that channel or by the permission of that host."""
+        self.count_from_client(size)
+        traffic = self._traffic_of(route)
+        traffic.packets_from_client += 1
+        traffic.bytes_from_client += size
+
+    def count_to_client_by(self, route: int | str, size: int) -> None:
+        """Payload of a peer has gone to the client, over that channel or by the permission of that host."""
         self.count_to_client(size)
-        traffic = self._traffic_of(channel)
+        traffic = self._traffic_of(route)
         traffic.packets_to_client += 1
         traffic.bytes_to_client += size
 
@@ -157,7 +169,7 @@ class RelayedClient:
         if self._send(message + bytes(-size & 3) if self._padded and size & 3 else message) is False:
             self._dropped += 1
             return
-        self.count_to_client_on(header[0] << 8 | header[1], size)
+        self.count_to_client_by(header[0] << 8 | header[1], size)
 
     def relay_data(self, peer: SocketAddress, payload: bytes) -> None:
         """Pass a peer's payload to the client as a Data indication."""
@@ -169,7 +181,7 @@ class RelayedClient:
         if self._send(message) is False:
             self._dropped += 1
             return
-        self.count_to_client(size)
+        self.count_to_client_by(peer.host, size)
 
     def report_icmp(self, peer: SocketAddress, error: IcmpError) -> None:
         """Tell the client that a packet to `peer` came back (RFC 8656 section 11.5)."""
@@ -187,10 +199,7 @@ class RelayedClient:
         if channel is None or end > size or not self.admits(length):
             self._dropped += 1
             return
-        self.count_from_client(length)
-        traffic = self._traffic_of(number)
-        traffic.packets_from_client += 1
-        traffic.bytes_from_client += length
+        self.count_from_client_by(number, length)
         relay, peer = channel
         payload = data[_CHANNEL_HEADER_SIZE:end]
         try:
@@ -198,16 +207,21 @@ class RelayedClient:
         except OSError as error:
             relay.send_again(payload, peer, error)
 
-    def _traffic_of(self, channel: int) -> Traffic:
-        traffic = self._traffic_by_channel.get(channel)
-        if traffic is None:
-            traffic = self._traffic_by_channel[channel] = Traffic()
-        return traffic
-
     def forget_channel(self, number: int) -> None:
         """It leads nowhere any more; what it has relayed stays in the client's sum."""
         self.channels_by_number.pop(number, None)
-        self._traffic_by_channel.pop(number, None)
+        self._traffic_by_route.pop(number, None)
+
+    def forget_permission(self, host: str) -> None:
+        """No indication goes there any more; what they have carried stays in the client's sum."""
+        self.permissions_by_host.pop(host, None)
+        self._traffic_by_route.pop(host, None)
+
+    def _traffic_of(self, route: int | str) -> Traffic:
+        traffic = self._traffic_by_route.get(route)
+        if traffic is None:
+            traffic = self._traffic_by_route[route] = Traffic()
+        return traffic
 
     def _relay_send(self, data: bytes) -> None:
         try:
@@ -220,8 +234,8 @@ class RelayedClient:
         if permission is None or not permission[1].verdict.allows_port(indication.peer.port) or not self.admits(size):
             self._dropped += 1
             return
-        self.count_from_client(size)
         relay, route = permission
+        self.count_from_client_by(route.peer_host, size)
         relay.send(indication.payload, (route.verdict.wire_host, indication.peer.port), indication.dont_fragment)
 
 
@@ -493,7 +507,7 @@ class RelayPlane:
                 client.permissions_by_host[route.peer_host] = (relay, route)
                 relay.add_permission(route)
             case RemovePermissionRoute(route):
-                client.permissions_by_host.pop(route.peer_host, None)
+                client.forget_permission(route.peer_host)
                 relay.remove_permission(route)
 
     def close(self) -> None:

@@ -35,6 +35,7 @@ from icelane.server.engine_config import alternates, bandwidth_limits, engine_co
 from icelane.server.entrance import Entrance
 from icelane.server.events import REPEAT_WINDOW, report
 from icelane.server.external_address import ExternalAddressWatch, Mapped, watch_for
+from icelane.server.held_files import HeldFiles
 from icelane.server.listeners import Listener, UdpListener
 from icelane.server.machine import Machine
 from icelane.server.observation import Observation
@@ -128,6 +129,7 @@ class TurnServer:
             deadlines=deadlines,
             reader=self._plane.listener_reader,
             tally=share.connections if share is not None else None,
+            certificate=share.held.certificate if share is not None else None,
         )
         self._observation = Observation(self, config)
         self._external_watch = watch_for(config, self._follow)
@@ -159,7 +161,7 @@ class TurnServer:
         or the function of `turn.auth` that cannot be used.
         """
         turn = self._config.turn
-        revoked = read_revoked(turn.revoked_file)
+        revoked = read_revoked(turn.revoked_file) if self._share is None else self._share.held.revoked
         if turn.auth is not None:
             self._answers = CredentialAnswers(load_source(turn.auth))
         self._plane.start()
@@ -224,17 +226,17 @@ class TurnServer:
         if self._sharing is not None:
             await self._sharing.wait_closed()
 
-    def reload(self, config: Config) -> Reloaded:
+    def reload(self, config: Config, held: HeldFiles | None = None) -> Reloaded:
         """Go by another configuration as far as a running server can; nobody loses a session who may still have it.
 
         Raises ConfigurationError, and changes nothing, when it names a list of revocations that cannot be used. What
-        has changed and needs a restart is left as it is, and told.
+        has changed and needs a restart is left as it is, and told. `held` is what others have read from its files.
         """
         engine = self._running()
         changed, restart = changed_keys(self._config, config)
         merged = with_values_of(self._config, config, changed)
         settings = self._settings(merged)
-        revoked = read_revoked(merged.turn.revoked_file)
+        revoked = read_revoked(merged.turn.revoked_file) if held is None else held.revoked
         credentials = credential_store(merged)
         # Nothing below fails: either all of it counts, or nothing.
         self._config = merged
@@ -248,7 +250,10 @@ class TurnServer:
             engine.drain(alternates(merged))
         if self._drain_limit is not None:
             self._drain_limit.set_deadline(merged.turn.drain_deadline)
-        certificate = self.reload_certificates(merged.tls.certificate, merged.tls.key)
+        if held is None:
+            certificate = self.reload_certificates(merged.tls.certificate, merged.tls.key)
+        else:
+            certificate = self._entrance.take_certificate(held.certificate)
         return Reloaded(changed=changed, restart=restart, ended=ended, certificate=certificate)
 
     def begin_drain(self) -> None:

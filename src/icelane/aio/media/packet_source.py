@@ -76,7 +76,8 @@ class PacketSource:
         for part in filtered:
             if part.pts is None or not part.size:
                 continue
-            base = Fraction(part.time_base.numerator, part.time_base.denominator)
+            time_base = part.time_base or packet.time_base  # filters of PyAV 14 leave it out
+            base = Fraction(time_base.numerator, time_base.denominator)
             timestamp = int((part.pts * base - origin) * self._codec.clock_rate)
             duration = int((part.duration or 0) * base * self._codec.clock_rate)
             yield from self._cut(bytes(part), timestamp, duration, is_key=part.is_keyframe)

@@ -97,7 +97,7 @@ class BatchedClient(RelayedClient):
         together = may_join and self._send(b"".join(messages)) is not False
         for message in messages:
             if together or self._send(message) is not False:
-                self.count_to_client_on(int.from_bytes(message[:2], "big"), int.from_bytes(message[2:4], "big"))
+                self.count_to_client_by(int.from_bytes(message[:2], "big"), int.from_bytes(message[2:4], "big"))
             else:
                 self.drop()
 
