@@ -1,7 +1,5 @@
 """Media that listens to anybody, and that lets a peer grow tables."""
 
-
-
 from __future__ import annotations
 
 from contextlib import suppress

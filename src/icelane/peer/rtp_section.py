@@ -61,8 +61,8 @@ _BITS_BY_MODIFIER: Final = {"TIAS": 1, "AS": 1000}
 class RtpSection:
     """What a section of ours says besides its transport. `mid` is None in answers to those who have none.
 
-    `names_streams` says that we would send, if the peer let us, or have sent before: RFC 9429 section 5.2.1 goes by what
-    is wanted, and by section 5.2.2 a track that was named keeps its name.
+    `names_streams` says that we would send, if the peer let us, or have sent before: RFC 9429 section 5.2.1 goes by
+    what is wanted, and by section 5.2.2 a track that was named keeps its name.
     """
 
     kind: MediaKind

@@ -63,15 +63,16 @@ function readClock(context, width, height) {
   return checkOf(number) === Number(value & ((1n << CHECK_BITS) - 1n)) ? number : null;
 }
 
-// Positive-going zero crossings: exact enough for one tone, and not misled by where the samples begin.
+// By the positive-going zero crossings, of which most are a period apart also where some sound is missing.
 function frequencyOf(samples, rate) {
   const crossings = [];
   for (let index = 1; index < samples.length; index++) {
     const [before, after] = [samples[index - 1], samples[index]];
     if (before < 0 && after >= 0) crossings.push(index - 1 + before / (before - after));
   }
-  if (crossings.length < 2) return 0;
-  return ((crossings.length - 1) * rate) / (crossings.at(-1) - crossings[0]);
+  const periods = crossings.slice(1).map((one, index) => one - crossings[index]);
+  const middle = periods.sort((one, other) => one - other).slice(periods.length >> 2, -(periods.length >> 2) || undefined);
+  return middle.length ? (rate * middle.length) / middle.reduce((sum, one) => sum + one, 0) : 0;
 }
 
 const rootMeanSquare = (samples) => Math.sqrt(samples.reduce((sum, one) => sum + one * one, 0) / samples.length);
@@ -98,9 +99,9 @@ function audioContext() {
   return audio;
 }
 
-const sentBy = (kind) => connection.getTransceivers().find((one) => one.sender.track?.kind === kind);
-const transceiverOf = (kind) =>
-  connection.getTransceivers().find((one) => (one.sender.track ?? one.receiver.track).kind === kind);
+// The newest: a track that is added again gets another one.
+const sentBy = (kind) => connection.getTransceivers().findLast((one) => one.sender.track?.kind === kind);
+const transceiverOf = (kind) => connection.getTransceivers().findLast((one) => one.receiver.track.kind === kind);
 
 // The first remote track of a kind, now or when it comes.
 async function remoteTrack(kind) {

@@ -119,7 +119,8 @@ class MediaPeer:
         ]
 
     def _transceiver(self, kind: str) -> Any:
-        return next(one for one in self.connection.getTransceivers() if one.kind == kind)
+        """The newest: a track that is added again gets another one."""
+        return next(one for one in reversed(self.connection.getTransceivers()) if one.kind == kind)
 
     def _transceiver_that_sends(self, kind: str) -> Any:
         found = (one for one in self.connection.getTransceivers() if one.kind == kind and one.sender.track is not None)
@@ -149,15 +150,15 @@ def _power(samples: array[int]) -> float:
 
 
 def _frequency(samples: array[int], rate: int) -> float:
-    """By the positive-going zero crossings, which is exact enough for one tone."""
+    """By the positive-going zero crossings, of which most are a period apart also where some sound is missing."""
     crossings = [
         index - 1 + before / (before - after)
         for index, (before, after) in enumerate(pairwise(samples), 1)
         if before < 0 <= after
     ]
-    if len(crossings) < 2:
-        return 0.0
-    return (len(crossings) - 1) * rate / (crossings[-1] - crossings[0])
+    periods = sorted(later - earlier for earlier, later in pairwise(crossings))
+    middle = periods[len(periods) // 4 : -len(periods) // 4 or None]
+    return rate * len(middle) / sum(middle) if middle else 0.0
 
 
 def _longest_silence(samples: array[int]) -> int:
