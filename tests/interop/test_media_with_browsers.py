@@ -17,7 +17,7 @@ from tests.interop.peers.calls import negotiate
 from tests.interop.peers.media import Kind, RemoteMedia, median_age, readable_share
 from tests.interop.peers.stage import Stage, stage
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.once]
 
 OURS: Final = "icelane"
 BROWSERS: Final = ("chromium", "firefox")

@@ -18,7 +18,7 @@ Json = dict[str, Any]
 CLOCK_MODULUS = 2**32
 QUIET = 1e-3  # of full scale
 WINDOW = 240  # samples: 5 ms
-WAITED = 0.002  # seconds: a frame that took so long was not there yet
+WAITED = 0.01  # seconds: a frame that took so long was not there yet
 
 
 def clock_now() -> int:
