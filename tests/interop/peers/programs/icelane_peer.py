@@ -94,7 +94,7 @@ class IcelanePeer(MediaPeer, Peer):
     async def sendTones(self, tones: str, duration: int, gap: int) -> None:  # noqa: N802
         dtmf = self._transceiver_that_sends("audio").sender.dtmf
         over = asyncio.Event()
-        dtmf.on("tonechange", lambda tone: tone or over.set())
+        dtmf.on("tonechange", lambda tone: None if tone else over.set())
         dtmf.insertDTMF(tones, duration, gap)
         await over.wait()
 

@@ -91,7 +91,7 @@ class MediaPeer:
 
     async def seeClock(self, frames: int) -> list[Json]:
         track = await self._newest(await self._remote_track("video"))
-        seen = []
+        seen: list[Json] = []
         while len(seen) < frames:
             frame = await track.recv()
             at = clock_now()
