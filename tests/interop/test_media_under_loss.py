@@ -17,6 +17,7 @@ import pytest
 from icelane.testing.lab import Host, Way
 from tests.interop.peers.calls import negotiate
 from tests.interop.peers.media import Kind, Observed, RemoteMedia, median_age, readable_share
+from tests.interop.peers.remote import PeerError
 from tests.interop.peers.stage import Stage, stage
 
 pytestmark = [pytest.mark.interop, pytest.mark.once]
@@ -35,8 +36,9 @@ THEIR_TONE: Final = 660.0
 LEVEL: Final = 0.25
 SIZE: Final = (480, 270)
 
-MAX_FREEZE_SHARE: Final = 0.03
 MAX_FREEZE: Final = 1000.0  # ms
+# Of a minute; of less, one freeze of the longest kind.
+MAX_FREEZE_SHARE: Final = 0.03
 MAX_SILENCE: Final = 60.0  # ms
 READABLE: Final = 0.9
 
@@ -56,7 +58,7 @@ async def call(scene: Stage, other: str) -> AsyncIterator[tuple[RemoteMedia, Rem
             await media.peer.start()
             await media.send_tone(frequency, LEVEL)
             await media.send_clock(*SIZE)
-        await negotiate(browser, peer, trickle=other != COMPARED)
+        await negotiate(browser, peer, trickle=peer.abilities.trickles)
         await asyncio.gather(*(media.hear_tone(0.2) for media in ends), *(media.see_clock(1) for media in ends))
         yield ends
 
@@ -71,9 +73,18 @@ async def observe(scene: Stage, other: str, seconds: float) -> tuple[Observed, O
         return there, here
 
 
+def lost_share(observed: Observed) -> float:
+    """Of the packets of sound, which is not sent again, those that the network has lost."""
+    lost, received = observed.counted("audio", "packetsLost"), observed.counted("audio", "packetsReceived")
+    assert lost is not None
+    assert received is not None
+    return lost / (lost + received)
+
+
 def rows(observed: Observed, seconds: float) -> dict[str, str]:
     """What is said of one direction, by titles; "-" for what a peer does not count."""
     freezes = observed.freezes()
+    readable = readable_share(observed.pictures) if observed.pictures else 0.0
 
     def counted(kind: Kind, name: str, form: str = ".0f", unit: float = 1.0) -> str:
         found = observed.counted(kind, name)
@@ -81,9 +92,10 @@ def rows(observed: Observed, seconds: float) -> dict[str, str]:
 
     samples = observed.counted("audio", "totalSamplesReceived") or 1.0
     return {
+        "packets of sound lost": f"{lost_share(observed):.1%}",
         "pictures shown": f"{len(observed.pictures)}",
-        "pictures whose clock was read": f"{readable_share(observed.pictures):.1%}",
-        "age of pictures in the median": f"{median_age(observed.pictures):.0f} ms",
+        "pictures whose clock was read": f"{readable:.1%}",
+        "age of pictures in the median": f"{median_age(observed.pictures):.0f} ms" if readable else "-",
         "freezes": f"{len(freezes)}",
         "share of time frozen": f"{sum(freezes) / seconds / 1000:.1%}",
         "longest freeze": f"{max(freezes, default=0):.0f} ms",
@@ -109,12 +121,14 @@ def print_table(title: str, found: dict[str, dict[str, str]]) -> None:
 
 
 def assert_watchable(observed: Observed, seconds: float) -> None:
+    assert LINE.loss / 2 < lost_share(observed) < LINE.loss * 2
     freezes = observed.freezes()
     assert max(freezes, default=0) <= MAX_FREEZE, freezes
-    assert sum(freezes) <= MAX_FREEZE_SHARE * seconds * 1000, freezes
+    frozen_at_most = max(MAX_FREEZE_SHARE * seconds * 1000, MAX_FREEZE)
+    assert sum(freezes) <= frozen_at_most, freezes
     told = observed.counted("video", "totalFreezesDuration")
     assert told is not None
-    assert told <= MAX_FREEZE_SHARE * seconds
+    assert told * 1000 <= frozen_at_most
     assert readable_share(observed.pictures) > READABLE
     assert observed.tone.longest_silence <= MAX_SILENCE
 
@@ -127,9 +141,13 @@ def test_pictures_hardly_stand_still_and_sound_has_no_gaps_where_a_twentieth_is_
         found = {}
         there, here = await observe(scene, OURS, seconds)
         found[f"{BROWSER} to {OURS}"], found[f"{OURS} to {BROWSER}"] = rows(here, seconds), rows(there, seconds)
-        their_there, their_here = await observe(scene, COMPARED, seconds)
-        found[f"{BROWSER} to {COMPARED}"] = rows(their_here, seconds)
-        found[f"{COMPARED} to {BROWSER}"] = rows(their_there, seconds)
+        try:
+            their_there, their_here = await observe(scene, COMPARED, seconds)
+        except (TimeoutError, PeerError) as error:  # this is no test of theirs
+            print(f"{COMPARED}: {error}")
+        else:
+            found[f"{BROWSER} to {COMPARED}"] = rows(their_here, seconds)
+            found[f"{COMPARED} to {BROWSER}"] = rows(their_there, seconds)
         print_table(f"{LINE.loss:.0%} lost and {2000 * LINE.delay:.0f} ms round trip, {seconds:.0f} s", found)
         for observed, frequency in ((here, THEIR_TONE), (there, OUR_TONE)):
             assert_watchable(observed, seconds)
