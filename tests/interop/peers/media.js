@@ -127,8 +127,8 @@ async function watched(track) {
   return pictures;
 }
 
-// A stretch of the first remote sound, from where it is not silent any more.
-async function hear(seconds) {
+// The samples of a stretch of the first remote sound, from where it is not silent any more.
+async function listen(seconds) {
   const track = await remoteTrack("audio");
   const context = audioContext();
   await context.resume();
@@ -152,11 +152,15 @@ async function hear(seconds) {
   source.disconnect();
   tap.disconnect();
   element.srcObject = null;
-  const samples = parts.slice(1).flatMap((part) => Array.from(part));
+  return { parts: parts.slice(1), rate: context.sampleRate };
+}
+
+function measured({ parts, rate }) {
+  const samples = parts.flatMap((part) => Array.from(part));
   return {
-    frequency: frequencyOf(samples, context.sampleRate),
+    frequency: frequencyOf(samples, rate),
     level: rootMeanSquare(samples) * Math.SQRT2,
-    longestSilence: longestSilence(samples, context.sampleRate),
+    longestSilence: longestSilence(samples, rate),
   };
 }
 
@@ -222,7 +226,7 @@ Object.assign(peer, {
     }
   },
 
-  hearTone: ({ seconds }) => hear(seconds),
+  hearTone: async ({ seconds }) => measured(await listen(seconds)),
 
   seeClock: ({ frames }) => see((seen) => seen.length >= frames),
 
@@ -230,8 +234,11 @@ Object.assign(peer, {
     await Promise.all([remoteTrack("audio"), remoteTrack("video")]);
     const beginning = await statistics();
     const end = performance.now() + seconds * 1000;
-    const [tone, seen] = await Promise.all([hear(seconds), see(() => performance.now() >= end)]);
-    return { tone, pictures: seen, endedAt: clockNow(), before: beginning, after: await statistics() };
+    const sound = listen(seconds);
+    const seen = await see(() => performance.now() >= end);
+    const endedAt = clockNow();
+    // Not before, because pictures would wait for it.
+    return { pictures: seen, endedAt, before: beginning, after: await statistics(), tone: measured(await sound) };
   },
 
   setDirection({ kind, direction }) {
