@@ -334,3 +334,34 @@ def test_after_the_end_transceivers_are_those_that_there_were(run: Run) -> None:
             before.receiver.request_key_frame()
 
     run(main())
+
+
+def test_who_answers_sends_by_the_transceiver_of_the_offer(run: Run) -> None:
+    """What a server does that a browser calls: it adds its track when it has been told of the caller's."""
+
+    async def main() -> None:
+        async with pair() as (alice, bob):
+            heard: list[MediaStreamTrack] = []
+            alice.on("track", heard.append)
+            echo = ToneTrack(800)
+            bob.on("track", lambda _: bob.addTrack(echo))
+            alice.addTrack(ToneTrack(440))
+            await connect(alice, bob)
+            (transceiver,) = bob.getTransceivers()
+            assert (transceiver.direction, transceiver.currentDirection) == ("sendrecv", "sendrecv")
+            assert transceiver.sender.track is echo
+            await hear(heard[0], 800)
+            await hear(transceiver.receiver.track, 440)
+
+    run(main())
+
+
+def test_a_sender_without_a_track_gets_one_later(run: Run) -> None:
+    async def main() -> None:
+        async with pair() as (alice, bob):
+            transceiver = alice.addTransceiver("audio", "sendonly")
+            await connect(alice, bob)
+            await transceiver.sender.replaceTrack(ToneTrack(650))
+            await hear(bob.getReceivers()[0].track, 650)
+
+    run(main())

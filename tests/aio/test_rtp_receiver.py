@@ -244,3 +244,35 @@ def test_a_track_is_muted_while_the_peer_does_not_send(run: Run) -> None:
             assert made.alice.getTransceivers() == made.bob.getTransceivers() == []
 
     run(main())
+
+
+def test_a_key_frame_is_asked_for_when_a_picture_does_not_decode(run: Run) -> None:
+    async def main() -> None:
+        frames = encoded_pictures(150)
+        frames[10].data = b"\x11\x00"  # no picture, and no key frame
+        source = EncodedTrack(frames, MediaKind.VIDEO, VP8)
+        async with call(source) as made:
+            reading = asyncio.ensure_future(pictures(made.bobs_tracks[0], 100))
+            await until(lambda: source.asked)
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+            assert made.bob.getReceivers()[0]._pump.counts.failures == 1
+
+    run(main())
+
+
+def test_a_track_that_nobody_reads_any_more_is_not_decoded(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("icelane.aio.receiver_pump.IDLE_TIME", 0.1)
+
+    async def main() -> None:
+        async with call(TestCardTrack(160, 120), other=configured(track_capacity=2)) as made:
+            (track,), (receiver,) = made.bobs_tracks, made.bob.getReceivers()
+            await pictures(track, 3)
+            await until(lambda: track._read_at is None)
+            decoded = receiver._pump.counts.frames_decoded
+            await asyncio.sleep(0.3)
+            assert receiver._pump.counts.frames_decoded <= decoded + 1
+            assert all(0 <= late < 3_000 for late in await read_clock(track, 3))
+            assert receiver._pump.counts.frames_decoded > decoded
+
+    run(main())
