@@ -146,8 +146,9 @@ def test_parameters_are_those_that_were_asked_for_last(run: Run) -> None:
             assert parameters.codecs[0].channels == 2
             assert parameters.rtcp.cname
             assert "urn:ietf:params:rtp-hdrext:sdes:mid" in {one.uri for one in parameters.headerExtensions}
+            await sender.setParameters(old)
             with pytest.raises(InvalidStateError):
-                await sender.setParameters(old)
+                await sender.setParameters(parameters)
             parameters = sender.getParameters()
             parameters.encodings.append(RTCRtpEncodingParameters())
             with pytest.raises(InvalidModificationError):

@@ -113,7 +113,7 @@ class RTCRtpSender(EventTarget):
     def getParameters(self) -> RTCRtpSendParameters:  # noqa: N802
         """What was negotiated and how it is encoded, to be changed and given to `setParameters`."""
         negotiated, engine = self._transceiver.negotiated, self._port.engine
-        self._transaction = new_identifier(SystemEntropy())
+        self._transaction = self._transaction or new_identifier(SystemEntropy())
         parameters = RTCRtpSendParameters(transactionId=self._transaction, encodings=[replace(self._encoding)])
         if negotiated is not None:
             parameters.codecs = list(describe_negotiated(negotiated.send_codecs))
@@ -126,14 +126,14 @@ class RTCRtpSender(EventTarget):
     async def setParameters(self, parameters: RTCRtpSendParameters) -> None:  # noqa: N802
         """Encode in another way from the next frame on.
 
-        Raises InvalidStateError for parameters that are not those of the last `getParameters` or when the transceiver
-        is stopped, InvalidModificationError where more than `encodings` was changed, ValueError (W3C: RangeError).
+        Raises InvalidStateError for parameters of before the last time, and when the transceiver is stopped,
+        InvalidModificationError where more than `encodings` was changed, ValueError (W3C: RangeError).
         """
         wanted = expect(parameters, RTCRtpSendParameters)
         if self._transceiver.is_stopping:
             raise InvalidStateError("the transceiver is stopped")
         if not self._transaction or wanted.transactionId != self._transaction:
-            raise InvalidStateError("the parameters are not those that getParameters gave last")
+            raise InvalidStateError("the parameters are of before the last setParameters: ask for them again")
         unchanged = self.getParameters()
         if len(wanted.encodings) != 1 or wanted.encodings[0].rid != self._encoding.rid:
             raise InvalidModificationError("the encodings may be changed, not their number or names")
