@@ -4,9 +4,10 @@
                                                  -> encoded_frames()
            -> packets                            -> rtp_packets()
 
-Nothing is decoded for a track that nobody reads. What came last waits in the backlog, and is decoded when somebody
-begins to read; when the backlog of pictures overflows meanwhile, a key frame is asked for then. A track that was read
-and is left with a full queue for IDLE_TIME is treated in the same way.
+Nothing is decoded for a track that nobody reads. What came last waits in the backlog. Who begins to read gets what is
+new, so that sound and pictures begin together: older sound is passed over, and older pictures are decoded and not
+shown. When the backlog of pictures has overflowed meanwhile, a key frame is asked for then. A track that was read and
+is left with a full queue for IDLE_TIME is treated in the same way.
 """
 
 from __future__ import annotations
@@ -38,10 +39,12 @@ MAX_BACKLOG: Final = {MediaKind.AUDIO: 100, MediaKind.VIDEO: 60}
 # Frames that wait for whoever reads `encoded_frames`, and packets for `rtp_packets`; dropped in the same way.
 MAX_ENCODED: Final = 256
 MAX_PACKETS: Final = 1000
+# What is older than this when somebody begins to read is not new any more.
+NEW_FOR: Final[Duration] = 0.1
 # A track whose queue is full and that was not read for so long is read by nobody.
 IDLE_TIME: Final[Duration] = 10.0
-# What is decoded in one turn of a codec thread: little enough that other streams have their turn soon.
-_MAX_TURN: Final = {MediaKind.AUDIO: 10, MediaKind.VIDEO: 1}
+# Pieces of sound that are decoded in one turn of a codec thread: few enough that other streams have theirs soon.
+_MAX_TURN: Final = 10
 # Decoded frames that wait unless the configuration says otherwise: two seconds of sound, one of pictures.
 DEFAULT_CAPACITY: Final = {MediaKind.AUDIO: 100, MediaKind.VIDEO: 30}
 
@@ -53,9 +56,12 @@ class ReceivedTrack(RemoteStreamTrack):
         super().__init__(kind, identifier, policy=policy, capacity=capacity or DEFAULT_CAPACITY[kind])
         self._readers = 0
         self._read_at: Instant | None = None
+        self._began_at = Instant(0.0)
         self._read = asyncio.Event()
 
     async def recv(self) -> TrackFrame:
+        if not self.is_read(now := monotonic()):
+            self._began_at = now
         self._readers += 1
         self._read.set()
         try:
@@ -71,6 +77,10 @@ class ReceivedTrack(RemoteStreamTrack):
         if self._read_at is None:
             return False
         return not self._queue.is_full or now - self._read_at < IDLE_TIME
+
+    def is_new(self, arrived_at: Instant) -> bool:
+        """Whether it is for whoever reads, and no older."""
+        return arrived_at > self._began_at - NEW_FOR
 
     def forget(self) -> None:
         """Nobody reads any more, and what waits is too old for whoever will."""
@@ -88,7 +98,7 @@ class ReceiverPump:
         self._transceiver = transceiver
         self._track = track
         self._kind = transceiver.kind
-        self._backlog: deque[Work] = deque()
+        self._backlog: deque[tuple[Work, Instant]] = deque()
         self._needs_key_frame = False
         self._wake = track._read
         self._task: asyncio.Task[None] | None = None
@@ -155,35 +165,35 @@ class ReceiverPump:
 
     def _fetch(self) -> None:
         """Take what the engine has, as far as there is room: what it keeps is bounded in its own way."""
-        port, transceiver = self._port, self._transceiver
+        port, transceiver, now = self._port, self._transceiver, monotonic()
         if self._packets is not None:
             while (packet := port.poll_packet(transceiver)) is not None:
                 self._packets.put_nowait(packet)
         if self._kind is MediaKind.VIDEO:
             while (frame := port.poll_frame(transceiver)) is not None:
-                self.last = frame, monotonic()
+                self.last = frame, now
                 self._hand_out(frame)
-                self._keep_picture(frame)
+                self._keep_picture(frame, now)
             return
         while (playout := port.poll_playout(transceiver)) is not None:
             if isinstance(playout, Decode):
-                self.last = playout.frame, monotonic()
+                self.last = playout.frame, now
                 self._hand_out(playout.frame)
             if len(self._backlog) >= MAX_BACKLOG[self._kind]:
                 self._backlog.popleft()
-            self._backlog.append(playout)
+            self._backlog.append((playout, now))
 
-    def _keep_picture(self, frame: EncodedFrame) -> None:
+    def _keep_picture(self, frame: EncodedFrame, now: Instant) -> None:
         if self._needs_key_frame and not frame.is_key:
             return
-        if frame.is_key and not self._track.is_read(monotonic()):
+        if frame.is_key and not self._track.is_read(now):
             self._backlog.clear()  # who begins to read begins here
         self._needs_key_frame = False
-        self._backlog.append(frame)
+        self._backlog.append((frame, now))
         if len(self._backlog) > MAX_BACKLOG[self._kind]:
             self._backlog.clear()
             self._needs_key_frame = True
-            if self._track.is_read(monotonic()):
+            if self._track.is_read(now):
                 self._port.request_key_frame(self._transceiver)
 
     def _hand_out(self, frame: EncodedFrame) -> None:
@@ -215,7 +225,7 @@ class ReceiverPump:
                 if self._backlog and decoder is None:
                     decoder = self._open_decoder()
                 while self._backlog and decoder is not None and self._track.is_read(monotonic()):
-                    await self._decode(decoder, self._take())
+                    await self._decode(decoder)
         except MediaStreamError:
             return
         except IcelaneError as error:
@@ -235,15 +245,28 @@ class ReceiverPump:
         negotiated = self._transceiver.negotiated
         return negotiated.receive_codecs if negotiated is not None else ()
 
-    def _take(self) -> list[Work]:
-        backlog = self._backlog
-        return [backlog.popleft() for _ in range(min(len(backlog), _MAX_TURN[self._kind]))]
+    def _take(self) -> tuple[list[Work], bool]:
+        """What to decode next, and whether the track is to show it."""
+        backlog, track = self._backlog, self._track
+        if self._kind is MediaKind.VIDEO:
+            frame, arrived_at = backlog.popleft()
+            return [frame], not backlog or track.is_new(arrived_at)
+        taken: list[Work] = []
+        while backlog and len(taken) < _MAX_TURN:
+            playout, arrived_at = backlog.popleft()
+            if track.is_new(arrived_at):
+                taken.append(playout)
+        return taken, True
 
-    async def _decode(self, decoder: ReceiverDecoder, work: list[Work]) -> None:
+    async def _decode(self, decoder: ReceiverDecoder) -> None:
+        work, is_shown = self._take()
+        if not work:
+            return
         frames, has_failed = await decoder.decode(work)
         if has_failed and self._kind is MediaKind.VIDEO:
             self._backlog.clear()
             self._needs_key_frame = True
             self._port.request_key_frame(self._transceiver)
-        for frame in frames:
-            await self._track.deliver(frame)
+        if is_shown:
+            for frame in frames:
+                await self._track.deliver(frame)
