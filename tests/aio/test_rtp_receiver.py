@@ -36,11 +36,10 @@ def test_a_track_that_nobody_reads_is_not_decoded(run: Run) -> None:
             assert len(audio._backlog) <= MAX_BACKLOG[MediaKind.AUDIO]
             waiting = len(video._backlog)
             (first,), (heard,) = await asyncio.gather(pictures(made.bobs_tracks[1], 1), sounds(made.bobs_tracks[0], 1))
-            assert video.counts.frames_decoded >= waiting - 5
+            assert video.counts.frames_decoded >= waiting
             assert (first.pts or 0) > 0
             # Both begin with what is new: a recorder that puts them where they arrive has them in step.
-            assert audio.counts.frames_decoded < 15
-            assert heard.pts == 0
+            assert (heard.pts or 0) > 0
             await hear(made.bobs_tracks[0], 500)
 
     run(main())

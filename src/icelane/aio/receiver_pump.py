@@ -5,9 +5,9 @@
            -> packets                            -> rtp_packets()
 
 Nothing is decoded for a track that nobody reads. What came last waits in the backlog. Who begins to read gets what is
-new, so that sound and pictures begin together: older sound is passed over, and older pictures are decoded and not
-shown. When the backlog of pictures has overflowed meanwhile, a key frame is asked for then. A track that was read and
-is left with a full queue for IDLE_TIME is treated in the same way.
+new, so that sound and pictures begin together: what is older is decoded, because later frames need it, and not shown.
+When the backlog of pictures has overflowed meanwhile, a key frame is asked for then. A track that was read and is left
+with a full queue for IDLE_TIME is treated in the same way.
 """
 
 from __future__ import annotations
@@ -39,29 +39,27 @@ MAX_BACKLOG: Final = {MediaKind.AUDIO: 100, MediaKind.VIDEO: 60}
 # Frames that wait for whoever reads `encoded_frames`, and packets for `rtp_packets`; dropped in the same way.
 MAX_ENCODED: Final = 256
 MAX_PACKETS: Final = 1000
-# What is older than this when somebody begins to read is not new any more.
-NEW_FOR: Final[Duration] = 0.1
 # A track whose queue is full and that was not read for so long is read by nobody.
 IDLE_TIME: Final[Duration] = 10.0
-# Pieces of sound that are decoded in one turn of a codec thread: few enough that other streams have theirs soon.
-_MAX_TURN: Final = 10
+# What is decoded in one turn of a codec thread: little enough that other streams have theirs soon.
+_MAX_TURN: Final = {MediaKind.AUDIO: 10, MediaKind.VIDEO: 1}
 # Decoded frames that wait unless the configuration says otherwise: two seconds of sound, one of pictures.
 DEFAULT_CAPACITY: Final = {MediaKind.AUDIO: 100, MediaKind.VIDEO: 30}
 
 
 class ReceivedTrack(RemoteStreamTrack):
-    """The track of a receiver: it knows whether anybody reads it."""
+    """The track of a receiver: it knows whether anybody reads it. `begins` until somebody who does has caught up."""
 
     def __init__(self, kind: MediaKind, identifier: str, policy: QueuePolicy, capacity: int | None) -> None:
         super().__init__(kind, identifier, policy=policy, capacity=capacity or DEFAULT_CAPACITY[kind])
         self._readers = 0
         self._read_at: Instant | None = None
-        self._began_at = Instant(0.0)
+        self.begins = policy != "block"  # who must have every frame gets what has waited, too
         self._read = asyncio.Event()
 
     async def recv(self) -> TrackFrame:
-        if not self.is_read(now := monotonic()):
-            self._began_at = now
+        if not self.is_read(monotonic()):
+            self.begins = self._queue.policy != "block"
         self._readers += 1
         self._read.set()
         try:
@@ -77,10 +75,6 @@ class ReceivedTrack(RemoteStreamTrack):
         if self._read_at is None:
             return False
         return not self._queue.is_full or now - self._read_at < IDLE_TIME
-
-    def is_new(self, arrived_at: Instant) -> bool:
-        """Whether it is for whoever reads, and no older."""
-        return arrived_at > self._began_at - NEW_FOR
 
     def forget(self) -> None:
         """Nobody reads any more, and what waits is too old for whoever will."""
@@ -98,7 +92,7 @@ class ReceiverPump:
         self._transceiver = transceiver
         self._track = track
         self._kind = transceiver.kind
-        self._backlog: deque[tuple[Work, Instant]] = deque()
+        self._backlog: deque[Work] = deque()
         self._needs_key_frame = False
         self._wake = track._read
         self._task: asyncio.Task[None] | None = None
@@ -181,7 +175,7 @@ class ReceiverPump:
                 self._hand_out(playout.frame)
             if len(self._backlog) >= MAX_BACKLOG[self._kind]:
                 self._backlog.popleft()
-            self._backlog.append((playout, now))
+            self._backlog.append(playout)
 
     def _keep_picture(self, frame: EncodedFrame, now: Instant) -> None:
         if self._needs_key_frame and not frame.is_key:
@@ -189,7 +183,7 @@ class ReceiverPump:
         if frame.is_key and not self._track.is_read(now):
             self._backlog.clear()  # who begins to read begins here
         self._needs_key_frame = False
-        self._backlog.append((frame, now))
+        self._backlog.append(frame)
         if len(self._backlog) > MAX_BACKLOG[self._kind]:
             self._backlog.clear()
             self._needs_key_frame = True
@@ -248,20 +242,14 @@ class ReceiverPump:
     def _take(self) -> tuple[list[Work], bool]:
         """What to decode next, and whether the track is to show it."""
         backlog, track = self._backlog, self._track
-        if self._kind is MediaKind.VIDEO:
-            frame, arrived_at = backlog.popleft()
-            return [frame], not backlog or track.is_new(arrived_at)
-        taken: list[Work] = []
-        while backlog and len(taken) < _MAX_TURN:
-            playout, arrived_at = backlog.popleft()
-            if track.is_new(arrived_at):
-                taken.append(playout)
-        return taken, True
+        if track.begins:
+            work = backlog.popleft()
+            track.begins = bool(backlog)  # the newest that there is
+            return [work], not track.begins
+        return [backlog.popleft() for _ in range(min(len(backlog), _MAX_TURN[self._kind]))], True
 
     async def _decode(self, decoder: ReceiverDecoder) -> None:
         work, is_shown = self._take()
-        if not work:
-            return
         frames, has_failed = await decoder.decode(work)
         if has_failed and self._kind is MediaKind.VIDEO:
             self._backlog.clear()
