@@ -129,7 +129,7 @@ class ReceiverPump:
     def open_packets(self) -> FrameQueue[RtpPacket]:
         """Packets as they come, from now on."""
         self._packets = FrameQueue("drop-oldest", capacity=MAX_PACKETS)
-        self._port.engine.media.keep_packets(self._transceiver)
+        self._port.engine.media.keep_packets(self._transceiver, monotonic())
         return self._packets
 
     def close_encoded(self) -> None:
