@@ -29,7 +29,7 @@ class Emitter:
         self._emitter_handlers: dict[str, dict[Handler, bool]] = {}
         self._emitter_tasks: set[asyncio.Future[object]] = set()
 
-    @overload  # type: ignore[override]  # pyee knows any event, icelane's own EventTarget those that there are
+    @overload
     def on(self, event: str, f: None = None) -> Callable[[F], F]: ...
 
     @overload

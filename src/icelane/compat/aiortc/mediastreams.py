@@ -43,7 +43,7 @@ def convert_timebase(pts: int, from_base: TimeBase, to_base: TimeBase) -> int:
     return int(Fraction(numerator, from_base.denominator * to_base.numerator))
 
 
-class MediaStreamTrack(Emitter, tracks.MediaStreamTrack):  # type: ignore[misc]  # the Emitter's events win
+class MediaStreamTrack(Emitter, tracks.MediaStreamTrack):
     """Where frames come from. To be derived from, with a `kind` and a `recv`. Event: `ended`."""
 
     def _emit(self, event: str, *bare: object, **attributes: object) -> list[asyncio.Task[object]]:
