@@ -7,6 +7,8 @@ PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.installed
+COMPAT := .venv-compat
+COMPAT_STAMP := $(COMPAT)/.installed
 BUILD := .venv-build
 BUILD_STAMP := $(BUILD)/.installed
 PYTEST := $(PYTHON) -m pytest --durations=20
@@ -65,6 +67,13 @@ $(PEERS_STAMP): tests/interop/peers/requirements.txt
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
+# Libraries that were written for aiortc, which run on icelane in the tests: without aiortc, and without what they need
+# for other things than calls. 1.2 GB.
+$(COMPAT_STAMP): tests/interop/compat/requirements.txt
+	test -x $(COMPAT)/bin/python || $(PYTHON3) -m venv $(COMPAT)
+	$(COMPAT)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	touch $@
+
 # What builds and repairs wheels, apart from what we install. setuptools and Cython come anew for each build.
 $(BUILD_STAMP): pyproject.toml
 	test -x $(BUILD)/bin/python || $(PYTHON3) -m venv $(BUILD)
@@ -94,7 +103,7 @@ test: lint
 test-pure-twins: $(STAMP)
 	ICELANE_PURE=1 $(PYTHON) -m pytest -m "twin and not interop and not long"
 
-test-interop: $(STAMP) $(PEERS_STAMP)
+test-interop: $(STAMP) $(PEERS_STAMP) $(COMPAT_STAMP)
 	env -u ICELANE_PURE $(PYTEST) -m "interop and not long"
 	ICELANE_PURE=1 $(PYTEST) -m "interop and not long"
 
@@ -155,5 +164,5 @@ audit: $(STAMP)
 	$(PYTHON) -m tests.audit.vulnerabilities
 
 clean:
-	rm -rf $(VENV) $(PEERS) $(BUILD) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) $(COMPAT) $(BUILD) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src -name '*.so' -delete

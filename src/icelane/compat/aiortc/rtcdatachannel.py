@@ -43,12 +43,15 @@ class RTCDataChannel(Emitter):
         raise NotSupportedError("a channel is made by RTCPeerConnection.createDataChannel")
 
     @classmethod
-    def _of(cls, transport: RTCSctpTransport, native: NativeDataChannel) -> RTCDataChannel:
+    def _of(
+        cls, transport: RTCSctpTransport, native: NativeDataChannel, *, is_announced: bool = False
+    ) -> RTCDataChannel:
         made = cls.__new__(cls)
         Emitter.__init__(made)
         made._transport = transport
         made._native = native
-        native.on("open", made._opened)
+        if not is_announced:  # who gets one from the peer finds it open, and hears of that no more
+            native.on("open", made._opened)
         native.on("bufferedamountlow", made._ran_low)
         native.on("close", made._closed)
         return made

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from typing import Final
 
+from icelane.aio.data_channel import RTCDataChannel as NativeDataChannel
 from icelane.aio.event_target import Event
 from icelane.aio.peer_connection import RTCPeerConnection as NativePeerConnection
 from icelane.aio.rtp_transceiver import RTCRtpTransceiver as NativeTransceiver
@@ -303,7 +304,7 @@ class RTCPeerConnection(Emitter):
     # From the connection below
 
     def _listen(self, native: NativePeerConnection) -> None:
-        native.on("datachannel", lambda channel: self._tell("datachannel", RTCDataChannel._of(self._sctp, channel)))
+        native.on("datachannel", self._channel_announced)
         native.on("icegatheringstatechange", self._tell_gathering)
         for event in ("signalingstatechange", "iceconnectionstatechange", "connectionstatechange"):
             native.on(event, lambda: self._tell_states(self._states))
@@ -318,6 +319,9 @@ class RTCPeerConnection(Emitter):
         if known is not None and known.readyState == "live":
             return  # aiortc tells of a track once, whatever its direction does
         self._tell("track", receiver._begin())
+
+    def _channel_announced(self, channel: NativeDataChannel) -> None:
+        self._tell("datachannel", RTCDataChannel._of(self._sctp, channel, is_announced=True))
 
     def _tell_gathering(self) -> None:
         self._dtls.transport.iceGatherer._tell("statechange")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import statistics
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
@@ -22,7 +23,8 @@ FREQUENCY = 500
 PATIENCE = 40.0  # seconds: libraries load models and start threads before they answer
 
 # What is judged, behind what is thrown away: the beginning is silence and pictures that are not sharp yet.
-SOUND_SECONDS = 1.0
+SOUND_SECONDS = 3.0
+WINDOW_SECONDS = 0.2
 SKIPPED_SECONDS = 1.0
 PICTURES = 30
 
@@ -76,7 +78,7 @@ async def call(signal: Signal, *, audio: bool, video: bool, channel: bool = True
 
 
 async def listen(track: MediaStreamTrack, heard: Heard) -> None:
-    """Measure the tone."""
+    """Measure the tone, in the middle one of many windows: on a busy machine libraries put silence in between."""
     frames: list[av.AudioFrame] = []
     skipped = duration = 0.0
     while duration < SOUND_SECONDS:
@@ -89,8 +91,10 @@ async def listen(track: MediaStreamTrack, heard: Heard) -> None:
             continue
         frames.append(frame)
         duration += frame.samples / frame.sample_rate
-    tone = measure_tone(frames)
-    heard.frequency, heard.level = tone.frequency, tone.level
+    size = round(len(frames) * WINDOW_SECONDS / duration)
+    tones = [measure_tone(frames[i : i + size]) for i in range(0, len(frames) - size, size)]
+    heard.frequency = statistics.median(tone.frequency for tone in tones)
+    heard.level = statistics.median(tone.level for tone in tones)
 
 
 async def look(track: MediaStreamTrack, heard: Heard) -> None:

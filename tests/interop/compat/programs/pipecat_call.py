@@ -19,10 +19,10 @@ from pipecat.frames.frames import (  # noqa: E402
     OutputImageRawFrame,
 )
 from pipecat.pipeline.pipeline import Pipeline  # noqa: E402
-from pipecat.pipeline.runner import PipelineRunner  # noqa: E402
-from pipecat.pipeline.task import PipelineParams, PipelineTask  # noqa: E402
+from pipecat.workers.runner import WorkerRunner  # noqa: E402
+from pipecat.pipeline.worker import PipelineParams, PipelineWorker  # noqa: E402
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor  # noqa: E402
-from pipecat.transports.base_transport import TransportParams  # noqa: E402
+from pipecat.transports.base_transport import TransportParams, VideoInSourceParams  # noqa: E402
 from pipecat.transports.smallwebrtc.connection import SmallWebRTCConnection  # noqa: E402
 from pipecat.transports.smallwebrtc.request_handler import (  # noqa: E402
     SmallWebRTCRequest,
@@ -47,7 +47,7 @@ class Echo(FrameProcessor):
 
 async def main() -> None:
     handler, events = SmallWebRTCRequestHandler(), []
-    runner, tasks = PipelineRunner(handle_sigint=False), []
+    runner, tasks = WorkerRunner(handle_sigint=False), []
 
     async def connected(connection: SmallWebRTCConnection) -> None:
         params = TransportParams(
@@ -56,7 +56,7 @@ async def main() -> None:
             audio_in_sample_rate=16000,
             audio_out_sample_rate=16000,
             video_in_enabled=True,
-            video_in_sources=["camera"],
+            video_in_sources={"camera": VideoInSourceParams(framerate=15)},
             video_out_enabled=True,
             video_out_is_live=True,
             video_out_width=320,
@@ -78,10 +78,11 @@ async def main() -> None:
             events.append(f"message {message}")
             connection.send_app_message({"type": "echo", "message": message})
 
-        task = PipelineTask(
+        task = PipelineWorker(
             Pipeline([transport.input(), Echo(), transport.output()]), params=PipelineParams(), enable_rtvi=False
         )
-        tasks.append(asyncio.ensure_future(runner.run(task)))
+        await runner.add_workers(task)
+        tasks.append(asyncio.ensure_future(runner.run()))
 
     async def signal(offer: dict[str, str]) -> dict[str, str]:
         answer = await handler.handle_web_request(SmallWebRTCRequest(**offer), connected)
