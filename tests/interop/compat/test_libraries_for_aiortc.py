@@ -154,6 +154,8 @@ async def call_page(url: str) -> tuple[int, int, int]:
     async with chromium(extra_arguments=[SHOW_ADDRESSES]) as browser:
         page = await browser.new_page()
         await page.goto(url)
+        start = page.frame_locator("iframe").get_by_role("button", name="Start")
+        await start.click()
         deadline = time.monotonic() + PATIENCE
         colour = (0, 0, 0)
         while time.monotonic() < deadline:

@@ -12,6 +12,7 @@ from typing import Final
 
 from icelane.aio.data_channel import RTCDataChannel as NativeDataChannel
 from icelane.aio.event_target import Event
+from icelane.aio.media_stream import MediaStream
 from icelane.aio.peer_connection import RTCPeerConnection as NativePeerConnection
 from icelane.aio.rtp_transceiver import RTCRtpTransceiver as NativeTransceiver
 from icelane.aio.rtp_transceiver import TransceiverDirection
@@ -68,6 +69,7 @@ class RTCPeerConnection(Emitter):
         self._configuration.certificates = [RTCCertificate.generateCertificate()._native]
         self._native: NativePeerConnection | None = None
         self._transceivers: dict[NativeTransceiver, RTCRtpTransceiver] = {}
+        self._stream = MediaStream()
         self._early_candidates: list[RTCIceCandidate | None] = []
         self._states = ("stable", "new", "new")
         self._has_channels = False
@@ -142,12 +144,14 @@ class RTCPeerConnection(Emitter):
     async def createOffer(self) -> RTCSessionDescription:  # noqa: N802
         """An offer of what this connection wants. Raises InvalidStateError when it is closed."""
         self._require_open()
+        self.getTransceivers()
         offer = await self.connection.createOffer()
         return RTCSessionDescription(sdp=offer.sdp, type=offer.type)
 
     async def createAnswer(self) -> RTCSessionDescription:  # noqa: N802
         """An answer to the offer that was set. Raises InvalidStateError when there is none."""
         self._require_open()
+        self.getTransceivers()
         answer = await self.connection.createAnswer()
         return RTCSessionDescription(sdp=answer.sdp, type=answer.type)
 
@@ -161,6 +165,7 @@ class RTCPeerConnection(Emitter):
         """
         self._require_open()
         wanted = None if sessionDescription is None else _unwrap(sessionDescription)
+        self.getTransceivers()
         await self.connection.setLocalDescription(wanted)
         try:
             async with asyncio.timeout(GATHERING_TIMEOUT):
@@ -209,7 +214,7 @@ class RTCPeerConnection(Emitter):
         if track.kind not in _KINDS:
             raise InternalError(f"a track is of audio or video, not {track.kind!r}")
         self._require_unsent(track)
-        sender = self.connection.addTrack(track)
+        sender = self.connection.addTrack(track, self._stream)
         return next(one.sender for one in self.getTransceivers() if one.sender._native is sender)
 
     def addTransceiver(  # noqa: N802
@@ -383,6 +388,7 @@ class RTCPeerConnection(Emitter):
         wrapped = self._transceivers.get(native)
         if wrapped is None:
             wrapped = self._transceivers[native] = RTCRtpTransceiver._of(native, self._dtls)
+            native.sender.setStreams(self._stream)  # pages play the stream that a track is in
         return wrapped
 
     def _require_open(self) -> None:

@@ -33,6 +33,5 @@ webrtc_streamer(
     rtc_configuration={"iceServers": []},
     video_frame_callback=colour,
     media_stream_constraints={"video": True, "audio": True},
-    desired_playing_state=True,
     async_processing=True,
 )
