@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -69,11 +68,10 @@ class RTCSctpTransport(Emitter):
         """What encrypts."""
         return self._transport
 
-    def getCapabilities(self) -> RTCSctpCapabilities:  # noqa: N802
-        """How long a message may be that we send."""
-        native = self._find()
-        size = native.maxMessageSize if native is not None else LOCAL_MAX_MESSAGE_SIZE
-        return RTCSctpCapabilities(maxMessageSize=LOCAL_MAX_MESSAGE_SIZE if math.isinf(size) else int(size))
+    @classmethod
+    def getCapabilities(cls) -> RTCSctpCapabilities:  # noqa: N802
+        """How long a message may be that the peer sends."""
+        return RTCSctpCapabilities(maxMessageSize=LOCAL_MAX_MESSAGE_SIZE)
 
     async def start(self, remoteCaps: RTCSctpCapabilities, remotePort: int) -> None:  # noqa: N803
         """Raises NotSupportedError: descriptions do that."""

@@ -19,7 +19,6 @@ from pipecat.frames.frames import (  # noqa: E402
     OutputImageRawFrame,
 )
 from pipecat.pipeline.pipeline import Pipeline  # noqa: E402
-from pipecat.workers.runner import WorkerRunner  # noqa: E402
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker  # noqa: E402
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor  # noqa: E402
 from pipecat.transports.base_transport import TransportParams, VideoInSourceParams  # noqa: E402
@@ -29,6 +28,7 @@ from pipecat.transports.smallwebrtc.request_handler import (  # noqa: E402
     SmallWebRTCRequestHandler,
 )
 from pipecat.transports.smallwebrtc.transport import SmallWebRTCTransport  # noqa: E402
+from pipecat.workers.runner import WorkerRunner  # noqa: E402
 
 
 class Echo(FrameProcessor):
