@@ -28,8 +28,8 @@ OPUS_20, OPUS_60, OPUS_BAD = b"\xf8abc", b"\x18abc", b"\xff\0"
 TONE, TONE_END = b"\x05\x0a\x00\xa0", b"\x05\x8a\x03\xc0"
 STEPS: Final = (0, 1, 1, 1, 2, 3, -1, -2, 17, 500, 999, 1001, 3001, 30_000, 65_535)
 TICKS: Final = (0, 960, 960, 3000, 3000, 1920, -960, 48_000, 90_000, 500_000, 2**31, -90_000)
-TIMES: Final = (0.0, 0.001, 0.02, 0.02, 0.033, 0.1, 0.3, 1.1, 2.5, 6.0)
-MAX_STEPS: Final = 24
+TIMES: Final = (0.0, 0.001, 0.02, 0.02, 0.033, 0.1, 0.3, 1.1, 6.0)
+MAX_STEPS: Final = 16
 
 SEEDS = [
     bytes((0, 0, 1, 0, 0, 0, 0, 1, 1, 3, 1, 2, 0)) * 3,
@@ -160,5 +160,5 @@ def run(data: bytes) -> Hashable:
         outcome = step(world, script)
         world.drain()
         world.check()
-    world.serve(later(world.now, 3.0))
+    world.serve(later(world.now, 1.5))
     return world.kind, outcome, frozenset(world.kinds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from uuid import UUID
 
 import pytest
 
@@ -107,6 +108,7 @@ def test_a_source_that_slept_goes_on_from_now(run: Run) -> None:
 
 def test_a_track_has_an_identifier_of_its_own() -> None:
     assert MediaStreamTrack().id != MediaStreamTrack().id
+    assert UUID(MediaStreamTrack().id).version == 4
     assert RemoteStreamTrack(MediaKind.AUDIO, "given").id == "given"
 
 

@@ -20,7 +20,7 @@ CHECKS: Final = {
     *(f"SD-{number}" for number in range(1, 6)),
     *(f"SR-{number}" for number in range(1, 6)),
     "FZ-1", "FZ-2", "FZ-4",
-    "OP-1", "OP-3", "OP-4", "OP-7", "OP-8", "OP-9", "OP-12", "OP-14", "OP-15",
+    "OP-1", "OP-3", "OP-4", "OP-5", "OP-7", "OP-8", "OP-9", "OP-12", "OP-14", "OP-15",
 }  # fmt: skip
 
 LEFT_OUT: Final = {

@@ -1,8 +1,8 @@
 """Media that listens to anybody, and that lets a peer grow tables."""
 
-# ruff: noqa: ARG005 -- a replacement has the signature of what it replaces
-
 from __future__ import annotations
+
+from contextlib import suppress
 
 from icelane.errors import IcelaneError
 from icelane.peer import rtp_router
@@ -24,11 +24,9 @@ def packets_in_the_clear_are_taken() -> None:
     def lenient(self: MediaTransport, packets: list[bytes]) -> tuple[list[RtpPacket], list[RtcpPacket]]:
         rtp, rtcp = unprotect(self, packets)
         for data in packets:
-            try:
+            with suppress(IcelaneError):
                 if not rtp and not rtcp and is_rtp(data):
                     rtp.append(parse_rtp_packet(data))
-            except IcelaneError:
-                pass
         return rtp, rtcp
 
     swap(MediaTransport, "unprotect", lenient)
@@ -40,10 +38,8 @@ def sources_are_learnt_before_they_are_authentic() -> None:
 
     def eager(self: MediaPlane, packets: list[bytes], now: float) -> bool:
         for data in packets:
-            try:
+            with suppress(IcelaneError):
                 self.router.route(parse_rtp_packet(data))
-            except IcelaneError:
-                pass
         return handle(self, packets, now)  # type: ignore[arg-type]  # an Instant is a float
 
     swap(MediaPlane, "handle_packets", eager)

@@ -46,6 +46,17 @@ def a_silent_worker_is_waited_for() -> None:
     swap(supervisor, "UNANSWERED", 1 << 30)
 
 
+@breaks("OP-5", test="tests/server/test_held_files.py::test_a_worker_is_replaced_while_the_files_are_broken[uvloop]")
+def a_new_worker_reads_the_files_as_they_are_now() -> None:
+    spawn = Supervisor._spawn
+
+    def with_files_of_now(self: Supervisor, index: int) -> WorkerProcess:
+        self._read_files()
+        return spawn(self, index)
+
+    swap(Supervisor, "_spawn", with_files_of_now)
+
+
 @breaks("OP-5", test=f"{SUPERVISOR}::test_a_process_that_dies_again_and_again_is_replaced_later_each_time[uvloop]")
 def a_crash_loop_keeps_the_machine_busy() -> None:
     swap(supervisor, "LONGEST_PAUSE", 0.0)

@@ -206,6 +206,16 @@ def test_sessions_are_shown_and_ended(served: Served, icelane: Icelane) -> None:
         assert users.out.split("\t")[:2] == ["bob", "1"]
         text = await asyncio.to_thread(icelane, "turn", "sessions", "--user", "alice", *arguments(served))
         assert (text.code, text.out) == (0, "")
+        await client.bind(0x4001, SocketAddress("127.0.0.1", 9))
+        await client.permit(SocketAddress("127.0.0.2", 9))
+        client.send_to(SocketAddress("127.0.0.2", 9), bytes(2000))
+        routes = await asyncio.to_thread(icelane, "turn", "sessions", "--routes", *arguments(served))
+        lines = [[cell.strip() for cell in line.split("\t")] for line in routes.out.splitlines()[1:]]
+        assert [line[:2] + line[5:7] for line in lines] == [
+            ["0x4001", "to 127.0.0.1:9", "0 B", "0 B"],
+            ["Send, Data", "to 127.0.0.1", "0 B", "0 B"],
+            ["Send, Data", "to 127.0.0.2", "2.0 kB", "0 B"],
+        ]
         kicked = await asyncio.to_thread(icelane, "turn", "kick", session["session"], *arguments(served))
         assert (kicked.code, kicked.out) == (0, "ended 1 session(s)\n")
         again = await asyncio.to_thread(icelane, "turn", "kick", session["session"], *arguments(served))

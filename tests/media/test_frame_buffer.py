@@ -270,3 +270,25 @@ def test_after_a_restart_everything_is_new() -> None:
     assert len(buffer) == 0
     sender.put_frame(0, key=True)
     assert numbers(taken(buffer, 3.0)) == [5, 0]
+
+
+def test_where_a_frame_only_may_begin_the_packet_before_it_has_to_be_known() -> None:
+    """H.264: a slice may begin a frame, or follow parameter sets that are still missing."""
+    buffer, sender = made()
+    buffer.payload_tells_beginning = False
+    sender.put_frame(0, 1.0)
+    buffer.give_up(Instant(1.0))
+    for packet in range(PACKETS):
+        sender.put(2, packet, 1.1, key=True)
+    assert taken(buffer, 2.0) == []
+    sender.put(1, 0, 1.2)
+    sender.put(1, 1, 1.2)
+    sender.put(1, 2, 1.2)
+    assert numbers(taken(buffer, 2.0)) == [2]
+
+
+def test_the_first_packet_of_all_may_begin_a_frame() -> None:
+    buffer, sender = made()
+    buffer.payload_tells_beginning = False
+    sender.put_frame(5, 1.0, key=True)
+    assert numbers(taken(buffer, 2.0)) == [5]

@@ -14,6 +14,7 @@ from icelane.media.outbound_stream import OutboundOptions, OutboundStream
 from icelane.media.payload.registry import packetizer_for
 from icelane.media.payload.rtx import encode_retransmission
 from icelane.media.playout import Decode
+from icelane.rtp.header_extension import PLAYOUT_DELAY, PlayoutDelay, encode_playout_delay
 from icelane.rtp.ntp import ntp_of
 from icelane.rtp.packet import RtpPacket
 from icelane.rtp.rtcp import (
@@ -187,6 +188,14 @@ def test_a_gap_is_asked_for_at_once() -> None:
     (nack,) = feedback(stream)
     assert nack == Nack(5, SSRC, tuple(packet.sequence_number for packet in packets[:3]))
     assert stream.statistics.nack_count == 1
+
+
+def test_what_is_missing_before_the_first_packet_is_found_out_when_one_before_it_comes() -> None:
+    stream = made()
+    packets = video(0, key=True, size=6000)
+    stream.handle_packets([packets[4], packets[0]], NOW)
+    (nack,) = feedback(stream)
+    assert nack == Nack(5, SSRC, tuple(packet.sequence_number for packet in packets[1:4]))
 
 
 def test_what_is_sent_again_fills_the_gap() -> None:
@@ -393,6 +402,25 @@ def test_a_delay_that_the_application_asks_for_is_kept_to() -> None:
     assert at == pytest.approx(NOW + 0.3)
     stream.handle_timeout(later(NOW, 0.3001))
     assert frames(stream) == [0]
+
+
+def test_what_the_sender_asks_for_is_kept_to_as_well() -> None:
+    identifiers = extensions()
+    identifiers.add(9, PLAYOUT_DELAY)
+    stream = InboundStream(
+        InboundOptions(
+            kind=MediaKind.VIDEO, codecs=(NegotiatedCodec(codec=VP8, payload_type=96),), extensions=identifiers
+        )
+    )
+    packets = video(0, key=True)
+    packets[0].extensions = [(9, encode_playout_delay(PlayoutDelay(0.1, 0.4)))]
+    stream.handle_packets(packets, NOW)
+    assert stream.next_timeout() == pytest.approx(NOW + 0.1)
+    packets = video(1)
+    packets[1].extensions = [(9, b"\xff\xf0\x00")]
+    stream.handle_packets(packets, later(NOW, 0.2))
+    stream.handle_timeout(later(NOW, 0.4))
+    assert frames(stream) == [0, 1]
 
 
 # Tones

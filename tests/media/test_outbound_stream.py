@@ -24,10 +24,13 @@ from icelane.media.payload.registry import depacketizer_for
 from icelane.media.payload.rtx import parse_retransmission
 from icelane.media.transport_sequence import TransportSequence
 from icelane.rtp.header_extension import (
+    PLAYOUT_DELAY,
     ExtensionMap,
+    PlayoutDelay,
     VideoOrientation,
     parse_absolute_send_time,
     parse_audio_level,
+    parse_playout_delay,
     parse_token,
     parse_transport_sequence_number,
     parse_video_orientation,
@@ -170,6 +173,19 @@ def test_sound_carries_its_level_and_marks_what_follows_a_silence() -> None:
     level = packets[0].extension(LEVEL_ID)
     assert level is not None
     assert parse_audio_level(level).level == 42
+
+
+def test_a_playout_delay_is_asked_for_only_where_one_is_given() -> None:
+    identifiers = extensions()
+    identifiers.add(9, PLAYOUT_DELAY)
+    for wanted in (None, PlayoutDelay(0.0, 0.2)):
+        options = OutboundOptions(
+            codec=NegotiatedCodec(codec=VP8, payload_type=96), ssrc=SSRC, extensions=identifiers, playout_delay=wanted
+        )
+        stream = OutboundStream(options, entropy=SeededEntropy(5), wall=CLOCK)
+        stream.send_frame(vp8_frame(0, 50, key=True), NOW)
+        data = stream.poll_packets()[0].extension(9)
+        assert (None if data is None else parse_playout_delay(data)) == wanted
 
 
 def test_two_streams_of_a_transport_share_one_counter() -> None:
@@ -404,6 +420,8 @@ def test_a_report_that_lies_about_time_measures_nothing() -> None:
     stream.send_frame(vp8_frame(0, 5000, key=True), clock.now)
     future = compact_ntp(ntp_of(clock.unix_time(later(clock.now, 100.0))))
     stream.handle_rtcp([ReceiverReport(1, (report(last_sender_report=future),))], clock.now)
+    past = compact_ntp(ntp_of(clock.unix_time(later(clock.now, -3600.0))))
+    stream.handle_rtcp([ReceiverReport(1, (report(last_sender_report=past),))], clock.now)
     assert stream.remote.round_trip_time is None
 
 

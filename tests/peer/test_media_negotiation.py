@@ -17,6 +17,8 @@ from icelane.peer.transport_command import (
     DataChannelsRejected,
     DtlsRoleDecided,
     MediaNegotiated,
+    NewDtlsAssociation,
+    RestartIce,
     SectionPlace,
     SetRemoteTransport,
     StartGathering,
@@ -134,15 +136,79 @@ def test_a_stopped_transceiver_has_its_section_rejected_and_goes() -> None:
 
 def test_a_rejected_section_is_recycled_by_another_kind_with_another_mid() -> None:
     """RFC 9429 section 5.2.2."""
-    one, other, mine, _ = called()
-    one.negotiation.media.transceivers.stop(mine)
+    one, other, _, _ = called()
+    second = one.add_track("commentary")
+    exchange(one, other)
+    one.negotiation.media.transceivers.stop(second)
     one.add_track("cam", VIDEO)
     exchange(one, other)
-    assert kinds(one) == ["audio 0 0", "video 9 1"]  # in use until this exchange was over
+    assert kinds(one) == ["audio 9 0", "audio 0 1", "video 9 2"]  # in use until this exchange was over
     one.add_track("screen", VIDEO)
     exchange(one, other)
-    assert kinds(one) == kinds(other) == ["video 9 2", "video 9 1"]
-    assert [one.mid for one in other.transceivers] == ["1", "2"]
+    assert kinds(one) == kinds(other) == ["audio 9 0", "video 9 3", "video 9 2"]
+    assert [one.mid for one in other.transceivers] == ["0", "2", "3"]
+
+
+def test_the_section_that_speaks_for_the_transport_is_idle_when_its_transceiver_is_stopped() -> None:
+    """Decision 0035: Chromium would make another transport for what is left."""
+    one, other, mine, theirs = called()
+    one.add_track("cam", VIDEO)
+    exchange(one, other)
+    one.negotiation.media.transceivers.stop(mine)
+    exchange(one, other)
+    one.add_track("mic-again")
+    exchange(one, other)
+    assert kinds(one) == kinds(other) == ["audio 9 0", "video 9 1", "audio 9 2"]
+    assert sections(one.local)[0].direction is sections(other.local)[0].direction is INACTIVE
+    assert one.transport.associations == 1
+    assert mine.is_stopped
+    assert theirs.current_direction is INACTIVE
+    assert not one.needs_negotiation()
+    assert not other.needs_negotiation()
+
+
+def test_an_idle_section_is_not_revived_by_the_peer() -> None:
+    one, other, mine, theirs = called()
+    one.add_track("cam", VIDEO)
+    exchange(one, other)
+    one.negotiation.media.transceivers.stop(mine)
+    exchange(one, other)
+    told(one)
+    exchange(other, one)
+    assert sections(other.local)[0].direction is SENDRECV
+    assert sections(one.local)[0].direction is INACTIVE
+    assert told(one) == []
+    assert not theirs.sends
+
+
+def test_a_peer_that_recycles_its_first_section_has_another_transport() -> None:
+    """As Chromium does: new credentials for all, and DTLS from the beginning, with the same certificate."""
+    one, other, _, theirs = called()
+    one.add_track("cam", VIDEO)
+    exchange(one, other)
+    session = parse_session(one.local.sdp)
+    session.media[0].port = 0
+    other.set_remote(offered(session))
+    other.set_local()
+    assert theirs.is_stopped
+    session.media[0].port = 9
+    session.media[0].replace("mid", "7")
+    for section in session.media:
+        section.replace("ice-ufrag", "another")
+        section.replace("ice-pwd", "that-is-as-long-as-it-has-to-be")
+    other.forget()
+    other.set_remote(offered(session))
+    other.set_local()
+    assert [type(command) for command in other.told] == [
+        RestartIce,
+        SetRemoteTransport,
+        NewDtlsAssociation,
+        MediaNegotiated,
+    ]
+
+
+def offered(session: SessionDescription) -> Description:
+    return edited(Description(DescriptionType.OFFER), session)
 
 
 def test_what_is_stopped_before_it_was_negotiated_leaves_no_trace() -> None:
@@ -811,7 +877,11 @@ def check_media(one: MediaPeer, other: MediaPeer) -> None:
         for transceiver in peer.transceivers:
             if transceiver.mid is None:
                 continue
-            partner = theirs[transceiver.mid]
+            partner = theirs.get(transceiver.mid)
+            if partner is None:  # stopped there, and only the transport is left of its section
+                assert transceiver.current_direction is INACTIVE
+                assert sections(against.local)[0].mid == transceiver.mid
+                continue
             assert transceiver.kind is partner.kind
             assert transceiver.negotiated is not None
             assert partner.negotiated is not None

@@ -103,7 +103,11 @@ def _check_descriptions(peer: MediaPeer) -> None:
     bundled = {mid for group in session.bundle_groups for mid in group}
     assert bundled == {section.mid for section in session.media if section.port}
     by_mid = {transceiver.mid for transceiver in peer.transceivers}
-    assert by_mid == {section.mid for section in session.media if section.port and section.is_rtp}
+    alive = [section for section in session.media if section.port and section.is_rtp]
+    assert by_mid <= {section.mid for section in alive}
+    idle = [section for section in alive if section.mid not in by_mid]
+    assert all(section.direction is Direction.INACTIVE for section in idle)
+    assert len(idle) <= 1
     numbers: dict[str, str] = {}
     for section in session.media:
         for extension in section.header_extensions:

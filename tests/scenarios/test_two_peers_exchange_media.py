@@ -30,12 +30,13 @@ GOOD: Final = Link(delay=0.025)
 class Call:
     """Alice and Bob, each with a camera and a microphone that make random bytes."""
 
-    def __init__(self, *, link: Link = GOOD, seed: int = 1) -> None:
+    def __init__(self, *, link: Link = GOOD, seed: int = 1, options: PeerOptions = MEDIA) -> None:
+        """`options` are Bob's, and Alice's if they have media."""
         self.internet = Internet(seed=seed, link=GOOD)
         self.network = self.internet.network
         self._link = link
-        self.alice = self.internet.peer(1, options=MEDIA)
-        self.bob = self.internet.peer(2, options=MEDIA)
+        self.alice = self.internet.peer(1, options=options if options.media is not None else MEDIA)
+        self.bob = self.internet.peer(2, options=options)
         self.sent: dict[tuple[PeerHost, MediaKind], list[EncodedFrame]] = {}
         self._generator = random.Random(seed)
         self._ticks = 0
@@ -195,6 +196,56 @@ def test_a_stopped_track_ends_at_the_other_side_and_another_takes_its_place(call
     assert {frame.data for frame in call.sent[call.alice, VIDEO]} <= received
 
 
+def test_the_first_track_is_stopped_and_the_transport_goes_on(call: Call) -> None:
+    call.talk(0.5)
+    (audio, _) = call.alice.engine.transceivers
+    call.alice.run(partial(call.alice.engine.stop_transceiver, audio))
+    call.renegotiate(call.alice)
+    before = len(call.received(call.bob, VIDEO))
+    call.talk(0.5)
+    assert len(call.received(call.bob, VIDEO)) > before + 10
+    call.alice.run(lambda _: call.alice.engine.add_track("again", AUDIO, ["alice"]))
+    call.renegotiate(call.alice)
+    before = len(call.received(call.bob, AUDIO))
+    call.talk(0.5)
+    assert len(call.received(call.bob, AUDIO)) > before + 10
+
+
+def test_media_goes_on_through_a_restart_of_ice(call: Call) -> None:
+    call.talk(0.5)
+    call.alice.run(lambda _: call.alice.engine.restart_ice())
+    call.renegotiate(call.alice)
+    for _ in range(20):
+        call.talk(0.1)
+        pass_candidates(call.alice, call.bob)
+    call.network.run_for(0.5)
+    for sender, receiver in ((call.alice, call.bob), (call.bob, call.alice)):
+        assert len(call.received(receiver, VIDEO)) == len(call.sent[sender, VIDEO])
+    assert call.heard(call.bob, TrackMuted) == []
+
+
+def test_media_is_relayed() -> None:
+    call = Call(options=PeerOptions(media=CAPABILITIES, relay_only=True))
+    call.add_tracks(call.alice)
+    call.connect()
+    call.talk(1.0)
+    call.network.run_for(0.5)
+    assert [frame.data for frame in call.received(call.bob, VIDEO)] == [
+        frame.data for frame in call.sent[call.alice, VIDEO]
+    ]
+
+
+def test_a_peer_without_media_is_called_for_its_channels_alone() -> None:
+    call = Call(options=PeerOptions())
+    call.add_tracks(call.alice)
+    call.alice.create_channel()
+    call.connect()
+    call.network.run_until(lambda: call.alice.opened, timeout=2)
+    call.talk(0.2, call.alice)
+    assert call.bob.engine.transceivers == ()
+    assert (call.alice, VIDEO) not in call.sent
+
+
 def test_media_is_added_to_channels_and_channels_to_media(call: Call) -> None:
     chat = call.alice.create_channel()
     call.renegotiate(call.alice)
@@ -245,7 +296,7 @@ def test_what_is_not_authentic_reaches_nothing(call: Call) -> None:
     call.network.run_for(0.3)
     call.alice.keeps_sent = True
     call.talk(0.04, call.alice)
-    path, data = next((path, data) for path, data in call.alice.sent if data[0] & 0xC0 == 0x80)
+    data = next(data for _, data in call.alice.sent if data[0] & 0xC0 == 0x80)
     before = (media.transport.refused, media.router.learnt, media.router.unknown, len(call.bob.frames))
     transport = call.bob.engine.transport
     assert transport is not None

@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icelane.core.clock import Instant
-from icelane.core.net import Path, Transport
+from icelane.core.net import Path, SocketAddress, Transport
 from icelane.errors import ConfigurationError, LocalProtocolError
-from icelane.server.admin import MAX_LINE, MAX_ROWS, Admin, Administered, Answer, Request, Sessions
+from icelane.server.admin import MAX_LINE, MAX_ROUTES, MAX_ROWS, Admin, Administered, Answer, Request, Sessions
 from icelane.server.admin_socket import MAX_CONNECTIONS, AdminSocket
 from icelane.server.relay_plane import RelayPlane
 from icelane.server.reload import Reloaded
@@ -318,5 +318,40 @@ def test_bytes_of_a_live_session_are_told(run: Run, transport: Transport) -> Non
             name = {"command": "kick", "session": session["session"]}
             assert json.loads(await admin.answer(json.dumps(name).encode(), Instant(0.0)))["ended"] == 1
             assert await asyncio.wait_for(server.drain(), 5)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("plane", ["pure", "auto"])
+@pytest.mark.parametrize("transport", [Transport.UDP, Transport.TCP])
+def test_each_route_of_a_session_is_told_with_what_it_carried(run: Run, transport: Transport, plane: str) -> None:
+    async def scenario() -> None:
+        async with TurnServer(settings(plane=plane)) as server:
+            client = await Client.allocated(address_on(server, transport), transport)
+            near, far = Peer(), Peer("127.0.0.2")
+            await client.bind(CHANNEL, near.address)
+            await client.permit(far.address)
+            client.send_on(CHANNEL, bytes(100))
+            client.send_to(far.address, bytes(30))
+            for peer in (near, far):
+                payload, source = await peer.inbox.take()
+                peer.send(payload[:7], source)
+            for _ in range(2):
+                await client.inbox.take()
+            request = {"command": "sessions", "routes": True}
+            (session,) = Sessions(server).answer(request, Instant(0.0))["sessions"]
+            told = {route.get("channel") or route["permission"]: route for route in session["routes"]}
+            ways = ("packetsFromClient", "bytesFromClient", "packetsToClient", "bytesToClient")
+            assert {name: tuple(route[way] for way in ways) for name, route in told.items()} == {
+                f"{CHANNEL:#06x}": (1, 100, 1, 7),
+                near.address.host: (0, 0, 0, 0),
+                far.address.host: (1, 30, 1, 7),
+            }
+            assert told[f"{CHANNEL:#06x}"]["peer"] == str(near.address)
+            assert session["routesOmitted"] == 0
+            await client.permit(*(SocketAddress(f"127.0.1.{number}", 1) for number in range(MAX_ROUTES)))
+            (session,) = Sessions(server).answer(request, Instant(0.0))["sessions"]
+            assert len(session["routes"]) == MAX_ROUTES
+            assert session["routesOmitted"] == 3
 
     run(scenario())

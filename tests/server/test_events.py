@@ -9,7 +9,7 @@ import pytest
 
 from icelane.core.clock import Instant
 from icelane.core.net import Path, SocketAddress, Transport
-from icelane.server.events import LOGGER, MAX_SOURCES, RefusalLog, RepeatGate, redact_address, source_of
+from icelane.server.events import LOGGER, MAX_SOURCES, RefusalLog, RepeatGate, redact_address, report, source_of
 
 SERVER = SocketAddress("192.0.2.1", 3478)
 
@@ -50,6 +50,16 @@ def test_an_address_is_masked_to_its_network() -> None:
 def test_an_ipv6_source_is_its_64() -> None:
     assert source_of("2001:db8:1:2:3:4:5:6") == source_of("2001:db8:1:2:ffff::") == "2001:db8:1:2::"
     assert source_of("203.0.113.77") == "203.0.113.77"
+
+
+def test_a_record_names_the_place_that_reports(records: list[logging.LogRecord]) -> None:
+    report("turn.allocated", logging.INFO)
+    (record,) = records
+    assert (record.filename, record.funcName) == (
+        "test_events.py",
+        "test_a_record_names_the_place_that_reports",
+    )
+    assert record.lineno > 0
 
 
 def test_a_refusal_is_one_record_with_all_that_is_known(records: list[logging.LogRecord]) -> None:

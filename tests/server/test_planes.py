@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
@@ -197,6 +197,14 @@ class Rig:
                 for _ in range(times):
                     self.ends.peers[peer].sendto(payload, tuple(self.relays[client]))
 
+    def counters(self) -> list[Traffic]:
+        """Of each client, of each of its channels and of each of its permissions."""
+        return [
+            *(client.traffic() for client in self.clients),
+            *(self.clients[client].channel_traffic(number) for client, number in sorted(self._channels)),
+            *(self.clients[client].permission_traffic(host) for client, host in sorted(self._permissions)),
+        ]
+
     def close(self) -> None:
         for relay in self.relays:
             self.plane.release(ReleaseRelayPort(relay))
@@ -243,7 +251,7 @@ def test_the_same_inputs_have_the_same_outputs(program: Sequence[Sequence[Step]]
                     results.append((_comparable(ends.heard(), arriving), sorted(rig.for_engine)))
                     rig.for_engine.clear()
                 assert results[0] == results[1], burst
-            pure, compiled = ([client.traffic() for client in rig.clients] for rig in rigs)
+            pure, compiled = (rig.counters() for rig in rigs)
             assert pure == compiled
             for rig in rigs:
                 rig.close()
@@ -305,6 +313,34 @@ def test_payload_of_a_channel_never_meets_python() -> None:
             assert heard[CLIENTS] == [b"up"] * 10
             assert RelayedClient.traffic(client) == Traffic()
             assert client.traffic() == Traffic(10, 20, 10, 40, 0)
+            rig.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("make", [RelayPlane, lambda entropy: BatchedPlane(entropy, coalesce=0)])
+def test_what_indications_carry_is_counted_by_permission(make: Callable[[SystemEntropy], RelayPlane]) -> None:
+    async def scenario() -> None:
+        with ExitStack() as stack:
+            ends = Ends(stack)
+            rig = Rig(make(SystemEntropy()), ends)
+            hosts = [end.getsockname()[0] for end in ends.peers]
+            for peer in (0, 1):
+                rig.apply(Permit(0, peer, 0))
+            rig.apply(Send(0, 0, b"up"))
+            rig.apply(FromPeer(0, 0, b"down", 3))
+            rig.apply(Send(0, 2, b"not permitted"))
+            rig.apply(FromPeer(0, 2, b"neither", 1))
+            await _until_quiet()
+            client = rig.clients[0]
+            assert client.permission_traffic(hosts[0]) == Traffic(1, 2, 3, 12)
+            assert client.permission_traffic(hosts[1]) == client.permission_traffic(hosts[2]) == Traffic()
+            assert client.traffic() == Traffic(1, 2, 3, 12, 2)
+            # One that is given again begins anew: what went before is in the sum.
+            rig.apply(Forbid(0, 0, 0))
+            rig.apply(Permit(0, 0, 0))
+            assert client.permission_traffic(hosts[0]) == Traffic()
+            assert client.traffic() == Traffic(1, 2, 3, 12, 2)
             rig.close()
 
     asyncio.run(scenario())

@@ -14,11 +14,12 @@ and they are sent as they are.
 from __future__ import annotations
 
 import asyncio
-import uuid
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from icelane.aio.event_target import EventTarget
+from icelane.core.entropy import Entropy
+from icelane.crypto.provider import SystemEntropy
 from icelane.errors import MediaStreamError
 from icelane.media.codec import RtpCodec
 from icelane.media.frame import EncodedFrame
@@ -54,7 +55,7 @@ class MediaStreamTrack(EventTarget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._id = str(uuid.uuid4())
+        self._id = new_identifier(SystemEntropy())
         self._has_ended = False
         self._is_muted = False
 
@@ -97,6 +98,14 @@ class MediaStreamTrack(EventTarget):
     def _require_live(self) -> None:
         if self._has_ended:
             raise MediaStreamError(f"the {self.kind} track has ended")
+
+
+def new_identifier(entropy: Entropy) -> str:
+    """A UUID of version 4, as browsers have it (RFC 9562 section 5.4)."""
+    data = bytearray(entropy.token(16))
+    data[6], data[8] = data[6] & 0x0F | 0x40, data[8] & 0x3F | 0x80
+    text = data.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 class Pace:

@@ -28,6 +28,7 @@ from typing import Final, Self
 
 from icelane.aio.arguments import channel_options, expect
 from icelane.aio.certificate import RTCCertificate
+from icelane.aio.channel_port import ChannelPort
 from icelane.aio.configuration import RTCConfiguration, check_unchanged, names_other_paths
 from icelane.aio.data_channel import RTCDataChannel
 from icelane.aio.event_target import Event
@@ -565,7 +566,7 @@ class RTCPeerConnection(MediaMethods):
 
     def _add_channel(self, number: ChannelId, options: ChannelOptions) -> RTCDataChannel:
         channel = RTCDataChannel(
-            _ChannelPort(self._engine, self._driver),
+            ChannelPort(self._engine, self._driver),
             number,
             label=options.label,
             protocol=options.protocol,
@@ -600,34 +601,6 @@ class RTCPeerConnection(MediaMethods):
             self._ask_when_idle = True
         elif self._engine.negotiation.negotiation_needed and self.signalingState == "stable":
             self._emit("negotiationneeded")
-
-
-class _ChannelPort:
-    """What channels ask of the engine."""
-
-    __slots__ = ("_driver", "_engine")
-
-    def __init__(self, engine: PeerConnection, driver: PeerDriver) -> None:
-        self._engine = engine
-        self._driver = driver
-
-    def send(self, channel: ChannelId, data: bytes | str) -> None:
-        self._driver.run_with_more(lambda now: self._engine.send(channel, data, now, more=True))
-
-    def close_channel(self, channel: ChannelId) -> None:
-        self._driver.run(lambda now: self._engine.close_channel(channel, now))
-
-    def release(self, channel: ChannelId, size: int) -> None:
-        self._driver.run_with_more(lambda now: self._engine.release(channel, size, now, more=True))
-
-    def buffered_amount(self, channel: ChannelId) -> int:
-        return self._engine.buffered_amount(channel)
-
-    def set_low_threshold(self, channel: ChannelId, amount: int) -> None:
-        self._engine.set_low_threshold(channel, amount)
-
-    def stream_id(self, channel: ChannelId) -> int | None:
-        return self._engine.stream_id(channel)
 
 
 def _certificate(configuration: RTCConfiguration) -> RTCCertificate:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from icelane.aio.media_worker import MediaLane
 from icelane.aio.received_times import MediaTimes, SoundTimes
+from icelane.aio.system import monotonic
 from icelane.core.clock import Duration
 from icelane.errors import MalformedError
 from icelane.media.codec import MediaKind, NegotiatedCodec
@@ -17,6 +17,9 @@ from icelane.media.codecs.interface import Decoder, MediaFrame
 from icelane.media.codecs.registry import CodecRegistry
 from icelane.media.frame import EncodedFrame
 from icelane.media.playout import Conceal, Decode, DecodeForwardErrorCorrection, Playout
+
+if TYPE_CHECKING:
+    from icelane.aio.picture_rotation import PictureRotation
 
 Work: TypeAlias = EncodedFrame | Playout
 """A picture, or an instruction about sound."""
@@ -58,6 +61,7 @@ class ReceiverDecoder:
         self._decoder: Decoder | None = None
         self._times = MediaTimes()
         self._sound_times = SoundTimes()
+        self._rotation: PictureRotation | None = None
 
     async def decode(self, work: Sequence[Work]) -> tuple[list[MediaFrame], bool]:
         """What `work` gives, and whether the decoder could not go on. Raises NotSupportedError, OperationError."""
@@ -71,7 +75,7 @@ class ReceiverDecoder:
     # On the thread
 
     def _decode_all(self, work: Sequence[Work], codecs: Sequence[NegotiatedCodec]) -> tuple[list[MediaFrame], bool]:
-        began_at = time.monotonic()
+        began_at = monotonic()
         frames: list[MediaFrame] = []
         has_failed = False
         for one in work:
@@ -82,7 +86,7 @@ class ReceiverDecoder:
                 has_failed = True
                 if self._kind is MediaKind.VIDEO:
                     break
-        self._counts.total_decode_time += time.monotonic() - began_at
+        self._counts.total_decode_time += monotonic() - began_at
         return frames, has_failed
 
     def _decode(self, one: Work, codecs: Sequence[NegotiatedCodec]) -> list[MediaFrame]:
@@ -96,12 +100,21 @@ class ReceiverDecoder:
             return []
         timestamp = self._times.of(frame.timestamp, self._clock_rate)
         pictures = decoder.decode(replace(frame, timestamp=timestamp))
+        if frame.rotation:
+            pictures = [self._upright(picture, frame.rotation) for picture in pictures]
         counts = self._counts
         counts.frames_decoded += len(pictures)
         counts.key_frames_decoded += frame.is_key
         for picture in pictures:
             counts.width, counts.height = getattr(picture, "width", 0), getattr(picture, "height", 0)
         return pictures
+
+    def _upright(self, picture: MediaFrame, degrees: int) -> MediaFrame:
+        from icelane.aio.picture_rotation import PictureRotation  # needs PyAV, which a picture comes from
+
+        if self._rotation is None:
+            self._rotation = PictureRotation()
+        return self._rotation.upright(picture, degrees)  # type: ignore[arg-type]  # decoders of video give pictures
 
     def _decode_sound(self, playout: Playout, codecs: Sequence[NegotiatedCodec]) -> list[MediaFrame]:
         media_time: Fraction | None = None

@@ -221,6 +221,8 @@ class ReceiverPump:
         except IcelaneError as error:
             if not self._port.is_closed:
                 _log.warning("what comes for the %s track is not decoded: %s", self._kind.value, error)
+        except Exception:  # a decoder of the program's
+            _log.exception("what comes for the %s track is not decoded any more", self._kind.value)
         finally:
             if decoder is not None:
                 await decoder.close()

@@ -40,7 +40,7 @@ RowsOf = Callable[[Mapping[str, Any]], list[list[str]]]
 def sessions(
     user: Annotated[str | None, typer.Option("--user", metavar="USER_ID", help="Only this user's.")] = None,
     routes: Annotated[
-        bool, typer.Option("--routes", help="Each channel below its session, with its counters.")
+        bool, typer.Option("--routes", help="Each channel and permission below its session, with its counters.")
     ] = False,
     watch: Watch = False,
     path: SocketOption = None,
@@ -202,7 +202,8 @@ def _session_rows(one: Mapping[str, Any]) -> list[list[str]]:
     rows = [[one["session"], client, one["user"], *_traffic(one), f"{one['expiresIn']:.0f} s"]]
     for route in one.get("routes", ()):
         totals = [_size(route[count]) for count in ("bytesFromClient", "bytesToClient")]
-        rows.append([f"  {route['channel']}", f"  to {route['peer']}", "", "", "", *totals, "", ""])
+        name, peer = route.get("channel", "Send, Data"), route.get("peer") or route["permission"]
+        rows.append([f"  {name}", f"  to {peer}", "", "", "", *totals, "", ""])
     if one.get("routesOmitted"):
         rows.append([f"  {one['routesOmitted']} more", *[""] * 8])
     return rows

@@ -31,6 +31,8 @@ MAX_BYTES: Final = 8 * 1024 * 1024
 MAX_FRAMES: Final = 128
 # How long a missing packet is waited for at most.
 MAX_PATIENCE: Final[Duration] = 1.0
+# How long the beginning of the first frame of all may be overtaken by the rest of it.
+_OVERTAKEN: Final[Duration] = 0.05
 # What is enough for nineteen frames of twenty is the delay: the twentieth is shown late.
 _QUANTILE: Final = 0.95
 
@@ -89,8 +91,10 @@ class _Assembly:
 class FrameBuffer:
     """The frames of one source. Numbers and timestamps are unwrapped.
 
-    `minimum_delay` is what the application wants at least, `synchronization_delay` what comes on top for lip
-    synchronization, `patience` how long a missing packet may still come.
+    `minimum_delay` is what the application or the sender wants at least, `maximum_delay` what the sender wants at most,
+    `synchronization_delay` what comes on top for lip synchronization, `patience` how long a missing packet may still
+    come. `payload_tells_beginning` is False for formats in which a frame only may begin where Fragment.begins_frame
+    says so: there the packet before it has to be known.
     """
 
     __slots__ = (
@@ -98,6 +102,7 @@ class FrameBuffer:
         "_by_number",
         "_by_timestamp",
         "_delay",
+        "_first",
         "_follows_gap",
         "_held",
         "_highest",
@@ -105,10 +110,13 @@ class FrameBuffer:
         "_layer_zero_index",
         "_looked_at",
         "_next",
+        "_passed",
         "_size",
         "frames_dropped",
+        "maximum_delay",
         "minimum_delay",
         "patience",
+        "payload_tells_beginning",
         "synchronization_delay",
         "wants_key_frame",
     )
@@ -116,8 +124,10 @@ class FrameBuffer:
     def __init__(self, clock_rate: int) -> None:
         self.frames_dropped = 0
         self.minimum_delay: Duration = 0.0
+        self.maximum_delay: Duration = MAX_DELAY
         self.synchronization_delay: Duration = 0.0
         self.patience: Duration = MAX_PATIENCE
+        self.payload_tells_beginning = True
         self.wants_key_frame = True
         self._delay = ArrivalDelay(clock_rate, _QUANTILE)
         # None stands for a packet that is part of no frame, such as padding.
@@ -128,6 +138,8 @@ class FrameBuffer:
         self._highest = -1
         # The number that the next frame begins with; everything is new before the first frame.
         self._next = -1
+        # The lowest number that came, and the last one of a whole frame that was dropped; -1 when there is none.
+        self._first = self._passed = -1
         self._follows_gap = False
         self._blocked_since = NEVER
         self._looked_at = Instant(0.0)
@@ -148,6 +160,8 @@ class FrameBuffer:
         self._by_number[number] = assembly
         self._size += len(packet.payload)
         self._highest = max(self._highest, number)
+        if self._next < 0 and (self._first < 0 or number < self._first):
+            self._first = number
         self._keep_bounds()
         self._release(number, now)
         return True
@@ -190,7 +204,7 @@ class FrameBuffer:
         self._by_number.clear()
         self._by_timestamp.clear()
         self._size = 0
-        self._highest = self._next = -1
+        self._highest = self._next = self._first = self._passed = -1
         self._blocked_since = NEVER
         self.wants_key_frame = self._follows_gap = True
 
@@ -205,8 +219,13 @@ class FrameBuffer:
         return self.wants_key_frame and now >= self._key_frame_overdue_at()
 
     def _key_frame_overdue_at(self) -> Instant:
-        begun = [assembly.first_at for assembly in self._by_timestamp.values() if assembly.is_key]
-        return later(max(begun), self.patience) if begun else Instant(0.0)
+        keys = [assembly for assembly in self._by_timestamp.values() if assembly.is_key]
+        return max([later(key.first_at, self._patience_for(key)) for key in keys], default=Instant(0.0))
+
+    def _patience_for(self, key: _Assembly) -> Duration:
+        # Nobody knows of packets before the first one that came, so they are not asked for.
+        known = key.lowest != self._first or key.pieces[key.lowest][1].begins_frame
+        return self.patience if known else min(self.patience, _OVERTAKEN)
 
     @property
     def next_at(self) -> Instant:
@@ -232,7 +251,8 @@ class FrameBuffer:
 
     def delay(self, now: Instant) -> Duration:
         """By how much frames are held back, compared with the fastest ones."""
-        return min(max(self._delay.needed(now), self.minimum_delay), MAX_DELAY) + self.synchronization_delay
+        needed = min(self._delay.needed(now), self.maximum_delay)
+        return min(max(needed, self.minimum_delay), MAX_DELAY) + self.synchronization_delay
 
     # Whole frames
 
@@ -290,9 +310,15 @@ class FrameBuffer:
             return False
         if not assembly.ends and highest + 1 not in self._by_number:
             return False
-        if pieces[lowest][1].begins_frame:
+        return self._begins(lowest, pieces[lowest][1])
+
+    def _begins(self, number: int, fragment: Fragment) -> bool:
+        """Whether a frame begins with this packet: what is before it belongs to another one, or the payload says so."""
+        if number - 1 in self._by_number or number - 1 == self._passed:
             return True
-        return not self.wants_key_frame and (lowest == self._next or lowest - 1 in self._by_number)
+        if not self.wants_key_frame and number == self._next:
+            return True
+        return fragment.begins_frame and (self.payload_tells_beginning or number == self._first)
 
     def _emit(self, assembly: _Assembly, now: Instant) -> None:
         pieces = assembly.pieces
@@ -374,6 +400,8 @@ class FrameBuffer:
         return sorted(self._by_timestamp.values(), key=_lowest)
 
     def _drop(self, assembly: _Assembly) -> None:
+        if self._is_complete(assembly):
+            self._passed = assembly.highest
         self._remove(assembly)
         self.frames_dropped += 1
 

@@ -90,6 +90,10 @@ class InboundAudio:
         wait = 0.0 if round_trip is None else 1.5 * round_trip
         self.buffer.retransmission_time = wait if wait <= _MAX_REPAIR else 0.0
 
+    def set_minimum_delay(self, delay: Duration) -> None:
+        """What the application wants at least."""
+        self.buffer.minimum_delay = delay
+
     @property
     def next_at(self) -> Instant:
         """When `advance` has something to do."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from icelane.errors import NotSupportedError
 from icelane.media.codec import RTX, TELEPHONE_EVENT, NegotiatedCodec, RtpCodec
 from icelane.media.payload.packetizer import Depacketizer, Fragment
 from icelane.media.payload.registry import depacketizer_for
 from icelane.rtp.packet import RtpPacket
+
+# Payload formats that say outright where a frame begins; in others it can be seen that one may.
+_TELLING: Final = ("vp8", "vp9")
 
 
 class InboundFormat:
@@ -22,12 +26,14 @@ class InboundFormat:
         "has_nack",
         "has_picture_loss",
         "payload_type",
+        "tells_beginning",
     )
 
     def __init__(self, payload_type: int, codec: RtpCodec) -> None:
         self.payload_type = payload_type
         self.codec = codec
         self.depacketizer: Depacketizer = depacketizer_for(codec)
+        self.tells_beginning = codec.name.lower() in _TELLING
         self.has_nack = "nack" in codec.feedback
         self.has_picture_loss = "nack pli" in codec.feedback
         self.has_full_intra_request = "ccm fir" in codec.feedback

@@ -15,7 +15,7 @@ from icelane.media.inbound_format import InboundFormat, ReadPacket
 from icelane.media.inbound_video import InboundVideo
 from icelane.media.missing_packets import MissingPackets
 from icelane.media.playout import Playout
-from icelane.media.reception import Reception
+from icelane.media.reception import MAX_MISORDER, Reception
 from icelane.media.sender_clock import SenderClock
 from icelane.media.statistics import InboundStatistics
 from icelane.rtp.header_extension import ExtensionMap
@@ -49,6 +49,7 @@ class InboundSource:
         else:
             self._media = InboundVideo(inbound_format.codec.clock_rate, extensions, statistics)
         self._heard_at = NEVER
+        self._first = -1
         self._restarts = 0
         self._overflows = 0
         self._last_timestamps: tuple[int, int] | None = None
@@ -93,6 +94,13 @@ class InboundSource:
     def _follow(self, number: int, before: int, now: Instant) -> bool:
         """Keep account of what is missing; whether this packet was asked for."""
         missing = self._missing
+        if before < 0:
+            self._first = number
+        elif self._first - MAX_MISORDER <= number < self._first:
+            # The first packets were overtaken: what lies between this one and them has been sent as well.
+            if self.format.has_nack:
+                missing.add(number + 1, self._first, now)
+            self._first = number
         if number > before + 1 and before >= 0 and self.format.has_nack:
             if number - before > _OUTAGE_PACKETS and now - self._heard_at > _OUTAGE:
                 self.give_up(now)
@@ -168,7 +176,7 @@ class InboundSource:
 
     def set_delays(self, minimum: Duration, synchronization: Duration) -> None:
         """By how much frames are to be held back at least, and beyond what the network makes necessary."""
-        self._media.buffer.minimum_delay = minimum
+        self._media.set_minimum_delay(minimum)
         self._media.buffer.synchronization_delay = synchronization
 
     @property

@@ -11,7 +11,13 @@ from icelane.media.frame_buffer import MAX_PATIENCE, BufferedFrame, FrameBuffer
 from icelane.media.inbound_format import InboundFormat, ReadPacket
 from icelane.media.key_frame_request import KeyFrameRequest
 from icelane.media.statistics import InboundStatistics
-from icelane.rtp.header_extension import VIDEO_ORIENTATION, ExtensionMap, parse_video_orientation
+from icelane.rtp.header_extension import (
+    PLAYOUT_DELAY,
+    VIDEO_ORIENTATION,
+    ExtensionMap,
+    parse_playout_delay,
+    parse_video_orientation,
+)
 from icelane.rtp.packet import RtpPacket
 
 # A missing packet is asked for nearly so often before a key frame is asked for in its place, and for that long at
@@ -35,6 +41,9 @@ class InboundVideo:
         self._dropped = 0
         self._orientation = extensions.identifier_of(VIDEO_ORIENTATION)
         self._rotation = 0
+        self._playout_delay = extensions.identifier_of(PLAYOUT_DELAY)
+        self._minimum_delay: Duration = 0.0
+        self._sender_minimum: Duration = 0.0
         self._formats: dict[int, InboundFormat] = {}
         self._last: BufferedFrame | None = None
         self._interval: Duration = 0.0
@@ -42,6 +51,8 @@ class InboundVideo:
     def insert(self, read: ReadPacket, now: Instant) -> bool:
         """A packet came; False when it is of no use any more."""
         self._formats[read.format.payload_type] = read.format
+        self._learn_playout_delay(read.packet)
+        self.buffer.payload_tells_beginning = read.format.tells_beginning
         return self.buffer.insert(read.number, read.timestamp, read.packet, read.fragment, now)
 
     def skip(self, number: int, now: Instant) -> None:
@@ -77,6 +88,11 @@ class InboundVideo:
         else:
             self.buffer.patience = min(max(_PATIENCE_IN_ROUND_TRIPS * round_trip, _MIN_PATIENCE), MAX_PATIENCE)
 
+    def set_minimum_delay(self, delay: Duration) -> None:
+        """What the application wants at least."""
+        self._minimum_delay = delay
+        self.buffer.minimum_delay = max(delay, self._sender_minimum)
+
     @property
     def next_at(self) -> Instant:
         """When `advance` has something to do."""
@@ -109,6 +125,19 @@ class InboundVideo:
             rotation=self._rotation,
             follows_gap=buffered.follows_gap,
         )
+
+    def _learn_playout_delay(self, packet: RtpPacket) -> None:
+        """It holds until another one comes."""
+        data = packet.extension(self._playout_delay) if self._playout_delay is not None else None
+        if data is None:
+            return
+        try:
+            wanted = parse_playout_delay(data)
+        except MalformedError:
+            return
+        self._sender_minimum = wanted.minimum
+        self.buffer.maximum_delay = wanted.maximum
+        self.set_minimum_delay(self._minimum_delay)
 
     def _learn_rotation(self, packet: RtpPacket) -> None:
         """It holds until another one comes (3GPP TS 26.114 section 7.4.5)."""

@@ -110,12 +110,8 @@ class MissingPackets:
 
     def forget_before(self, extended: int) -> None:
         """Nobody waits for what is older than this any more."""
-        while self._missing:
-            oldest = next(iter(self._missing))
-            if oldest >= extended:
-                return
-            del self._missing[oldest]
-        self._next_at = NEVER
+        for number in [number for number in self._missing if number < extended]:
+            self._remove(number)
 
     def due(self, now: Instant) -> list[int]:
         """The numbers to ask for now, growing. What was asked for too often, or is too old, is given up."""

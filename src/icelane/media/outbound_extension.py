@@ -15,6 +15,7 @@ from icelane.rtp.header_extension import (
     ABSOLUTE_SEND_TIME,
     AUDIO_LEVEL,
     MID,
+    PLAYOUT_DELAY,
     REPAIRED_RTP_STREAM_ID,
     RTP_STREAM_ID,
     TRANSMISSION_OFFSET,
@@ -22,9 +23,11 @@ from icelane.rtp.header_extension import (
     VIDEO_ORIENTATION,
     AudioLevel,
     ExtensionMap,
+    PlayoutDelay,
     VideoOrientation,
     encode_absolute_send_time,
     encode_audio_level,
+    encode_playout_delay,
     encode_token,
     encode_transport_sequence_number,
     encode_video_orientation,
@@ -45,19 +48,37 @@ OF_THIS_HOP: Final = frozenset(
 )
 """What is not passed on with a packet that comes from somewhere else."""
 
-_SIZES: Final = {ABSOLUTE_SEND_TIME: 3, TRANSPORT_SEQUENCE_NUMBER: 2, AUDIO_LEVEL: 1, VIDEO_ORIENTATION: 1}
+_SIZES: Final = {
+    ABSOLUTE_SEND_TIME: 3,
+    TRANSPORT_SEQUENCE_NUMBER: 2,
+    AUDIO_LEVEL: 1,
+    VIDEO_ORIENTATION: 1,
+    PLAYOUT_DELAY: 3,
+}
 
 
 class OutboundExtensions:
     """Writes them for one stream and the one that repeats it. `mid` and `rid` are "" where there is none."""
 
-    def __init__(self, extensions: ExtensionMap, sequence: TransportSequence | None, *, mid: str, rid: str) -> None:
+    def __init__(
+        self,
+        extensions: ExtensionMap,
+        sequence: TransportSequence | None,
+        *,
+        mid: str,
+        rid: str,
+        playout_delay: PlayoutDelay | None = None,
+    ) -> None:
         self._map = extensions
         self._sequence = sequence
         self._absolute_send_time = extensions.identifier_of(ABSOLUTE_SEND_TIME)
         self._sequence_number = extensions.identifier_of(TRANSPORT_SEQUENCE_NUMBER) if sequence else None
         self._audio_level = extensions.identifier_of(AUDIO_LEVEL)
         self._orientation = extensions.identifier_of(VIDEO_ORIENTATION)
+        self._playout_delay: Elements = []
+        identifier = extensions.identifier_of(PLAYOUT_DELAY)
+        if playout_delay is not None and identifier is not None:
+            self._playout_delay.append((identifier, encode_playout_delay(playout_delay)))
         self._names = self._named((MID, mid), (RTP_STREAM_ID, rid))
         self._repaired_names = self._named((MID, mid), (REPAIRED_RTP_STREAM_ID, rid))
         self._of_this_hop = {identifier for identifier, uri in extensions if uri in OF_THIS_HOP}
@@ -86,7 +107,7 @@ class OutboundExtensions:
 
     def of_frame(self, frame: EncodedFrame) -> Elements:
         """Those of sound, and of the last packet of a picture."""
-        elements: Elements = []
+        elements = list(self._playout_delay)
         if self._audio_level is not None and frame.audio_level is not None:
             level = AudioLevel(min(max(frame.audio_level, 0), 127), frame.voice_activity)
             elements.append((self._audio_level, encode_audio_level(level)))

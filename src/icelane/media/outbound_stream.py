@@ -31,10 +31,10 @@ from icelane.media.packet_history import PacketHistory
 from icelane.media.payload.packetizer import MIN_PAYLOAD_SIZE
 from icelane.media.payload.registry import packetizer_for
 from icelane.media.payload.rtx import OVERHEAD, encode_retransmission
-from icelane.media.statistics import OutboundStatistics, RemoteInboundStatistics
+from icelane.media.statistics import OutboundStatistics, RemoteInboundStatistics, header_size_of
 from icelane.media.tones import DEFAULT_DURATION, DEFAULT_GAP, ToneQueue
 from icelane.media.transport_sequence import TransportSequence
-from icelane.rtp.header_extension import ExtensionMap
+from icelane.rtp.header_extension import ExtensionMap, PlayoutDelay
 from icelane.rtp.ntp import compact_ntp, ntp_of, round_trip_time
 from icelane.rtp.packet import HEADER_SIZE, RtpPacket
 from icelane.rtp.rtcp import (
@@ -62,6 +62,8 @@ KEY_FRAME_INTERVAL: Final[Duration] = 0.3
 # peer that asks for everything again and again doubles what we send, and no more.
 INITIAL_CREDIT: Final = 64_000
 MAX_CREDIT: Final = 512_000
+# A measurement of more is a wall clock that was set in between.
+MAX_ROUND_TRIP: Final[Duration] = 10.0
 # The round trip as long as no report has told.
 INITIAL_ROUND_TRIP: Final[Duration] = 0.05
 # A step of sequence numbers in packets from elsewhere that is taken over; a greater one is another beginning.
@@ -72,7 +74,8 @@ MAX_GAP: Final = 500
 class OutboundOptions:
     """What was negotiated for one stream; `rtx_ssrc` is None where retransmission has no stream of its own.
 
-    `telephone_event` is the format of tones, of the same clock rate as the codec. Raises InvalidAccessError for an
+    `telephone_event` is the format of tones, of the same clock rate as the codec. `playout_delay` asks the receiver for
+    more or less delay than it would choose. Raises InvalidAccessError for an
     SSRC that is used twice.
     """
 
@@ -83,6 +86,7 @@ class OutboundOptions:
     extensions: ExtensionMap = field(default_factory=ExtensionMap)
     mid: str = ""
     rid: str = ""
+    playout_delay: PlayoutDelay | None = None
     max_packet_size: int = MAX_PACKET_SIZE
 
     def __post_init__(self) -> None:
@@ -106,7 +110,9 @@ class OutboundStream:
         self.statistics = OutboundStatistics()
         self.remote = RemoteInboundStatistics()
         self._wall = wall
-        self._extensions = OutboundExtensions(options.extensions, sequence, mid=options.mid, rid=options.rid)
+        self._extensions = OutboundExtensions(
+            options.extensions, sequence, mid=options.mid, rid=options.rid, playout_delay=options.playout_delay
+        )
         self._first_picture_id = entropy.below(1 << 15)
         # RFC 3550 section 5.1: all three begin anywhere. Half a circle of room, so that packets in wrong order from
         # elsewhere do not wrap before the first one (RFC 3711 section 3.3.1).
@@ -310,7 +316,7 @@ class OutboundStream:
         counts = self.statistics
         counts.packets_sent += 1
         counts.bytes_sent += size
-        counts.header_bytes_sent += _header_size(packet)
+        counts.header_bytes_sent += header_size_of(packet)
 
     def _begins_talkspurt(self, frame: EncodedFrame) -> bool:
         """RFC 3551 section 4.1: the first packet after a silence in which nothing was sent has the marker."""
@@ -328,8 +334,8 @@ class OutboundStream:
         if tones is None:
             return
         for began_at, tone in self.tones.advance(now):
-            # RFC 4733 section 2.3.1: all packets of an event have the timestamp of its beginning, whatever the clock has
-            # learned since.
+            # RFC 4733 section 2.3.1: all packets of an event have the timestamp of its beginning, whatever the clock
+            # has learned since.
             if self._tone_begin is None or self._tone_begin[0] != began_at:
                 self._tone_begin = began_at, self._clock.timestamp_at(began_at) + self._timestamp_offset
             timestamp = self._tone_begin[1] + tone.timestamp_offset
@@ -423,15 +429,7 @@ class OutboundStream:
         remote.jitter = block.jitter / self._clock.clock_rate
         arrival = compact_ntp(ntp_of(self._wall.unix_time(now)))
         measured = round_trip_time(arrival, block.last_sender_report, block.delay_since_last_sender_report)
-        if measured is not None:
+        if measured is not None and measured <= MAX_ROUND_TRIP:
             remote.round_trip_time = measured
             remote.total_round_trip_time += measured
             remote.round_trip_time_measurements += 1
-
-
-def _header_size(packet: RtpPacket) -> int:
-    size = HEADER_SIZE
-    if packet.extensions:
-        total = sum([len(data) + 1 for _, data in packet.extensions])
-        size += 4 + total + (-total & 3)
-    return size

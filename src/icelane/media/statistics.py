@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from icelane.core.clock import Duration, UnixSeconds
+from icelane.rtp.packet import HEADER_SIZE, RtpPacket
 
 
 @dataclass(slots=True)
@@ -85,7 +86,6 @@ class InboundStatistics:
     total_freezes_duration: Duration = 0.0
     jitter_buffer_delay: Duration = 0.0
     jitter_buffer_target_delay: Duration = 0.0
-    jitter_buffer_minimum_delay: Duration = 0.0
     jitter_buffer_emitted_count: int = 0
     total_samples_received: int = 0
     concealed_samples: int = 0
@@ -95,3 +95,12 @@ class InboundStatistics:
     removed_samples_for_acceleration: int = 0
     fec_samples: int = 0
     source_changes: int = 0
+
+
+def header_size_of(packet: RtpPacket) -> int:
+    """The bytes before the payload, where extension elements have headers of one byte."""
+    size = HEADER_SIZE + 4 * len(packet.csrcs)
+    if packet.extensions:
+        total = sum([len(data) + 1 for _, data in packet.extensions])
+        size += 4 + total + (-total & 3)
+    return size

@@ -15,7 +15,7 @@ from typing import Final
 
 from icelane.core.entropy import Entropy
 from icelane.media.codec import RTX, MediaKind, NegotiatedCodec, RtpCodec
-from icelane.media.codec_match import answer_codec, is_same_codec
+from icelane.media.codecs.matching import agreed, matches
 from icelane.peer.media_capabilities import EXTENSIONS, MediaCapabilities, kind_of, retransmits
 from icelane.peer.media_event import NegotiatedMediaEvent, StreamsChanged, TrackAdded, TrackEnded, TrackRemoved
 from icelane.peer.media_section import is_alive
@@ -46,6 +46,9 @@ class MediaNegotiation:
         self._extensions = ExtensionIdentifiers()
         self._cname = ""
         self._events: list[NegotiatedMediaEvent] = []
+        # Sections whose transceivers are stopped, and that are there for their transport: at most as many as there may
+        # be in a description, for each was the first that is alive.
+        self._idle_mids: set[str] = set()
         self._before: dict[Transceiver, TransceiverState] | None = None
 
     # What descriptions of ours say
@@ -194,7 +197,7 @@ class MediaNegotiation:
     # Formats and extensions
 
     def _is_acceptable(self, section: MediaDescription, index: int) -> bool:
-        if not is_alive(section) or not section.is_rtp:
+        if not is_alive(section) or not section.is_rtp or mid_of(section, index) in self._idle_mids:
             return False
         transceiver = self.transceivers.by_mid(mid_of(section, index))
         if transceiver is not None and transceiver.is_stopping:
@@ -213,11 +216,12 @@ class MediaNegotiation:
             pairs.sort(key=lambda pair: ours.index(pair[0]))
         formats = tuple(
             NegotiatedCodec(
-                codec=answer_codec(codec, offered.codec),
+                codec=answer,
                 payload_type=offered.payload_type,
                 rtx_payload_type=offered.rtx_payload_type if retransmits(ours) else None,
             )
             for codec, offered in pairs
+            if (answer := agreed(codec, offered.codec)) is not None
         )
         return formats if any(one.codec.is_media for one in formats) else ()
 
@@ -261,10 +265,10 @@ class MediaNegotiation:
 
     def _settle_numbers(self, transceiver: Transceiver, negotiated: RtpParameters) -> None:
         ours = self.transceivers.codecs_for(transceiver.kind, None)
-        for codec, agreed in _common(ours, negotiated.receive_codecs):
-            self._payload_types.settle(codec, agreed.payload_type)
-            if agreed.rtx_payload_type is not None:
-                self._payload_types.settle(codec, agreed.rtx_payload_type, is_rtx=True)
+        for codec, one in _common(ours, negotiated.receive_codecs):
+            self._payload_types.settle(codec, one.payload_type)
+            if one.rtx_payload_type is not None:
+                self._payload_types.settle(codec, one.rtx_payload_type, is_rtx=True)
         for number, uri in negotiated.receive_extensions:
             self._extensions.settle(uri, number)
 
@@ -350,7 +354,12 @@ class MediaNegotiation:
             transceiver.fired_direction = direction
             self._events.append(TrackRemoved(transceiver))
         if transceiver.is_stopping:
-            return  # stopped while the offer was out: the next one rejects the section
+            # Stopped while the offer was out: the next one rejects the section. What speaks for the transport is not
+            # rejected but idle, and that is the end of the transceiver as well.
+            if ours.direction is Direction.INACTIVE:
+                self._idle_mids.add(transceiver.mid or "")
+                transceiver.stop()
+            return
         transceiver.current_direction = direction
         transceiver.receiver.is_receptive = direction in RECEIVING
         transceiver.sender.has_sent = transceiver.sender.has_sent or direction in SENDING
@@ -374,7 +383,7 @@ def _common(ours: tuple[RtpCodec, ...], theirs: tuple[NegotiatedCodec, ...]) -> 
     left = [codec for codec in ours if codec.name.lower() != RTX]
     pairs = []
     for one in theirs:
-        found = next((codec for codec in left if is_same_codec(codec, one.codec)), None)
+        found = next((codec for codec in left if matches(codec, one.codec)), None)
         if found is not None:
             left.remove(found)
             pairs.append((found, one))

@@ -107,7 +107,6 @@ def _add_inbound(add: Add, transceiver: Transceiver, stream: InboundStream, ssrc
         nackCount=counts.nack_count,
         jitterBufferDelay=counts.jitter_buffer_delay,
         jitterBufferTargetDelay=counts.jitter_buffer_target_delay,
-        jitterBufferMinimumDelay=counts.jitter_buffer_minimum_delay,
         jitterBufferEmittedCount=counts.jitter_buffer_emitted_count,
         **(_video_counts(stream) if is_video else _audio_counts(stream)),
     )

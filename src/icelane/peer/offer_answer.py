@@ -20,7 +20,7 @@ from icelane.peer.media_section import (
     write_rejected_section,
 )
 from icelane.peer.rtp_section import write_rtp_section
-from icelane.peer.section_choice import SectionChoice
+from icelane.peer.section_choice import SectionChoice, transport_section
 from icelane.peer.transceiver import Transceiver
 from icelane.sdp.attribute import Attribute
 from icelane.sdp.fields import Origin
@@ -49,9 +49,19 @@ class NegotiatedSections:
         return {index for index in range(len(self.local.media)) if self.is_alive(index)}
 
     @property
-    def rejected(self) -> list[int]:
-        """The places that something new may take."""
-        return [index for index in range(len(self.local.media)) if not self.is_alive(index)]
+    def tagged(self) -> int | None:
+        """The section that speaks for the transport, None when nothing is alive."""
+        return transport_section(self.local)
+
+    @property
+    def recyclable(self) -> list[int]:
+        """The places that something new may take: those behind the section that speaks for the transport.
+
+        Chromium makes another transport for a section that becomes the first of a bundle, though RFC 9143 has it keep
+        the one that there is.
+        """
+        first = 0 if self.tagged is None or not self.is_alive(self.tagged) else self.tagged + 1
+        return [index for index in range(first, len(self.local.media)) if not self.is_alive(index)]
 
     @property
     def has_data(self) -> bool:
@@ -87,11 +97,11 @@ def build_offer(
             sections.append(write_rtp_section(media.offered_section(transceiver, "", section), transport))
         elif negotiated is not None and is_wanted and section.is_data_channel:
             sections.append(write_data_section(section.mid, transport, section))
-        elif negotiated is not None and is_wanted and transceiver is None and _has_more(negotiated, media):
+        elif negotiated is not None and index == negotiated.tagged and _has_more(negotiated, media):
             sections.append(write_idle_section(section, transport))
         else:
             sections.append(write_rejected_section(section))
-    recyclable = [] if negotiated is None else negotiated.rejected
+    recyclable = [] if negotiated is None else negotiated.recyclable
     for transceiver in media.transceivers:
         if transceiver not in associations and not transceiver.is_stopping:
             mid = transceiver.mid if transceiver.mid not in (None, *_mids(sections)) else None
@@ -100,7 +110,7 @@ def build_offer(
     if wants_data and not (negotiated and negotiated.has_data):
         mid = _unused_mid(sections, next_mid)
         _place(sections, write_data_section(mid, transport, None), recyclable)
-    session = _session(origin, sections, [section.mid for section in sections if is_alive(section)], transport)
+    session = _session(origin, sections, _bundle_in_order(sections, negotiated), transport)
     return OfferPlan(session, tuple((mid, transceiver) for transceiver, mid in associations.items()))
 
 
@@ -128,9 +138,18 @@ def build_answer(
     return _session(origin, sections, [mid for mids in offer.bundle_groups for mid in mids if mid in alive], transport)
 
 
+def _bundle_in_order(sections: list[MediaDescription], negotiated: NegotiatedSections | None) -> list[str | None]:
+    """The sections that were bundled keep their order, and so the one that speaks for the transport its place."""
+    alive = [section.mid for section in sections if is_alive(section)]
+    groups = negotiated.local.bundle_groups if negotiated is not None else []
+    before = [mid for mids in groups for mid in mids if mid in alive]
+    return [*before, *(mid for mid in alive if mid not in before)]
+
+
 def _has_more(negotiated: NegotiatedSections, media: MediaNegotiation) -> bool:
-    """Whether there is something that an idle section's transport is kept for."""
-    return negotiated.has_data or any(not one.is_stopping for one in media.transceivers)
+    """Whether there is something that an idle section's transport is kept for: what was agreed on, and goes on."""
+    mids = {negotiated.local.media[index].mid for index in negotiated.alive}
+    return negotiated.has_data or any(not one.is_stopping and one.mid in mids for one in media.transceivers)
 
 
 def check_follows(negotiated: NegotiatedSections | None, offer: SessionDescription) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from icelane.media.codec import NegotiatedCodec
-from icelane.media.codec_match import is_same_codec
+from icelane.media.codecs.matching import matches
 from icelane.peer.rtp_parameters import RtpParameters
 from icelane.peer.rtp_section import (
     read_formats,
@@ -46,7 +46,7 @@ def _pairs(
     left = list(offer)
     pairs = []
     for answered in answer:
-        same = [offered for offered in left if is_same_codec(offered.codec, answered.codec)]
+        same = [offered for offered in left if matches(offered.codec, answered.codec)]
         same.sort(key=lambda offered: offered.payload_type != answered.payload_type)
         if same:
             left.remove(same[0])

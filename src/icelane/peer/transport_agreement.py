@@ -14,7 +14,7 @@ from icelane.crypto.provider import equal
 from icelane.dtls.options import DtlsRole
 from icelane.errors import InvalidAccessError
 from icelane.ice.event import IceRole
-from icelane.peer.media_section import read_remote_transport, read_sctp, role_against
+from icelane.peer.media_section import is_alive, read_remote_transport, read_sctp, role_against
 from icelane.peer.set_description import SetDescription
 from icelane.peer.transport_command import (
     DataChannelsNegotiated,
@@ -33,7 +33,8 @@ from icelane.sdp.transport_attributes import Setup
 class TransportAgreement:
     """What the transport was told: both ends' parameters and our roles; and the SCTP that runs on it.
 
-    `sctp` is the peer's port and how long a message may be, None where there is nothing but media.
+    `sctp` is the peer's port and how long a message may be, None where there is nothing but media. `mids` are those of
+    the sections on it. `association` counts those of DTLS that began though the certificate stayed.
     """
 
     local: IceParameters
@@ -41,6 +42,8 @@ class TransportAgreement:
     ice_role: IceRole
     dtls_role: DtlsRole
     sctp: tuple[int, int] | None
+    mids: frozenset[str | None] = frozenset()
+    association: int = 0
 
 
 def is_remote_restart(agreed: TransportAgreement | None, remote: RemoteTransport) -> bool:
@@ -92,7 +95,7 @@ def commands_between(before: TransportAgreement | None, after: TransportAgreemen
         commands.append(SetRemoteTransport(remote, role, is_remote_restart(before, remote)))
     if before is None:
         commands.append(DtlsRoleDecided(after.dtls_role, remote.fingerprints))
-    elif not is_same_certificate(before.remote, remote) or before.dtls_role is not after.dtls_role:
+    elif _is_other_association(before, after):
         commands.append(NewDtlsAssociation(after.dtls_role, remote.fingerprints))
         before = None  # what ran on the old association ends with it
     if after.sctp is not None and (before is None or before.sctp != after.sctp):
@@ -124,13 +127,35 @@ def agree(
         raise InvalidAccessError("only after an offer that restarts ICE has the answer other ICE credentials")
     dtls_role = decide_dtls_role(before, transport, remote.session.transports()[index].setup)
     data = answer.data_section
+    number = 0 if before is None else before.association + _has_other_transport(before, transport, answer, index)
     return TransportAgreement(
         local=ice,
         remote=keep_tls_id(before, transport),
         ice_role=_ice_role(before, transport, we_answer, we_are_lite),
         dtls_role=dtls_role,
         sctp=None if data is None else read_sctp(remote.session.media[data]),
+        mids=frozenset(section.mid for section in answer.session.media if is_alive(section)),
+        association=number,
     )
+
+
+def _is_other_association(before: TransportAgreement, after: TransportAgreement) -> bool:
+    return (
+        not is_same_certificate(before.remote, after.remote)
+        or before.dtls_role is not after.dtls_role
+        or before.association != after.association
+    )
+
+
+def _has_other_transport(
+    before: TransportAgreement, remote: RemoteTransport, answer: SetDescription, tagged: int
+) -> bool:
+    """Whether the peer has made another transport, DTLS included, and moved all sections to it.
+
+    Chromium does that when the first section of its bundle is a new one, in the place of one that was stopped. It says
+    so by new ICE credentials, which would be a mere restart for a section that was there before.
+    """
+    return is_remote_restart(before, remote) and answer.session.media[tagged].mid not in before.mids
 
 
 def _ice_role(

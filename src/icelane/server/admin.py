@@ -1,7 +1,8 @@
 """Commands to a running server, one JSON object a line, answered by one JSON object a line; no sockets here.
 
     {"command": "sessions"}                           {"ok": true, "at": 12.5, "sessions": [...], "omitted": 0}
-    {"command": "sessions", "routes": true}           the same, and of each session its channels with their counters
+    {"command": "sessions", "routes": true}           the same, and of each session its routes with their counters:
+                                                      channels, and permissions with what indications have carried
     {"command": "users"}                              {"ok": true, "at": 12.5, "users": [...], "omitted": 0}
     {"command": "kick", "session": "192.0.2.1:50000"} {"ok": true, "ended": 1}
     {"command": "revoke", "name": "carol"}            {"ok": true, "ended": 2}
@@ -16,7 +17,7 @@ clock of the server in seconds, by which two answers make rates.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, Protocol
 
@@ -37,7 +38,7 @@ from icelane.turn.revocation import Revocation
 MAX_LINE: Final = 65_536
 # Rows of one answer: ten thousand would keep the loop from relaying for too long. What is left out is counted.
 MAX_ROWS: Final = 1000
-# Channels of one session that are told of; a call has one or two.
+# Channels and permissions of one session that are told of, channels first; a call has one or two of each.
 MAX_ROUTES: Final = 32
 
 
@@ -156,12 +157,9 @@ class Sessions:
 
     def _routes(self, allocation: Allocation) -> Answer:
         client = self._server.plane.clients.get(allocation.client)
-        routes = [
-            {"channel": f"{number:#06x}", "peer": str(channel.peer), **_counted(client.channel_traffic(number))}
-            for number, channel in islice(allocation.channels_by_number.items(), MAX_ROUTES)
-            if client is not None
-        ]
-        return {"routes": routes, "routesOmitted": len(allocation.channels_by_number) - len(routes)}
+        there_are = len(allocation.channels_by_number) + len(allocation.permissions_by_host)
+        routes = list(islice(_routes(allocation, client), MAX_ROUTES)) if client is not None else []
+        return {"routes": routes, "routesOmitted": there_are - len(routes)}
 
     def _users(self, request: Request, now: Instant) -> Answer:
         del request
@@ -205,6 +203,13 @@ def revocation_in(request: Request) -> Revocation:
 def session_name(allocation: Allocation) -> str:
     """What a session is called: its first relayed address, which no other has and the log shows, too."""
     return str(next(iter(allocation.relays.values())).external)
+
+
+def _routes(allocation: Allocation, client: RelayedClient) -> Iterator[Answer]:
+    for number, channel in allocation.channels_by_number.items():
+        yield {"channel": f"{number:#06x}", "peer": str(channel.peer), **_counted(client.channel_traffic(number))}
+    for host in allocation.permissions_by_host:
+        yield {"permission": host, **_counted(client.permission_traffic(host))}
 
 
 def _parse(line: bytes) -> Mapping[str, Any]:

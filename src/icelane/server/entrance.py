@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Callable
 from pathlib import Path as File
@@ -10,13 +11,15 @@ from icelane.aio.tcp import bind_tcp
 from icelane.aio.udp import Reader, bind_udp
 from icelane.core.clock import Instant, WallClock
 from icelane.core.net import Path, Transport
+from icelane.errors import ConfigurationError
 from icelane.server.config import Config
 from icelane.server.config.values import Listener as ListenSetting
 from icelane.server.connection_limit import ConnectionLimit
 from icelane.server.connection_log import ConnectionLog
+from icelane.server.events import report
 from icelane.server.listeners import Listener, Receiver, UdpListener
 from icelane.server.stream_listener import StreamDeadlines, StreamListener
-from icelane.server.tls import ServerTls
+from icelane.server.tls import PemPair, ServerTls
 from icelane.turn.address_range import parse_address_range
 from icelane.turn.quota import Tally
 
@@ -36,18 +39,21 @@ class Entrance:
         deadlines: StreamDeadlines | None = None,
         reader: Reader | None = None,
         tally: Tally | None = None,
+        certificate: PemPair | None = None,
     ) -> None:
         """`on_drained` is called behind the last of the datagrams that one wake gives to `receive`.
 
         `on_incident` is called when the log has something that it will want to flush.
 
-        `reader` reads the UDP sockets, where the loop is not to; `tally` counts connections, where others count too.
+        `reader` reads the UDP sockets, where the loop is not to; `tally` counts connections, where others count too;
+        `certificate` is what others have read from the files of TLS.
         """
         quota = config.turn.quota
         self.limit = ConnectionLimit(
             total=quota.connections_total, per_source=quota.connections_per_source, tally=tally
         )
         self.tls: ServerTls | None = None
+        self._pair = certificate
         self._config = config
         self._receive = receive
         self._closed = closed
@@ -83,6 +89,17 @@ class Entrance:
         """Read the certificate again, from other files if they are given; False when the old one had to be kept."""
         return self.tls is None or self.tls.reload(certificate, key)
 
+    def take_certificate(self, pair: PemPair | None) -> bool:
+        """Go by what somebody else has read from the files; False when that cannot be."""
+        if self.tls is None or pair is None:
+            return True
+        try:
+            self.tls.take(pair)
+        except ConfigurationError as error:
+            report("tls.certificate_rejected", logging.ERROR, key=error.key, file=error.file, problem=error.message)
+            return False
+        return True
+
     def flush(self, now: Instant) -> None:
         """Write the counts of incidents that were left out and are due."""
         self._log.flush(now)
@@ -97,5 +114,5 @@ class Entrance:
             files = self._config.tls
             assert files.certificate is not None, "a configuration with tls:// names the files"
             assert files.key is not None, "a configuration with tls:// names the files"
-            self.tls = ServerTls(files.certificate, files.key, self._wall_clock)
+            self.tls = ServerTls(files.certificate, files.key, self._wall_clock, held=self._pair)
         return self.tls

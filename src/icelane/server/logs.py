@@ -18,8 +18,8 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from icelane.core.net import Path, SocketAddress
 from icelane.server.config import LogSettings
-from icelane.server.events import redact_address
-from icelane.server.log_line import LineFormatter
+from icelane.server.events import redact_address, write_events_by
+from icelane.server.log_line import LineFormatter, LineHandler
 
 # The longest user name that STUN allows is 508 bytes; nothing that is worth reading is longer.
 MAX_TEXT: Final = 512
@@ -32,14 +32,16 @@ _OURS: Final = logging.getLogger("icelane")
 _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 
 
-def configure_logging(settings: LogSettings, stream: TextIO | None = None) -> None:
+def configure_logging(settings: LogSettings, stream: TextIO | None = None, *, worker: int | None = None) -> None:
     """Write all records of this process to `stream`, standard error by default, from the level of `settings` on.
+
+    `worker` is the number of this process among several that serve as one server; every record names it then.
 
     Replaces the handlers of the root logger that an earlier call set. What libraries have to say at level debug is left
     out. For programs; a library never calls it.
     """
     stream = sys.stderr if stream is None else stream
-    handler = logging.StreamHandler(stream)
+    handler = LineHandler(stream)
     handler.set_name(_HANDLER_NAME)
     colors = stream.isatty() and "NO_COLOR" not in os.environ
     general = _formatter(settings, colors)
@@ -50,10 +52,13 @@ def configure_logging(settings: LogSettings, stream: TextIO | None = None) -> No
     # Which thread and process a record is of stands in no line of ours.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler.addFilter(_ArgumentRedaction(settings.addresses))
+    if worker is not None:
+        handler.addFilter(_WorkerName(worker))
     root = logging.getLogger()
     for old in [old for old in root.handlers if old.get_name() == _HANDLER_NAME]:
         root.removeHandler(old)
     root.addHandler(handler)
+    write_events_by(handler)
     level = _LEVELS[settings.level]
     root.setLevel(max(level, logging.INFO))
     _OURS.setLevel(level)
@@ -137,6 +142,18 @@ class _ArgumentRedaction(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple) and record.args:
             record.args = tuple(_shown(argument, self._in_full) for argument in record.args)
+        return True
+
+
+class _WorkerName(logging.Filter):
+    """Adds the worker to every record, as the field `worker`."""
+
+    def __init__(self, worker: int) -> None:
+        super().__init__()
+        self._worker = worker
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.worker = self._worker
         return True
 
 

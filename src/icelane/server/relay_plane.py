@@ -18,7 +18,7 @@ from icelane.aio.icmp import IcmpReport
 from icelane.aio.system import monotonic
 from icelane.aio.udp import RawAddress, Reader, UdpSocket, address_of, bind_udp
 from icelane.core.entropy import Entropy
-from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
+from icelane.core.net import Path, SocketAddress, Transport
 from icelane.errors import MalformedError
 from icelane.server.bandwidth import MakeBucket, Meter, PythonBucket
 from icelane.server.traffic import SocketLoss, Traffic
@@ -26,6 +26,7 @@ from icelane.turn.attributes import IcmpError
 from icelane.turn.routes import (
     AssignRelayPort,
     BindRelayPort,
+    ChannelRoute,
     InstallChannelRoute,
     InstallPermissionRoute,
     PermissionRoute,
@@ -63,7 +64,7 @@ class RelayedClient:
         "_packets_to_client",
         "_padded",
         "_send",
-        "_traffic_by_channel",
+        "_traffic_by_route",
         "channels_by_number",
         "path",
         "permissions_by_host",
@@ -77,7 +78,8 @@ class RelayedClient:
         self.relays: dict[SocketAddress, Relay] = {}
         self.channels_by_number: dict[int, tuple[RelaySocket, RawAddress]] = {}
         self.permissions_by_host: dict[str, tuple[RelaySocket, PermissionRoute]] = {}
-        self._traffic_by_channel: dict[int, Traffic] = {}
+        # By channel, or by the host of a permission: at most one for each route, made when the first packet takes it.
+        self._traffic_by_route: dict[int | str, Traffic] = {}
         self._meter: Meter | None = None
         self._packets_from_client = 0
         self._bytes_from_client = 0
@@ -100,7 +102,11 @@ class RelayedClient:
 
     def channel_traffic(self, number: int) -> Traffic:
         """What one of its channels has relayed until now, each way; what is dropped is nobody's but the client's."""
-        return replace(self._traffic_by_channel.get(number, _NOTHING))
+        return replace(self._traffic_by_route.get(number, _NOTHING))
+
+    def permission_traffic(self, host: str) -> Traffic:
+        """What Send and Data indications have carried to and from a permitted host until now."""
+        return replace(self._traffic_by_route.get(host, _NOTHING))
 
     def drained(self) -> None:
         """What one read of the client's stream has brought is complete."""
@@ -135,10 +141,17 @@ class RelayedClient:
         self._packets_to_client += 1
         self._bytes_to_client += size
 
-    def count_to_client_on(self, channel: int, size: int) -> None:
-        """Payload of a peer has gone to the client, over that channel."""
+    def count_from_client_by(self, route: int | str, size: int) -> None:
+        """Payload of the client has gone to a peer, over that channel or by the permission of that host."""
+        self.count_from_client(size)
+        traffic = self._traffic_of(route)
+        traffic.packets_from_client += 1
+        traffic.bytes_from_client += size
+
+    def count_to_client_by(self, route: int | str, size: int) -> None:
+        """Payload of a peer has gone to the client, over that channel or by the permission of that host."""
         self.count_to_client(size)
-        traffic = self._traffic_of(channel)
+        traffic = self._traffic_of(route)
         traffic.packets_to_client += 1
         traffic.bytes_to_client += size
 
@@ -157,7 +170,7 @@ class RelayedClient:
         if self._send(message + bytes(-size & 3) if self._padded and size & 3 else message) is False:
             self._dropped += 1
             return
-        self.count_to_client_on(header[0] << 8 | header[1], size)
+        self.count_to_client_by(header[0] << 8 | header[1], size)
 
     def relay_data(self, peer: SocketAddress, payload: bytes) -> None:
         """Pass a peer's payload to the client as a Data indication."""
@@ -169,7 +182,7 @@ class RelayedClient:
         if self._send(message) is False:
             self._dropped += 1
             return
-        self.count_to_client(size)
+        self.count_to_client_by(peer.host, size)
 
     def report_icmp(self, peer: SocketAddress, error: IcmpError) -> None:
         """Tell the client that a packet to `peer` came back (RFC 8656 section 11.5)."""
@@ -187,10 +200,7 @@ class RelayedClient:
         if channel is None or end > size or not self.admits(length):
             self._dropped += 1
             return
-        self.count_from_client(length)
-        traffic = self._traffic_of(number)
-        traffic.packets_from_client += 1
-        traffic.bytes_from_client += length
+        self.count_from_client_by(number, length)
         relay, peer = channel
         payload = data[_CHANNEL_HEADER_SIZE:end]
         try:
@@ -198,16 +208,21 @@ class RelayedClient:
         except OSError as error:
             relay.send_again(payload, peer, error)
 
-    def _traffic_of(self, channel: int) -> Traffic:
-        traffic = self._traffic_by_channel.get(channel)
-        if traffic is None:
-            traffic = self._traffic_by_channel[channel] = Traffic()
-        return traffic
-
     def forget_channel(self, number: int) -> None:
         """It leads nowhere any more; what it has relayed stays in the client's sum."""
         self.channels_by_number.pop(number, None)
-        self._traffic_by_channel.pop(number, None)
+        self._traffic_by_route.pop(number, None)
+
+    def forget_permission(self, host: str) -> None:
+        """No indication goes there any more; what they have carried stays in the client's sum."""
+        self.permissions_by_host.pop(host, None)
+        self._traffic_by_route.pop(host, None)
+
+    def _traffic_of(self, route: int | str) -> Traffic:
+        traffic = self._traffic_by_route.get(route)
+        if traffic is None:
+            traffic = self._traffic_by_route[route] = Traffic()
+        return traffic
 
     def _relay_send(self, data: bytes) -> None:
         try:
@@ -220,8 +235,8 @@ class RelayedClient:
         if permission is None or not permission[1].verdict.allows_port(indication.peer.port) or not self.admits(size):
             self._dropped += 1
             return
-        self.count_from_client(size)
         relay, route = permission
+        self.count_from_client_by(route.peer_host, size)
         relay.send(indication.payload, (route.verdict.wire_host, indication.peer.port), indication.dont_fragment)
 
 
@@ -278,8 +293,10 @@ class RelaySocket:
 
     def add_channel(self, number: int, peer: RawAddress) -> None:
         """Payload from the peer goes out as ChannelData."""
+        header = number.to_bytes(2, "big")
         known = self._channels_by_peer.get(peer, ())
-        self._channels_by_peer[peer] = tuple(dict.fromkeys((*known, number.to_bytes(2, "big"))))
+        if header not in known:
+            self._channels_by_peer[peer] = (*known, header)
 
     def remove_channel(self, number: int, peer: RawAddress) -> None:
         """No more ChannelData for that peer, unless another channel leads to it."""
@@ -291,7 +308,11 @@ class RelaySocket:
     def add_permission(self, route: PermissionRoute) -> None:
         """Payload from any port of the peer that the verdict allows goes out as Data."""
         wire_host = route.verdict.wire_host
-        known = {one.peer_host: one for one in self._permissions_by_wire_host.get(wire_host, ())}
+        others = self._permissions_by_wire_host.get(wire_host)
+        if others is None:
+            self._permissions_by_wire_host[wire_host] = (route,)
+            return
+        known = {one.peer_host: one for one in others}
         known[route.peer_host] = route
         self._permissions_by_wire_host[wire_host] = tuple(known.values())
 
@@ -474,27 +495,17 @@ class RelayPlane:
         relay = self._relays_by_address[command.route.relay]
         assert isinstance(relay, RelaySocket), "only UDP is relayed by routes"
         client = self._clients_by_path[command.route.client]
-        match command:
-            case InstallChannelRoute(route):
-                bound = (relay, raw_address(route.wire_peer))
-                before = client.channels_by_number.get(route.channel, bound)
-                if before != bound:
-                    before[0].remove_channel(route.channel, before[1])
-                client.channels_by_number[route.channel] = bound
-                relay.add_channel(route.channel, bound[1])
-            case RemoveChannelRoute(route):
-                client.forget_channel(route.channel)
-                relay.remove_channel(route.channel, raw_address(route.wire_peer))
-            case InstallPermissionRoute(route):
-                # Where the name leads may have changed with the external addresses.
-                _, previous = client.permissions_by_host.get(route.peer_host, (relay, route))
-                if previous.verdict.wire_host != route.verdict.wire_host:
-                    relay.remove_permission(previous)
-                client.permissions_by_host[route.peer_host] = (relay, route)
-                relay.add_permission(route)
-            case RemovePermissionRoute(route):
-                client.permissions_by_host.pop(route.peer_host, None)
-                relay.remove_permission(route)
+        # No match statement: the oldest Cython that compiles this module has none.
+        if isinstance(command, InstallChannelRoute):
+            _install_channel(client, relay, command.route)
+        elif isinstance(command, RemoveChannelRoute):
+            client.forget_channel(command.route.channel)
+            relay.remove_channel(command.route.channel, raw_address(command.route.wire_peer))
+        elif isinstance(command, InstallPermissionRoute):
+            _install_permission(client, relay, command.route)
+        else:
+            client.forget_permission(command.route.peer_host)
+            relay.remove_permission(command.route)
 
     def close(self) -> None:
         """Close every port."""
@@ -512,8 +523,26 @@ class RelayPlane:
         return RelayedClient(command.client, command.user_key, send, self._entropy)
 
 
+def _install_channel(client: RelayedClient, relay: RelaySocket, route: ChannelRoute) -> None:
+    bound = (relay, raw_address(route.wire_peer))
+    before = client.channels_by_number.get(route.channel, bound)
+    if before != bound:
+        before[0].remove_channel(route.channel, before[1])
+    client.channels_by_number[route.channel] = bound
+    relay.add_channel(route.channel, bound[1])
+
+
+def _install_permission(client: RelayedClient, relay: RelaySocket, route: PermissionRoute) -> None:
+    known = client.permissions_by_host.get(route.peer_host)
+    # Where the name leads may have changed with the external addresses.
+    if known is not None and known[1].verdict.wire_host != route.verdict.wire_host:
+        relay.remove_permission(known[1])
+    client.permissions_by_host[route.peer_host] = (relay, route)
+    relay.add_permission(route)
+
+
 def raw_address(address: SocketAddress) -> RawAddress:
     """`address` as `recvfrom` spells it, so that it can be a key: with flow and scope for IPv6."""
-    if address.family is AddressFamily.IPV6:
+    if ":" in address.host:
         return (address.host, address.port, 0, 0)
     return (address.host, address.port)

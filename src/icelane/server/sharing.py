@@ -21,6 +21,7 @@ from icelane.aio.system import monotonic
 from icelane.core.clock import Duration, UnixSeconds
 from icelane.core.net import Path, SocketAddress
 from icelane.server.bandwidth import Cells
+from icelane.server.held_files import HeldFiles
 from icelane.server.listeners import Listener
 from icelane.server.relay_plane import RelayPlane
 from icelane.server.splice import Splice
@@ -64,6 +65,7 @@ class Share:
     """What is one server's of what several have together.
 
     `sockets` are bound, in the order of the configuration's listeners; `figures` is where the figures of all are shown;
+    `held` is what the configuration's files hold for all;
     `revoked` is what has been taken back since the start, `external` the public addresses that siblings have found.
     """
 
@@ -76,6 +78,7 @@ class Share:
     connections: Tally
     cells: Cells
     figures: SocketAddress | None = None
+    held: HeldFiles = field(default_factory=HeldFiles)
     revoked: Mapping[Revocation, UnixSeconds] = field(default_factory=dict)
     external: Mapping[str, str] = field(default_factory=dict)
 

@@ -65,7 +65,7 @@ OpenBridge = Callable[[StreamConnection], tuple[socket.socket, bytes] | None]
 
 
 class _Guest:
-    """A connection before it is open. `counted` says whether the limit knows of it."""
+    """A connection before it is open. `counted` says whether the limit knows of it by us."""
 
     __slots__ = ("accepted", "client", "counted", "opened")
 
@@ -112,6 +112,8 @@ class StreamListener:
         self._deadlines = deadlines or StreamDeadlines()
         self._loop = asyncio.get_running_loop()
         self._connections_by_path: dict[Path, StreamConnection] = {}
+        # Those of them that end in another process, which counts them: no more than there are connections.
+        self._bridged: set[Path] = set()
         self._deadlines_by_path: dict[Path, asyncio.TimerHandle] = {}
         self._greetings: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
@@ -126,8 +128,8 @@ class StreamListener:
 
     @property
     def connections(self) -> int:
-        """How many connections are open, those in a handshake left out."""
-        return len(self._connections_by_path)
+        """How many connections are open, those in a handshake and those that another process counts left out."""
+        return len(self._connections_by_path) - len(self._bridged)
 
     def send(self, data: bytes, path: Path) -> None:
         """Send a control message to a client; a client that does not read loses its connection."""
@@ -186,17 +188,21 @@ class StreamListener:
             return None
 
     def take_in(self, accepted: socket.socket, path: Path, message: bytes) -> None:
-        """Go on with a client's connection that another process has given away after `message` had come over it."""
-        if self._closing or not self._limit.enter(path.remote.host):
+        """Go on with a client's connection that another process has given away after `message` had come over it.
+
+        One over TLS has stayed there, and is counted there; what came is the end of a bridge.
+        """
+        bridged = self._tls is not None
+        if self._closing or not (bridged or self._limit.enter(path.remote.host)):
             accepted.close()
             self._refuse(path.remote, "too-many-connections")
             return
-        guest = _Guest(accepted, path.remote, counted=True)
+        guest = _Guest(accepted, path.remote, counted=not bridged)
         self._welcome(guest, self._go_on(guest, path, message))
 
     async def _go_on(self, guest: _Guest, path: Path, message: bytes) -> None:
         def on_opened(connection: StreamConnection) -> None:
-            guest.opened = self._on_opened(connection, guest.client)
+            guest.opened = self._on_opened(connection, guest)
 
         with suppress(OSError):
             await self._loop.connect_accepted_socket(
@@ -325,7 +331,7 @@ class StreamListener:
 
     async def _shake_hands(self, guest: _Guest) -> None:
         def on_opened(connection: StreamConnection) -> None:
-            guest.opened = self._on_opened(connection, guest.client)
+            guest.opened = self._on_opened(connection, guest)
 
         secure = self._tls is not None
         context = self._tls.context if self._tls is not None else None
@@ -344,15 +350,17 @@ class StreamListener:
 
     # Connections
 
-    def _on_opened(self, connection: StreamConnection, client: SocketAddress) -> bool:
+    def _on_opened(self, connection: StreamConnection, guest: _Guest) -> bool:
         path = connection.path
         if self._closing or path.local != self.local or path in self._connections_by_path:
             connection.abort()
             return False
         self._connections_by_path[path] = connection
+        if not guest.counted:
+            self._bridged.add(path)
 
         def on_closed(error: IcelaneError | None) -> None:
-            self._on_closed(path, client, error)
+            self._on_closed(path, guest.client, error)
 
         connection.on_closed = on_closed
         connection.on_frame = lambda frame: self._on_first_frame(connection, frame)
@@ -362,7 +370,10 @@ class StreamListener:
     def _on_closed(self, path: Path, client: SocketAddress, error: IcelaneError | None) -> None:
         self.lift_deadline(path)
         del self._connections_by_path[path]
-        self._limit.leave(client.host)
+        if path in self._bridged:
+            self._bridged.remove(path)
+        else:
+            self._limit.leave(client.host)
         if isinstance(error, MalformedError):
             self._log.closed(client, self.transport, "not-stun", monotonic())
         self._closed(path)

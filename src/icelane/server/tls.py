@@ -17,8 +17,10 @@ compression, no renegotiation.
 from __future__ import annotations
 
 import logging
+import os
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,10 +54,19 @@ _MAX_NAMES: Final = 16
 _MAX_TURNS: Final = 8
 
 
+@dataclass(frozen=True, slots=True)
+class PemPair:
+    """What the two files hold."""
+
+    certificate: bytes = field(repr=False)
+    key: bytes = field(repr=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerCertificate:
     """A pair that works: its context, until when it is valid, and the names that it is for."""
 
+    pair: PemPair = field(repr=False)
     context: ssl.SSLContext = field(repr=False)
     expires_at: UnixSeconds
     names: tuple[str, ...]
@@ -69,14 +80,20 @@ class ServerCertificate:
 class ServerTls:
     """A TLS context for listeners, whose certificate may be replaced at any time."""
 
-    def __init__(self, certificate: Path, key: Path, wall_clock: WallClock | None = None) -> None:
-        """Load the pair. Raises ConfigurationError that names the key and the file."""
+    def __init__(
+        self, certificate: Path, key: Path, wall_clock: WallClock | None = None, *, held: PemPair | None = None
+    ) -> None:
+        """Load the pair. Raises ConfigurationError that names the key and the file.
+
+        `held` is what somebody else has read from the files, and announced.
+        """
         self._paths = (certificate, key)
         self._wall_clock = wall_clock or SystemWallClock()
-        self._live = load_certificate(certificate, key)
+        self._live = load_certificate(certificate, key) if held is None else load_held(held)
         self.context = self._outer_context()
         self._names_asked: RepeatGate[str] = RepeatGate(capacity=_MAX_NAMES)
-        self._announce(self._live)
+        if held is None:
+            self._announce(self._live)
 
     @property
     def certificate(self) -> ServerCertificate:
@@ -106,6 +123,12 @@ class ServerTls:
         self.context = self._outer_context()
         self._announce(loaded)
         return True
+
+    def take(self, held: PemPair) -> None:
+        """Go by what somebody else has read from the files, and announced. Raises ConfigurationError."""
+        if held != self._live.pair:
+            self._live = load_held(held)
+            self.context = self._outer_context()
 
     def _outer_context(self) -> ssl.SSLContext:
         """What a listener shakes hands with. It remembers TLS 1.2 sessions, so each pair has one of its own: a client
@@ -165,8 +188,8 @@ def load_certificate(certificate: Path, key: Path) -> ServerCertificate:
 
     Raises ConfigurationError for `tls.certificate` or `tls.key`, which names the file and never holds its content.
     """
-    first = _first_certificate(certificate)
-    _read(key, PRIVATE_KEY_KEY)
+    pair = PemPair(_read(certificate, CERTIFICATE_KEY), _read(key, PRIVATE_KEY_KEY))
+    first = _first_certificate(pair.certificate, certificate)
     context = server_context()
     try:
         context.load_cert_chain(certificate, key, password=_no_password(key))
@@ -176,13 +199,30 @@ def load_certificate(certificate: Path, key: Path) -> ServerCertificate:
         raise ConfigurationError(_reason(error), key=PRIVATE_KEY_KEY, file=str(key)) from None
     _prove(context, first, certificate)
     return ServerCertificate(
-        context=context, expires_at=UnixSeconds(first.not_valid_after_utc.timestamp()), names=_names(first)
+        pair=pair, context=context, expires_at=UnixSeconds(first.not_valid_after_utc.timestamp()), names=_names(first)
     )
 
 
-def _first_certificate(path: Path) -> x509.Certificate:
+def load_held(pair: PemPair) -> ServerCertificate:
+    """As `load_certificate`. OpenSSL takes only files, so these are in memory, and nobody else's: Linux has such."""
+    with _in_memory(pair.certificate) as certificate, _in_memory(pair.key) as key:
+        return load_certificate(certificate, key)
+
+
+@contextmanager
+def _in_memory(content: bytes) -> Iterator[Path]:
+    if not hasattr(os, "memfd_create"):
+        raise ConfigurationError("files in memory need Linux", key=CERTIFICATE_KEY)
+    descriptor = os.memfd_create("icelane-tls")  # which no program that is executed inherits
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        yield Path(f"/proc/self/fd/{descriptor}")
+
+
+def _first_certificate(content: bytes, path: Path) -> x509.Certificate:
     try:
-        return x509.load_pem_x509_certificates(_read(path, CERTIFICATE_KEY))[0]
+        return x509.load_pem_x509_certificates(content)[0]
     except ValueError:
         pass  # raised below: the exception may carry the file's content along
     raise ConfigurationError("holds no PEM certificate", key=CERTIFICATE_KEY, file=str(path))

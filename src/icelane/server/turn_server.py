@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path as File
 from types import TracebackType
-from typing import NamedTuple, Self, assert_never
+from typing import Final, NamedTuple, Self, assert_never
 
 from icelane.aio.system import SystemWallClock, monotonic
 from icelane.aio.wakeup import Wakeup
@@ -35,6 +35,7 @@ from icelane.server.engine_config import alternates, bandwidth_limits, engine_co
 from icelane.server.entrance import Entrance
 from icelane.server.events import REPEAT_WINDOW, report
 from icelane.server.external_address import ExternalAddressWatch, Mapped, watch_for
+from icelane.server.held_files import HeldFiles
 from icelane.server.listeners import Listener, UdpListener
 from icelane.server.machine import Machine
 from icelane.server.observation import Observation
@@ -71,6 +72,10 @@ from icelane.turn.routes import (
 )
 from icelane.turn.server import TurnServer as TurnEngine
 from icelane.turn.server_config import TurnServerConfig
+
+# A member of an enumeration costs a call where it is looked up, and a name of ours does not.
+_TCP: Final = Transport.TCP
+_UDP: Final = Transport.UDP
 
 
 class _DrainLimit(NamedTuple):
@@ -128,6 +133,7 @@ class TurnServer:
             deadlines=deadlines,
             reader=self._plane.listener_reader,
             tally=share.connections if share is not None else None,
+            certificate=share.held.certificate if share is not None else None,
         )
         self._observation = Observation(self, config)
         self._external_watch = watch_for(config, self._follow)
@@ -159,7 +165,7 @@ class TurnServer:
         or the function of `turn.auth` that cannot be used.
         """
         turn = self._config.turn
-        revoked = read_revoked(turn.revoked_file)
+        revoked = read_revoked(turn.revoked_file) if self._share is None else self._share.held.revoked
         if turn.auth is not None:
             self._answers = CredentialAnswers(load_source(turn.auth))
         self._plane.start()
@@ -224,17 +230,17 @@ class TurnServer:
         if self._sharing is not None:
             await self._sharing.wait_closed()
 
-    def reload(self, config: Config) -> Reloaded:
+    def reload(self, config: Config, held: HeldFiles | None = None) -> Reloaded:
         """Go by another configuration as far as a running server can; nobody loses a session who may still have it.
 
         Raises ConfigurationError, and changes nothing, when it names a list of revocations that cannot be used. What
-        has changed and needs a restart is left as it is, and told.
+        has changed and needs a restart is left as it is, and told. `held` is what others have read from its files.
         """
         engine = self._running()
         changed, restart = changed_keys(self._config, config)
         merged = with_values_of(self._config, config, changed)
         settings = self._settings(merged)
-        revoked = read_revoked(merged.turn.revoked_file)
+        revoked = read_revoked(merged.turn.revoked_file) if held is None else held.revoked
         credentials = credential_store(merged)
         # Nothing below fails: either all of it counts, or nothing.
         self._config = merged
@@ -248,7 +254,10 @@ class TurnServer:
             engine.drain(alternates(merged))
         if self._drain_limit is not None:
             self._drain_limit.set_deadline(merged.turn.drain_deadline)
-        certificate = self.reload_certificates(merged.tls.certificate, merged.tls.key)
+        if held is None:
+            certificate = self.reload_certificates(merged.tls.certificate, merged.tls.key)
+        else:
+            certificate = self._entrance.take_certificate(held.certificate)
         return Reloaded(changed=changed, restart=restart, ended=ended, certificate=certificate)
 
     def begin_drain(self) -> None:
@@ -400,7 +409,7 @@ class TurnServer:
         if engine is not None:
             engine.handle_datagram(data, path, monotonic())
             self._carry_out(engine)
-            if path.transport is not Transport.UDP:
+            if path.transport is not _UDP:
                 self._arm()  # else behind the last datagram of the wake
 
     def _stream_closed(self, path: Path) -> None:
@@ -468,31 +477,33 @@ class TurnServer:
             self._empty.set()
 
     def _execute(self, command: Command) -> None:
-        match command:
-            case BindRelayPort():
-                self._outcomes.append((command.bind_id, self._bind(command)))
-            case AssignRelayPort():
-                self._assign(command)
-            case ReleaseRelayPort():
-                self._release(command)
-            case InstallChannelRoute() | RemoveChannelRoute() | InstallPermissionRoute() | RemovePermissionRoute():
-                self._plane.route(command)
-            case LookUpCredential():
-                self._look_up(command)
-            case ConnectPeer():
-                self._tcp_plane.connect(command)
-            case BindStreams():
-                self._bind_streams(command)
-            case ClaimRelayPort() | ReturnRelayPort() | PassOn():
-                assert self._sharing is not None, "only who has siblings is told so"
-                self._sharing.execute(command)
-            case ClosePeer():
-                self._tcp_plane.close_peer(command)
-            case _:
-                assert_never(command)
+        # No match statement: the oldest Cython that compiles this module has none.
+        if isinstance(
+            command, InstallPermissionRoute | InstallChannelRoute | RemovePermissionRoute | RemoveChannelRoute
+        ):
+            self._plane.route(command)
+        elif isinstance(command, BindRelayPort):
+            self._outcomes.append((command.bind_id, self._bind(command)))
+        elif isinstance(command, AssignRelayPort):
+            self._assign(command)
+        elif isinstance(command, ReleaseRelayPort):
+            self._release(command)
+        elif isinstance(command, LookUpCredential):
+            self._look_up(command)
+        elif isinstance(command, ConnectPeer):
+            self._tcp_plane.connect(command)
+        elif isinstance(command, BindStreams):
+            self._bind_streams(command)
+        elif isinstance(command, ClaimRelayPort | ReturnRelayPort | PassOn):
+            assert self._sharing is not None, "only who has siblings is told so"
+            self._sharing.execute(command)
+        elif isinstance(command, ClosePeer):
+            self._tcp_plane.close_peer(command)
+        else:
+            assert_never(command)
 
     def _bind(self, command: BindRelayPort) -> bool:
-        if command.transport is not Transport.TCP:
+        if command.transport is not _TCP:
             return self._plane.bind(command)
         relay = self._tcp_plane.listen(command.relay)
         if relay is not None:

@@ -229,6 +229,41 @@ def test_files_are_read_from_objects(run: Run, tmp_path: Path) -> None:
     run(scenario())
 
 
+def test_a_url_is_opened_beside_the_loop(run: Run, tmp_path: Path) -> None:
+    data = write_file(tmp_path / "file.mkv", 0.2).read_bytes()
+
+    async def scenario() -> None:
+        async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(data)
+            await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        player = await MediaPlayer.open(f"tcp://127.0.0.1:{port}", format="matroska", timeout=5)
+        assert [read_card(picture) for picture in pictures_of(await played(player.video))] == [0, 40, 80, 120, 160]
+        server.close()
+        await server.wait_closed()
+
+    run(scenario())
+    assert no_players()
+
+
+def test_a_url_that_says_nothing_times_out(run: Run) -> None:
+    async def scenario() -> None:
+        waiting: list[asyncio.StreamWriter] = []
+        server = await asyncio.start_server(lambda _, writer: waiting.append(writer), "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(av.FFmpegError):
+            await MediaPlayer.open(f"tcp://127.0.0.1:{port}", format="matroska", timeout=0.2)
+        for writer in waiting:
+            writer.close()
+        server.close()
+        await server.wait_closed()
+
+    run(scenario())
+
+
 def test_what_does_not_open_says_so(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         MediaPlayer(tmp_path / "nothing.mp4")

@@ -22,6 +22,7 @@ from icelane.media.codec import MediaKind
 from icelane.media.codecs.capability import VP8
 from icelane.media.frame import EncodedFrame
 from icelane.media.pyav import av
+from icelane.media.synthetic.clock_card import read_card
 from icelane.media.synthetic.sound import measure_tone
 from tests.aio.media.files import GivenTrack, clock_errors, packed, pictures, read_file, sounds, write_file
 from tests.loops import Run
@@ -72,6 +73,22 @@ def test_sound_alone_has_its_formats(extension: str, run: Run, tmp_path: Path) -
     run(scenario())
     heard, _ = read_file(path)
     assert measure_tone(packed(heard)[5:-5]).frequency == pytest.approx(440, rel=2e-3)
+
+
+def test_pictures_become_files(run: Run, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        track = GivenTrack(MediaKind.VIDEO, pictures(4))
+        async with MediaRecorder(tmp_path / "file-%02d.png") as recorder:
+            recorder.addTrack(track)
+            with pytest.raises(NotSupportedError, match="take no audio"):
+                recorder.addTrack(AudioStreamTrack())
+            await ended(track)
+
+    run(scenario())
+    files = sorted(tmp_path.glob("file-*.png"))
+    assert len(files) == 4
+    numbers = [read_card(picture) for path in files for picture in read_file(path)[1]]
+    assert numbers == [0, 40, 80, 120]
 
 
 def test_a_recording_can_go_into_an_object(run: Run, tmp_path: Path) -> None:
@@ -257,6 +274,8 @@ def test_encoded_tracks_are_refused(run: Run, tmp_path: Path, caplog: pytest.Log
         recorder = MediaRecorder(tmp_path / "file.mkv")
         with pytest.raises(NotSupportedError):
             recorder.addTrack(RemoteStreamTrack(MediaKind.VIDEO, codec=VP8))
+        with pytest.raises(NotSupportedError, match="unknown"):
+            recorder.addTrack(MediaStreamTrack())
         recorder.addTrack(Sudden())
         await recorder.start()
         await asyncio.sleep(0.05)

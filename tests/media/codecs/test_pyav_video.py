@@ -136,6 +136,17 @@ def test_h264_has_the_profile_that_was_agreed_on(codec: RtpCodec, profile_idc: i
     assert parameters[1] == profile_idc
 
 
+@pytest.mark.parametrize(
+    ("size", "frame_rate", "level"),
+    [((640, 360), 30.0, 30), ((1280, 720), 30.0, 31), ((1280, 720), 60.0, 32), ((1920, 1080), 30.0, 40)],
+)
+def test_h264_has_the_level_that_its_pictures_need(size: tuple[int, int], frame_rate: float, level: int) -> None:
+    encoder, _ = ends(H264[2], EncoderSettings(frame_rate=frame_rate))
+    [frame] = encoded(encoder, cards(1, width=size[0], height=size[1]))
+    [parameters] = [unit for unit in nal_units(frame.data) if unit[0] & 0x1F == 7]
+    assert parameters[3] == level
+
+
 def test_in_packetization_mode_0_each_nal_unit_fits_into_a_packet() -> None:
     """RFC 6184 section 6.2: there are no fragments."""
     whole, _ = ends(H264[3], EncoderSettings(bitrate=3_000_000, payload_size=900))

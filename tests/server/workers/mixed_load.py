@@ -3,7 +3,8 @@
     python -m tests.server.workers.mixed_load 600
 
 Everything that a client sends comes back from an echo. What is on its way when the client's own process is killed may
-be lost; nothing else may. Prints what was carried and lost, by kind, and how long each process was away.
+be lost; nothing else may, whatever else goes on: reservations are claimed, connections handed over, the configuration
+is read again. Prints what was carried and lost, by kind, and how long each process was away.
 """
 
 from __future__ import annotations
@@ -25,27 +26,33 @@ from pathlib import Path
 from typing import Any, Final
 
 from icelane.aio.loops import loop_factory
-from icelane.core.net import Transport
+from icelane.server.config import Config
 from icelane.server.descriptors import allow_many_descriptors
 from icelane.server.workers.process import WorkerProcess, WorkerState
-from icelane.server.workers.supervisor import Supervisor, partition
-from icelane.stun.message import parse_message
-from icelane.turn.translation import parse_data_indication
+from icelane.server.workers.supervisor import Supervisor
 from tests import certificates
-from tests.loops import close_now, close_opened
-from tests.server.clients import Client, Echo, Refused, address_on, eventually, settings
+from tests.loops import close_opened
+from tests.server.clients import Refused, eventually, settings
+from tests.server.workers.ways import WORKERS, Place, Way, way_of
 
-WORKERS: Final = 2
-CHANNEL: Final = 0x4001
-KINDS: Final = ("UDP channel", "UDP Send", "TCP channel", "TLS channel", "TCP Send")
-FLOWS_OF_A_KIND: Final = 8
+KINDS: Final = ("UDP channel", "UDP Send", "TCP channel", "TLS channel", "TCP Send", "reserved port", "TCP data")
+FLOWS_OF_A_KIND: Final = 6
 # A flow sends so many packets a second: few enough that this process, which is Python, keeps up with all of them.
 PACE: Final = 40
 SIZES: Final = (40, 172, 600, 1200)
 KILL_EVERY: Final = 1.5
+# No multiple of that: it meets processes that serve and those that start.
+RELOAD_EVERY: Final = 4.0
+RELOADED: Final = "turn.quota.connections_per_source"
 REPLACED_WITHIN: Final = 9.0
+RESTART_WITHIN: Final = 2.0  # OP-5
 # What comes back later than this is lost.
 LATE: Final = 3.0
+# Whoever meets a process that is killed while they speak tries again.
+OPEN_WITHIN: Final = 3.0
+GIVE_BACK_WITHIN: Final = 10.0
+# RFC 8656 section 7.2: so long a port may be reserved that nobody has come for.
+RESERVED_FOR: Final = 30.0
 
 
 @dataclass
@@ -56,6 +63,7 @@ class Told:
     lost: Counter[str] = field(default_factory=Counter)
     begun: Counter[str] = field(default_factory=Counter)
     away: list[float] = field(default_factory=list)
+    reloads: int = 0
     left: dict[str, float] = field(default_factory=dict)
 
 
@@ -64,78 +72,73 @@ class Flow:
 
     def __init__(self, kind: str, scene: Scene, seed: int) -> None:
         self.kind = kind
-        self.worker = -1
         self._scene = scene
         self._random = random.Random(seed)  # sizes of packets
         self._numbers = itertools.count()
         self._waiting: dict[bytes, float] = {}
-        self._client: Client | None = None
+        self._way: Way | None = None
         self._cut = asyncio.Event()
+
+    @property
+    def worker(self) -> int:
+        """Who relays for it; -1 when nobody does, or it is not known yet."""
+        return self._way.worker if self._way is not None else -1
 
     async def run(self, until: float) -> None:
         """Send until then, through as many processes as it takes."""
         loop = asyncio.get_running_loop()
         while loop.time() < until:
-            try:
-                client = await self._begin()
-            except (OSError, TimeoutError, Refused):
-                await asyncio.sleep(0.05)  # its process is being replaced
-                continue
-            reading = loop.create_task(self._read(client))
-            await self._send(client, until)
-            if not self._cut.is_set():
-                await self._finish(client)
-            reading.cancel()
-            with suppress(asyncio.CancelledError):
-                await reading
-            close_now(client)
+            self._cut.clear()
+            self._way = way = way_of(self.kind)
+            if await self._opens(way):
+                reading = loop.create_task(self._read(way))
+                await self._send(way, until)
+                if not self._cut.is_set():
+                    await self._settle()
+                reading.cancel()
+                with suppress(asyncio.CancelledError):
+                    await reading
+            # Also of one that was cut: what another process has for it is free then, and does not run out.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GIVE_BACK_WITHIN):
+                    await way.give_back()
+            way.close()
 
     def cut(self) -> None:
         """Its process has been killed: what is on its way may be lost."""
         self._waiting.clear()
         self._cut.set()
 
-    async def _begin(self) -> Client:
-        transport = Transport(self.kind.partition(" ")[0].lower())
-        self._cut.clear()
-        client = await Client.connect(address_on(self._scene.server, transport), transport)
-        await client.allocate()
-        self.worker = self._scene.worker_of(client)
-        echo = self._scene.echo.address
-        await (client.permit(echo) if self.kind.endswith("Send") else client.bind(CHANNEL, echo))
+    async def _opens(self, way: Way) -> bool:
+        try:
+            async with asyncio.timeout(OPEN_WITHIN):
+                await way.open(self._scene.place)
+        except (OSError, RuntimeError, TimeoutError, Refused):  # uvloop: RuntimeError, of a connection that is gone
+            await asyncio.sleep(0.05)  # its process is being replaced
+            return False
         self._scene.told.begun[self.kind] += 1
-        return client
+        return True
 
-    async def _send(self, client: Client, until: float) -> None:
+    async def _send(self, way: Way, until: float) -> None:
         loop = asyncio.get_running_loop()
         while loop.time() < until and not self._cut.is_set():
             name = b"%s %d " % (self.kind.encode(), next(self._numbers))
             payload = name.ljust(self._random.choice(SIZES), b".")
             self._waiting[payload] = loop.time()
-            if self.kind.endswith("Send"):
-                client.send_to(self._scene.echo.address, payload)
-            else:
-                client.send_on(CHANNEL, payload)
+            way.send(payload)
             self._count_late(loop.time())
             await asyncio.sleep(self._random.uniform(0.5, 1.5) / PACE)
 
-    async def _read(self, client: Client) -> None:
+    async def _read(self, way: Way) -> None:
         while True:
-            frame = await client.inbox.get()
-            if self.kind.endswith("Send"):
-                payload = parse_data_indication(parse_message(frame)).payload
-            else:
-                payload = frame[4 : 4 + int.from_bytes(frame[2:4], "big")]
-            if self._waiting.pop(payload, None) is not None:
+            if self._waiting.pop(await way.receive(), None) is not None:
                 self._scene.told.carried[self.kind] += 1
 
-    async def _finish(self, client: Client) -> None:
+    async def _settle(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(LATE):
                 await eventually(lambda: not self._waiting)
         self._count_late(float("inf"))
-        with suppress(Refused, TimeoutError, OSError):
-            await client.refresh(0)
 
     def _count_late(self, now: float) -> None:
         while self._waiting and next(iter(self._waiting.values())) < now - LATE:
@@ -144,21 +147,15 @@ class Flow:
 
 
 class Scene:
-    """The server, the echo, and all flows."""
+    """The server and all flows."""
 
     def __init__(self, server: Supervisor) -> None:
         self.server = server
-        self.echo = Echo()
+        self.place = Place(server)
         self.told = Told()
-        self._parts = [partition(server.config, index, WORKERS) for index in range(WORKERS)]
         self.flows = [
             Flow(KINDS[number % len(KINDS)], self, seed=number) for number in range(len(KINDS) * FLOWS_OF_A_KIND)
         ]
-
-    def worker_of(self, client: Client) -> int:
-        """Who relays for a client."""
-        port = client.relayed[0].port
-        return next(index for index, ports in enumerate(self._parts) if port in ports)
 
     async def _replaced(self, old: WorkerProcess) -> None:
         def serves() -> bool:
@@ -189,6 +186,18 @@ class Scene:
             await self._replaced(old)
             self.told.away.append(loop.time() - killed)
 
+    async def reload_again_and_again(self, configs: tuple[Config, Config], until: float) -> None:
+        """Take over the one and the other, in turn."""
+        loop = asyncio.get_running_loop()
+        for config in itertools.cycle(configs):
+            await asyncio.sleep(RELOAD_EVERY)
+            if loop.time() >= until:
+                return
+            result = await self.server.reload(config)
+            assert (result.changed, result.restart, result.ended) == ((RELOADED,), (), 0)
+            assert result.certificate
+            self.told.reloads += 1
+
 
 def _processor_time(pid: int) -> str:
     """Of a process that lives: on a processor and waiting for one, in nanoseconds."""
@@ -206,33 +215,55 @@ def figures(body: bytes) -> Iterator[tuple[str, float]]:
             yield name, float(value)
 
 
+async def left(server: Supervisor) -> dict[str, float]:
+    """What the server holds for anybody."""
+    body, _ = await server.page(None)
+    wanted = ("icelane_turn_relay_ports", "icelane_turn_peer_connections", "icelane_workers")
+    held = {name: value for name, value in figures(body) if name in wanted}
+    return held | {"allocations": server.allocation_count}
+
+
 async def load(seconds: float, directory: Path) -> Told:
     """Everything, for so long."""
     allow_many_descriptors()
     loop = asyncio.get_running_loop()
-    config = settings(
-        {"allocations_per_user": 1000},
-        tls=certificates.good(directory).section(),
-        listen=["udp://127.0.0.1:0", "tcp://127.0.0.1:0", "tls://127.0.0.1:0"],
-        relay_addresses=["127.0.0.1"],
-        workers=WORKERS,
-    )
+    tls = certificates.good(directory)
+    config, other = (_config(tls, connections) for connections in (900, 901))
     try:
         # One that is killed every few seconds has lived well, and is not replaced later each time.
         async with Supervisor(config, WORKERS, well_after=KILL_EVERY) as server:
             scene = Scene(server)
+            await scene.place.start()
             until = loop.time() + seconds
             async with asyncio.TaskGroup() as group:
                 for flow in scene.flows:
                     group.create_task(flow.run(until))
                 group.create_task(scene.kill_one_after_the_other(until))
-            body, _ = await server.page(None)
-            wanted = ("icelane_turn_relay_ports", "icelane_turn_peer_connections", "icelane_workers")
-            scene.told.left = {name: value for name, value in figures(body) if name in wanted}
-            scene.told.left["allocations"] = server.allocation_count
+                group.create_task(scene.reload_again_and_again((other, config), until))
+            scene.told.left = await left(server)
+            until = loop.time() + RESERVED_FOR + OPEN_WITHIN
+            while scene.told.left["icelane_turn_relay_ports"] and loop.time() < until:
+                await asyncio.sleep(0.5)
+                scene.told.left = await left(server)
             return scene.told
     finally:
         await close_opened()
+
+
+def _config(tls: certificates.Pair, connections: int) -> Config:
+    return settings(
+        {"allocations_per_user": 1000, "connections_per_source": connections},
+        tls=tls.section(),
+        listen=["udp://127.0.0.1:0", "tcp://127.0.0.1:0", "tls://127.0.0.1:0"],
+        relay_addresses=["127.0.0.1"],
+        tcp_allocations=True,
+        workers=WORKERS,
+    )
+
+
+def in_time(told: Told) -> int:
+    """How many of the killed were replaced as soon as they should."""
+    return sum(seconds < RESTART_WITHIN for seconds in told.away)
 
 
 def document(told: Told) -> dict[str, Any]:
@@ -242,8 +273,10 @@ def document(told: Told) -> dict[str, Any]:
         "lost": dict(told.lost),
         "begun": dict(told.begun),
         "kills": len(told.away),
+        "reloads": told.reloads,
         "away": round(statistics.median(told.away or [0.0]), 2),
         "away_at_most": round(max(told.away, default=0.0), 2),
+        "back_within_two_seconds": f"{in_time(told)} of {len(told.away)}",
         "left": told.left,
     }
 

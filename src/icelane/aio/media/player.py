@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final, ParamSpec
+from typing import IO, TYPE_CHECKING, Final, ParamSpec, Self
 
 from icelane.aio.frame_queue import FrameQueue
 from icelane.aio.media.packet_source import packet_codec
 from icelane.aio.media.playback import Playback
 from icelane.aio.media_stream_track import MediaStreamTrack, TrackFrame
+from icelane.aio.media_worker import run_in_thread
 from icelane.errors import MediaStreamError, NotSupportedError
 from icelane.media.codec import MediaKind, RtpCodec
 from icelane.media.pyav import av
@@ -40,8 +41,9 @@ class MediaPlayer:
     followed by the beginning; that takes a file that can be sought in. With `decode=False` the tracks give
     EncodedFrames, where WebRTC has the codec.
 
-    Opening waits for the file; reading is done on a thread, which begins when a track is first read. Both tracks keep
-    to one clock. Raises NotSupportedError when `loop` is not possible, and what PyAV raises when a file does not open.
+    Opening waits for the file; `await MediaPlayer.open(...)` does it on a thread. Reading is done on another, which
+    begins when a track is first read. Both tracks keep to one clock. Raises NotSupportedError when `loop` is not
+    possible, and what PyAV raises when a file does not open.
     """
 
     def __init__(
@@ -79,6 +81,19 @@ class MediaPlayer:
         self._codecs = None if decode else codecs
         self._tracks = {kind: PlayerStreamTrack(self, kind, codecs.get(kind)) for kind in self._streams}
         self._read: set[MediaKind] = set()
+
+    @classmethod
+    async def open(
+        cls,
+        file: str | Path | IO[bytes],
+        format: str | None = None,  # noqa: A002
+        options: Mapping[str, str] | None = None,
+        timeout: float | tuple[float, float] | None = None,
+        loop: bool = False,
+        decode: bool = True,
+    ) -> Self:
+        """A player whose file is opened on a thread, for URLs and devices that take their time."""
+        return await run_in_thread(partial(cls, file, format, options, timeout, loop, decode), name="media-open")
 
     @property
     def audio(self) -> MediaStreamTrack | None:

@@ -64,6 +64,8 @@ class MediaRecorder:
             return
         if track.codec is not None:
             raise NotSupportedError("only tracks of decoded frames are recorded")
+        if track.kind not in ("audio", "video"):
+            raise NotSupportedError(f"a track of {track.kind!r} is not recorded")
         self._tracks[track] = self._recording.expect(MediaKind(track.kind))
         if self._is_started:
             self._begin(track)

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from icelane.media.codec import RtpCodec
-from icelane.media.codecs.interface import EncoderSettings
 from icelane.media.codecs.matching import h264_profile
-from icelane.media.codecs.pyav_video import PyavVideoCodec
+from icelane.media.codecs.pyav_video import Opening, PyavVideoCodec
 
 # What x264 writes as baseline is constrained baseline, too.
 _X264_BASELINE: Final = "Baseline"
@@ -23,55 +22,76 @@ _BUFFER_SECONDS: Final = 0.3
 _LEAST_BUFFER: Final = 90_000
 
 
+# Levels from 3 on, with how many macroblocks a picture and a second have at most (H.264 table A-1).
+_LEVELS: Final = (
+    ("3.0", 1_620, 40_500),
+    ("3.1", 3_600, 108_000),
+    ("3.2", 5_120, 216_000),
+    ("4.0", 8_192, 245_760),
+    ("4.2", 8_704, 522_240),
+    ("5.0", 22_080, 589_824),
+    ("5.1", 36_864, 983_040),
+)
+_HIGHEST_LEVEL: Final = "5.2"
+
+
 def _x264_profile(codec: RtpCodec) -> str:
     profile = h264_profile(codec.parameter("profile-level-id", "42e01f"))
     return _X264_PROFILES.get(profile.profile if profile else "", _X264_BASELINE)
 
 
-def _x264_options(codec: RtpCodec, settings: EncoderSettings, bitrate: int) -> Mapping[str, str]:
+def _x264_options(opening: Opening) -> Mapping[str, str]:
     options = {
         "preset": "veryfast",
         "tune": "zerolatency",
         "forced-idr": "1",
         "sc_threshold": "0",
+        "x264-params": f"level={_x264_level(opening)}",
         "maxrate": str(_X264_HIGHEST_BITRATE),
-        "bufsize": str(max(_LEAST_BUFFER, int(_BUFFER_SECONDS * bitrate))),
+        "bufsize": str(max(_LEAST_BUFFER, int(_BUFFER_SECONDS * opening.bitrate))),
     }
-    if codec.parameter("packetization-mode", "0") == "0":
+    if opening.codec.parameter("packetization-mode", "0") == "0":
         # RFC 6184 section 6.2: no fragments, so each NAL unit has to fit into a packet.
-        options["x264-params"] = f"slice-max-size={settings.payload_size}"
+        options["x264-params"] += f":slice-max-size={opening.settings.payload_size}"
     return options
 
 
-def _x265_options(codec: RtpCodec, settings: EncoderSettings, bitrate: int) -> Mapping[str, str]:  # noqa: ARG001
-    rate = bitrate // 1000
+def _x264_level(opening: Opening) -> str:
+    """The lowest level that pictures of that size and rate are within: by itself x264 goes by the opening rate."""
+    blocks = -(-opening.width // 16) * -(-opening.height // 16)
+    rate = blocks * opening.frame_rate
+    return next((name for name, most, fastest in _LEVELS if blocks <= most and rate <= fastest), _HIGHEST_LEVEL)
+
+
+def _x265_options(opening: Opening) -> Mapping[str, str]:
+    rate = opening.bitrate // 1000
     return {
         "preset": "ultrafast",
         "tune": "zerolatency",
         "forced-idr": "1",
         "x265-params": f"log-level=error:keyint=-1:scenecut=0:repeat-headers=1:vbv-maxrate={rate}:vbv-bufsize={rate}"
-        f":pools={settings.threads}:frame-threads=1",
+        f":pools={opening.settings.threads}:frame-threads=1",
     }
 
 
-def _svt_av1_options(codec: RtpCodec, settings: EncoderSettings, bitrate: int) -> Mapping[str, str]:  # noqa: ARG001
+def _svt_av1_options(opening: Opening) -> Mapping[str, str]:
     # It writes what it thinks of its settings to stderr, line after line, and reads from here how much of it.
     os.environ.setdefault("SVT_LOG", "0")
     return {
-        "preset": str(10 if settings.speed is None else settings.speed),
-        "svtav1-params": f"pred-struct=1:rc=2:rtc=1:lookahead=0:scd=0:force-key-frames=1:lp={settings.threads}",
+        "preset": str(10 if opening.settings.speed is None else opening.settings.speed),
+        "svtav1-params": f"pred-struct=1:rc=2:rtc=1:lookahead=0:scd=0:force-key-frames=1:lp={opening.settings.threads}",
     }
 
 
-def _vpx_options(codec: RtpCodec, settings: EncoderSettings, bitrate: int) -> Mapping[str, str]:  # noqa: ARG001
+def _vpx_options(opening: Opening) -> Mapping[str, str]:
     return {
         "deadline": "realtime",
-        "cpu-used": str(8 if settings.speed is None else settings.speed),
+        "cpu-used": str(8 if opening.settings.speed is None else opening.settings.speed),
         "lag-in-frames": "0",
         "error-resilient": "default",
-        "minrate": str(bitrate),
-        "maxrate": str(bitrate),
-        "bufsize": str(bitrate),
+        "minrate": str(opening.bitrate),
+        "maxrate": str(opening.bitrate),
+        "bufsize": str(opening.bitrate),
         "auto-alt-ref": "0",
     }
 

@@ -104,7 +104,7 @@ class OpusEncoderHandle:
         size = self._library.encode(self._pointer, pcm_address, samples, self._buffer, MAX_PACKET_SIZE)
         if size < 0:
             raise OperationError(f"libopus: {self._library.error(size)}")
-        return self._buffer.raw[:size]
+        return ctypes.string_at(self._buffer, size)
 
     def _require_open(self) -> None:
         if not self.close.alive:
@@ -136,7 +136,7 @@ class OpusDecoderHandle:
         got = self._library.decode(self._pointer, packet or None, size, self._buffer, samples, int(fec))
         if got < 0:
             raise MalformedError(f"libopus: {self._library.error(got)}")
-        return self._buffer.raw[: got * self._channels * 2]
+        return ctypes.string_at(self._buffer, got * self._channels * 2)
 
 
 def max_bandwidth(playback_rate: int) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from icelane.errors import MalformedError, OperationError
 from icelane.media.codec import RtpCodec
@@ -34,8 +34,20 @@ from icelane.media.pyav import av
 if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
 
-Options = Callable[[RtpCodec, EncoderSettings, int], Mapping[str, str]]
-"""FFmpeg's options for a codec as the receiver describes it, and a rate in bit/s."""
+
+class Opening(NamedTuple):
+    """What an encoder is opened for: the codec as the receiver describes it, and a rate in bit/s."""
+
+    codec: RtpCodec
+    settings: EncoderSettings
+    bitrate: int
+    width: int
+    height: int
+    frame_rate: float
+
+
+Options = Callable[[Opening], Mapping[str, str]]
+"""FFmpeg's options."""
 
 # An encoder that has to open again for another rate does so when the rate has changed by this factor, as that costs a
 # key frame.
@@ -138,6 +150,7 @@ class PyavVideoEncoder(Encoder):
 
     def _open(self, width: int, height: int) -> VideoCodecContext:
         bitrate = self._target_bitrate(width, height)
+        opening = Opening(self._codec, self._settings, bitrate, width, height, self._clock.frame_rate)
         context = _video_context(self._which.name, "w")
         context.width, context.height, context.pix_fmt = width, height, PIXEL_FORMAT
         context.framerate = Fraction(self._clock.frame_rate).limit_denominator(1001)
@@ -148,7 +161,7 @@ class PyavVideoEncoder(Encoder):
         context.gop_size = _NO_KEY_FRAMES_BY_ITSELF
         context.max_b_frames = 0
         context.thread_count = self._settings.threads
-        context.options = dict(self._which.options(self._codec, self._settings, bitrate))
+        context.options = dict(self._which.options(opening))
         try:
             context.open()
         except (av.FFmpegError, ValueError) as error:

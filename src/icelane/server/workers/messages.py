@@ -10,6 +10,7 @@ from icelane.core.clock import Instant, UnixSeconds
 from icelane.core.net import Path, SocketAddress
 from icelane.server.config import Config
 from icelane.server.health import Readiness
+from icelane.server.held_files import HeldFiles
 from icelane.server.reload import Reloaded
 from icelane.turn.revocation import Revocation
 from icelane.turn.routes import BindId
@@ -21,7 +22,8 @@ class Start(NamedTuple):
     """The first message: what to serve, and how. With it come the ledger and a bound socket for each listener.
 
     `life` is how many workers there were before, in all places; `external` are the public addresses that others have
-    found. `search_path` is where the supervisor finds Python modules, `turn.auth` among them.
+    found, `held` what the configuration's files hold. `search_path` is where the supervisor finds Python modules,
+    `turn.auth` among them.
     """
 
     config: Config
@@ -32,6 +34,7 @@ class Start(NamedTuple):
     ledger_names: int
     ledger_secret: bytes
     figures: SocketAddress | None
+    held: HeldFiles
     revoked: dict[Revocation, UnixSeconds]
     life: int
     external: dict[str, str]
@@ -71,9 +74,10 @@ class Administer(NamedTuple):
 
 
 class GoBy(NamedTuple):
-    """Another configuration; the answer is a Reloaded."""
+    """Another configuration, and what its files hold; the answer is a Reloaded."""
 
     config: Config
+    held: HeldFiles
 
 
 class TellFigures(NamedTuple):
@@ -83,6 +87,10 @@ class TellFigures(NamedTuple):
 Question = Administer | GoBy | TellFigures
 
 # From a worker to the supervisor
+
+
+class Ready(NamedTuple):
+    """The first word: it has imported all that it needs, and waits for Start."""
 
 
 class Started(NamedTuple):

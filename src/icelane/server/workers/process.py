@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 import enum
 import itertools
-import os
-import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from icelane.core.clock import Duration
 from icelane.server.workers.link import Link
-from icelane.server.workers.messages import Answer, Ask, Ping, Question, Start, Stop
-from icelane.server.workers.worker import SUPERVISED_SIGNALS
+from icelane.server.workers.messages import Answer, Ask, GoBy, Ping, Question, Start, Stop
+from icelane.server.workers.spare import Interpreter
 
 # A question costs a worker some milliseconds; one that is silent for so long is asked again some other time.
 ANSWER_TIMEOUT: Final[Duration] = 2.0
+# But whoever does not answer a reload is ended, with all that it relays: it has as long as one may be silent at all.
+RELOAD_TIMEOUT: Final[Duration] = 10.0
 # What a worker has to end its connections by close_notify and to write what it has left to log.
 STOP_TIMEOUT: Final[Duration] = 5.0
 
@@ -37,18 +34,19 @@ class SilentError(Exception):
 
 
 class WorkerProcess:
-    """Started by its making. `on_message` hears what it says unasked, `on_gone` of its end, both with the worker."""
+    """What an interpreter becomes. `on_message` hears what it says unasked, `on_gone` of its end, with the worker."""
 
     def __init__(
         self,
         index: int,
+        interpreter: Interpreter,
         start: Start,
         descriptors: Sequence[int],
         *,
         on_message: Callable[[WorkerProcess, object, list[int]], None],
         on_gone: Callable[[WorkerProcess], None],
     ) -> None:
-        """Raises OSError when there can be no process more; the descriptors are closed here in any case."""
+        """The descriptors are closed here."""
         self.index = index
         self.start = start
         self.state = WorkerState.STARTING
@@ -58,26 +56,21 @@ class WorkerProcess:
         self._on_gone = on_gone
         self._numbers = itertools.count(1)
         self._questions: dict[int, asyncio.Future[Answer]] = {}
-        self.gone = asyncio.Event()
-        try:
-            ours, self._process, self._pidfd = _spawn()
-        except BaseException:
-            for descriptor in descriptors:
-                os.close(descriptor)
-            raise
-        asyncio.get_running_loop().add_reader(self._pidfd, self._on_exit)
-        self._link = Link(ours, self._received, self.kill)
+        self._interpreter = interpreter
+        self.gone = interpreter.gone
+        interpreter.on_exit = self._on_exit
+        self._link = Link(interpreter.link, self._received, self.kill)
         self._link.send(start, descriptors)
 
     @property
     def pid(self) -> int:
         """The number of its process."""
-        return self._process.pid
+        return self._interpreter.pid
 
     @property
     def exit_status(self) -> int | None:
         """As subprocess has it: negative for a signal. None while it lives."""
-        return self._process.returncode
+        return self._interpreter.exit_status
 
     def send(self, message: object, descriptors: Sequence[int] = ()) -> None:
         """Tell it something; what it does not hear any more is lost."""
@@ -96,11 +89,12 @@ class WorkerProcess:
     async def ask(self, question: Question) -> Answer:
         """Its answer. Raises SilentError."""
         number = next(self._numbers)
+        timeout = RELOAD_TIMEOUT if isinstance(question, GoBy) else ANSWER_TIMEOUT
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._questions[number] = answer
         self._link.send(Ask(number, question))
         try:
-            async with asyncio.timeout(ANSWER_TIMEOUT):
+            async with asyncio.timeout(timeout):
                 return await answer
         except TimeoutError:
             raise SilentError from None
@@ -109,7 +103,7 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """End it at once."""
-        self._process.kill()
+        self._interpreter.kill()
 
     async def stop(self) -> None:
         """Let it end, and wait until it has."""
@@ -131,44 +125,9 @@ class WorkerProcess:
             self._on_message(self, message, descriptors)
 
     def _on_exit(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._pidfd)
-        os.close(self._pidfd)
-        self._process.wait()
         self.state = WorkerState.GONE
         self._link.close()
         for answer in self._questions.values():
             if not answer.done():
                 answer.set_exception(SilentError())
-        self.gone.set()
         self._on_gone(self)
-
-
-def _spawn() -> tuple[socket.socket, subprocess.Popen[bytes], int]:
-    """A new interpreter that runs `worker`: our end of the link, the process, and a descriptor that tells of its end.
-
-    The signals that are the supervisor's are held back in it until it has said that it ignores them: one that comes
-    between would end it.
-    """
-    ours, theirs = socket.socketpair()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SUPERVISED_SIGNALS)
-    try:
-        process = subprocess.Popen(  # noqa: S603  # ourselves
-            # -P: nothing is imported from the directory that we happen to be in.
-            [sys.executable, "-P", "-m", "icelane.server.workers.worker", str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
-    except BaseException:
-        ours.close()
-        raise
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        theirs.close()
-    try:
-        return ours, process, os.pidfd_open(process.pid)
-    except BaseException:
-        ours.close()
-        process.kill()
-        process.wait()
-        raise

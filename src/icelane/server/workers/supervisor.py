@@ -1,10 +1,11 @@
 """Keeps several workers serving as one server, and answers for all of them.
 
 start      listening sockets, ledger, then the workers; the first that cannot start ends it all
-crash      what it had counted and borrowed is taken back, and another takes its place and its sockets, at once;
-           one that crashes again and again waits longer each time
-silence    a worker that has not answered for UNANSWERED pings is ended, so that it cannot come back as a second one
-reload     the configuration is judged here, then told to all
+crash      what it had counted and borrowed is taken back, and another takes its place and its sockets, at once: one
+           that has been started before and waits; one that crashes again and again waits longer each time
+silence    a worker that has not answered for UNANSWERED pings is ended, so that it cannot come back as a second one;
+           before it serves it is not asked, and has START_LIMIT
+reload     the configuration is judged here, and its files are read here, then both are told to all
 drain      told to all; a worker that ends meanwhile is not replaced
 """
 
@@ -15,6 +16,7 @@ import itertools
 import logging
 import os
 import sys
+from dataclasses import replace
 from typing import Final, Self, assert_never
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -32,11 +34,13 @@ from icelane.server.config.values import Listener as ListenSetting
 from icelane.server.engine_config import nonce_key
 from icelane.server.events import report
 from icelane.server.health import Readiness
+from icelane.server.held_files import HeldFiles, read_modules, takes_tls, unusable_files
 from icelane.server.metrics import LiveFamilies, page_of
 from icelane.server.monitoring import MonitoringServer
 from icelane.server.observation import open_monitoring
 from icelane.server.reload import Reloaded, changed_keys, with_values_of
 from icelane.server.revoked_file import read_revoked
+from icelane.server.tls import PemPair, ServerTls
 from icelane.server.turn_server import not_bound
 from icelane.server.workers import messages
 from icelane.server.workers.ledger import Kind, Ledger
@@ -44,11 +48,14 @@ from icelane.server.workers.link import MAX_QUEUED_CONNECTIONS
 from icelane.server.workers.merge import Counted, merge_families, merge_readiness, merge_sessions
 from icelane.server.workers.process import SilentError, WorkerProcess, WorkerState
 from icelane.server.workers.sockets import ListenerGroup
+from icelane.server.workers.spare import Interpreter, Spares
 from icelane.turn.revocation import MAX_REVOKED, Revocation
 from icelane.turn.routes import BindId
 
 PING_EVERY: Final[Duration] = 1.0
 UNANSWERED: Final = 10
+# A worker finds its addresses, asks what public ones they have, and reads a certificate, on a machine that may be busy.
+START_LIMIT: Final[Duration] = 60.0
 # A worker that lived so long was well; its successor starts at once, as that of the first one to crash does.
 WELL_AFTER: Final[Duration] = 10.0
 FIRST_PAUSE: Final[Duration] = 0.25
@@ -82,6 +89,7 @@ class Supervisor:
         self._http: MonitoringServer | None = None
         self._figures_at: SocketAddress | None = None
         self._workers: list[WorkerProcess] = []
+        self._spares = Spares()
         self._started_at = [Instant(0.0)] * workers
         self._crashes = [0] * workers
         self._restarts = 0
@@ -89,6 +97,8 @@ class Supervisor:
         self._snapshots: dict[int, messages.Figures] = {}
         self._counted = Counted()
         self._claims: dict[tuple[int, BindId], int] = {}
+        self._tls: ServerTls | None = None
+        self._held = HeldFiles()
         self._revoked: dict[Revocation, UnixSeconds] = {}
         self._external: dict[str, str] = {}
         self._lives = itertools.count()
@@ -115,8 +125,8 @@ class Supervisor:
 
     async def start(self) -> None:
         """Bind everything, and serve when every worker does. Raises ConfigurationError."""
-        read_revoked(self._config.turn.revoked_file)
         try:
+            self._read_files()
             self._open()
             for index in range(self.processes):
                 self._workers.append(self._spawn(index))
@@ -128,6 +138,7 @@ class Supervisor:
             self._serving = True
             if self._http is not None:
                 await self._http.start()
+            self._spares.keep()
         except BaseException:
             await self.close()
             raise
@@ -144,7 +155,8 @@ class Supervisor:
             self._http = None
         for task in self._catching_up:
             task.cancel()
-        await asyncio.gather(*(worker.stop() for worker in self._workers if worker.state is not WorkerState.GONE))
+        living = [worker for worker in self._workers if worker.state is not WorkerState.GONE]
+        await asyncio.gather(self._spares.close(), *(worker.stop() for worker in living))
         for group in self._groups:
             group.close()
         if self._ledger is not None:
@@ -177,6 +189,11 @@ class Supervisor:
         """Who relays now; not to be changed."""
         return self._workers
 
+    @property
+    def spare(self) -> Interpreter | None:
+        """Who takes the place of the next worker that dies; None while it is being made."""
+        return self._spares.waiting
+
     async def reload(self, config: Config) -> Reloaded:
         """Go by another configuration as far as running workers can.
 
@@ -185,10 +202,12 @@ class Supervisor:
         async with self._reloading:
             changed, restart = changed_keys(self._config, config)
             merged = with_values_of(self._config, config, changed)
-            read_revoked(merged.turn.revoked_file)
+            revoked = read_revoked(merged.turn.revoked_file)
+            certificate = self._tls is None or self._tls.reload(merged.tls.certificate, merged.tls.key)
             self._config = merged
-            ended, certificate, asked = 0, True, self._running()
-            answers = dict(await self._ask_each(messages.GoBy(merged)))
+            self._held = replace(self._held, revoked=revoked, certificate=self._pair)
+            ended, asked = 0, self._running()
+            answers = dict(await self._ask_each(messages.GoBy(merged, self._held)))
             for worker in asked:
                 result = answers[worker].result if worker in answers else None
                 if isinstance(result, Reloaded):
@@ -205,6 +224,7 @@ class Supervisor:
         self._draining = True
         for worker in self._running():
             worker.send(messages.Drain())
+        self._spares.dismiss()
         self._see_whether_drained()
 
     async def drain(self) -> bool:
@@ -262,6 +282,23 @@ class Supervisor:
 
     # Workers
 
+    def _read_files(self) -> None:
+        config, tls = self._config, self._config.tls
+        revoked = read_revoked(config.turn.revoked_file)
+        if takes_tls(config):
+            assert tls.certificate is not None, "a configuration with tls:// names the files"
+            assert tls.key is not None, "a configuration with tls:// names the files"
+            self._tls = ServerTls(tls.certificate, tls.key)
+        self._held = HeldFiles(
+            revoked=revoked,
+            certificate=self._pair,
+            modules=read_modules(config.turn.auth),
+        )
+
+    @property
+    def _pair(self) -> PemPair | None:
+        return self._tls.certificate.pair if self._tls is not None else None
+
     def _open(self) -> None:
         for setting in self._config.listeners:
             try:
@@ -283,28 +320,39 @@ class Supervisor:
             ledger_names=self._ledger.names,
             ledger_secret=self._ledger.secret,
             figures=self._figures_at,
+            held=self._held,
             revoked=dict(self._revoked),
             life=next(self._lives),
             external=dict(self._external),
             search_path=list(sys.path),
         )
-        descriptors = [os.dup(self._ledger.fileno()), *(group.descriptor_for(index) for group in self._groups)]
+        descriptors: list[int] = []
+        try:
+            descriptors.append(os.dup(self._ledger.fileno()))
+            descriptors.extend(group.descriptor_for(index) for group in self._groups)
+            interpreter = self._spares.take()
+        except BaseException:
+            _close(descriptors)
+            raise
         self._started_at[index] = monotonic()
-        return WorkerProcess(index, start, descriptors, on_message=self._on_message, on_gone=self._on_gone)
+        return WorkerProcess(index, interpreter, start, descriptors, on_message=self._on_message, on_gone=self._on_gone)
 
     def _running(self) -> list[WorkerProcess]:
         return [worker for worker in self._workers if worker.state is WorkerState.RUNNING]
 
     def _ping(self) -> None:
         self._pinging = asyncio.get_running_loop().call_later(PING_EVERY, self._ping)
-        for worker in self._workers:
-            if worker.state is WorkerState.GONE:
-                continue
+        for worker in self._running():
             if worker.unanswered >= UNANSWERED:
                 report("worker.silent", logging.ERROR, worker=worker.index, pid=worker.pid)
                 worker.kill()
             else:
                 worker.ping()
+        for worker in self._workers:
+            if worker.state is WorkerState.STARTING and monotonic() - self._started_at[worker.index] >= START_LIMIT:
+                problem = f"it does not serve after {START_LIMIT:.0f} s"
+                report("worker.not_started", logging.ERROR, worker=worker.index, problem=problem)
+                worker.kill()
 
     def _on_gone(self, worker: WorkerProcess) -> None:
         snapshot = self._snapshots.pop(worker.index, None)
@@ -349,6 +397,10 @@ class Supervisor:
         except OSError as error:
             report("worker.not_started", logging.ERROR, worker=index, problem=error.strerror)
             self._replace(index)
+            return
+        problems = unusable_files(self._config, self._held)
+        if problems:
+            report("worker.held_files", logging.ERROR, worker=index, problems=[str(one) for one in problems])
 
     def _on_message(self, worker: WorkerProcess, message: object, descriptors: list[int]) -> None:
         match message:
@@ -360,6 +412,8 @@ class Supervisor:
                 self._begin_to_catch_up(worker)
                 if self._draining:
                     worker.send(messages.Drain())
+                elif self._serving:
+                    self._spares.keep()  # not before: it would only slow the start of this one
             case messages.Failed():
                 self._say_first(message)
                 for problem in message.problems:
@@ -382,7 +436,7 @@ class Supervisor:
     def _begin_to_catch_up(self, worker: WorkerProcess) -> None:
         """What was said to all while it was starting counts for it, too."""
         missed = [entry for entry in self._revoked if entry not in worker.start.revoked]
-        if worker.start.config is self._config and not missed:
+        if worker.start.config is self._config and worker.start.held is self._held and not missed:
             return
         task = asyncio.create_task(self._catch_up(worker, missed), name=f"worker {worker.index} catches up")
         self._catching_up.add(task)
@@ -390,7 +444,7 @@ class Supervisor:
 
     async def _catch_up(self, worker: WorkerProcess, missed: list[Revocation]) -> None:
         try:
-            if (await worker.ask(messages.GoBy(self._config))).problems:
+            if (await worker.ask(messages.GoBy(self._config, self._held))).problems:
                 _give_up(worker)
                 return
             for entry in missed:
@@ -467,6 +521,8 @@ class Supervisor:
 
 def _give_up(worker: WorkerProcess) -> None:
     """It goes by an old configuration, or nobody knows: its successor will go by the new one."""
+    if worker.state is WorkerState.GONE:
+        return
     report("worker.not_reloaded", logging.ERROR, worker=worker.index, pid=worker.pid)
     worker.kill()
 

@@ -21,6 +21,7 @@ from icelane.server.admin import RequestError, Sessions, revocation_in
 from icelane.server.config import problems_of
 from icelane.server.events import report
 from icelane.server.garbage import look_for_garbage_rarely
+from icelane.server.held_files import import_held
 from icelane.server.logs import configure_logging
 from icelane.server.reload import Reloaded
 from icelane.server.sharing import Share, Sharing
@@ -45,6 +46,7 @@ from icelane.server.workers.messages import (
     Pong,
     Problem,
     Question,
+    Ready,
     Returned,
     SessionAnswer,
     SiblingGone,
@@ -67,12 +69,14 @@ class Worker:
     def __init__(self, connected: socket.socket) -> None:
         self._link = Link(connected, self._on_message, self.stop)
         self._stopping = asyncio.Event()
+        self._index = 0
         self._server: TurnServer | None = None
         self._sessions: Sessions | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Until the supervisor says so, or is gone."""
+        self._link.send(Ready())
         await self._stopping.wait()
         if self._server is not None:
             await self._server.close()
@@ -124,8 +128,10 @@ class Worker:
                 self.stop()
 
     async def _start(self, start: Start, descriptors: Sequence[int]) -> None:
-        configure_logging(start.config.log)
+        configure_logging(start.config.log, worker=start.worker)
+        self._index = start.worker
         sys.path[:] = start.search_path
+        import_held(start.held.modules)
         ledger_descriptor, *listening = descriptors
         ledger = Ledger(ledger_descriptor, workers=start.workers, names=start.ledger_names, secret=start.ledger_secret)
         share = Share(
@@ -138,6 +144,7 @@ class Worker:
             connections=SharedTally(ledger, Kind.CONNECTIONS, start.worker),
             cells=SharedCells(ledger),
             figures=start.figures,
+            held=start.held,
             revoked=start.revoked,
             external=start.external,
         )
@@ -170,8 +177,8 @@ class Worker:
             case Administer():
                 return self._administer(server, question)
             case GoBy():
-                result = server.reload(question.config)
-                configure_logging(server.config.log)
+                result = server.reload(question.config, question.held)
+                configure_logging(server.config.log, worker=self._index)
                 return result
             case TellFigures():
                 observation = server.observation

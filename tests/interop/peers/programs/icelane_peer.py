@@ -8,11 +8,12 @@ import json
 import os
 from typing import Any
 
+from tests.interop.peers.programs.icelane_media import Media
 from tests.interop.peers.programs.service import serve
 from tests.interop.peers.programs.w3c import End, Json, Peer
 
 
-class IcelanePeer(Peer):
+class IcelanePeer(Media, Peer):
     def __init__(self) -> None:
         super().__init__()
         self._icelane: Any = importlib.import_module("icelane")
