@@ -37,5 +37,4 @@ async def call(answer: Any) -> None:
         await pc.gathering_complete()
         assert pc.localDescription is not None
         await pc.setRemoteDescription(await answer(pc.localDescription.toJSON()))
-        tone = await hear(await tracks.get())
-        assert tone.frequency == pytest.approx(500, rel=0.01)
+        await hear(await tracks.get(), 500)
