@@ -39,7 +39,7 @@ BUILD_INPUTS := pyproject.toml setup.py build_ext.py $(wildcard src/icelane/*/*.
 help:
 	@echo "make demo          start the server and relay real traffic through every path"
 	@echo "make test          lint, the suite, the pure twins, $(FUZZ_SECONDS) s per fuzz target: 15 minutes at most"
-	@echo "make test-interop  against real programs: coturn's tools and server, Chromium, Firefox, Python peers"
+	@echo "make test-interop  against real programs: coturn's tools and server, Chromium, Firefox, Python peers, libraries for aiortc"
 	@echo "make test-offline  the suite in a network namespace without a route out (Debian package iproute2)"
 	@echo "make test-long     full floods, ten lossy minutes with real peers, long fuzzing, pure Python, -O, the wheel, make broken"
 	@echo "make lint          ruff, mypy --strict, the layers"

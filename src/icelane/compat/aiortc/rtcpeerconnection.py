@@ -13,6 +13,8 @@ from typing import Final
 from icelane.aio.data_channel import RTCDataChannel as NativeDataChannel
 from icelane.aio.event_target import Event
 from icelane.aio.media_stream import MediaStream
+from icelane.aio.media_stream_track import MediaStreamTrack
+from icelane.aio.peer_connection import CLOSE_TIMEOUT
 from icelane.aio.peer_connection import RTCPeerConnection as NativePeerConnection
 from icelane.aio.rtp_transceiver import RTCRtpTransceiver as NativeTransceiver
 from icelane.aio.rtp_transceiver import TransceiverDirection
@@ -24,7 +26,6 @@ from icelane.aio.transports import RTCSctpTransport as NativeSctpTransport
 from icelane.compat.aiortc import default_ice_servers
 from icelane.compat.aiortc.emitter import Emitter
 from icelane.compat.aiortc.exceptions import InternalError
-from icelane.compat.aiortc.mediastreams import MediaStreamTrack
 from icelane.compat.aiortc.rtcconfiguration import RTCConfiguration, native_configuration
 from icelane.compat.aiortc.rtcdatachannel import RTCDataChannel
 from icelane.compat.aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsTransport, wrap_certificate
@@ -299,7 +300,8 @@ class RTCPeerConnection(Emitter):
         try:
             self._tell_states(before)
             if self._native is not None:
-                await self._native.close()
+                has_failed = self._native.connectionState == "failed"
+                await self._native.close(0.0 if has_failed else CLOSE_TIMEOUT)  # nobody is there to be waited for
             for transceiver in self._transceivers.values():
                 await transceiver.receiver.stop()
         finally:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from icelane.aio.media_stream_track import MediaStreamTrack
 from icelane.aio.rtp_sender import RTCRtpSender as NativeSender
 from icelane.compat.aiortc.codecs import get_capabilities
-from icelane.compat.aiortc.mediastreams import MediaStreamTrack
 from icelane.compat.aiortc.rtcdtlstransport import RTCDtlsTransport
 from icelane.compat.aiortc.rtcrtpparameters import RTCRtpCapabilities
 from icelane.compat.aiortc.stats import RTCStatsReport, convert_report
@@ -38,8 +38,7 @@ class RTCRtpSender:
     @property
     def track(self) -> MediaStreamTrack | None:
         """What is sent."""
-        track = self._native.track
-        return track if isinstance(track, MediaStreamTrack) else None
+        return self._native.track
 
     @property
     def transport(self) -> RTCDtlsTransport:

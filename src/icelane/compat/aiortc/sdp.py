@@ -6,7 +6,6 @@ hold, so that attributes without a field are lost.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Self
@@ -232,7 +231,7 @@ class SessionDescription:
 
     @classmethod
     def parse(cls, sdp: str) -> Self:
-        """What `sdp` says. Raises MalformedError, which is a ValueError."""
+        """What `sdp` says. Raises ValueError."""
         parsed, session = parsed_session.parse_session(sdp), cls()
         session.version, session.name, session.time = parsed.version, parsed.name, parsed.timing
         session.origin = str(parsed.origin)
@@ -345,4 +344,4 @@ def _describe_transport(
 
 
 def _connection(host: str) -> str:
-    return f"IN IP{ipaddress.ip_address(host).version} {host}"
+    return f"IN IP{6 if ':' in host else 4} {host}"
