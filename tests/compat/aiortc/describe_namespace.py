@@ -16,6 +16,8 @@ from typing import Any
 MODULES: dict[str, tuple[str, ...]] = {
     "aiortc": (),
     "aiortc.codecs": ("get_capabilities", "get_decoder", "get_encoder", "is_rtx"),
+    "aiortc.codecs.h264": ("DEFAULT_BITRATE", "MAX_BITRATE", "MIN_BITRATE"),
+    "aiortc.codecs.vpx": ("DEFAULT_BITRATE", "MAX_BITRATE", "MIN_BITRATE"),
     "aiortc.contrib.media": (
         "AudioFrame", "MediaBlackhole", "MediaPlayer", "MediaRecorder", "MediaRelay", "MediaStreamError",
         "MediaStreamTrack", "PlayerStreamTrack", "RelayStreamTrack", "VideoFrame", "blackhole_consume",

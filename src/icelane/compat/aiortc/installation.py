@@ -12,7 +12,7 @@ from icelane.errors import InvalidStateError
 _OURS: Final = "icelane.compat.aiortc"
 _THEIRS: Final = "aiortc"
 _SUBMODULES: Final = (
-    "codecs", "contrib", "contrib.media", "contrib.signaling", "events", "exceptions", "jitterbuffer", "mediastreams",
+    "codecs", "codecs.h264", "codecs.vpx", "contrib", "contrib.media", "contrib.signaling", "events", "exceptions", "jitterbuffer", "mediastreams",
     "rtcconfiguration", "rtcdatachannel", "rtcdtlstransport", "rtcicetransport", "rtcpeerconnection",
     "rtcrtpparameters", "rtcrtpreceiver", "rtcrtpsender", "rtcrtptransceiver", "rtcsctptransport",
     "rtcsessiondescription", "sdp", "stats",
