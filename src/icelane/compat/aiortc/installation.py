@@ -12,9 +12,9 @@ from icelane.errors import InvalidStateError
 _OURS: Final = "icelane.compat.aiortc"
 _THEIRS: Final = "aiortc"
 _SUBMODULES: Final = (
-    "codecs", "codecs.h264", "codecs.vpx", "contrib", "contrib.media", "contrib.signaling", "events", "exceptions", "jitterbuffer", "mediastreams",
-    "rtcconfiguration", "rtcdatachannel", "rtcdtlstransport", "rtcicetransport", "rtcpeerconnection",
-    "rtcrtpparameters", "rtcrtpreceiver", "rtcrtpsender", "rtcrtptransceiver", "rtcsctptransport",
+    "codecs", "codecs.h264", "codecs.vpx", "contrib", "contrib.media", "contrib.signaling", "events", "exceptions",
+    "jitterbuffer", "mediastreams", "rtcconfiguration", "rtcdatachannel", "rtcdtlstransport", "rtcicetransport",
+    "rtcpeerconnection", "rtcrtpparameters", "rtcrtpreceiver", "rtcrtpsender", "rtcrtptransceiver", "rtcsctptransport",
     "rtcsessiondescription", "sdp", "stats",
 )  # fmt: skip
 
