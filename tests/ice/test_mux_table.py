@@ -147,6 +147,24 @@ def test_who_had_a_source_first_gets_it_back_when_its_peer_answers_again() -> No
     assert table.held == 0
 
 
+def test_who_had_a_source_first_hears_that_its_peer_is_back_though_another_one_has_it() -> None:
+    """IC-3: the answer to its own check reaches its agent, who says whether it is one; nothing else does."""
+    table = Shared("alice", "bob", "carol")
+    for number, name in enumerate(("alice", "bob", "carol"), 1):
+        table.note_sent(name, request("peer", number))
+    table.say("alice", validated=[HERE], doubted=[HERE])
+    table.say("bob", validated=[HERE])
+    assert table.find(answer(1), HERE) == "alice"
+    assert table.find(answer(2), HERE) == "bob"
+    assert table.find(answer(3), HERE) is None
+    assert table.find(DTLS, HERE) == "bob"
+    table.say("alice", validated=[HERE])
+    assert table.find(DTLS, HERE) == "alice"
+    assert table.find(answer(2), HERE) is None, "it gets nothing else either, and is to notice"
+    table.say("alice", validated=[HERE], doubted=[HERE])
+    assert table.find(answer(2), HERE) == "bob"
+
+
 def test_a_source_that_was_let_go_is_the_next_one_s() -> None:
     table = Shared("alice", "bob")
     table.say("alice", validated=[HERE])

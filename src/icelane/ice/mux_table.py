@@ -160,11 +160,22 @@ class MuxTable(Generic[C]):
             return None
         if data[0] & _RESPONSE_BIT:
             found = self._connections_by_transaction.get(data[_TRANSACTION])
-            owner = self._sure_owner(source)
-            return found if owner is None or owner is found else None
+            return found if found is not None and self._may_hear(found, source) else None
         if data[1] & _INDICATION_BIT:
             return self._connections_by_source.get(source)
         return self._find_receiver(data)  # whose agent looks at the signature
+
+    def _may_hear(self, connection: C, source: SocketAddress) -> bool:
+        """Whether an answer to its check gets to a connection, though the peer of another one may be at `source`.
+
+        Whoever had the source before its owner is to learn that its peer is back: the agent looks at the signature, and
+        the source is the connection's again. Whoever came after it gets nothing else from there, and is to notice.
+        """
+        owner = self._sure_owner(source)
+        if owner is None or owner is connection:
+            return True
+        first = (one for one in self._validators_by_source[source] if one in (connection, owner))
+        return next(first) is connection
 
     def _find_receiver(self, data: bytes) -> C | None:
         try:
