@@ -567,7 +567,8 @@ class PeerDriver:
             validated = _sources(agent.accepted, end.local)
             answered = () if agent.answered_path is None else _sources((agent.answered_path,), end.local)
             doubted = [source for source in validated if source not in answered]
-            end.settle(agent.ufrags, validated, _sources(agent.authenticated, end.local), doubted)
+            unproven = _sources(agent.unproven, end.local)
+            end.settle(agent.ufrags, validated, _sources(agent.authenticated, end.local), doubted, unproven)
 
     def _flush(self) -> None:
         self._flush_handle = None

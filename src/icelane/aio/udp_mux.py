@@ -70,10 +70,16 @@ class MuxedSocket:
         validated: Sequence[SocketAddress],
         authenticated: Sequence[SocketAddress],
         doubted: Sequence[SocketAddress] = (),
+        unproven: Sequence[SocketAddress] = (),
     ) -> None:
         """See `MuxTable.settle`."""
         for other in self._shared.table.settle(
-            self, ufrags=ufrags, validated=validated, authenticated=authenticated, doubted=doubted
+            self,
+            ufrags=ufrags,
+            validated=validated,
+            authenticated=authenticated,
+            doubted=doubted,
+            unproven=unproven,
         ):
             other.on_contested()
 

@@ -26,8 +26,8 @@ CHECKS_BEFORE_LOST: Final = 4
 REPEAT_INTERVAL: Final = 0.25
 # While the path is lost.
 RECOVERY_INTERVAL: Final = 1.0
-# Doubts from elsewhere have a check sent ahead of its time no more often than this: a peer, or a flapping interface, may
-# raise them as often as it likes.
+# Doubts from elsewhere have a check sent ahead of its time no more often than this: a peer, or a flapping interface,
+# may raise them as often as it likes.
 HURRY_INTERVAL: Final = 1.0
 # A full peer checks its consent at least every 6 s; what a lite agent waits for until it calls the path lost.
 LITE_SILENCE: Final = 6.8
@@ -126,7 +126,7 @@ class Consent:
     # Commands
 
     def hurry(self, now: Instant) -> None:
-        """Whether the path still leads anywhere is in doubt: the next check is due now, or HURRY_INTERVAL after the last.
+        """Whether the path leads anywhere is in doubt: the next check is due now, or HURRY_INTERVAL after the last doubt.
 
         Where one is on its way this changes nothing: doubts without end must not put off that the path is lost.
         """

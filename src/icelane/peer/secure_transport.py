@@ -68,6 +68,8 @@ class SecureTransport:
         self._started = False
         self._held: deque[tuple[bytes, Path]] = deque()
         self._held_bytes = 0
+        # Where our part of the handshake went, one path or two of them: one that has seen all of it is reached there.
+        self._handshake_paths: set[Path | None] = set()
         self._events: deque[SecureTransportEvent] = deque()
         self._payloads: list[bytes] = []
 
@@ -125,6 +127,8 @@ class SecureTransport:
         """The peer is somebody else from now on (RFC 8842 section 5.5): the old DTLS connection is forgotten."""
         self._dtls = None
         self._started = False
+        self._handshake_paths.clear()
+        self.ice.agent.note_reached(None)
         self.security = None
         self.state = DtlsState.NEW
 
@@ -281,6 +285,8 @@ class SecureTransport:
         while (event := dtls.poll_event()) is not None:
             if isinstance(event, HandshakeCompleted):
                 self.security = event.security
+                if len(self._handshake_paths) == 1:
+                    self.ice.agent.note_reached(next(iter(self._handshake_paths)))
                 self._change(DtlsState.CONNECTED)
             elif isinstance(event, HandshakeFailed):
                 self._change(DtlsState.FAILED, event.error)
@@ -295,6 +301,8 @@ class SecureTransport:
         records = []
         while (record := dtls.poll_transmit()) is not None:
             records.append(record)
+        if records and self.state is DtlsState.CONNECTING and len(self._handshake_paths) < 2:
+            self._handshake_paths.add(self.ice.agent.data_path)
         if records and self.ice.send(records, now):
             size = sum(map(len, records))
             self.packets_sent += len(records)
