@@ -222,8 +222,13 @@ def a_shared_port_gives_a_source_in_doubt_to_a_signed_check() -> None:
     swap(MuxTable, "settle", settle_and_take)
 
 
-@breaks("IC-3", test=(f"{MUX}::test_what_rests_on_a_signature_alone_is_the_newest_one_s_until_somebody_is_sure",
-                      f"{SHARED_PORT}::test_a_forged_source_does_not_lock_its_owner_out_of_a_lite_agent_s_port"))  # fmt: skip
+@breaks(
+    "IC-3",
+    test=(
+        f"{MUX}::test_what_rests_on_a_signature_alone_is_the_newest_one_s_until_somebody_is_sure",
+        f"{SHARED_PORT}::test_a_forged_source_does_not_lock_its_owner_out_of_a_lite_agent_s_port",
+    ),
+)
 def a_shared_port_takes_a_signature_for_a_proof() -> None:
     swap(MuxTable, "_is_sure", lambda self, connection, source: source not in self._entries[connection].doubted)
 

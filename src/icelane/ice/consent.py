@@ -126,7 +126,7 @@ class Consent:
     # Commands
 
     def hurry(self, now: Instant) -> None:
-        """Whether the path leads anywhere is in doubt: the next check is due now, or HURRY_INTERVAL after the last doubt.
+        """Whether the path leads anywhere is in doubt: a check is due now, or HURRY_INTERVAL after the last doubt.
 
         Where one is on its way this changes nothing: doubts without end must not put off that the path is lost.
         """
