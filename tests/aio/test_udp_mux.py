@@ -217,6 +217,23 @@ def test_each_connection_has_an_allocation_of_its_own(run: Run, transport: Trans
     run(main())
 
 
+def test_a_server_over_tcp_is_asked_for_both_families_beside_a_mux_too(run: Run) -> None:
+    """As it is where the connection has sockets of its own: the machine has IPv6, whatever the mux is bound to."""
+
+    async def main() -> None:
+        async with TurnServer(settings(listen=["tcp://127.0.0.1:0"], relay_addresses=[HOST, "::1"])) as server:
+            url = f"turn:{address_on(server, Transport.TCP)}?transport=tcp"
+            turn = [RTCIceServer(urls=url, username=USER, credential=PASSWORD)]
+            async with shared(iceServers=turn) as (_, on_mux), RTCPeerConnection(on_mux) as pc:
+                pc.createDataChannel("x")
+                await pc.setLocalDescription()
+                await pc.gathering_complete()
+                found = (await pc.getStats()).of_type("local-candidate")
+                assert {one.address for one in found if one.candidateType == "relay"} == {HOST, "::1"}
+
+    run(main())
+
+
 def test_relay_only_leaves_the_shared_port_alone(run: Run) -> None:
     """IC-8: not a candidate of it, and not a packet from it."""
 

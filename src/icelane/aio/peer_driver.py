@@ -189,6 +189,8 @@ class PeerDriver:
         self._interfaces, self._devices_by_host = interfaces, devices
         self._drop_all_but({interface.host for interface in interfaces} - moved, configuration.port_range)
         self._drop_streams_but(chosen_hosts(configuration, interfaces), moved)
+        has_ipv6 = any(":" in interface.host for interface in interfaces)
+        self.run(partial(self._engine.note_families, has_ipv6=has_ipv6))
         if configuration.udp_mux is not None:
             self._share(configuration.udp_mux)
             return
