@@ -7,7 +7,14 @@ import pytest
 
 from icelane.aio import chosen_interfaces as chosen
 from icelane.aio import interfaces
-from icelane.aio.chosen_interfaces import carriers_of, chosen_devices, chosen_hosts, chosen_interfaces, warn_of_unbound
+from icelane.aio.chosen_interfaces import (
+    carriers_of,
+    chosen_devices,
+    chosen_hosts,
+    chosen_interfaces,
+    warn_of_unbound,
+    warn_of_unknown_addresses,
+)
 from icelane.aio.configuration import RTCConfiguration
 from icelane.aio.device import Device
 from icelane.aio.interfaces import Interface
@@ -70,6 +77,16 @@ def test_a_named_interface_that_is_not_bound_is_a_warning(caplog: pytest.LogCapt
     caplog.clear()
     warn_of_unbound(RTCConfiguration(addresses=["192.0.2.0/24"]), found, {})
     assert not caplog.records
+
+
+def test_a_public_address_for_none_of_ours_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    warn_of_unknown_addresses(RTCConfiguration(external_addresses={"127.0.0.1": "192.0.2.5", "9.9.9.9": "192.0.2.6"}))
+    assert [record.getMessage() for record in caplog.records] == [
+        "external_addresses has a public address for 9.9.9.9, which this machine does not have"
+    ]
+    warn_of_unknown_addresses(RTCConfiguration(external_addresses="192.0.2.5"))
+    warn_of_unknown_addresses(RTCConfiguration())
+    assert len(caplog.records) == 1
 
 
 def test_connections_with_servers_leave_from_there_and_by_the_same_device(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -481,6 +481,7 @@ def test_a_port_that_is_taken_is_an_error_and_nothing_stays_bound(run: Run) -> N
         ({"hosts": ["ff02::1"]}, SyntaxError_, "'ff02::1' is the address of many"),
         ({"hosts": ["255.255.255.255"]}, SyntaxError_, "the address of many"),
         ({"hosts": []}, TransportClosedError, "no usable address"),
+        ({"hosts": ["127.0.0.1", "203.0.113.5"]}, OSError, "203.0.113.5:.* cannot be bound"),
     ],
 )
 def test_what_cannot_be_bound_is_named(run: Run, wrong: dict[str, Any], error: type[Exception], names: str) -> None:

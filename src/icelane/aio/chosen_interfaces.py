@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 from icelane.aio.address_filter import address_filter
 from icelane.aio.configuration import RTCConfiguration
 from icelane.aio.device import Device
-from icelane.aio.interfaces import Interface, devices_of, is_loopback, usable_interfaces
+from icelane.aio.interfaces import Interface, devices_of, gone_addresses, is_loopback, usable_interfaces
 from icelane.aio.kernel import IS_LINUX
 from icelane.aio.tcp import LocalHosts
+from icelane.core.net import canonical_host
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +50,14 @@ def warn_of_unbound(
         for one in found:
             if one.host not in devices and not is_loopback(one.host):
                 _log.warning("no socket can be bound to %s at %s: routes decide how it leaves", one.device, one.host)
+
+
+def warn_of_unknown_addresses(configuration: RTCConfiguration) -> None:
+    """Say so in the log where `external_addresses` speaks of addresses that this machine does not have."""
+    named = configuration.external_addresses
+    if isinstance(named, Mapping):
+        for host in sorted(gone_addresses([canonical_host(one) for one in named])):
+            _log.warning("external_addresses has a public address for %s, which this machine does not have", host)
 
 
 def chosen_hosts(configuration: RTCConfiguration, interfaces: Iterable[Interface] | None = None) -> LocalHosts | None:

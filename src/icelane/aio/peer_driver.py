@@ -16,7 +16,14 @@ from collections.abc import Callable, Collection, Coroutine, Iterable
 from functools import partial
 from typing import Final, TypeVar, assert_never
 
-from icelane.aio.chosen_interfaces import carriers_of, chosen_devices, chosen_hosts, chosen_interfaces, warn_of_unbound
+from icelane.aio.chosen_interfaces import (
+    carriers_of,
+    chosen_devices,
+    chosen_hosts,
+    chosen_interfaces,
+    warn_of_unbound,
+    warn_of_unknown_addresses,
+)
 from icelane.aio.client_tls import client_context
 from icelane.aio.configuration import RTCConfiguration, RTCIceServer
 from icelane.aio.device import Device
@@ -185,6 +192,7 @@ class PeerDriver:
             self._mdns = None
         devices, before = chosen_devices(configuration, interfaces), self._devices_by_host
         warn_of_unbound(configuration, interfaces, devices)
+        warn_of_unknown_addresses(configuration)
         moved = {host for host in devices.keys() | before.keys() if devices.get(host) != before.get(host)}
         self._interfaces, self._devices_by_host = interfaces, devices
         self._drop_all_but({interface.host for interface in interfaces} - moved, configuration.port_range)

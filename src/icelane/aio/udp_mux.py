@@ -228,13 +228,22 @@ def _bind_all(hosts: Sequence[str], port: int, devices: Mapping[str, Device]) ->
     sockets: list[_SharedSocket] = []
     try:
         for host in hosts:
-            sockets.append(_SharedSocket(SocketAddress(host, port), devices.get(host)))
+            sockets.append(_shared_socket(SocketAddress(host, port), devices.get(host)))
             port = sockets[0].udp.local.port
     except BaseException:
         for shared in sockets:
             shared.close()
         raise
     return sockets
+
+
+def _shared_socket(address: SocketAddress, device: Device | None) -> _SharedSocket:
+    try:
+        return _SharedSocket(address, device)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, f"{address} cannot be bound: {error.strerror}") from None
 
 
 def _addresses(hosts: Sequence[object]) -> list[str]:
