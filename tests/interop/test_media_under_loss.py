@@ -2,6 +2,9 @@
 
 A browser is at one end, at the other our RTCPeerConnection, and for comparison aiortc, of which nothing is asked. How
 long pictures stood still is measured from when they were shown; Chromium also tells it in its statistics.
+
+A machine that has no processor left for a browser and a peer makes pictures stand still by itself: then there are far
+fewer than 30 a second in the table, and its load is beside it.
 """
 
 from __future__ import annotations
@@ -123,9 +126,9 @@ def print_table(title: str, found: dict[str, dict[str, str]]) -> None:
 def assert_watchable(observed: Observed, seconds: float) -> None:
     assert LINE.loss / 2 < lost_share(observed) < LINE.loss * 2
     freezes = observed.freezes()
-    assert max(freezes, default=0) <= MAX_FREEZE, freezes
+    assert max(freezes, default=0) <= MAX_FREEZE, (freezes, os.getloadavg())
     frozen_at_most = max(MAX_FREEZE_SHARE * seconds * 1000, MAX_FREEZE)
-    assert sum(freezes) <= frozen_at_most, freezes
+    assert sum(freezes) <= frozen_at_most, (freezes, os.getloadavg())
     told = observed.counted("video", "totalFreezesDuration")
     assert told is not None
     assert told * 1000 <= frozen_at_most
