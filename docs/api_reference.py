@@ -48,18 +48,24 @@ def _class(kind: type) -> str:
     if dataclasses.is_dataclass(kind):
         lines += _table("Field", ((field.name, f"{field.type}{_default(field)}") for field in dataclasses.fields(kind)))
     properties = [
-        (name, member)
-        for name, member in vars(kind).items()
-        if isinstance(member, property) and not name.startswith("_")
+        (name, member) for name, member in _members(kind) if isinstance(member, property) and not name.startswith("_")
     ]
     if properties:
         lines += _table("Property", ((name, _property(member)) for name, member in properties))
     return "\n".join([*lines, *_methods(kind)])
 
 
+def _members(kind: type) -> Iterator[tuple[str, object]]:
+    """Its own, and those of bases that have no part of their own here."""
+    shown = {EventTarget, *(getattr(icelane, name) for name in icelane.__all__)}
+    for base in kind.__mro__:
+        if base is kind or (base.__module__.startswith("icelane.") and base not in shown):
+            yield from vars(base).items()
+
+
 def _methods(kind: type) -> Iterator[str]:
     """A section for each method that programs call."""
-    for name, member in vars(kind).items():
+    for name, member in _members(kind):
         if name == "__init__" and not dataclasses.is_dataclass(kind) and member.__doc__:
             yield f"### `{kind.__name__}{_signature(member)}`\n\n{_text(member)}\n"
         function = member.__func__ if isinstance(member, classmethod | staticmethod) else member

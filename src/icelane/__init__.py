@@ -27,17 +27,34 @@ if TYPE_CHECKING:
     from icelane.aio.certificate import RTCCertificate
     from icelane.aio.configuration import RTCConfiguration, RTCIceServer
     from icelane.aio.data_channel import RTCDataChannel
+    from icelane.aio.dtmf_sender import RTCDTMFSender
     from icelane.aio.media.blackhole import MediaBlackhole
     from icelane.aio.media.player import MediaPlayer
     from icelane.aio.media.recorder import MediaRecorder
     from icelane.aio.media.relay import MediaRelay
+    from icelane.aio.media.synthetic import NoiseTrack, TestCardTrack, ToneTrack
+    from icelane.aio.media_stream import MediaStream
     from icelane.aio.media_stream_track import AudioStreamTrack, MediaStreamTrack, VideoStreamTrack
     from icelane.aio.peer_connection import RTCPeerConnection
+    from icelane.aio.rtp_parameters import (
+        RTCRtpCapabilities,
+        RTCRtpCodec,
+        RTCRtpEncodingParameters,
+        RTCRtpReceiveParameters,
+        RTCRtpSendParameters,
+    )
+    from icelane.aio.rtp_receiver import RTCRtpReceiver
+    from icelane.aio.rtp_sender import RTCRtpSender
+    from icelane.aio.rtp_transceiver import RTCRtpTransceiver
     from icelane.aio.session_description import RTCIceCandidate, RTCSessionDescription
     from icelane.aio.transports import RTCDtlsTransport, RTCIceTransport, RTCSctpTransport
     from icelane.aio.turn_client import connect_turn
     from icelane.aio.turn_relay import TurnRelay
     from icelane.aio.udp_mux import UdpMux
+    from icelane.media.codecs.default import default_registry
+    from icelane.media.codecs.registry import CodecRegistry
+    from icelane.media.frame import EncodedFrame
+    from icelane.rtp.packet import RtpPacket
 
 __all__ = [
     "RTCPeerConnection",
@@ -57,6 +74,23 @@ __all__ = [
     "MediaRecorder",
     "MediaRelay",
     "MediaBlackhole",
+    "MediaStream",
+    "RTCRtpTransceiver",
+    "RTCRtpSender",
+    "RTCRtpReceiver",
+    "RTCDTMFSender",
+    "RTCRtpCodec",
+    "RTCRtpCapabilities",
+    "RTCRtpEncodingParameters",
+    "RTCRtpSendParameters",
+    "RTCRtpReceiveParameters",
+    "TestCardTrack",
+    "ToneTrack",
+    "NoiseTrack",
+    "CodecRegistry",
+    "default_registry",
+    "EncodedFrame",
+    "RtpPacket",
     "UdpMux",
     "TurnRelay",
     "connect_turn",
@@ -84,6 +118,23 @@ _HOMES = {
     "MediaRecorder": "icelane.aio.media.recorder",
     "MediaRelay": "icelane.aio.media.relay",
     "MediaBlackhole": "icelane.aio.media.blackhole",
+    "MediaStream": "icelane.aio.media_stream",
+    "RTCRtpTransceiver": "icelane.aio.rtp_transceiver",
+    "RTCRtpSender": "icelane.aio.rtp_sender",
+    "RTCRtpReceiver": "icelane.aio.rtp_receiver",
+    "RTCDTMFSender": "icelane.aio.dtmf_sender",
+    "RTCRtpCodec": "icelane.aio.rtp_parameters",
+    "RTCRtpCapabilities": "icelane.aio.rtp_parameters",
+    "RTCRtpEncodingParameters": "icelane.aio.rtp_parameters",
+    "RTCRtpSendParameters": "icelane.aio.rtp_parameters",
+    "RTCRtpReceiveParameters": "icelane.aio.rtp_parameters",
+    "TestCardTrack": "icelane.aio.media.synthetic",
+    "ToneTrack": "icelane.aio.media.synthetic",
+    "NoiseTrack": "icelane.aio.media.synthetic",
+    "CodecRegistry": "icelane.media.codecs.registry",
+    "default_registry": "icelane.media.codecs.default",
+    "EncodedFrame": "icelane.media.frame",
+    "RtpPacket": "icelane.rtp.packet",
     "connect_turn": "icelane.aio.turn_client",
     "TurnRelay": "icelane.aio.turn_relay",
     "UdpMux": "icelane.aio.udp_mux",

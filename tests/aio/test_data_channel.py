@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from icelane.aio.channel_port import ChannelPort
 from icelane.aio.data_channel import DRAINED, RTCDataChannel
 from icelane.aio.event_target import Event
-from icelane.aio.peer_connection import RTCPeerConnection, _ChannelPort
+from icelane.aio.peer_connection import RTCPeerConnection
 from icelane.aio.session_description import RTCSessionDescription
 from icelane.errors import (
     InvalidStateError,
@@ -406,7 +407,7 @@ def test_the_window_is_given_back_when_the_handler_has_ended_and_not_before(
         async with channels() as (ours, theirs):
             held = asyncio.Event()
             released: list[int] = []
-            monkeypatch.setattr(_ChannelPort, "release", lambda *call: released.append(call[-1]))
+            monkeypatch.setattr(ChannelPort, "release", lambda *call: released.append(call[-1]))
 
             @theirs.on("message")
             async def holds(message: str | bytes) -> None:

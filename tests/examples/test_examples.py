@@ -18,6 +18,9 @@ from pathlib import Path
 import pytest
 
 from icelane import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from icelane.media.pyav import av
+from icelane.media.synthetic.clock_card import read_card
+from icelane.media.synthetic.sound import measure_tone
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TIMEOUT = 60.0  # seconds for a program; it takes two
@@ -60,7 +63,7 @@ def say(program: subprocess.Popen[str], text: str) -> None:
 
 
 def test_every_example_is_tested_here() -> None:
-    tested = {"data_echo_server.py", "file_transfer.py", "terminal_chat.py"}
+    tested = {"call_yourself.py", "data_echo_server.py", "file_transfer.py", "terminal_chat.py"}
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested
 
 
@@ -160,3 +163,27 @@ def test_ctrl_c_ends_a_chat_that_waits_for_a_line() -> None:
         alice.send_signal(signal.SIGINT)
         alice.communicate(timeout=10)
     assert alice.returncode not in (0, None)
+
+
+# -- call_yourself.py
+
+
+def test_a_program_calls_itself_and_records_what_arrives(tmp_path: Path) -> None:
+    file = tmp_path / "call.mkv"
+    with started("call_yourself.py", str(file), "3") as program:
+        said, _ = program.communicate(timeout=TIMEOUT)
+    assert program.returncode == 0, said
+    assert "audio comes in" in said
+    assert "SRTP_AEAD_AES" in said
+    with av.open(str(file)) as recording:
+        cards = [read_card(frame) for frame in recording.decode(video=0)]
+    times = [card for card in cards if card is not None]
+    assert len(times) > 20
+    assert times == sorted(times)
+    with av.open(str(file)) as recording:
+        heard = measure_tone([piece for frame in recording.decode(audio=0) for piece in _packed(frame)][20:40])
+    assert heard.frequency == pytest.approx(440, rel=0.03)
+
+
+def _packed(frame: av.AudioFrame) -> list[av.AudioFrame]:
+    return av.AudioResampler(format="s16", layout="stereo", rate=48_000).resample(frame)

@@ -132,6 +132,10 @@ DATA_ANSWERS: Final = {name: text for name, text in CAPTURES.items() if name.end
 """Every answer to a first offer of data channels; all of them call the section 0, as we do."""
 
 
+MEDIA_ANSWERS: Final = {name: text for name, text in CAPTURES.items() if name.endswith("_media_answer")}
+"""Every answer to a first offer of audio, video and data in this order, which call them 0, 1 and 2, as we do."""
+
+
 def offer(name: str) -> Description:
     """One of OFFERS."""
     return Description(DescriptionType.OFFER, OFFERS[name])

@@ -8,6 +8,8 @@ from icelane.dtls.options import DtlsRole
 from icelane.errors import InvalidStateError, OperationError
 from icelane.ice.event import IceRole
 from icelane.peer.description import Description
+from icelane.peer.media_capabilities import MediaCapabilities
+from icelane.peer.media_event import NegotiatedMediaEvent
 from icelane.peer.negotiation import Negotiation
 from icelane.peer.signaling_state import DescriptionType, SignalingState
 from icelane.peer.transport_command import (
@@ -16,6 +18,7 @@ from icelane.peer.transport_command import (
     DtlsRoleDecided,
     IceParameters,
     LocalApplied,
+    MediaNegotiated,
     NewDtlsAssociation,
     RemoteApplied,
     RemoteTransport,
@@ -46,6 +49,7 @@ class FakeTransport:
         self.fingerprints: tuple[tuple[str, bytes], ...] = ()
         self.channels: DataChannelsNegotiated | None = None
         self.associations = 0
+        self.exchanges = 0
 
     def carry_out(self, command: TransportCommand) -> None:
         match command:
@@ -73,8 +77,12 @@ class FakeTransport:
             case DataChannelsNegotiated():
                 assert self.dtls_role is not None
                 self.channels = command
+            case DataChannelsRejected(keeps_transport=True):
+                self.channels = None
             case DataChannelsRejected():
                 self.__init__()  # type: ignore[misc]  # everything from the beginning is just what is meant
+            case MediaNegotiated():
+                self.exchanges += 1
             case RolledBack(discarded, restored):
                 assert self.local == discarded
                 if restored is None:
@@ -88,13 +96,24 @@ class FakeTransport:
 class Peer:
     """A negotiation and its transport. `told` has every command since it was last cleared."""
 
-    def __init__(self, seed: int, *, wants_data: bool = True, relay_only: bool = False) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        wants_data: bool = True,
+        relay_only: bool = False,
+        media: MediaCapabilities | None = None,
+    ) -> None:
         self.digest = bytes([seed % 256]) * 32
         self.negotiation = Negotiation(
-            entropy=SeededEntropy(seed), fingerprints=[("sha-256", self.digest)], relay_only=relay_only
+            entropy=SeededEntropy(seed),
+            fingerprints=[("sha-256", self.digest)],
+            relay_only=relay_only,
+            media=media,
         )
         self.transport = FakeTransport()
         self.told: list[TransportCommand] = []
+        self.heard: list[NegotiatedMediaEvent] = []
         if wants_data:
             self.negotiation.request_data_channels()
 
@@ -123,6 +142,7 @@ class Peer:
         for command in applied.commands:
             self.transport.carry_out(command)
             self.told.append(command)
+        self.heard += applied.media
         return applied
 
 

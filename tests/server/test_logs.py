@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import io
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given
@@ -293,3 +294,76 @@ def test_the_short_way_to_a_line_gives_the_same_line(
     record = logging.getLogger("icelane.server").makeRecord("icelane.x", level, "x.py", 1, event, (), None)
     record.__dict__.update(fields)
     assert rendered(short, record) == rendered(short.general, record)
+
+
+@contextlib.contextmanager
+def nobody_else_listens() -> Iterator[None]:
+    """Takes the handlers of the test runner away."""
+    root = logging.getLogger()
+    others = [handler for handler in root.handlers if handler.get_name() != "icelane"]
+    for other in others:
+        root.removeHandler(other)
+    try:
+        yield
+    finally:
+        for other in others:
+            root.addHandler(other)
+
+
+def without_time(text: str) -> str:
+    return re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "<time>", text)
+
+
+@pytest.mark.parametrize("style", ["human", "json"])
+@given(
+    event=st.one_of(st.just("turn.allocated"), st.text(max_size=30), st.sampled_from(HOSTILE)),
+    level=st.sampled_from([20, 25, 30, 40]),
+    fields=st.dictionaries(NAMES.filter(lambda name: name not in ("event", "level")), VALUES, max_size=5),
+)
+def test_an_event_without_a_record_gives_the_same_line(
+    style: str, event: str, level: int, fields: dict[str, object]
+) -> None:
+    """TA-15, OP-15: whether or not somebody else listens, the line is the same."""
+    output = configured(style)
+    with nobody_else_listens():
+        report(event, level, **fields)
+        short = output.getvalue()
+        logging.getLogger("icelane").addHandler(logging.NullHandler())
+        try:
+            report(event, level, **fields)
+        finally:
+            logging.getLogger("icelane").handlers.clear()
+    assert without_time(output.getvalue()) == without_time(short) * 2
+
+
+@pytest.mark.parametrize("listener", ["icelane.server", "icelane", ""])
+def test_whoever_else_listens_hears_of_every_event(listener: str) -> None:
+    output = configured("human")
+    heard: list[logging.LogRecord] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            heard.append(record)
+
+    handler = Listener()
+    with nobody_else_listens():
+        logging.getLogger(listener).addHandler(handler)
+        try:
+            report("turn.allocated", logging.INFO, client=CLIENT)
+        finally:
+            logging.getLogger(listener).removeHandler(handler)
+    assert [record.getMessage() for record in heard] == ["turn.allocated"]
+    assert output.getvalue().count("turn.allocated") == 1
+
+
+def test_a_filter_of_the_logger_holds_for_events_without_a_record() -> None:
+    output = configured("human")
+    logger = logging.getLogger("icelane.server")
+    refuse: Callable[[logging.LogRecord], bool] = lambda _: False  # noqa: E731
+    with nobody_else_listens():
+        logger.addFilter(refuse)
+        try:
+            report("turn.allocated", logging.INFO, client=CLIENT)
+        finally:
+            logger.removeFilter(refuse)
+    assert output.getvalue() == ""

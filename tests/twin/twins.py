@@ -19,7 +19,12 @@ def python_form_of(name: str) -> Path:
     return PACKAGE.joinpath(*name.split(".")[1:]).with_suffix(".py")
 
 
-MODULES = tuple(name for name in build_ext.COMPILED_MODULES if python_form_of(name).exists())
+# What drives the core that is written in C is compiled with it, and without it is not there either.
+MODULES = tuple(
+    name
+    for name in build_ext.COMPILED_MODULES
+    if python_form_of(name).exists() and not name.startswith("icelane.server.batched.")
+)
 
 
 def running_form(name: str) -> ModuleType:

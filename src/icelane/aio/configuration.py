@@ -18,11 +18,13 @@ from typing import Final, cast, get_args
 
 from icelane.aio.address_filter import AddressFilter, address_filter
 from icelane.aio.certificate import RTCCertificate
+from icelane.aio.frame_queue import MAX_CAPACITY, QueuePolicy
 from icelane.aio.port_range import PortRange, parse_port_range
 from icelane.aio.proxy import ENVIRONMENT, parse_proxy
 from icelane.aio.udp_mux import UdpMux
 from icelane.core.clock import Duration
 from icelane.errors import InvalidAccessError, InvalidModificationError, MalformedError, NotSupportedError, SyntaxError_
+from icelane.media.codecs.registry import CodecRegistry
 from icelane.peer.external_addresses import external_addresses
 from icelane.peer.ice_server import MAX_URLS
 from icelane.peer.negotiation import BundlePolicy
@@ -43,7 +45,7 @@ _SWITCHES: Final = ("legacy_peers", "include_loopback", "hide_addresses", "ice_l
 
 _UNCHANGING: Final = (
     "bundlePolicy", "rtcpMuxPolicy", "legacy_peers", "patience", "external_addresses", "external_address_type",
-    "hide_addresses", "udp_mux", "ice_tcp", "ice_lite",
+    "hide_addresses", "udp_mux", "ice_tcp", "ice_lite", "codecs", "track_policy", "track_capacity",
 )  # fmt: skip
 
 
@@ -125,6 +127,11 @@ class RTCConfiguration:
     as browsers have them; `passive` ones, for each of which we listen on a port; `both`. UDP is preferred where it
     passes. With the policy `relay` there are none.
 
+    Ours: `codecs` is a registry of what audio and video is encoded and decoded with, by default all that this machine
+    has. Frames that were received wait in the queue of their track: `track_policy` says what happens when it is full,
+    `drop-oldest`, `latest`, which keeps one alone, or `block`, which stops decoding until somebody reads;
+    `track_capacity` how many wait, by default 100 of sound and 30 pictures.
+
     Ours: `ice_lite` makes a lite agent of ICE, for servers with a public address: it tells host candidates only, checks
     nothing and answers, and the peer finds the path and chooses it.
     """
@@ -150,6 +157,9 @@ class RTCConfiguration:
     ice_tcp: str = "active"
     ice_lite: bool = False
     restart_on_network_change: bool = False
+    codecs: CodecRegistry | None = None
+    track_policy: QueuePolicy = "drop-oldest"
+    track_capacity: int | None = None
 
     @classmethod
     def from_json(cls, body: Mapping[str, object]) -> RTCConfiguration:
@@ -251,6 +261,12 @@ class RTCConfiguration:
                 parse_proxy(self.http_proxy)
             except MalformedError as error:
                 raise SyntaxError_(str(error)) from None
+        if self.track_policy not in get_args(QueuePolicy):
+            raise TypeError(f"track_policy is one of {', '.join(get_args(QueuePolicy))}, not {self.track_policy!r}")
+        if self.track_capacity is not None and not 1 <= self.track_capacity <= MAX_CAPACITY:
+            raise TypeError(f"track_capacity is 1 to {MAX_CAPACITY}")
+        if not isinstance(self.codecs, CodecRegistry | None):
+            raise TypeError("codecs is a CodecRegistry")
         if self.ice_lite and (self.iceServers or self.iceTransportPolicy != "all"):
             raise NotSupportedError("ice_lite has host candidates alone: no iceServers, and iceTransportPolicy is all")
         if self.ice_tcp not in _ICE_TCP:

@@ -85,6 +85,13 @@ class FrameQueue(Generic[T]):
             _wake_one(self._readers)
         return frame
 
+    def drop_all(self) -> None:
+        """Let go of what waits; it counts as dropped."""
+        self.dropped += len(self._frames)
+        self._frames.clear()
+        while self._writers and not self.is_full:
+            _wake_one(self._writers)
+
     def close(self, *, discard: bool = False) -> None:
         """Let nothing more in; what waits can still be read, but for `discard`. Idempotent."""
         self._is_closed = True

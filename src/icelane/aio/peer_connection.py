@@ -28,10 +28,14 @@ from typing import Final, Self
 
 from icelane.aio.arguments import channel_options, expect
 from icelane.aio.certificate import RTCCertificate
+from icelane.aio.channel_port import ChannelPort
 from icelane.aio.configuration import RTCConfiguration, check_unchanged, names_other_paths
 from icelane.aio.data_channel import RTCDataChannel
-from icelane.aio.event_target import Event, EventTarget
+from icelane.aio.event_target import Event
+from icelane.aio.media_port import MediaPort
+from icelane.aio.peer_connection_media import MediaMethods
 from icelane.aio.peer_driver import PeerDriver
+from icelane.aio.peer_media import PeerMedia, Registry, RegistryCapabilities
 from icelane.aio.session_description import RTCIceCandidate, RTCSessionDescription
 from icelane.aio.system import SystemWallClock, monotonic
 from icelane.aio.transports import RTCSctpTransport, Transports
@@ -64,10 +68,11 @@ from icelane.peer.connection_options import ChannelOptions, PeerOptions
 from icelane.peer.description import Description
 from icelane.peer.external_addresses import external_addresses
 from icelane.peer.ice_transport_event import CandidateFailed, GatheringState, GatheringStateChanged
+from icelane.peer.media_capabilities import MediaCapabilities
+from icelane.peer.media_event import FramesReceived, MediaEvent
 from icelane.peer.secure_transport import DtlsStateChanged
 from icelane.peer.security_report import SecurityReport
 from icelane.peer.signaling_state import DescriptionType
-from icelane.peer.stats import StatsReport, collect_stats
 
 _log = logging.getLogger(__name__)
 
@@ -81,11 +86,12 @@ RELEASE_TIMEOUT: Final[Duration] = 1.0
 TURNS_BEFORE_CANDIDATES: Final = 4
 
 
-class RTCPeerConnection(EventTarget):
+class RTCPeerConnection(MediaMethods):
     """One connection to one peer. Use it on the event loop that it was made on.
 
     Events: `negotiationneeded`, `icecandidate` (an RTCIceCandidate, or None at the end), `icecandidateerror` (the
-    event, with `url`, `errorCode` and `errorText`), `datachannel` (the channel), and a change of each state.
+    event, with `url`, `errorCode` and `errorText`), `datachannel` (the channel), `track` (the track; the event has
+    `receiver`, `transceiver` and `streams` as well), and a change of each state.
     """
 
     EVENTS = frozenset({
@@ -108,8 +114,12 @@ class RTCPeerConnection(EventTarget):
             self._configuration.udp_mux._check_usable()
         self._loop = asyncio.get_running_loop()
         self._certificate = _certificate(self._configuration)
+        registry = Registry(self._configuration.codecs)
         self._engine = PeerConnection(
-            self._certificate.certificate, entropy=SystemEntropy(), options=_options(self._configuration)
+            self._certificate.certificate,
+            entropy=SystemEntropy(),
+            options=_options(self._configuration, RegistryCapabilities(registry=registry)),
+            wall=SystemWallClock(),
         )
         self._driver = PeerDriver(self._engine, self._configuration, self._handle_event)
         self._channels_by_number: dict[ChannelId, RTCDataChannel] = {}
@@ -117,6 +127,11 @@ class RTCPeerConnection(EventTarget):
         self._operations = 0
         self._operation_lock = asyncio.Lock()
         self._transports = Transports(lambda: self._engine.negotiation.candidate_place)
+        self._media = PeerMedia(
+            MediaPort(self._engine, self._driver, self._transports, registry, self._stats_of),
+            self._configuration,
+            self._emit,
+        )
         self._ask_when_idle = False
         self._creating = False
         self._gathering_events: deque[tuple[PeerConnectionEvent, str | None]] = deque()  # and the generation of each
@@ -300,6 +315,7 @@ class RTCPeerConnection(EventTarget):
         self._loop.call_soon_threadsafe(lambda: asyncio.ensure_future(self.close(timeout)))
 
     async def _close(self, timeout: Duration) -> None:
+        self._media.stop()
         if timeout > 0:
             self._driver.run(self._engine.close)
             try:
@@ -310,6 +326,7 @@ class RTCPeerConnection(EventTarget):
         if not self._engine.is_closed:
             self._driver.run(self._engine.abort)
         await self._driver.finish(RELEASE_TIMEOUT if timeout > 0 else 0.0)
+        await self._media.close()
 
     # Extensions
 
@@ -353,11 +370,6 @@ class RTCPeerConnection(EventTarget):
     def security_report(self) -> SecurityReport:
         """How this connection is protected, and along which path it runs; `str()` of it is a table."""
         return SecurityReport.of(self._engine)
-
-    async def getStats(self) -> StatsReport:  # noqa: N802
-        """The statistics of W3C webrtc-stats, by id."""
-        now = monotonic()
-        return collect_stats(self._engine, SystemWallClock().unix_time(now), now)
 
     # States
 
@@ -414,6 +426,9 @@ class RTCPeerConnection(EventTarget):
     # Events of the engine
 
     def _handle_event(self, event: PeerConnectionEvent) -> None:
+        if type(event) is FramesReceived:
+            self._media.handle_event(event)
+            return
         if type(event) is not MessageReceived:
             self._transports.update(self._engine.transport, self._engine.channels)
             self._transports.tell_sctp()
@@ -428,6 +443,7 @@ class RTCPeerConnection(EventTarget):
             if self._telling is None:
                 self._tell_later(TURNS_BEFORE_CANDIDATES)
         elif isinstance(event, SignalingStateChanged):
+            self._media.update()
             self._emit("signalingstatechange")
         elif isinstance(event, PairSelected):
             self._transports.tell_ice("selectedcandidatepairchange")
@@ -445,11 +461,15 @@ class RTCPeerConnection(EventTarget):
         elif isinstance(event, DtlsStateChanged):
             if event.error is not None:
                 _log.warning("DTLS failed: %s", event.error)
+            self._media.update()
             self._transports.tell_dtls(event.error)
         else:
             self._handle_channel(event)
 
     def _handle_channel(self, event: PeerConnectionEvent) -> None:
+        if isinstance(event, MediaEvent):
+            self._media.handle_event(event)
+            return
         if isinstance(event, ChannelAnnounced):
             self._announce(event)
             return
@@ -546,7 +566,7 @@ class RTCPeerConnection(EventTarget):
 
     def _add_channel(self, number: ChannelId, options: ChannelOptions) -> RTCDataChannel:
         channel = RTCDataChannel(
-            _ChannelPort(self._engine, self._driver),
+            ChannelPort(self._engine, self._driver),
             number,
             label=options.label,
             protocol=options.protocol,
@@ -583,34 +603,6 @@ class RTCPeerConnection(EventTarget):
             self._emit("negotiationneeded")
 
 
-class _ChannelPort:
-    """What channels ask of the engine."""
-
-    __slots__ = ("_driver", "_engine")
-
-    def __init__(self, engine: PeerConnection, driver: PeerDriver) -> None:
-        self._engine = engine
-        self._driver = driver
-
-    def send(self, channel: ChannelId, data: bytes | str) -> None:
-        self._driver.run_with_more(lambda now: self._engine.send(channel, data, now, more=True))
-
-    def close_channel(self, channel: ChannelId) -> None:
-        self._driver.run(lambda now: self._engine.close_channel(channel, now))
-
-    def release(self, channel: ChannelId, size: int) -> None:
-        self._driver.run_with_more(lambda now: self._engine.release(channel, size, now, more=True))
-
-    def buffered_amount(self, channel: ChannelId) -> int:
-        return self._engine.buffered_amount(channel)
-
-    def set_low_threshold(self, channel: ChannelId, amount: int) -> None:
-        self._engine.set_low_threshold(channel, amount)
-
-    def stream_id(self, channel: ChannelId) -> int | None:
-        return self._engine.stream_id(channel)
-
-
 def _certificate(configuration: RTCConfiguration) -> RTCCertificate:
     if not configuration.certificates:
         return RTCCertificate.generate()
@@ -620,7 +612,7 @@ def _certificate(configuration: RTCConfiguration) -> RTCCertificate:
     return certificate
 
 
-def _options(configuration: RTCConfiguration) -> PeerOptions:
+def _options(configuration: RTCConfiguration, media: MediaCapabilities) -> PeerOptions:
     patience, dtls = configuration.patience, DtlsOptions(legacy_peers=configuration.legacy_peers)
     ice = IceOptions(lite=configuration.ice_lite)
     return PeerOptions(
@@ -629,6 +621,7 @@ def _options(configuration: RTCConfiguration) -> PeerOptions:
         external=external_addresses(configuration.external_addresses, configuration.external_address_type),
         hide_addresses=configuration.hide_addresses,
         bundle_policy=configuration.bundlePolicy,
+        media=media,
         ice=ice if patience is None else replace(ice, patience=patience),
         dtls=dtls if patience is None else replace(dtls, handshake_timeout=patience),
     )

@@ -55,7 +55,7 @@ CAN_SEND_WHOLE: Final = IS_LINUX
 def address_of(raw: RawAddress) -> SocketAddress:
     """The address that `raw` names, in its one canonical spelling and without scope."""
     if len(raw) == 2:
-        return SocketAddress(raw[0], raw[1])
+        return tuple.__new__(SocketAddress, raw)  # what SocketAddress() does, without the Python around it
     return SocketAddress(canonical_host(raw[0]), raw[1])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import ipaddress
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from icelane.errors import MalformedError
 
@@ -21,6 +21,11 @@ class AddressFamily(enum.IntEnum):
     IPV6 = 0x02
 
 
+# A member of an enumeration costs a call where it is looked up, and a name of ours does not.
+_IPV4: Final = AddressFamily.IPV4
+_IPV6: Final = AddressFamily.IPV6
+
+
 class Transport(enum.Enum):
     """What carries a path's bytes."""
 
@@ -34,7 +39,10 @@ class Transport(enum.Enum):
     @property
     def reliable(self) -> bool:
         """Whether bytes arrive in order or not at all, so that nothing is retransmitted by us."""
-        return self is not Transport.UDP
+        return self is not _UDP
+
+
+_UDP: Final = Transport.UDP
 
 
 class SocketAddress(NamedTuple):
@@ -79,7 +87,7 @@ class Path(NamedTuple):
 
 def family_of(host: str) -> AddressFamily:
     """The family of an address in text."""
-    return AddressFamily.IPV6 if ":" in host else AddressFamily.IPV4
+    return _IPV6 if ":" in host else _IPV4
 
 
 @lru_cache(maxsize=_ADDRESS_CACHE)

@@ -10,11 +10,12 @@ class EncodedFrame:
     """One picture, or one packet of sound, as the codec wrote it.
 
     `data` is what decoders read: for H.264 and H.265 NAL units each behind a start code (Annex B), for AV1 a temporal
-    unit of OBUs with sizes and without temporal delimiter, for VP8, VP9 and audio the bitstream itself. `timestamp` is
-    in units of the codec's RTP clock: 32 bits as on the wire when received, any growing int when sent. `duration` is in
-    the same units, 0 when unknown. `is_key` says that decoding may begin here; it always holds for audio. `audio_level`
-    is in -dBov from 0 (loudest) to 127 (silence), None when unknown. `rotation` is how many degrees clockwise the
-    picture is to be turned to stand upright. `is_complete` is False where parts of the frame never came.
+    unit of OBUs with sizes and without temporal delimiter, for VP8, VP9 and audio the bitstream itself. `timestamp`
+    is in units of the codec's RTP clock: 32 bits as on the wire when received, any growing int when sent. `duration`
+    is in the same units, 0 when unknown. `is_key` says that decoding may begin here; it always holds for audio.
+    `audio_level` is in -dBov from 0 (loudest) to 127 (silence), None when unknown. `rotation` is how many degrees
+    clockwise the picture is to be turned to stand upright. `is_complete` is False where parts of the frame never
+    came, `follows_gap` is True where frames before it did not, and were left out.
     """
 
     data: bytes
@@ -26,3 +27,4 @@ class EncodedFrame:
     voice_activity: bool = False
     rotation: int = 0
     is_complete: bool = True
+    follows_gap: bool = False

@@ -1,3 +1,3 @@
-"""The WebRTC peer connection without sockets: ICE transport, negotiation (RFC 9429), statistics.
+"""The WebRTC peer connection without sockets: ICE transport, negotiation (RFC 9429), media over SRTP, statistics.
 
-Left out: media, which has a layer of its own."""
+Left out: simulcast and other layered coding, bandwidth estimation, codecs and devices."""

@@ -14,8 +14,8 @@
 
 Every verb is one mutation: the driver drains `poll_transmit`, `poll_event` and `poll_command` after it.
 
-The module is long because this is the one place where all parts meet: half of it is verbs of three lines that pass on
-what they are told, to the part that it is for.
+What the machine tells is in `connection_sources`, what the application does with audio and video in `connection_media`.
+The module is long all the same, because this is the one place where all parts meet.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final, assert_never
 
-from icelane.core.clock import Instant
+from icelane.core.clock import Instant, UnixSeconds, WallClock
 from icelane.core.engine import Transmit
 from icelane.core.entropy import Entropy
-from icelane.core.net import Path, SocketAddress
+from icelane.core.net import Path
 from icelane.crypto.certificate import Certificate
 from icelane.datachannel.dcep import encode_text
 from icelane.datachannel.event import NO_CHANNEL, ChannelId, MessageReceived
@@ -51,18 +51,19 @@ from icelane.peer.connection_event import (
     SignalingStateChanged,
     derive_state,
 )
+from icelane.peer.connection_media import ConnectionMedia
 from icelane.peer.connection_options import ChannelOptions, PeerOptions
+from icelane.peer.connection_sources import ConnectionSources
 from icelane.peer.description import Description
 from icelane.peer.ice_transport import IceTransport
 from icelane.peer.ice_transport_event import (
     CandidateFailed,
     CandidateGathered,
-    DisconnectPeer,
     GatheringState,
     GatheringStateChanged,
 )
+from icelane.peer.media_plane import MediaPlane
 from icelane.peer.negotiation import Negotiation
-from icelane.peer.relays import RelayServer
 from icelane.peer.remote_candidate import RemoteCandidate
 from icelane.peer.secure_transport import DtlsStateChanged, SecureTransport, SecureTransportEvent
 from icelane.peer.signaling_state import SignalingState
@@ -73,6 +74,7 @@ from icelane.peer.transport_command import (
     DtlsRoleDecided,
     IceParameters,
     LocalApplied,
+    MediaNegotiated,
     NewDtlsAssociation,
     RemoteApplied,
     RestartIce,
@@ -89,10 +91,25 @@ FINGERPRINTS: Final = ("sha-256",)
 _DTLS_ENDED: Final = (DtlsState.CLOSED, DtlsState.FAILED)
 
 
-class PeerConnection:
+class MonotonicClock:
+    """Stands in where there is no wall clock: streams are synchronous all the same, for one has nothing else."""
+
+    def unix_time(self, now: Instant) -> UnixSeconds:
+        """The monotonic clock."""
+        return UnixSeconds(now)
+
+
+class PeerConnection(ConnectionSources, ConnectionMedia):
     """Both planes of one connection: what the application negotiates, and what goes over the wire."""
 
-    def __init__(self, certificate: Certificate, *, entropy: Entropy, options: PeerOptions) -> None:
+    def __init__(
+        self,
+        certificate: Certificate,
+        *,
+        entropy: Entropy,
+        options: PeerOptions,
+        wall: WallClock | None = None,
+    ) -> None:
         self._certificate = certificate
         self._entropy = entropy
         self._options = options
@@ -103,6 +120,10 @@ class PeerConnection:
             relay_only=options.relay_only or options.strict,
             strict=options.strict,
             is_lite=options.ice.lite,
+            media=options.media,
+        )
+        self.media = MediaPlane(
+            entropy=entropy, wall=wall or MonotonicClock(), cname=lambda: self.negotiation.media.cname
         )
         self.transport: SecureTransport | None = None
         self.channels: DataChannels | None = None
@@ -113,6 +134,7 @@ class PeerConnection:
         self.stats_identifiers = StatsIdentifiers()
         self.stray = 0
         self._associated = False
+        self._has_data = False
         self._last_channel = NO_CHANNEL
         self._remote_ufrag: str | None = None
         self._agreed_ufrag: str | None = None
@@ -145,130 +167,8 @@ class PeerConnection:
             self._retired.handle_timeout(now)
         if self.channels is not None:
             self.channels.handle_timeout(now)
+        self.media.handle_timeout(now)
         self._settle(now)
-
-    # Commands: what the machine has. Before there is a transport, and after its end, they mean nothing.
-
-    def add_base(self, base: SocketAddress, preference: int, now: Instant, *, is_shared: bool = False) -> None:
-        """A UDP socket of ours is bound at `base`; see `IceTransport`."""
-        if self.transport is not None:
-            self.transport.ice.add_base(base, preference, now, is_shared=is_shared)
-            self._settle(now)
-
-    def add_relay_base(self, base: SocketAddress, now: Instant) -> None:
-        """A UDP socket of ours, for TURN servers alone, is bound at `base`."""
-        if self.transport is not None:
-            self.transport.ice.add_relay_base(base, now)
-            self._settle(now)
-
-    def note_families(self, now: Instant, *, has_ipv6: bool) -> None:  # noqa: ARG002  (every verb is told the time)
-        """Whether the machine has an address of IPv6: a TURN server is asked for a relayed one then, too."""
-        if self.transport is not None:
-            self.transport.ice.note_families(has_ipv6=has_ipv6)
-
-    def remove_base(self, base: SocketAddress, now: Instant) -> None:
-        """The socket is gone."""
-        if (ice := self._ice) is not None:
-            ice.remove_base(base, now)
-            self._settle(now)
-
-    def doubt(self, now: Instant) -> None:
-        """The machine has slept, or its network has changed: ask at once whether paths and servers are still there."""
-        if self.transport is not None:
-            self.transport.ice.doubt(now)
-            self._settle(now)
-
-    def doubt_peer(self, now: Instant) -> None:
-        """Somebody else may be where the peer was: ask at once whether it still is there."""
-        if self.transport is not None:
-            self.transport.ice.doubt_peer(now)
-            self._settle(now)
-
-    def fail_base(self, base: SocketAddress, reason: str, now: Instant) -> None:
-        """An address of this machine gave no socket."""
-        if self.transport is not None:
-            self.transport.ice.fail_base(base, reason, now)
-            self._settle(now)
-
-    def add_tcp_base(self, base: SocketAddress, tcp_type: str, preference: int, now: Instant) -> None:
-        """We can connect by TCP from there, or listen there; see `IceTransport`."""
-        if self.transport is not None:
-            self.transport.ice.add_tcp_base(base, tcp_type, preference, now)
-            self._settle(now)
-
-    def remove_tcp_base(self, base: SocketAddress, now: Instant) -> None:
-        """That is so no more."""
-        if self.transport is not None:
-            self.transport.ice.remove_tcp_base(base, now)
-            self._settle(now)
-
-    def add_stun_server(self, server: SocketAddress, url: str, now: Instant) -> None:
-        """A STUN server of the configuration is at `server`."""
-        if self.transport is not None:
-            self.transport.ice.add_stun_server(server, url, now)
-            self._settle(now)
-
-    def add_relay_server(self, server: RelayServer, now: Instant) -> None:
-        """A TURN server of the configuration is there."""
-        if self.transport is not None:
-            self.transport.ice.add_relay_server(server, now)
-            self._settle(now)
-
-    def fail_server(self, url: str, reason: str, now: Instant) -> None:
-        """A server of the configuration cannot even be asked."""
-        if self.transport is not None:
-            self.transport.ice.fail_server(url, reason, now)
-            self._settle(now)
-
-    def sources_done(self, now: Instant) -> None:
-        """`FindSources` has found everything."""
-        if self.transport is not None:
-            self.transport.ice.sources_done(now)
-            self._settle(now)
-
-    def handle_stream_opened(self, number: int, path: Path, now: Instant) -> None:
-        """The stream that `OpenStream` asked for is there."""
-        if (ice := self._ice) is not None:
-            ice.handle_stream_opened(number, path, now)
-            self._settle(now)
-
-    def handle_stream_failed(self, number: int, error: IcelaneError, now: Instant) -> None:
-        """The stream that `OpenStream` asked for cannot be had."""
-        if (ice := self._ice) is not None:
-            ice.handle_stream_failed(number, error, now)
-            self._settle(now)
-
-    def handle_stream_closed(self, path: Path, now: Instant) -> None:
-        """A stream is gone."""
-        if (ice := self._ice) is not None:
-            ice.handle_stream_closed(path, now)
-            self._settle(now)
-
-    def handle_peer_connected(self, planned: Path, path: Path, now: Instant) -> None:
-        """The connection that `ConnectPeer` asked for is there."""
-        if self.transport is None:
-            self._commands.append(DisconnectPeer(path))
-            return
-        self.transport.ice.handle_peer_connected(planned, path, now)
-        self._settle(now)
-
-    def handle_peer_connect_failed(self, planned: Path, now: Instant) -> None:
-        """The connection that `ConnectPeer` asked for cannot be had."""
-        if self.transport is not None:
-            self.transport.ice.handle_peer_connect_failed(planned, now)
-            self._settle(now)
-
-    def handle_peer_disconnected(self, path: Path, now: Instant) -> None:
-        """A TCP connection with the peer is gone."""
-        if self.transport is not None:
-            self.transport.ice.handle_peer_disconnected(path, now)
-            self._settle(now)
-
-    def handle_name_resolved(self, name: str, host: str | None, now: Instant) -> None:
-        """What `ResolveName` asked for."""
-        if self.transport is not None:
-            self.transport.ice.handle_name_resolved(name, host, now)
-            self._settle(now)
 
     # Commands: descriptions
 
@@ -389,6 +289,7 @@ class PeerConnection:
         self._closing = True
         before = self.negotiation.signaling_state
         self.negotiation.close()
+        self.media.close(now)
         if self.negotiation.signaling_state is not before:
             self._events.append(SignalingStateChanged(self.negotiation.signaling_state))
         if self._associated and self.channels is not None and self.ice_state in ALIVE:
@@ -437,6 +338,7 @@ class PeerConnection:
             deadlines.append(self._retired.next_timeout())
         if self.channels is not None:
             deadlines.append(self.channels.next_timeout())
+        deadlines.append(self.media.next_timeout())
         return min((at for at in deadlines if at is not None), default=None)
 
     # Properties and privates
@@ -470,11 +372,6 @@ class PeerConnection:
     def options(self) -> PeerOptions:
         return self._options
 
-    @property
-    def _ice(self) -> IceTransport | None:
-        """Whom a TURN server may answer, and whose streams there are."""
-        return self.transport.ice if self.transport is not None else self._retired
-
     def _check_open(self) -> None:
         if self._closing:
             raise InvalidStateError("the peer connection is closed")
@@ -491,10 +388,16 @@ class PeerConnection:
         state = self.negotiation.signaling_state
         if state is not before:
             self._events.append(SignalingStateChanged(state))
+        self._events.extend(applied.media)
         for command in applied.commands:
             self._carry_out(command, now)
+        if applied.media:
+            self._follow_media(now)
         self._settle(now)
         self._need(applied.negotiation_is_needed)
+
+    def _tell_media(self) -> None:
+        self._events.extend(self.negotiation.media.take_events())
 
     def _need(self, needed: bool) -> None:
         if needed:
@@ -512,13 +415,20 @@ class PeerConnection:
         elif isinstance(command, NewDtlsAssociation):
             if self._secure().state not in _DTLS_ENDED:  # otherwise those of before have ended with it
                 self._end_channels(OperationError("the peer began another DTLS association"), now)
+            self.media.reset()
             self._secure().restart()
             self._secure().set_remote(command.fingerprints, command.role, now)
         elif isinstance(command, DataChannelsNegotiated):
             self._data_channels().set_remote(command.remote_port, command.max_message_size)
+            self._has_data = True
+            self._associate(now)
         elif isinstance(command, DataChannelsRejected):
             self._end_channels(OperationError("the peer takes no data channels"), now)
-            self._retire(now)
+            self._has_data = False
+            if not command.keeps_transport:
+                self._retire(now)
+        elif isinstance(command, MediaNegotiated):
+            self._follow_media(now)
         elif isinstance(command, RolledBack):
             self._roll_back(command, now)
         else:
@@ -593,6 +503,7 @@ class PeerConnection:
         """Let the transport go. Its relayed addresses are given back in the background, by the next one if need be."""
         if self.transport is None:
             return
+        self.media.reset()
         self.transport.close(now)
         self._settle_transport(now)
         self._retired = self.transport.ice
@@ -640,10 +551,12 @@ class PeerConnection:
                 self._drain_channels(channels)
             return
         transport.settle(now)
+        self._settle_media(transport, now)
         if self._associated and channels is not None and (records := transport.take_payloads()):
             channels.handle_batch(records, now)  # before the goodbye that may have come behind them
         while (event := transport.poll_event()) is not None:
             self._handle_transport(event, now)
+        self._send_media(transport, now)
         if channels is None:
             channels = self.channels
         if channels is None:
@@ -655,6 +568,17 @@ class PeerConnection:
         if packets:
             transport.send(packets, now)
         self._drain_channels(channels)
+
+    def _settle_media(self, transport: SecureTransport, now: Instant) -> None:
+        """What came on the checked path and is no DTLS; without media it is nobody's."""
+        packets = transport.take_media()
+        if packets and self.media.handle_packets(packets, now):
+            transport.note_authentic_media(now)
+
+    def _send_media(self, transport: SecureTransport, now: Instant) -> None:
+        transport.send_media(self.media.take_datagrams(), now)
+        while (event := self.media.poll_event()) is not None:
+            self._events.append(event)
 
     def _deliver(self, now: Instant) -> None:
         """What the peer has encrypted for us goes to SCTP."""
@@ -701,16 +625,34 @@ class PeerConnection:
     def _handle_dtls(self, event: DtlsStateChanged, now: Instant) -> None:
         self._events.append(event)
         transport = self._secure()
-        if event.state is DtlsState.CONNECTED and transport.role is not None:
-            # SC-1: until here nothing of the peer's has reached SCTP.
-            channels = self._data_channels()
-            channels.set_role(transport.role is DtlsRole.CLIENT, now)
-            channels.connect(now)
-            self._associated = True
+        if event.state is DtlsState.CONNECTED:
+            self._associate(now)
+            if transport.srtp_keys is not None:
+                self._learn_round_trip(transport)
+                self.media.set_keys(transport.srtp_keys, now)
         elif event.state in _DTLS_ENDED:
+            self.media.reset()
             self._deliver(now)  # what came in one wake with the peer's goodbye, and before it
             why = None if event.error is None else TransportClosedError(f"DTLS has failed: {event.error}")
             self._end_channels(why, now)
+
+    def _learn_round_trip(self, transport: SecureTransport) -> None:
+        for pair in transport.ice.agent.pairs():
+            if pair.carries_data and pair.round_trip is not None:
+                self.media.learn_round_trip(pair.round_trip)
+
+    def _associate(self, now: Instant) -> None:
+        """SCTP begins when DTLS is up, and there is a section for data: whichever comes last."""
+        transport = self.transport
+        if self._associated or not self._has_data or transport is None or transport.state is not DtlsState.CONNECTED:
+            return
+        if transport.role is None:
+            return
+        # SC-1: until here nothing of the peer's has reached SCTP.
+        channels = self._data_channels()
+        channels.set_role(transport.role is DtlsRole.CLIENT, now)
+        channels.connect(now)
+        self._associated = True
 
     def _end_channels(self, error: IcelaneError | None, now: Instant) -> None:
         """The association is over; channels that are created later belong to the next one."""
@@ -723,6 +665,8 @@ class PeerConnection:
 
     def _end(self, now: Instant) -> None:
         if self.transport is not None:
+            self.media.close(now)
+            self._send_media(self.transport, now)
             self.transport.close(now)
             while (event := self.transport.poll_event()) is not None:
                 self._handle_transport(event, now)

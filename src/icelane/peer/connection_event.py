@@ -11,6 +11,7 @@ from icelane.datachannel.event import ChannelEvent
 from icelane.dtls.connection import DtlsState
 from icelane.ice.event import IceState, PairSelected
 from icelane.peer.ice_transport_event import CandidateFailed, GatheringStateChanged, IceTransportCommand
+from icelane.peer.media_event import MediaEvent
 from icelane.peer.secure_transport import DtlsStateChanged
 from icelane.peer.signaling_state import SignalingState
 from icelane.peer.transport_command import SectionPlace
@@ -97,5 +98,6 @@ PeerConnectionEvent = (
     | PairSelected
     | NegotiationNeeded
     | ChannelEvent
+    | MediaEvent
 )
 PeerConnectionCommand = IceTransportCommand | FindSources

@@ -7,13 +7,17 @@ from dataclasses import dataclass, field
 from icelane.dtls.options import DtlsOptions
 from icelane.ice.options import IceOptions
 from icelane.peer.external_addresses import ExternalAddresses
+from icelane.peer.media_capabilities import MediaCapabilities
 from icelane.peer.negotiation import BundlePolicy
 from icelane.sctp.options import SctpOptions
 
 
 @dataclass(frozen=True, kw_only=True)
 class PeerOptions:
-    """What can be set about a peer connection. `strict` is relay-only for the peer's candidates as well as ours."""
+    """What can be set about a peer connection. `strict` is relay-only for the peer's candidates as well as ours.
+
+    Without `media` all audio and video is rejected.
+    """
 
     relay_only: bool = False
     strict: bool = False
@@ -23,6 +27,7 @@ class PeerOptions:
     ice: IceOptions = field(default_factory=IceOptions)
     dtls: DtlsOptions = field(default_factory=DtlsOptions)
     sctp: SctpOptions = field(default_factory=SctpOptions)
+    media: MediaCapabilities | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -61,7 +61,7 @@ def write_data_section(mid: str | None, transport: LocalTransport, like: MediaDe
     section = MediaDescription(kind="application", protocol=DATA_PROTOCOL, formats=[DATA_CHANNEL_FORMAT])
     if like is not None:
         section.protocol = like.protocol
-    section.add(*_transport_attributes(transport))
+    section.add(*transport_attributes(transport))
     if mid is not None:
         section.add(Attribute("mid", mid))
     if like is not None and DATA_CHANNEL_FORMAT not in like.formats:
@@ -87,7 +87,7 @@ def write_rejected_section(like: MediaDescription) -> MediaDescription:
 def write_idle_section(like: MediaDescription, transport: LocalTransport) -> MediaDescription:
     """A section of media that is there for its transport alone: nothing is sent on it, and nothing received."""
     section = MediaDescription(kind=like.kind, protocol=like.protocol, formats=list(like.formats))
-    section.add(*_transport_attributes(transport))
+    section.add(*transport_attributes(transport))
     if (mid := like.mid) is not None:
         section.add(Attribute("mid", mid))
     section.add(Attribute("inactive"), Attribute("rtcp-mux"))
@@ -95,7 +95,8 @@ def write_idle_section(like: MediaDescription, transport: LocalTransport) -> Med
     return section
 
 
-def _transport_attributes(transport: LocalTransport) -> list[Attribute | TypedAttribute]:
+def transport_attributes(transport: LocalTransport) -> list[Attribute | TypedAttribute]:
+    """How a section says which transport is its own."""
     return [
         Attribute("ice-ufrag", transport.ice.ufrag),
         Attribute("ice-pwd", transport.ice.password),

@@ -56,7 +56,7 @@ class NegotiatedTransport:
 
     def is_reached_by(self, remote: SetDescription, sections: Iterable[int]) -> bool:
         """Whether a candidate for one of these sections is for this transport, as the peer was last understood."""
-        index = remote.data_section
+        index = remote.tagged
         if self.agreed is None or index is None or remote.ice != self.agreed.remote.ice:
             return False
         return not set(sections).isdisjoint(sections_of_transport(remote.session, index))

@@ -24,6 +24,7 @@ where the peer bundles. A peer that does not bundle gets the one section that we
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, Literal
 
 from icelane.core.entropy import Entropy
@@ -31,6 +32,8 @@ from icelane.errors import InvalidStateError, LocalProtocolError, OperationError
 from icelane.ice.event import IceRole
 from icelane.peer.candidate_text import check_is_relayed, parse_candidate_text
 from icelane.peer.description import Description
+from icelane.peer.media_capabilities import MediaCapabilities
+from icelane.peer.media_negotiation import MediaNegotiation
 from icelane.peer.media_section import (
     LocalTransport,
     read_remote_transport,
@@ -39,10 +42,10 @@ from icelane.peer.media_section import (
 from icelane.peer.negotiated_transport import NegotiatedTransport
 from icelane.peer.offer_answer import (
     NegotiatedSections,
+    OfferPlan,
     build_answer,
     build_offer,
     check_follows,
-    data_section_index,
     highest_mid,
 )
 from icelane.peer.remote_candidate import (
@@ -54,7 +57,15 @@ from icelane.peer.remote_candidate import (
     record,
     sections_meant,
 )
-from icelane.peer.set_description import SetDescription, check_unchanged, parse_remote, show_local, show_remote
+from icelane.peer.section_choice import SectionChoice, choose_sections, sections_in_use
+from icelane.peer.set_description import (
+    SetDescription,
+    check_unchanged,
+    describe,
+    parse_remote,
+    show_local,
+    show_remote,
+)
 from icelane.peer.signaling_state import (
     DescriptionType,
     Side,
@@ -73,6 +84,7 @@ from icelane.peer.transport_command import (
     DataChannelsRejected,
     IceParameters,
     LocalApplied,
+    MediaNegotiated,
     RemoteApplied,
     SectionPlace,
     TransportCommand,
@@ -105,6 +117,7 @@ class Negotiation:
         relay_only: bool = False,
         strict: bool = False,
         is_lite: bool = False,
+        media: MediaCapabilities | None = None,
     ) -> None:
         if not fingerprints:
             raise LocalProtocolError("a description needs the fingerprint of a certificate")
@@ -122,11 +135,12 @@ class Negotiation:
         self._current_remote: SetDescription | None = None
         self._pending_local: SetDescription | None = None
         self._pending_remote: SetDescription | None = None
-        self._created_offer: SessionDescription | None = None
+        self._created_offer: OfferPlan | None = None
         self._created_answer: SessionDescription | None = None
         self._wants_data = False
         self._negotiation_needed = False
         self._transport = NegotiatedTransport()
+        self.media = MediaNegotiation(entropy, media)
         # W3C [[LocalIceCredentialsToReplace]], and those that were made under another configuration.
         self._credentials_to_replace: frozenset[IceParameters] = frozenset()
         self._credentials_outdated: frozenset[IceParameters] = frozenset()
@@ -175,7 +189,7 @@ class Negotiation:
         if ice_restart or base is None or self._must_replace(base):
             base = fresh_ice_parameters(self._entropy)
         self._created_offer = self._build_offer(base)
-        return Description(DescriptionType.OFFER, str(self._created_offer))
+        return Description(DescriptionType.OFFER, str(self._created_offer.session))
 
     def create_answer(self) -> Description:
         """The answer to the remote offer. Raises InvalidStateError when there is none, and once closed."""
@@ -200,7 +214,7 @@ class Negotiation:
             commands = self._apply_local_offer(self._offer_to_set(description))
         else:
             commands = self._apply_local_answer(kind, self._answer_to_set(description))
-        return LocalApplied(tuple(commands), self._enter(reached))
+        return LocalApplied(tuple(commands), self._enter(reached), self.media.take_events())
 
     def set_remote_description(self, description: Description) -> RemoteApplied:
         """Apply what the peer sent. A remote offer while ours is out takes ours back first.
@@ -215,15 +229,17 @@ class Negotiation:
         commands: list[TransportCommand] = []
         if kind is DescriptionType.ROLLBACK:
             self._pending_remote = self._created_answer = None
+            self.media.roll_back()
         elif kind is DescriptionType.OFFER:
             session = parse_remote(description.sdp, None)
-            self._check_remote_offer(session)
+            choice = self._check_remote_offer(session)
             commands = self._take_back_offer() if takes_back else []
-            self._pending_remote = SetDescription(kind, session)
+            self._pending_remote = SetDescription(kind, session, choice.tagged)
             self._created_answer = None
+            self.media.set_remote_offer(session, choice.accepted)
         else:
             commands = self._apply_remote_answer(kind, parse_remote(description.sdp, self._pending_local))
-        return RemoteApplied(tuple(commands), self._enter(reached))
+        return RemoteApplied(tuple(commands), self._enter(reached), self.media.take_events())
 
     def add_local_candidate(self, text: str, username_fragment: str | None = None) -> SectionPlace | None:
         """Gathering found a candidate, for the newest generation unless a ufrag is named.
@@ -345,7 +361,7 @@ class Negotiation:
     def candidate_place(self) -> SectionPlace | None:
         """Which section our candidates belong to; None while there is no transport."""
         newest = self._pending_local or self._current_local
-        index = newest.transport_section if newest is not None else None
+        index = newest.tagged if newest is not None else None
         if newest is None or index is None:
             return None
         return SectionPlace(newest.session.media[index].mid, index)
@@ -362,51 +378,66 @@ class Negotiation:
     def _origin(self) -> Origin:
         return Origin(self._session_id, self._session_version)
 
-    def _build_offer(self, ice: IceParameters) -> SessionDescription:
+    def _build_offer(self, ice: IceParameters) -> OfferPlan:
         agreed = self._transport.agreed
         # RFC 8842 section 5.5: an offer that keeps the association may say its role. To `actpass` the answerer ought to
         # keep it, and Firefox answers what it likes.
         setup = Setup.ACTPASS if agreed is None else setup_for(agreed.dtls_role)
         transport = LocalTransport(ice, self._fingerprints, setup, self._is_lite)
         return build_offer(
-            self._origin, self._negotiated, transport, wants_data=self._wants_data, next_mid=self._next_mid
+            self._origin,
+            self._negotiated,
+            transport,
+            self.media,
+            wants_data=self._wants_data,
+            next_mid=self._next_mid,
         )
 
     def _build_answer(self) -> SessionDescription:
         assert self._pending_remote is not None
         offer = self._pending_remote.session
-        if (index := data_section_index(offer)) is None:
+        choice = self._choose(offer)
+        if choice.tagged is None:
             unused = LocalTransport(IceParameters("", ""), (), Setup.ACTIVE, self._is_lite)
-            return build_answer(self._origin, offer, unused)
-        remote = read_remote_transport(offer, index)
-        role = decide_dtls_role(self._transport.agreed, remote, offer.transports()[index].setup)
+            return build_answer(self._origin, offer, unused, self.media, choice)
+        remote = read_remote_transport(offer, choice.tagged)
+        role = decide_dtls_role(self._transport.agreed, remote, offer.transports()[choice.tagged].setup)
         ice = self._answering_credentials(is_remote_restart(self._transport.agreed, remote))
         transport = LocalTransport(ice, self._fingerprints, setup_for(role), self._is_lite)
-        return build_answer(self._origin, offer, transport)
+        return build_answer(self._origin, offer, transport, self.media, choice)
+
+    def _choose(self, offer: SessionDescription) -> SectionChoice:
+        """Which sections of the peer's offer we accept, as things are now."""
+        negotiated = self._negotiated
+        in_use = () if negotiated is None else negotiated.alive
+        return choose_sections(offer, self.media.acceptable_sections(offer), in_use)
 
     def _answering_credentials(self, is_restart: bool) -> IceParameters:
         # What was made for this offer already, or set by a provisional answer, stays.
         for made in (self._created_answer, self._pending_local.session if self._pending_local else None):
-            if made is not None and (ice := SetDescription(DescriptionType.ANSWER, made).ice) is not None:
+            if made is not None and (ice := describe(DescriptionType.ANSWER, made).ice) is not None:
                 return ice
         if self._transport.agreed is None or is_restart:
             return fresh_ice_parameters(self._entropy)
         return self._transport.agreed.local
 
-    def _offer_to_set(self, description: Description | None) -> SessionDescription:
+    def _offer_to_set(self, description: Description | None) -> OfferPlan:
         if description is not None and description.sdp:
-            return check_unchanged(self._created_offer, description.sdp)
+            created = self._created_offer
+            check_unchanged(None if created is None else created.session, description.sdp)
+            assert created is not None
+            return created
         # W3C section 4.4.2: what was made last, while it still says how things are.
         if self._created_offer is None or not self._is_up_to_date(self._created_offer):
             self.create_offer()
         assert self._created_offer is not None
         return self._created_offer
 
-    def _is_up_to_date(self, offer: SessionDescription) -> bool:
-        ice = SetDescription(DescriptionType.OFFER, offer).ice
+    def _is_up_to_date(self, offer: OfferPlan) -> bool:
+        ice = describe(DescriptionType.OFFER, offer.session).ice
         if ice is None:
-            return not self._wants_data
-        return not self._must_replace(ice) and str(self._build_offer(ice)) == str(offer)
+            return not self._wants_data and not any(not one.is_stopping for one in self.media.transceivers)
+        return not self._must_replace(ice) and str(self._build_offer(ice).session) == str(offer.session)
 
     def _answer_to_set(self, description: Description | None) -> SessionDescription:
         if description is not None and description.sdp:
@@ -417,56 +448,77 @@ class Negotiation:
 
     # -- applying descriptions
 
-    def _apply_local_offer(self, session: SessionDescription) -> list[TransportCommand]:
-        self._pending_local = SetDescription(DescriptionType.OFFER, session)
+    def _apply_local_offer(self, offer: OfferPlan) -> list[TransportCommand]:
+        self._pending_local = describe(DescriptionType.OFFER, offer.session)
+        self.media.set_local_offer(offer.associations)
         self._session_version += 1
         return self._transport.gather(self._pending_local.ice, self._offerer_role)
 
     def _take_back_offer(self) -> list[TransportCommand]:
         self._pending_local = None
+        self.media.roll_back()
         return self._transport.roll_back()
 
-    def _check_remote_offer(self, session: SessionDescription) -> None:
+    def _check_remote_offer(self, session: SessionDescription) -> SectionChoice:
         check_follows(self._negotiated, session)
-        if (index := data_section_index(session)) is not None:
-            remote = read_remote_transport(session, index)
-            decide_dtls_role(self._transport.agreed, remote, session.transports()[index].setup)
+        choice = self._choose(session)
+        if choice.tagged is not None:
+            remote = read_remote_transport(session, choice.tagged)
+            decide_dtls_role(self._transport.agreed, remote, session.transports()[choice.tagged].setup)
+        return choice
 
     def _apply_local_answer(self, kind: DescriptionType, session: SessionDescription) -> list[TransportCommand]:
         assert self._pending_remote is not None
-        local = SetDescription(kind, session)
+        local = describe(kind, session)
         agreed = agree(self._transport.agreed, local, self._pending_remote, we_answer=True, we_are_lite=self._is_lite)
         commands = self._transport.gather(local.ice, agreed.ice_role if agreed else IceRole.CONTROLLED)
         self._session_version += 1
         self._pending_local = local
+        self._pending_remote = replace(self._pending_remote, tagged=local.tagged)
+        told = self._set_answer(local, self._pending_remote, we_answer=True)
         if kind is DescriptionType.PRANSWER:
-            return commands + self._transport.follow(agreed)
-        return commands + self._finish(local, self._pending_remote, agreed)
+            return commands + self._transport.follow(agreed) + told
+        return commands + self._finish(local, self._pending_remote, agreed) + told
 
     def _apply_remote_answer(self, kind: DescriptionType, session: SessionDescription) -> list[TransportCommand]:
         assert self._pending_local is not None
-        remote = SetDescription(kind, session)
+        remote = describe(kind, session)
         agreed = agree(self._transport.agreed, self._pending_local, remote, we_answer=False, we_are_lite=self._is_lite)
         self._pending_remote = remote
+        self._pending_local = replace(self._pending_local, tagged=remote.tagged)
+        told = self._set_answer(self._pending_local, remote, we_answer=False)
         if kind is DescriptionType.PRANSWER:
-            return self._transport.follow(agreed)
-        return self._finish(self._pending_local, remote, agreed)
+            return self._transport.follow(agreed) + told
+        return self._finish(self._pending_local, remote, agreed) + told
+
+    def _set_answer(self, local: SetDescription, remote: SetDescription, *, we_answer: bool) -> list[TransportCommand]:
+        if not len(self.media.transceivers):
+            return []
+        answer = local if we_answer else remote
+        self.media.set_answer(local.session, remote.session, sections_in_use(answer.session), we_answer=we_answer)
+        return [MediaNegotiated()]
 
     def _finish(
         self, local: SetDescription, remote: SetDescription, agreed: TransportAgreement | None
     ) -> list[TransportCommand]:
         """The exchange is over: what was pending is current."""
         offer = remote if local.type is DescriptionType.ANSWER else local
-        had_data = self._transport.agreed is not None or offer.data_section is not None
+        before = self._transport.agreed
+        is_rejected = offer.data_section is not None and (agreed is None or agreed.sctp is None)
+        had_data = before is not None and before.sctp is not None
         self._current_local, self._current_remote = local, remote
         self._pending_local = self._pending_remote = None
         self._created_offer = self._created_answer = None
+        self.media.settle()
         self._next_mid = max(self._next_mid, highest_mid(local.session.media) + 1)
         if agreed is None or agreed.local not in self._credentials_to_replace:
             self._credentials_to_replace = frozenset()
         if agreed is not None:
-            return self._transport.settle(agreed)
-        if not had_data:
+            if agreed.sctp is None and (is_rejected or had_data):
+                self._wants_data = False
+            ended = [DataChannelsRejected(keeps_transport=True)] if is_rejected and not had_data else []
+            return self._transport.settle(agreed) + ended
+        if before is None and not is_rejected:
             return []
         # The channels end, so nothing is wanted any more until another is created.
         self._wants_data = False
@@ -484,7 +536,11 @@ class Negotiation:
         if self._credentials_to_replace:
             return True
         negotiated = self._negotiated
-        return self._wants_data and not (negotiated is not None and negotiated.has_data)
+        if self._wants_data and not (negotiated is not None and negotiated.has_data):
+            return True
+        local, remote = (negotiated.local, negotiated.remote) if negotiated is not None else (None, None)
+        we_offered = self._current_local is not None and self._current_local.type is DescriptionType.OFFER
+        return self.media.needs_negotiation(local, remote, we_offered=we_offered)
 
     def _record_candidate(
         self, trickled: TrickledCandidate, newest: SetDescription

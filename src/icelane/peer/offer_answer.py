@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from icelane.errors import InvalidAccessError
+from icelane.peer.media_negotiation import Associations, MediaNegotiation, mid_of
 from icelane.peer.media_section import (
     LocalTransport,
     is_alive,
@@ -18,6 +19,9 @@ from icelane.peer.media_section import (
     write_idle_section,
     write_rejected_section,
 )
+from icelane.peer.rtp_section import write_rtp_section
+from icelane.peer.section_choice import SectionChoice, transport_section
+from icelane.peer.transceiver import Transceiver
 from icelane.sdp.attribute import Attribute
 from icelane.sdp.fields import Origin
 from icelane.sdp.media import MediaDescription
@@ -40,38 +44,92 @@ class NegotiatedSections:
         return is_alive(self.local.media[index]) and is_alive(self.remote.media[index])
 
     @property
+    def alive(self) -> set[int]:
+        """The sections that both sides want."""
+        return {index for index in range(len(self.local.media)) if self.is_alive(index)}
+
+    @property
+    def tagged(self) -> int | None:
+        """The section that speaks for the transport, None when nothing is alive."""
+        return transport_section(self.local)
+
+    @property
+    def recyclable(self) -> list[int]:
+        """The places that something new may take: those behind the section that speaks for the transport.
+
+        Chromium makes another transport for a section that becomes the first of a bundle, though RFC 9143 has it keep
+        the one that there is.
+        """
+        first = 0 if self.tagged is None or not self.is_alive(self.tagged) else self.tagged + 1
+        return [index for index in range(first, len(self.local.media)) if not self.is_alive(index)]
+
+    @property
     def has_data(self) -> bool:
         """Whether a section for data channels was agreed on."""
         return any(section.is_data_channel and self.is_alive(i) for i, section in enumerate(self.local.media))
 
 
+@dataclass(frozen=True, slots=True)
+class OfferPlan:
+    """An offer, and which transceivers have which mids once it is set."""
+
+    session: SessionDescription
+    associations: Associations = ()
+
+
 def build_offer(
-    origin: Origin, negotiated: NegotiatedSections | None, transport: LocalTransport, *, wants_data: bool, next_mid: int
-) -> SessionDescription:
+    origin: Origin,
+    negotiated: NegotiatedSections | None,
+    transport: LocalTransport,
+    media: MediaNegotiation,
+    *,
+    wants_data: bool,
+    next_mid: int,
+) -> OfferPlan:
     """The offer that goes on with `negotiated`, None at the beginning. New sections have mids from `next_mid` on."""
     sections: list[MediaDescription] = []
+    associations: dict[Transceiver, str] = {}
     for index, section in enumerate(negotiated.local.media if negotiated else ()):
-        if negotiated and negotiated.is_alive(index) and section.is_data_channel:
+        is_wanted = negotiated is not None and negotiated.is_alive(index)
+        transceiver = media.transceivers.by_mid(mid_of(section, index)) if is_wanted else None
+        if transceiver is not None and not transceiver.is_stopping:
+            associations[transceiver] = mid_of(section, index)
+            sections.append(write_rtp_section(media.offered_section(transceiver, "", section), transport))
+        elif negotiated is not None and is_wanted and section.is_data_channel:
             sections.append(write_data_section(section.mid, transport, section))
-        elif negotiated and negotiated.is_alive(index) and negotiated.has_data:
+        elif negotiated is not None and index == negotiated.tagged and _has_more(negotiated, media):
             sections.append(write_idle_section(section, transport))
         else:
             sections.append(write_rejected_section(section))
+    recyclable = [] if negotiated is None else negotiated.recyclable
+    for transceiver in media.transceivers:
+        if transceiver not in associations and not transceiver.is_stopping:
+            mid = transceiver.mid if transceiver.mid not in (None, *_mids(sections)) else None
+            associations[transceiver] = mid = mid or _unused_mid(sections, next_mid)
+            _place(sections, write_rtp_section(media.offered_section(transceiver, mid, None), transport), recyclable)
     if wants_data and not (negotiated and negotiated.has_data):
         mid = _unused_mid(sections, next_mid)
-        _place(sections, write_data_section(mid, transport, None))
-    return _session(origin, sections, [section.mid for section in sections if is_alive(section)], transport)
+        _place(sections, write_data_section(mid, transport, None), recyclable)
+    session = _session(origin, sections, _bundle_in_order(sections, negotiated), transport)
+    return OfferPlan(session, tuple((mid, transceiver) for transceiver, mid in associations.items()))
 
 
-def build_answer(origin: Origin, offer: SessionDescription, transport: LocalTransport) -> SessionDescription:
-    """The answer to `offer`: its sections in their places, with the data channels accepted."""
-    accepted = data_section_index(offer)
-    idle = None if accepted is None else _idle_section_index(offer, accepted)
+def build_answer(
+    origin: Origin,
+    offer: SessionDescription,
+    transport: LocalTransport,
+    media: MediaNegotiation,
+    choice: SectionChoice,
+) -> SessionDescription:
+    """The answer to `offer`: its sections in their places, with those of `choice` accepted."""
     sections = []
     for index, section in enumerate(offer.media):
-        if index == accepted:
+        accepted = media.answered_section(offer, index) if index in choice.accepted and section.is_rtp else None
+        if accepted is not None:
+            sections.append(write_rtp_section(accepted, transport))
+        elif index in choice.accepted and not section.is_rtp:
             sections.append(write_data_section(section.mid, transport, section))
-        elif index == idle:
+        elif index == choice.idle:
             sections.append(write_idle_section(section, transport))
         else:
             sections.append(write_rejected_section(section))
@@ -80,33 +138,18 @@ def build_answer(origin: Origin, offer: SessionDescription, transport: LocalTran
     return _session(origin, sections, [mid for mids in offer.bundle_groups for mid in mids if mid in alive], transport)
 
 
-def data_section_index(session: SessionDescription) -> int | None:
-    """Where the section is that carries data channels: the first of them that is alive."""
-    for index, section in enumerate(session.media):
-        # RFC 8841 section 5: the port 0 says that there is no association.
-        if section.is_data_channel and is_alive(section) and section.sctp_port != 0:
-            return index
-    return None
+def _bundle_in_order(sections: list[MediaDescription], negotiated: NegotiatedSections | None) -> list[str | None]:
+    """The sections that were bundled keep their order, and so the one that speaks for the transport its place."""
+    alive = [section.mid for section in sections if is_alive(section)]
+    groups = negotiated.local.bundle_groups if negotiated is not None else []
+    before = [mid for mids in groups for mid in mids if mid in alive]
+    return [*before, *(mid for mid in alive if mid not in before)]
 
 
-def transport_section_index(session: SessionDescription, data: int) -> int:
-    """Which section speaks for the transport of the data channels, and has its candidates (RFC 9143 section 7)."""
-    speaker = session.transports()[data].speaker
-    return next(index for index, section in enumerate(session.media) if section is speaker)
-
-
-def _idle_section_index(offer: SessionDescription, data: int) -> int | None:
-    """The section of media that the transport of the data channels belongs to, None when it is their own.
-
-    A peer with `max-bundle` has made one transport, with the first section of the bundle. Chromium takes it away
-    together with all of the bundle when that section is rejected. A peer that has made one for each section says so by
-    credentials of their own.
-    """
-    speaker = transport_section_index(offer, data)
-    transports = offer.transports()
-    if speaker == data or not offer.media[speaker].is_rtp:
-        return None
-    return speaker if transports[data].ice_credentials == transports[speaker].ice_credentials else None
+def _has_more(negotiated: NegotiatedSections, media: MediaNegotiation) -> bool:
+    """Whether there is something that an idle section's transport is kept for: what was agreed on, and goes on."""
+    mids = {negotiated.local.media[index].mid for index in negotiated.alive}
+    return negotiated.has_data or any(not one.is_stopping and one.mid in mids for one in media.transceivers)
 
 
 def check_follows(negotiated: NegotiatedSections | None, offer: SessionDescription) -> None:
@@ -148,18 +191,21 @@ def _session(
     return session
 
 
-def _place(sections: list[MediaDescription], section: MediaDescription) -> None:
-    """Put a new section where one was rejected, or behind all others (RFC 9429 section 5.2.2)."""
-    for index, standing in enumerate(sections):
-        if not is_alive(standing):
-            sections[index] = section
-            return
-    sections.append(section)
+def _place(sections: list[MediaDescription], section: MediaDescription, recyclable: list[int]) -> None:
+    """Put a new section where the last exchange rejected one, or behind all others (RFC 9429 section 5.2.2)."""
+    if recyclable:
+        sections[recyclable.pop(0)] = section
+    else:
+        sections.append(section)
+
+
+def _mids(sections: list[MediaDescription]) -> set[str | None]:
+    return {section.mid for section in sections}
 
 
 def _unused_mid(sections: list[MediaDescription], next_mid: int) -> str:
     # The peer may have made up any mids for its sections, numbers too.
-    used = {section.mid for section in sections}
+    used = _mids(sections)
     return next(mid for mid in map(str, range(next_mid, next_mid + len(used) + 1)) if mid not in used)
 
 

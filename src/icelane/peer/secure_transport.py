@@ -5,6 +5,8 @@
              -> DTLS (20..63)    -> from a valid pair, and the fingerprint is known:  DTLS
                                     from a source that has proved the ICE password:   held, at most MAX_HELD
                                     from anybody else:                                dropped and counted
+             -> RTP (128..191)   -> from a valid pair, and DTLS agrees on SRTP:       protected, for MediaTransport
+                                    from anybody else:                                dropped and counted
              -> anything else    -> dropped and counted
 
 So an attacker who can send datagrams to us, and who sends a ClientHello before the peer does, reaches nobody (DT-1,
@@ -14,6 +16,7 @@ DT-2); and an honest peer whose ClientHello overtakes our own check does not los
     transport.set_remote(fingerprints, DtlsRole.CLIENT, now)      # from the descriptions
     transport.handle_batch([(data, path)], now)
     for record in transport.take_payloads(): ...                  # what the peer encrypted for us
+    for packet in transport.take_media(): ...                     # what is not DTLS, still protected
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ from icelane.errors import HandshakeError
 from icelane.ice.event import PairValidated
 from icelane.peer.ice_transport import IceTransport
 from icelane.peer.ice_transport_event import IceTransportCommand, IceTransportEvent
+from icelane.peer.media_transport import SrtpKeys
 
 # DT-2: what an honest peer sends before our check of its pair is answered is one flight.
 MAX_HELD: Final = 8
@@ -59,6 +63,7 @@ class SecureTransport:
         self.ice = ice
         self.state = DtlsState.NEW
         self.security: SecurityParameters | None = None
+        self.srtp_keys: SrtpKeys | None = None
         self.discarded = 0
         self.packets_sent = self.bytes_sent = 0
         self.packets_received = self.bytes_received = 0
@@ -72,23 +77,30 @@ class SecureTransport:
         self._handshake_paths: set[Path | None] = set()
         self._events: deque[SecureTransportEvent] = deque()
         self._payloads: list[bytes] = []
+        self._media: list[bytes] = []
 
     # Inputs
 
     def handle_batch(self, batch: Iterable[tuple[bytes, Path]], now: Instant) -> None:
         """Datagrams, or framed messages of a stream, came at once.
 
-        Of records that follow one another on one path, only the first is asked where it comes from.
+        Of records and packets of media that follow one another on one path, only the first is asked where it comes
+        from.
         """
-        # A record came on it last, and DTLS took it: no server is there, and it was checked.
+        # What came on it last was the peer's: no server is there, and it was checked.
         trusted: Path | None = None
         packets = size = trusted_packets = trusted_size = 0
         for data, path in batch:
             packets += 1
             size += len(data)
-            if path == trusted and data and classify(data[0]) is PacketKind.DTLS and self._dtls is not None:
-                self._dtls.handle_datagram(data, now)
-                continue
+            if path == trusted and data and self._dtls is not None:
+                kind = classify(data[0])
+                if kind is PacketKind.RTP:
+                    self._media.append(data)
+                    continue
+                if kind is PacketKind.DTLS:
+                    self._dtls.handle_datagram(data, now)
+                    continue
             if trusted is not None:
                 if behind := packets - 1 - trusted_packets:
                     self.ice.agent.note_received(trusted, behind, size - len(data) - trusted_size, now)
@@ -127,9 +139,10 @@ class SecureTransport:
         """The peer is somebody else from now on (RFC 8842 section 5.5): the old DTLS connection is forgotten."""
         self._dtls = None
         self._started = False
+        self.security = self.srtp_keys = None
+        self._media.clear()
         self._handshake_paths.clear()
         self.ice.agent.note_reached(None)
-        self.security = None
         self.state = DtlsState.NEW
 
     def send(self, batch: Iterable[bytes], now: Instant) -> None:
@@ -140,6 +153,15 @@ class SecureTransport:
                 if self.state is DtlsState.CONNECTED and dtls.state is DtlsState.CONNECTED:
                     dtls.send(data, now)
             self._drain_records(now)
+
+    def send_media(self, datagrams: list[bytes], now: Instant) -> None:
+        """Send what SRTP has protected."""
+        if datagrams and self.state is DtlsState.CONNECTED:
+            self._send(datagrams, now)
+
+    def note_authentic_media(self, now: Instant) -> None:
+        """Among what `take_media` gave was something that the peer has sent: its path is alive."""
+        self.ice.agent.note_authenticated_data(now)
 
     def close(self, now: Instant) -> None:
         """Say goodbye to the peer, then stop ICE."""
@@ -174,6 +196,11 @@ class SecureTransport:
     def poll_event(self) -> SecureTransportEvent | None:
         """The next thing that happened, or None."""
         return self._events.popleft() if self._events else None
+
+    def take_media(self) -> list[bytes]:
+        """Everything that came on the checked path since last time and looks like SRTP or SRTCP."""
+        media, self._media = self._media, []
+        return media
 
     def take_payloads(self) -> list[bytes]:
         """All records that the peer encrypted for us since last time."""
@@ -215,6 +242,8 @@ class SecureTransport:
         kind = classify(data[0]) if data else PacketKind.UNKNOWN
         if kind is PacketKind.DTLS:
             return self._handle_record(data, path, now)
+        if kind is PacketKind.RTP:
+            return self._handle_media(data, path, now)
         if kind is PacketKind.STUN:
             self.ice.handle_stun(data, path, now)
             self.settle(now)
@@ -240,6 +269,14 @@ class SecureTransport:
                 return True
             self._drain_dtls(now)
         return False
+
+    def _handle_media(self, data: bytes, path: Path, now: Instant) -> bool:
+        if self._dtls is None or not self.ice.agent.accepts(path):
+            self.discarded += 1
+            return False
+        self.ice.agent.note_received(path, 1, len(data), now)
+        self._media.append(data)
+        return self.state is DtlsState.CONNECTED
 
     def _hold(self, data: bytes, path: Path) -> None:
         if len(self._held) >= MAX_HELD or self._held_bytes + len(data) > MAX_HELD_BYTES:
@@ -285,6 +322,7 @@ class SecureTransport:
         while (event := dtls.poll_event()) is not None:
             if isinstance(event, HandshakeCompleted):
                 self.security = event.security
+                self._keep_keys(event, dtls.role)
                 if len(self._handshake_paths) == 1:
                     self.ice.agent.note_reached(next(iter(self._handshake_paths)))
                 self._change(DtlsState.CONNECTED)
@@ -293,6 +331,11 @@ class SecureTransport:
             elif isinstance(event, Closed):
                 self._change(DtlsState.CLOSED)
         self._drain_records(now)
+
+    def _keep_keys(self, event: HandshakeCompleted, role: DtlsRole) -> None:
+        profile, material = event.security.srtp_profile, event.keying_material
+        if profile is not None and material is not None:
+            self.srtp_keys = SrtpKeys(profile, material, role)
 
     def _drain_records(self, now: Instant) -> None:
         dtls = self._dtls
@@ -303,11 +346,15 @@ class SecureTransport:
             records.append(record)
         if records and self.state is DtlsState.CONNECTING and len(self._handshake_paths) < 2:
             self._handshake_paths.add(self.ice.agent.data_path)
-        if records and self.ice.send(records, now):
-            size = sum(map(len, records))
-            self.packets_sent += len(records)
+        if records:
+            self._send(records, now)
+
+    def _send(self, datagrams: list[bytes], now: Instant) -> None:
+        if self.ice.send(datagrams, now):
+            size = sum(map(len, datagrams))
+            self.packets_sent += len(datagrams)
             self.bytes_sent += size
-            self.ice.agent.note_sent(len(records), size, now)
+            self.ice.agent.note_sent(len(datagrams), size, now)
 
     def _change(self, state: DtlsState, error: HandshakeError | None = None) -> None:
         if state is not self.state and self.state not in (DtlsState.CLOSED, DtlsState.FAILED):

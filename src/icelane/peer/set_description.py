@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from icelane.errors import InvalidAccessError, InvalidModificationError, MalformedError, OperationError
 from icelane.peer.description import Description
 from icelane.peer.local_generation import LocalGeneration, LocalGenerations
-from icelane.peer.offer_answer import copy_session, data_section_index, transport_section_index
+from icelane.peer.offer_answer import copy_session
+from icelane.peer.section_choice import data_section_index, transport_section
 from icelane.peer.signaling_state import DescriptionType
 from icelane.peer.transport_command import IceParameters
 from icelane.sdp.attribute import Attribute
@@ -19,10 +20,14 @@ _TRICKLED: tuple[str, ...] = ("candidate", "end-of-candidates")
 
 @dataclass(frozen=True, slots=True)
 class SetDescription:
-    """One of the four: current or pending, local or remote. A local one is kept without its candidates."""
+    """One of the four: current or pending, local or remote. A local one is kept without its candidates.
+
+    `tagged` is the section that speaks for the one transport, and has its candidates; None when nothing needs one.
+    """
 
     type: DescriptionType
     session: SessionDescription
+    tagged: int | None
 
     @property
     def data_section(self) -> int | None:
@@ -30,18 +35,17 @@ class SetDescription:
         return data_section_index(self.session)
 
     @property
-    def transport_section(self) -> int | None:
-        """Where the candidates of its transport stand: there, or where the section is that it is bundled with."""
-        index = self.data_section
-        return None if index is None else transport_section_index(self.session, index)
-
-    @property
     def ice(self) -> IceParameters | None:
         """The credentials of the transport, None when no section needs one."""
-        if (index := self.data_section) is None:
+        if self.tagged is None:
             return None
-        credentials = self.session.ice_credentials(self.session.media[index])
+        credentials = self.session.ice_credentials(self.session.media[self.tagged])
         return None if credentials is None else IceParameters(credentials.ufrag, credentials.password)
+
+
+def describe(kind: DescriptionType, session: SessionDescription) -> SetDescription:
+    """A description of ours, or an answer, whose sections that are alive say whose the transport is."""
+    return SetDescription(kind, session, transport_section(session))
 
 
 def show_remote(applied: SetDescription | None) -> Description | None:
@@ -98,7 +102,7 @@ def parse_remote(text: str, offer: SetDescription | None) -> SessionDescription:
 
 def _with_candidates(applied: SetDescription, generation: LocalGeneration) -> SessionDescription:
     session = copy_session(applied.session)
-    if (index := applied.transport_section) is not None:
+    if (index := applied.tagged) is not None:
         section = session.media[index]
         section.add(*(Attribute("candidate", value) for value in generation.candidates))
         if generation.is_complete:

@@ -1,4 +1,4 @@
-"""What `getStats` tells (W3C webrtc-stats), for everything but media.
+"""What `getStats` tells (W3C webrtc-stats); `media_stats` has what there is about media.
 
 peer-connection   P                      how many channels were opened and closed
 transport         T                      states, bytes, DTLS version and suite, the selected pair
@@ -21,6 +21,7 @@ from icelane.ice.candidate import Candidate
 from icelane.ice.pair import PairReport
 from icelane.peer.connection import PeerConnection
 from icelane.peer.ice_transport_event import LocalReport
+from icelane.peer.media_stats import add_media
 from icelane.peer.secure_transport import SecureTransport
 from icelane.peer.security_report import format_fingerprint
 from icelane.peer.stats_identifiers import StatsIdentifiers
@@ -58,7 +59,7 @@ class _Collector:
         """In milliseconds since 1970, as all that W3C stamps."""
         return None if moment is None else self._timestamp - (self._now - moment) * 1000
 
-    def add(self, kind: str, identifier: str, **values: Value | None) -> str:
+    def add(self, kind: str, identifier: str, /, **values: Value | None) -> str:
         stats = Stats(type=kind, id=identifier, timestamp=self._timestamp)
         stats.update({name: value for name, value in values.items() if value is not None})
         self.report[identifier] = stats
@@ -85,6 +86,7 @@ def collect_stats(connection: PeerConnection, at: UnixSeconds, now: Instant) -> 
             messagesReceived=count.messages_received,
             bytesReceived=count.bytes_received,
         )
+    add_media(collector.add, connection.media, connection.transceivers)
     return collector.report
 
 

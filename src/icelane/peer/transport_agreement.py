@@ -14,10 +14,11 @@ from icelane.crypto.provider import equal
 from icelane.dtls.options import DtlsRole
 from icelane.errors import InvalidAccessError
 from icelane.ice.event import IceRole
-from icelane.peer.media_section import read_remote_transport, read_sctp, role_against
+from icelane.peer.media_section import is_alive, read_remote_transport, read_sctp, role_against
 from icelane.peer.set_description import SetDescription
 from icelane.peer.transport_command import (
     DataChannelsNegotiated,
+    DataChannelsRejected,
     DtlsRoleDecided,
     IceParameters,
     NewDtlsAssociation,
@@ -30,14 +31,19 @@ from icelane.sdp.transport_attributes import Setup
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransportAgreement:
-    """What the transport was told: both ends' parameters and our roles; and the SCTP that runs on it."""
+    """What the transport was told: both ends' parameters and our roles; and the SCTP that runs on it.
+
+    `sctp` is the peer's port and how long a message may be, None where there is nothing but media. `mids` are those of
+    the sections on it. `association` counts those of DTLS that began though the certificate stayed.
+    """
 
     local: IceParameters
     remote: RemoteTransport
     ice_role: IceRole
     dtls_role: DtlsRole
-    remote_port: int
-    max_message_size: int
+    sctp: tuple[int, int] | None
+    mids: frozenset[str | None] = frozenset()
+    association: int = 0
 
 
 def is_remote_restart(agreed: TransportAgreement | None, remote: RemoteTransport) -> bool:
@@ -89,12 +95,13 @@ def commands_between(before: TransportAgreement | None, after: TransportAgreemen
         commands.append(SetRemoteTransport(remote, role, is_remote_restart(before, remote)))
     if before is None:
         commands.append(DtlsRoleDecided(after.dtls_role, remote.fingerprints))
-    elif not is_same_certificate(before.remote, remote) or before.dtls_role is not after.dtls_role:
+    elif _is_other_association(before, after):
         commands.append(NewDtlsAssociation(after.dtls_role, remote.fingerprints))
         before = None  # what ran on the old association ends with it
-    sctp = (after.remote_port, after.max_message_size)
-    if before is None or (before.remote_port, before.max_message_size) != sctp:
-        commands.append(DataChannelsNegotiated(*sctp))
+    if after.sctp is not None and (before is None or before.sctp != after.sctp):
+        commands.append(DataChannelsNegotiated(*after.sctp))
+    elif after.sctp is None and before is not None and before.sctp is not None:
+        commands.append(DataChannelsRejected(keeps_transport=True))
     return commands
 
 
@@ -111,7 +118,7 @@ def agree(
     `before` is the last exchange, or what a provisional answer of this one came to.
     """
     answer = local if we_answer else remote
-    ice, index = local.ice, answer.data_section
+    ice, index = local.ice, answer.tagged
     if ice is None or index is None:
         return None
     transport = read_remote_transport(remote.session, index)
@@ -119,15 +126,36 @@ def agree(
         # RFC 8839 section 4.4.1.1.1: the offer restarts ICE, for both. An answer that does is somebody else's.
         raise InvalidAccessError("only after an offer that restarts ICE has the answer other ICE credentials")
     dtls_role = decide_dtls_role(before, transport, remote.session.transports()[index].setup)
-    port, size = read_sctp(remote.session.media[index])
+    data = answer.data_section
+    number = 0 if before is None else before.association + _has_other_transport(before, transport, answer, index)
     return TransportAgreement(
         local=ice,
         remote=keep_tls_id(before, transport),
         ice_role=_ice_role(before, transport, we_answer, we_are_lite),
         dtls_role=dtls_role,
-        remote_port=port,
-        max_message_size=size,
+        sctp=None if data is None else read_sctp(remote.session.media[data]),
+        mids=frozenset(section.mid for section in answer.session.media if is_alive(section)),
+        association=number,
     )
+
+
+def _is_other_association(before: TransportAgreement, after: TransportAgreement) -> bool:
+    return (
+        not is_same_certificate(before.remote, after.remote)
+        or before.dtls_role is not after.dtls_role
+        or before.association != after.association
+    )
+
+
+def _has_other_transport(
+    before: TransportAgreement, remote: RemoteTransport, answer: SetDescription, tagged: int
+) -> bool:
+    """Whether the peer has made another transport, DTLS included, and moved all sections to it.
+
+    Chromium does that when the first section of its bundle is a new one, in the place of one that was stopped. It says
+    so by new ICE credentials, which would be a mere restart for a section that was there before.
+    """
+    return is_remote_restart(before, remote) and answer.session.media[tagged].mid not in before.mids
 
 
 def _ice_role(

@@ -12,6 +12,7 @@ from typing import Final
 from icelane.core.entropy import Entropy
 from icelane.dtls.options import DtlsRole
 from icelane.ice.event import IceRole
+from icelane.peer.media_event import NegotiatedMediaEvent
 
 # RFC 8839 section 5.4 asks for 24 bits in the ufrag and 128 in the password; base64 makes 8 and 24 characters of these.
 _UFRAG_BYTES: Final = 6
@@ -111,7 +112,17 @@ class DataChannelsNegotiated:
 
 @dataclass(frozen=True, slots=True)
 class DataChannelsRejected:
-    """There is no section for data, or none any more: channels end, and the transport with them."""
+    """There is no section for data, or none any more: channels end.
+
+    The transport ends with them, unless `keeps_transport` says that there is media on it.
+    """
+
+    keeps_transport: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MediaNegotiated:
+    """An answer was set: what transceivers may send and receive may be something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +145,7 @@ TransportCommand = (
     | NewDtlsAssociation
     | DataChannelsNegotiated
     | DataChannelsRejected
+    | MediaNegotiated
     | RolledBack
 )
 
@@ -142,11 +154,13 @@ TransportCommand = (
 class LocalApplied:
     """A local description is set. `commands` are to be carried out in this order.
 
-    `negotiation_is_needed`: fire `negotiationneeded` (W3C section 4.4.1.5, where the state became stable).
+    `negotiation_is_needed`: fire `negotiationneeded` (W3C section 4.4.1.5, where the state became stable). `media` is
+    what is to be told of tracks before it.
     """
 
     commands: tuple[TransportCommand, ...] = ()
     negotiation_is_needed: bool = False
+    media: tuple[NegotiatedMediaEvent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,3 +169,4 @@ class RemoteApplied:
 
     commands: tuple[TransportCommand, ...] = ()
     negotiation_is_needed: bool = False
+    media: tuple[NegotiatedMediaEvent, ...] = ()

@@ -14,8 +14,8 @@ import ipaddress
 import logging
 import sys
 from collections import OrderedDict
-from collections.abc import Hashable
-from typing import Final, Generic, NamedTuple, TypeVar
+from collections.abc import Hashable, Mapping
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from icelane.core.clock import Duration, Instant
 from icelane.core.net import Path, SocketAddress, pack_host
@@ -34,17 +34,34 @@ _FLUSH_INTERVAL: Final[Duration] = 1.0
 K = TypeVar("K", bound=Hashable)
 
 
+class EventHandler(Protocol):
+    """Who may know a shorter way than a record."""
+
+    def write_event(self, logger: logging.Logger, event: str, level: int, fields: Mapping[str, object]) -> bool:
+        """Write one event, for which `logger` is enabled; False when it needs a record, and nothing was written."""
+        ...
+
+
+_handlers: Final[list[EventHandler]] = []
+
+
+def write_events_by(handler: EventHandler) -> None:
+    """Ask `handler`, and no other, before a record is made."""
+    _handlers[:] = [handler]
+
+
 def report(event: str, level: int, **fields: object) -> None:
     """Log one event with its fields. A field may not be called like an attribute of `logging.LogRecord`."""
-    if LOGGER.isEnabledFor(level):
-        # What LOGGER.log does, but for the search of its caller, which is ours.
-        caller = sys._getframe(1)
-        code = caller.f_code
-        LOGGER.handle(
-            LOGGER.makeRecord(
-                LOGGER.name, level, code.co_filename, caller.f_lineno, event, (), None, code.co_name, fields
-            )
-        )
+    if not LOGGER.isEnabledFor(level):
+        return
+    if _handlers and _handlers[0].write_event(LOGGER, event, level, fields):
+        return
+    # What LOGGER.log does, but for the search of its caller, which is ours.
+    caller = sys._getframe(1)
+    code = caller.f_code
+    LOGGER.handle(
+        LOGGER.makeRecord(LOGGER.name, level, code.co_filename, caller.f_lineno, event, (), None, code.co_name, fields)
+    )
 
 
 def redact_address(host: str) -> str:

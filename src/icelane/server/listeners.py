@@ -12,6 +12,9 @@ from icelane.core.net import Path, SocketAddress, Transport
 from icelane.server.relay_plane import RelayedClient, SendToClient, raw_address
 from icelane.server.traffic import SocketLoss
 
+# A member of an enumeration costs a call where it is looked up, and a name of ours does not.
+_UDP: Final = Transport.UDP
+
 
 class Receiver(Protocol):
     """Takes what no route covers."""
@@ -124,7 +127,8 @@ class UdpListener:
         client = self._clients_by_source.get(source)
         if client is None or not client.relay_from_client(data):
             self._receiving = True
-            self._receive(data, Path(self.local, address_of(source), Transport.UDP))
+            # What Path() does, without the Python around it.
+            self._receive(data, tuple.__new__(Path, (self.local, address_of(source), _UDP)))
 
     def _drained(self) -> None:
         if self._receiving:

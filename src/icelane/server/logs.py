@@ -18,8 +18,8 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from icelane.core.net import Path, SocketAddress
 from icelane.server.config import LogSettings
-from icelane.server.events import redact_address
-from icelane.server.log_line import LineFormatter
+from icelane.server.events import redact_address, write_events_by
+from icelane.server.log_line import LineFormatter, LineHandler
 
 # The longest user name that STUN allows is 508 bytes; nothing that is worth reading is longer.
 MAX_TEXT: Final = 512
@@ -41,7 +41,7 @@ def configure_logging(settings: LogSettings, stream: TextIO | None = None, *, wo
     out. For programs; a library never calls it.
     """
     stream = sys.stderr if stream is None else stream
-    handler = logging.StreamHandler(stream)
+    handler = LineHandler(stream)
     handler.set_name(_HANDLER_NAME)
     colors = stream.isatty() and "NO_COLOR" not in os.environ
     general = _formatter(settings, colors)
@@ -58,6 +58,7 @@ def configure_logging(settings: LogSettings, stream: TextIO | None = None, *, wo
     for old in [old for old in root.handlers if old.get_name() == _HANDLER_NAME]:
         root.removeHandler(old)
     root.addHandler(handler)
+    write_events_by(handler)
     level = _LEVELS[settings.level]
     root.setLevel(max(level, logging.INFO))
     _OURS.setLevel(level)

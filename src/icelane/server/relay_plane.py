@@ -18,7 +18,7 @@ from icelane.aio.icmp import IcmpReport
 from icelane.aio.system import monotonic
 from icelane.aio.udp import RawAddress, Reader, UdpSocket, address_of, bind_udp
 from icelane.core.entropy import Entropy
-from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
+from icelane.core.net import Path, SocketAddress, Transport
 from icelane.errors import MalformedError
 from icelane.server.bandwidth import MakeBucket, Meter, PythonBucket
 from icelane.server.traffic import SocketLoss, Traffic
@@ -26,6 +26,7 @@ from icelane.turn.attributes import IcmpError
 from icelane.turn.routes import (
     AssignRelayPort,
     BindRelayPort,
+    ChannelRoute,
     InstallChannelRoute,
     InstallPermissionRoute,
     PermissionRoute,
@@ -292,8 +293,10 @@ class RelaySocket:
 
     def add_channel(self, number: int, peer: RawAddress) -> None:
         """Payload from the peer goes out as ChannelData."""
+        header = number.to_bytes(2, "big")
         known = self._channels_by_peer.get(peer, ())
-        self._channels_by_peer[peer] = tuple(dict.fromkeys((*known, number.to_bytes(2, "big"))))
+        if header not in known:
+            self._channels_by_peer[peer] = (*known, header)
 
     def remove_channel(self, number: int, peer: RawAddress) -> None:
         """No more ChannelData for that peer, unless another channel leads to it."""
@@ -305,7 +308,11 @@ class RelaySocket:
     def add_permission(self, route: PermissionRoute) -> None:
         """Payload from any port of the peer that the verdict allows goes out as Data."""
         wire_host = route.verdict.wire_host
-        known = {one.peer_host: one for one in self._permissions_by_wire_host.get(wire_host, ())}
+        others = self._permissions_by_wire_host.get(wire_host)
+        if others is None:
+            self._permissions_by_wire_host[wire_host] = (route,)
+            return
+        known = {one.peer_host: one for one in others}
         known[route.peer_host] = route
         self._permissions_by_wire_host[wire_host] = tuple(known.values())
 
@@ -488,27 +495,17 @@ class RelayPlane:
         relay = self._relays_by_address[command.route.relay]
         assert isinstance(relay, RelaySocket), "only UDP is relayed by routes"
         client = self._clients_by_path[command.route.client]
-        match command:
-            case InstallChannelRoute(route):
-                bound = (relay, raw_address(route.wire_peer))
-                before = client.channels_by_number.get(route.channel, bound)
-                if before != bound:
-                    before[0].remove_channel(route.channel, before[1])
-                client.channels_by_number[route.channel] = bound
-                relay.add_channel(route.channel, bound[1])
-            case RemoveChannelRoute(route):
-                client.forget_channel(route.channel)
-                relay.remove_channel(route.channel, raw_address(route.wire_peer))
-            case InstallPermissionRoute(route):
-                # Where the name leads may have changed with the external addresses.
-                _, previous = client.permissions_by_host.get(route.peer_host, (relay, route))
-                if previous.verdict.wire_host != route.verdict.wire_host:
-                    relay.remove_permission(previous)
-                client.permissions_by_host[route.peer_host] = (relay, route)
-                relay.add_permission(route)
-            case RemovePermissionRoute(route):
-                client.forget_permission(route.peer_host)
-                relay.remove_permission(route)
+        # No match statement: the oldest Cython that compiles this module has none.
+        if isinstance(command, InstallChannelRoute):
+            _install_channel(client, relay, command.route)
+        elif isinstance(command, RemoveChannelRoute):
+            client.forget_channel(command.route.channel)
+            relay.remove_channel(command.route.channel, raw_address(command.route.wire_peer))
+        elif isinstance(command, InstallPermissionRoute):
+            _install_permission(client, relay, command.route)
+        else:
+            client.forget_permission(command.route.peer_host)
+            relay.remove_permission(command.route)
 
     def close(self) -> None:
         """Close every port."""
@@ -526,8 +523,26 @@ class RelayPlane:
         return RelayedClient(command.client, command.user_key, send, self._entropy)
 
 
+def _install_channel(client: RelayedClient, relay: RelaySocket, route: ChannelRoute) -> None:
+    bound = (relay, raw_address(route.wire_peer))
+    before = client.channels_by_number.get(route.channel, bound)
+    if before != bound:
+        before[0].remove_channel(route.channel, before[1])
+    client.channels_by_number[route.channel] = bound
+    relay.add_channel(route.channel, bound[1])
+
+
+def _install_permission(client: RelayedClient, relay: RelaySocket, route: PermissionRoute) -> None:
+    known = client.permissions_by_host.get(route.peer_host)
+    # Where the name leads may have changed with the external addresses.
+    if known is not None and known[1].verdict.wire_host != route.verdict.wire_host:
+        relay.remove_permission(known[1])
+    client.permissions_by_host[route.peer_host] = (relay, route)
+    relay.add_permission(route)
+
+
 def raw_address(address: SocketAddress) -> RawAddress:
     """`address` as `recvfrom` spells it, so that it can be a key: with flow and scope for IPv6."""
-    if address.family is AddressFamily.IPV6:
+    if ":" in address.host:
         return (address.host, address.port, 0, 0)
     return (address.host, address.port)

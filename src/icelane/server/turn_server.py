@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path as File
 from types import TracebackType
-from typing import NamedTuple, Self, assert_never
+from typing import Final, NamedTuple, Self, assert_never
 
 from icelane.aio.system import SystemWallClock, monotonic
 from icelane.aio.wakeup import Wakeup
@@ -72,6 +72,10 @@ from icelane.turn.routes import (
 )
 from icelane.turn.server import TurnServer as TurnEngine
 from icelane.turn.server_config import TurnServerConfig
+
+# A member of an enumeration costs a call where it is looked up, and a name of ours does not.
+_TCP: Final = Transport.TCP
+_UDP: Final = Transport.UDP
 
 
 class _DrainLimit(NamedTuple):
@@ -405,7 +409,7 @@ class TurnServer:
         if engine is not None:
             engine.handle_datagram(data, path, monotonic())
             self._carry_out(engine)
-            if path.transport is not Transport.UDP:
+            if path.transport is not _UDP:
                 self._arm()  # else behind the last datagram of the wake
 
     def _stream_closed(self, path: Path) -> None:
@@ -473,31 +477,33 @@ class TurnServer:
             self._empty.set()
 
     def _execute(self, command: Command) -> None:
-        match command:
-            case BindRelayPort():
-                self._outcomes.append((command.bind_id, self._bind(command)))
-            case AssignRelayPort():
-                self._assign(command)
-            case ReleaseRelayPort():
-                self._release(command)
-            case InstallChannelRoute() | RemoveChannelRoute() | InstallPermissionRoute() | RemovePermissionRoute():
-                self._plane.route(command)
-            case LookUpCredential():
-                self._look_up(command)
-            case ConnectPeer():
-                self._tcp_plane.connect(command)
-            case BindStreams():
-                self._bind_streams(command)
-            case ClaimRelayPort() | ReturnRelayPort() | PassOn():
-                assert self._sharing is not None, "only who has siblings is told so"
-                self._sharing.execute(command)
-            case ClosePeer():
-                self._tcp_plane.close_peer(command)
-            case _:
-                assert_never(command)
+        # No match statement: the oldest Cython that compiles this module has none.
+        if isinstance(
+            command, InstallPermissionRoute | InstallChannelRoute | RemovePermissionRoute | RemoveChannelRoute
+        ):
+            self._plane.route(command)
+        elif isinstance(command, BindRelayPort):
+            self._outcomes.append((command.bind_id, self._bind(command)))
+        elif isinstance(command, AssignRelayPort):
+            self._assign(command)
+        elif isinstance(command, ReleaseRelayPort):
+            self._release(command)
+        elif isinstance(command, LookUpCredential):
+            self._look_up(command)
+        elif isinstance(command, ConnectPeer):
+            self._tcp_plane.connect(command)
+        elif isinstance(command, BindStreams):
+            self._bind_streams(command)
+        elif isinstance(command, ClaimRelayPort | ReturnRelayPort | PassOn):
+            assert self._sharing is not None, "only who has siblings is told so"
+            self._sharing.execute(command)
+        elif isinstance(command, ClosePeer):
+            self._tcp_plane.close_peer(command)
+        else:
+            assert_never(command)
 
     def _bind(self, command: BindRelayPort) -> bool:
-        if command.transport is not Transport.TCP:
+        if command.transport is not _TCP:
             return self._plane.bind(command)
         relay = self._tcp_plane.listen(command.relay)
         if relay is not None:

@@ -2,6 +2,9 @@
 
 cimport cython
 
+cdef int _IPV4
+cdef int _IPV6
+
 cdef bytes _COOKIE_BYTES
 
 

@@ -15,6 +15,8 @@ from icelane.core.reader import Reader
 from icelane.errors import MalformedError
 
 MAGIC_COOKIE: Final = 0x2112A442
+_IPV4: Final = int(AddressFamily.IPV4)
+_IPV6: Final = int(AddressFamily.IPV6)
 _COOKIE_BYTES: Final = MAGIC_COOKIE.to_bytes(4, "big")
 
 # RFC 8489 section 14.3: "less than 509 bytes"; 14.9, 14.10, 14.14: "fewer than 128 characters, up to 763 bytes".
@@ -135,7 +137,7 @@ def parse_address(value: bytes) -> SocketAddress:
 def encode_address(address: SocketAddress) -> bytes:
     """MAPPED-ADDRESS, ALTERNATE-SERVER, RESPONSE-ORIGIN or OTHER-ADDRESS."""
     packed = pack_host(address.host)
-    family = AddressFamily.IPV4 if len(packed) == 4 else AddressFamily.IPV6
+    family = _IPV4 if len(packed) == 4 else _IPV6
     return bytes((0, family, address.port >> 8, address.port & 0xFF)) + packed
 
 
@@ -153,7 +155,7 @@ def encode_xor_address(address: SocketAddress, transaction_id: bytes) -> bytes:
     size = len(packed)
     mask = _COOKIE_BYTES + transaction_id
     port = address.port ^ (MAGIC_COOKIE >> 16)
-    family = AddressFamily.IPV4 if size == 4 else AddressFamily.IPV6
+    family = _IPV4 if size == 4 else _IPV6
     hidden = (int.from_bytes(packed, "big") ^ int.from_bytes(mask[:size], "big")).to_bytes(size, "big")
     return bytes((0, family, port >> 8, port & 0xFF)) + hidden
 
@@ -161,9 +163,9 @@ def encode_xor_address(address: SocketAddress, transaction_id: bytes) -> bytes:
 def _address_size(value: bytes) -> int:
     if len(value) < 4:
         raise MalformedError(f"an address attribute of {len(value)} bytes")
-    if value[1] == AddressFamily.IPV4:
+    if value[1] == _IPV4:
         size = 4
-    elif value[1] == AddressFamily.IPV6:
+    elif value[1] == _IPV6:
         size = 16
     else:
         raise MalformedError(f"address family {value[1]}")

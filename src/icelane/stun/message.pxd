@@ -20,8 +20,9 @@ cdef class Message:
     cdef public object integrity_sha256_offset
     cdef public object fingerprint_offset
 
-    cpdef object get(self, attribute_type)
-    cpdef list get_all(self, attribute_type)
+    @cython.locals(kind=int)
+    cpdef object get(self, int attribute_type)
+    cpdef list get_all(self, int attribute_type)
 
 
 @cython.locals(size=Py_ssize_t, kind=int, length=int)
@@ -46,6 +47,9 @@ cdef class MessageBuilder:
     @cython.locals(size=Py_ssize_t, data=bytearray)
     cpdef MessageBuilder add(self, attribute_type, value=*)
 
+    cpdef MessageBuilder add_integrity_sha1(self, bytes key)
+    cpdef MessageBuilder add_integrity_sha256(self, bytes key)
+    cpdef MessageBuilder add_fingerprint(self)
     cpdef bytes build(self)
 
     @cython.locals(length=Py_ssize_t)

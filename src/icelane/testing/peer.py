@@ -22,6 +22,7 @@ from icelane.crypto.certificate import Certificate
 from icelane.datachannel.event import ChannelAnnounced, ChannelId, ChannelOpened, MessageReceived
 from icelane.errors import TransportClosedError
 from icelane.ice.candidate import ACTIVE_PORT
+from icelane.media.frame import EncodedFrame
 from icelane.peer.connection import PeerConnection
 from icelane.peer.connection_event import (
     ConnectionState,
@@ -32,7 +33,9 @@ from icelane.peer.connection_event import (
 )
 from icelane.peer.connection_options import ChannelOptions, PeerOptions
 from icelane.peer.ice_transport_event import ConnectPeer, DisconnectPeer, PublishName, ResolveName, WithdrawName
+from icelane.peer.media_event import FramesReceived
 from icelane.peer.relays import OpenStream, RelayServer
+from icelane.peer.transceiver import Transceiver
 from icelane.testing.clock import DEFAULT_EPOCH
 from icelane.testing.entropy import SeededEntropy
 from icelane.testing.network import MAX_DRAIN, VirtualNetwork
@@ -50,7 +53,8 @@ class PeerHost:
 
     `names` is what mDNS knows: peers on one link share it, and what their engines publish is in it. `stun` and `relays`
     are the servers. Messages are collected in `messages`, as pairs of the channel's number and the data, and released
-    at once. `told` has every candidate, `events` those that `take_candidates` has not taken.
+    at once. `told` has every candidate, `events` those that `take_candidates` has not taken. `frames` has what media
+    came, with its transceiver and when it was ready to be decoded.
     """
 
     def __init__(
@@ -76,12 +80,14 @@ class PeerHost:
         self.events: list[PeerConnectionEvent] = []
         self.told: list[LocalCandidate] = []
         self.messages: list[tuple[ChannelId, bytes | str]] = []
+        self.frames: list[tuple[Transceiver, EncodedFrame, Instant]] = []
         self.sent: list[tuple[Path, bytes]] = []
         self.keeps_sent = False
         self.engine = PeerConnection(
             certificate or Certificate.generate(now=UnixSeconds(DEFAULT_EPOCH)),
             entropy=SeededEntropy(seed),
             options=options or PeerOptions(),
+            wall=network.clock,
         )
         self._stun = stun
         self._relays = relays
@@ -178,7 +184,10 @@ class PeerHost:
             self._draining = False
 
     def _handle_event(self, event: PeerConnectionEvent) -> None:
-        if isinstance(event, MessageReceived):
+        if isinstance(event, FramesReceived):
+            while (frame := self.engine.media.poll_frame(event.transceiver)) is not None:
+                self.frames.append((event.transceiver, frame, self.network.clock.now))
+        elif isinstance(event, MessageReceived):
             self.messages.append((event.channel, event.data.decode() if event.is_text else event.data))
             self._answers.append(lambda now: self.engine.release(event.channel, len(event.data), now))
         else:

@@ -26,7 +26,7 @@ from icelane.turn.routes import BindId
 from icelane.turn.tcp_relay import PeerConnections
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class _PendingAllocate:
     """An Allocate request that is authenticated and counted against the quotas, and waits for its relay ports."""
 

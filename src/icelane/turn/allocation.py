@@ -103,7 +103,7 @@ class Allocation:
         return max(relay.expires_at for relay in self.relays.values())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, unsafe_hash=True)
 class AllocationCreated:
     """A client got its relayed addresses."""
 

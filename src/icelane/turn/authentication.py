@@ -21,8 +21,7 @@ Nothing is remembered of whoever fails: nonces are computed, not stored (`icelan
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from icelane.core.clock import Duration, Instant, UnixSeconds, WallClock, later
 from icelane.core.net import Path
@@ -52,7 +51,19 @@ _ALGORITHMS: Final = encode_password_algorithms([(PasswordAlgorithm.SHA256, b"")
 _NOT_OURS: Final = frozenset({RefusalReason.UNKNOWN_USER, RefusalReason.MALFORMED_USERNAME})
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+# A member of an enumeration costs a call where it is looked up, and a name of ours does not.
+_MD5: Final = PasswordAlgorithm.MD5
+_NONCE: Final = AttributeType.NONCE
+_NONCE_FOREIGN: Final = NonceVerdict.FOREIGN
+_NONCE_STALE: Final = NonceVerdict.STALE
+_NONCE_VALID: Final = NonceVerdict.VALID
+_PASSWORD_ALGORITHM: Final = AttributeType.PASSWORD_ALGORITHM
+_PASSWORD_ALGORITHMS: Final = AttributeType.PASSWORD_ALGORITHMS
+_REALM: Final = AttributeType.REALM
+_USERHASH: Final = AttributeType.USERHASH
+_USERNAME: Final = AttributeType.USERNAME
+
+
 class Identity:
     """Who a request proved to come from, and how its answer is protected.
 
@@ -60,10 +71,13 @@ class Identity:
     allocation keeps it. `kid` names the secret that was used, "" for a static user.
     """
 
-    credential: Credential
-    kid: str
-    key: bytes
-    sha256: bool
+    __slots__ = ("credential", "key", "kid", "sha256")
+
+    def __init__(self, credential: Credential, kid: str, key: bytes, sha256: bool) -> None:
+        self.credential = credential
+        self.kid = kid
+        self.key = key
+        self.sha256 = sha256
 
     @property
     def username(self) -> str:
@@ -159,7 +173,7 @@ class Authenticator:
         claim = self._claim(message)
         unix_time = self._wall_clock.unix_time(now)
         nonce_verdict = self._nonces.verify(claim.nonce, path.remote, unix_time)
-        if nonce_verdict is NonceVerdict.FOREIGN:
+        if nonce_verdict is _NONCE_FOREIGN:
             raise Refusal(438, "nonce-foreign", challenge=True)
         if claim.realm != self._realm:
             raise Refusal(401, "wrong-realm", challenge=True)
@@ -174,7 +188,7 @@ class Authenticator:
             raise self._refuse_stranger(refusal, claim, host, now) from None
         if credential is None:
             # A name that nobody has asked about yet costs a look-up, so its source has to be right now, and in bounds.
-            if nonce_verdict is NonceVerdict.STALE:
+            if nonce_verdict is _NONCE_STALE:
                 raise Refusal(438, "nonce-stale", challenge=True)
             assert claim.username is not None, "a name without a credential is a name"
             if not self._throttle.admits(host, claim.username, now):
@@ -187,7 +201,7 @@ class Authenticator:
             # The nonce has shown that the sender receives at its address, so a forged source locks nobody out.
             self._throttle.failed(host, credential.user_key, now)
             raise Refusal(401, "wrong-password", challenge=True)
-        if nonce_verdict is NonceVerdict.STALE:
+        if nonce_verdict is _NONCE_STALE:
             raise Refusal(438, "nonce-stale", challenge=True)
         if self._revocations.covers(identity.credential, identity.kid, unix_time):
             raise Refusal(401, "revoked", challenge=True)
@@ -199,18 +213,18 @@ class Authenticator:
 
     def add_challenge(self, response: MessageBuilder, path: Path, now: Instant) -> None:
         """Append what a client needs to try again."""
-        response.add(AttributeType.REALM, encode_text(self._realm))
+        response.add(_REALM, encode_text(self._realm))
         nonce = self._nonces.issue(path.remote, self._wall_clock.unix_time(now))
-        response.add(AttributeType.NONCE, encode_text(nonce))
-        response.add(AttributeType.PASSWORD_ALGORITHMS, _ALGORITHMS)
+        response.add(_NONCE, encode_text(nonce))
+        response.add(_PASSWORD_ALGORITHMS, _ALGORITHMS)
 
     def holds_valid_nonce(self, message: Message, path: Path, now: Instant) -> bool:
         """Whether the request proves by its nonce that its sender receives at its address."""
-        nonce = message.get(AttributeType.NONCE)
+        nonce = message.get(_NONCE)
         if nonce is None:
             return False
         unix_time = self._wall_clock.unix_time(now)
-        return self._nonces.verify(nonce.decode("utf-8", "replace"), path.remote, unix_time) is NonceVerdict.VALID
+        return self._nonces.verify(nonce.decode("utf-8", "replace"), path.remote, unix_time) is _NONCE_VALID
 
     def claimed_username(self, message: Message) -> str:
         """Who the request says it comes from, by name or by hash, for logs; "" when it says nothing readable."""
@@ -231,25 +245,23 @@ class Authenticator:
         if not has_well_formed_integrity(message):
             raise Refusal(400, "integrity-malformed")
         username = self._username(message)
-        realm = (
-            self._realm if message.get(AttributeType.REALM) == self._own_realm else _text(message, AttributeType.REALM)
-        )
-        nonce = _text(message, AttributeType.NONCE)
+        realm = self._realm if message.get(_REALM) == self._own_realm else _text(message, _REALM)
+        nonce = _text(message, _NONCE)
         if realm is None or nonce is None:
             raise Refusal(400, "credentials-incomplete")
         algorithm = _algorithm(message)
         sha256 = algorithm is not None or message.integrity_offset is None
         if sha256 and message.integrity_sha256_offset is None:
             raise Refusal(400, "integrity-too-weak")
-        hashed = message.get(AttributeType.USERHASH) or b""
-        return _Claim(username, hashed, realm, nonce, algorithm or PasswordAlgorithm.MD5, sha256)
+        hashed = message.get(_USERHASH) or b""
+        return _Claim(username, hashed, realm, nonce, algorithm or _MD5, sha256)
 
     def _username(self, message: Message) -> str | None:
         """The name in USERNAME, or the one behind USERHASH; None when nobody has that hash."""
-        username = _text(message, AttributeType.USERNAME, MAX_USERNAME)
+        username = _text(message, _USERNAME, MAX_USERNAME)
         if username is not None:
             return username
-        hashed = message.get(AttributeType.USERHASH)
+        hashed = message.get(_USERHASH)
         if hashed is None:
             raise Refusal(400, "credentials-incomplete")
         # One look-up, or none at all: a hash of an ephemeral name cannot be turned back, so no scan is ever made.
@@ -291,24 +303,26 @@ def _features(anonymity: bool) -> SecurityFeature:
     return features | SecurityFeature.USERNAME_ANONYMITY if anonymity else features
 
 
-class _Claim(NamedTuple):
+class _Claim:
     """What a request says about its sender, before it is believed. `username` is None where nobody has `hashed`."""
 
-    username: str | None
-    hashed: bytes
-    realm: str
-    nonce: str
-    algorithm: PasswordAlgorithm
-    sha256: bool
+    __slots__ = ("algorithm", "hashed", "nonce", "realm", "sha256", "username")
 
-    def __repr__(self) -> str:
-        return "_Claim()"
+    def __init__(
+        self, username: str | None, hashed: bytes, realm: str, nonce: str, algorithm: PasswordAlgorithm, sha256: bool
+    ) -> None:
+        self.username = username
+        self.hashed = hashed
+        self.realm = realm
+        self.nonce = nonce
+        self.algorithm = algorithm
+        self.sha256 = sha256
 
 
 def _algorithm(message: Message) -> PasswordAlgorithm | None:
     """The algorithm that the client chose from our list; None for a client that knows nothing of the choice."""
-    offered = message.get(AttributeType.PASSWORD_ALGORITHMS)
-    chosen = message.get(AttributeType.PASSWORD_ALGORITHM)
+    offered = message.get(_PASSWORD_ALGORITHMS)
+    chosen = message.get(_PASSWORD_ALGORITHM)
     if offered is None and chosen is None:
         return None
     # RFC 8489 section 9.2.4: the client repeats our list, so that nobody on the way can have shortened it.

@@ -58,6 +58,9 @@ _PUBLISHED_SECRETS: Final = frozenset({
 })  # fmt: skip
 
 
+_SHA256: Final = PasswordAlgorithm.SHA256
+
+
 class CandidateKey(NamedTuple):
     """A long-term key that would be right, and the kid of the secret it comes from (None: a static password)."""
 
@@ -84,11 +87,14 @@ class Credential:
 
     def keys(self, algorithm: PasswordAlgorithm) -> tuple[CandidateKey, ...]:
         """The keys to try, by the PASSWORD-ALGORITHM of the request; MD5 for a request that has none."""
-        return self.sha256_keys if algorithm is PasswordAlgorithm.SHA256 else self.md5_keys
+        return self.sha256_keys if algorithm is _SHA256 else self.md5_keys
 
     def narrowed_to(self, kid: str | None) -> Credential:
         """The same without the keys of other secrets, once one of them has been proved right."""
-        if all(candidate.kid == kid for candidate in self.md5_keys):
+        for candidate in self.md5_keys:
+            if candidate.kid != kid:
+                break
+        else:
             return self
         return Credential(
             username=self.username,

@@ -42,7 +42,7 @@ class Refusal(Exception):
         self.alternate = alternate
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, unsafe_hash=True)
 class RequestRefused:
     """An error response was sent, or with `silent` was due and withheld because the source had too many.
 

@@ -27,6 +27,12 @@ from icelane.turn.routes import BindId, BindRelayPort, ClaimRelayPort, Command, 
 MAX_BIND_ATTEMPTS: Final = 16
 
 
+# A member of an enumeration costs a call where it is looked up, and a name of ours does not.
+_IPV6: Final = AddressFamily.IPV6
+_TCP: Final = Transport.TCP
+_UDP: Final = Transport.UDP
+
+
 @dataclass(slots=True, kw_only=True)
 class Acquired:
     """What a request got. No `relays` means that it failed, and that nothing is held.
@@ -127,7 +133,7 @@ class RelayAcquisition:
 
     def begin(self, client: Path, request: AllocateRequest) -> None:
         """Start to acquire what `request` asks for; raises Refusal when it is clear at once that it cannot be had."""
-        transport = Transport.TCP if request.tcp else Transport.UDP
+        transport = _TCP if request.tcp else _UDP
         running = _Acquisition(Acquired(client=client), deque(), request.even_port, request.reserve_next, transport)
         owner = self._ports.owner_of(request.reservation_token) if request.reservation_token is not None else None
         if request.reservation_token is not None and owner is not None:
@@ -137,7 +143,7 @@ class RelayAcquisition:
         if request.reservation_token is not None:
             running.result.relays.append(self._claim(request.reservation_token))
         else:
-            for family in (request.family, AddressFamily.IPV6) if request.additional else (request.family,):
+            for family in (request.family, _IPV6) if request.additional else (request.family,):
                 if family in self._ports.families:
                     running.wanted.append(family)
                 else:

@@ -59,17 +59,36 @@ KNOWN: Final[dict[int, frozenset[int]]] = {
 """The comprehension-required attributes that each method understands; Allocate depends on the plane, see `known_in`."""
 
 
+_ALLOCATE_METHOD: Final = int(Method.ALLOCATE)
+
+
 def known_in(method: int, dont_fragment: bool) -> frozenset[int]:
     """The comprehension-required attributes that a request of `method` may carry.
 
     RFC 8656 section 7.2: a server that cannot set the DF bit treats DONT-FRAGMENT as unknown.
     """
-    if method == Method.ALLOCATE:
+    if method == _ALLOCATE_METHOD:
         return _ALLOCATE_UNFRAGMENTED if dont_fragment else _ALLOCATE
     return KNOWN[method]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# A member of an enumeration costs a call where it is looked up, and a name of ours does not.
+_ADDITIONAL_ADDRESS_FAMILY: Final = AttributeType.ADDITIONAL_ADDRESS_FAMILY
+_CHANNEL_NUMBER: Final = AttributeType.CHANNEL_NUMBER
+_CONNECTION_ID: Final = AttributeType.CONNECTION_ID
+_DONT_FRAGMENT: Final = AttributeType.DONT_FRAGMENT
+_DRAFT_ADDITIONAL_ADDRESS_FAMILY: Final = AttributeType.DRAFT_ADDITIONAL_ADDRESS_FAMILY
+_EVEN_PORT: Final = AttributeType.EVEN_PORT
+_IPV4: Final = AddressFamily.IPV4
+_IPV6: Final = AddressFamily.IPV6
+_LIFETIME: Final = AttributeType.LIFETIME
+_REQUESTED_ADDRESS_FAMILY: Final = AttributeType.REQUESTED_ADDRESS_FAMILY
+_REQUESTED_TRANSPORT: Final = AttributeType.REQUESTED_TRANSPORT
+_RESERVATION_TOKEN: Final = AttributeType.RESERVATION_TOKEN
+_XOR_PEER_ADDRESS: Final = AttributeType.XOR_PEER_ADDRESS
+
+
+@dataclass(slots=True, kw_only=True, unsafe_hash=True)
 class AllocateRequest:
     """`family` is that of the first relayed address; `additional` asks for an IPv6 one beside an IPv4 one.
 
@@ -95,7 +114,7 @@ class RefreshRequest:
     family: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class ChannelBindRequest:
     """A channel in the legal range, and whom it is for."""
 
@@ -111,25 +130,25 @@ def parse_allocate(message: Message, client: Transport, tcp_allocations: bool = 
     tcp = _requested_transport(message, tcp_allocations) == PROTOCOL_TCP
     if tcp:
         _check_tcp(message, client)
-    token = _optional(message, AttributeType.RESERVATION_TOKEN, parse_reservation_token)
-    even_port = _optional(message, AttributeType.EVEN_PORT, parse_even_port)
-    family = _optional(message, AttributeType.REQUESTED_ADDRESS_FAMILY, parse_address_family)
+    token = _optional(message, _RESERVATION_TOKEN, parse_reservation_token)
+    even_port = _optional(message, _EVEN_PORT, parse_even_port)
+    family = _optional(message, _REQUESTED_ADDRESS_FAMILY, parse_address_family)
     additional = _additional_family(message)
-    _optional(message, AttributeType.DONT_FRAGMENT, parse_flag)
+    _optional(message, _DONT_FRAGMENT, parse_flag)
     if token is not None and (even_port is not None or family is not None or additional is not None):
         raise Refusal(400, "reservation-token-combined")
     if family is not None and additional is not None:
         raise Refusal(400, "both-address-families")
-    if additional is not None and (additional != AddressFamily.IPV6 or even_port):
+    if additional is not None and (additional != _IPV6 or even_port):
         raise Refusal(400, "bad-additional-family")
-    if family is not None and family not in (AddressFamily.IPV4, AddressFamily.IPV6):
+    if family is not None and family not in (_IPV4, _IPV6):
         raise Refusal(440, "unknown-family")
     return AllocateRequest(
         tcp=tcp,
-        family=AddressFamily(family) if family is not None else AddressFamily.IPV4,
+        family=AddressFamily(family) if family is not None else _IPV4,
         additional=additional is not None,
-        draft_numbers=message.has(AttributeType.DRAFT_ADDITIONAL_ADDRESS_FAMILY),
-        lifetime=_optional(message, AttributeType.LIFETIME, parse_uint32),
+        draft_numbers=message.has(_DRAFT_ADDITIONAL_ADDRESS_FAMILY),
+        lifetime=_optional(message, _LIFETIME, parse_uint32),
         even_port=even_port is not None,
         reserve_next=bool(even_port),
         reservation_token=token,
@@ -139,14 +158,14 @@ def parse_allocate(message: Message, client: Transport, tcp_allocations: bool = 
 def parse_refresh(message: Message) -> RefreshRequest:
     """RFC 8656 section 8.2. Raises Refusal."""
     return RefreshRequest(
-        _optional(message, AttributeType.LIFETIME, parse_uint32),
-        _optional(message, AttributeType.REQUESTED_ADDRESS_FAMILY, parse_address_family),
+        _optional(message, _LIFETIME, parse_uint32),
+        _optional(message, _REQUESTED_ADDRESS_FAMILY, parse_address_family),
     )
 
 
 def parse_create_permission(message: Message) -> list[SocketAddress]:
     """RFC 8656 section 10.2: one peer or more. Raises Refusal."""
-    values = message.get_all(AttributeType.XOR_PEER_ADDRESS)
+    values = message.get_all(_XOR_PEER_ADDRESS)
     if not values:
         raise Refusal(400, "peer-address-missing")
     try:
@@ -157,9 +176,7 @@ def parse_create_permission(message: Message) -> list[SocketAddress]:
 
 def parse_connect(message: Message) -> SocketAddress:
     """RFC 6062 section 5.2: the peer. Raises Refusal."""
-    peer = _optional(
-        message, AttributeType.XOR_PEER_ADDRESS, lambda value: parse_xor_address(value, message.transaction_id)
-    )
+    peer = _optional(message, _XOR_PEER_ADDRESS, lambda value: parse_xor_address(value, message.transaction_id))
     if peer is None:
         raise Refusal(400, "peer-address-missing")
     return peer
@@ -167,7 +184,7 @@ def parse_connect(message: Message) -> SocketAddress:
 
 def parse_connection_bind(message: Message) -> ConnectionId:
     """RFC 6062 section 5.4: which connection with a peer. Raises Refusal."""
-    connection_id = _optional(message, AttributeType.CONNECTION_ID, parse_uint32)
+    connection_id = _optional(message, _CONNECTION_ID, parse_uint32)
     if connection_id is None:
         raise Refusal(400, "connection-id-missing")
     return ConnectionId(connection_id)
@@ -183,10 +200,8 @@ def connection_id_in(message: Message) -> ConnectionId | None:
 
 def parse_channel_bind(message: Message) -> ChannelBindRequest:
     """RFC 8656 section 12.2. Raises Refusal."""
-    channel = _optional(message, AttributeType.CHANNEL_NUMBER, parse_channel_number)
-    peer = _optional(
-        message, AttributeType.XOR_PEER_ADDRESS, lambda value: parse_xor_address(value, message.transaction_id)
-    )
+    channel = _optional(message, _CHANNEL_NUMBER, parse_channel_number)
+    peer = _optional(message, _XOR_PEER_ADDRESS, lambda value: parse_xor_address(value, message.transaction_id))
     if channel is None or peer is None:
         raise Refusal(400, "channel-or-peer-missing")
     if not MIN_CHANNEL_NUMBER <= channel <= MAX_LEGACY_CHANNEL_NUMBER:
@@ -195,14 +210,14 @@ def parse_channel_bind(message: Message) -> ChannelBindRequest:
 
 
 def _additional_family(message: Message) -> int | None:
-    family = _optional(message, AttributeType.ADDITIONAL_ADDRESS_FAMILY, parse_address_family)
+    family = _optional(message, _ADDITIONAL_ADDRESS_FAMILY, parse_address_family)
     if family is not None:
         return family
-    return _optional(message, AttributeType.DRAFT_ADDITIONAL_ADDRESS_FAMILY, parse_address_family)
+    return _optional(message, _DRAFT_ADDITIONAL_ADDRESS_FAMILY, parse_address_family)
 
 
 def _requested_transport(message: Message, tcp_allocations: bool) -> int:
-    transport = _optional(message, AttributeType.REQUESTED_TRANSPORT, parse_requested_transport)
+    transport = _optional(message, _REQUESTED_TRANSPORT, parse_requested_transport)
     if transport is None:
         raise Refusal(400, "transport-missing")
     if transport != PROTOCOL_UDP and not (transport == PROTOCOL_TCP and tcp_allocations):

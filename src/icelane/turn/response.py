@@ -33,6 +33,19 @@ _CHALLENGE_AMPLIFICATION: Final = 5
 FINGERPRINT_SIZE: Final = 8
 
 
+# A member of an enumeration costs a call where it is looked up, and a name of ours does not.
+_ADDRESS_ERROR_CODE: Final = AttributeType.ADDRESS_ERROR_CODE
+_ALTERNATE_DOMAIN: Final = AttributeType.ALTERNATE_DOMAIN
+_ALTERNATE_SERVER: Final = AttributeType.ALTERNATE_SERVER
+_DRAFT_ADDRESS_ERROR_CODE: Final = AttributeType.DRAFT_ADDRESS_ERROR_CODE
+_ERROR_CODE: Final = AttributeType.ERROR_CODE
+_LIFETIME: Final = AttributeType.LIFETIME
+_RESERVATION_TOKEN: Final = AttributeType.RESERVATION_TOKEN
+_UNKNOWN_ATTRIBUTES: Final = AttributeType.UNKNOWN_ATTRIBUTES
+_XOR_MAPPED_ADDRESS: Final = AttributeType.XOR_MAPPED_ADDRESS
+_XOR_RELAYED_ADDRESS: Final = AttributeType.XOR_RELAYED_ADDRESS
+
+
 class Responder:
     """Answers requests into `transmits`. `limiter` says how often a source that may be forged is challenged."""
 
@@ -115,14 +128,14 @@ def allocate_response(
     transaction_id = message.transaction_id
     response = MessageBuilder.response_to(message)
     for relay in relays:
-        response.add(AttributeType.XOR_RELAYED_ADDRESS, encode_xor_address(relay.external, transaction_id))
-    response.add(AttributeType.LIFETIME, encode_uint32(lifetime))
+        response.add(_XOR_RELAYED_ADDRESS, encode_xor_address(relay.external, transaction_id))
+    response.add(_LIFETIME, encode_uint32(lifetime))
     mapped = encode_xor_address(acquired.client.remote, transaction_id)
-    response.add(AttributeType.XOR_MAPPED_ADDRESS, mapped)
+    response.add(_XOR_MAPPED_ADDRESS, mapped)
     if acquired.reservation_token is not None:
-        response.add(AttributeType.RESERVATION_TOKEN, acquired.reservation_token)
+        response.add(_RESERVATION_TOKEN, acquired.reservation_token)
     draft = request.draft_numbers
-    kind = AttributeType.DRAFT_ADDRESS_ERROR_CODE if draft else AttributeType.ADDRESS_ERROR_CODE
+    kind = _DRAFT_ADDRESS_ERROR_CODE if draft else _ADDRESS_ERROR_CODE
     for family, code in acquired.failures.items():
         response.add(kind, encode_address_error_code(family, code, REASONS[code]))
     return response
@@ -131,13 +144,13 @@ def allocate_response(
 def error_response(message: Message, refusal: Refusal, phrase: str) -> MessageBuilder:
     """The error response that `refusal` asks for; the phrase may be empty."""
     response = MessageBuilder.response_to(message, MessageClass.ERROR)
-    response.add(AttributeType.ERROR_CODE, encode_error_code(refusal.code, phrase))
+    response.add(_ERROR_CODE, encode_error_code(refusal.code, phrase))
     if refusal.unknown:
-        response.add(AttributeType.UNKNOWN_ATTRIBUTES, encode_unknown_attributes(refusal.unknown))
+        response.add(_UNKNOWN_ATTRIBUTES, encode_unknown_attributes(refusal.unknown))
     if refusal.alternate is not None:
-        response.add(AttributeType.ALTERNATE_SERVER, encode_address(refusal.alternate.server))
+        response.add(_ALTERNATE_SERVER, encode_address(refusal.alternate.server))
         if refusal.alternate.domain:
-            response.add(AttributeType.ALTERNATE_DOMAIN, encode_text(refusal.alternate.domain))
+            response.add(_ALTERNATE_DOMAIN, encode_text(refusal.alternate.domain))
     return response
 
 

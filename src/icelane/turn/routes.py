@@ -18,7 +18,7 @@ ConnectionId = NewType("ConnectionId", int)
 LookupId = NewType("LookupId", int)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class ChannelRoute:
     """Payload of `channel` of `client` goes out of `relay` to `wire_peer`, and back. RFC 8656 section 12."""
 
@@ -30,7 +30,7 @@ class ChannelRoute:
     expires_at: Instant
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class PermissionRoute:
     """Payload of Send indications of `client` goes out of `relay` to `verdict.wire_host`, and back as Data.
 
@@ -44,7 +44,7 @@ class PermissionRoute:
     expires_at: Instant
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class BindRelayPort:
     """Open a UDP socket on `relay`, and with `and_next` another on the next higher port; both or none.
 
@@ -87,7 +87,7 @@ class PassOn:
     owner: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class AssignRelayPort:
     """From now on `relay` belongs to `client`, whose traffic counts for `user_key`."""
 
@@ -96,7 +96,7 @@ class AssignRelayPort:
     user_key: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class ReleaseRelayPort:
     """Close the socket on `relay`. Its routes have been removed before."""
 
@@ -136,28 +136,28 @@ class ClosePeer:
     connection_id: ConnectionId
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class InstallChannelRoute:
     """Add the route, or replace the one with the same client and channel."""
 
     route: ChannelRoute
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class RemoveChannelRoute:
     """Forget the route."""
 
     route: ChannelRoute
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class InstallPermissionRoute:
     """Add the route, or replace the one with the same client, relay and host."""
 
     route: PermissionRoute
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class RemovePermissionRoute:
     """Forget the route."""
 

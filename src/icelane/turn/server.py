@@ -69,6 +69,11 @@ from icelane.turn.server_config import TurnServerConfig
 from icelane.turn.tcp_relay import ConnectRequest, PeerConnections
 from icelane.turn.throttle import FailureThrottle
 
+# A member of an enumeration costs a call where it is looked up, and a name of ours does not.
+_REQUEST: Final = MessageClass.REQUEST
+_BINDING: Final = int(Method.BINDING)
+_CONNECTION_BIND: Final = int(Method.CONNECTION_BIND)
+
 Event = AllocationCreated | AllocationEnded | RequestRefused
 
 
@@ -165,9 +170,9 @@ class TurnServer:
                 verify_fingerprint(message)
         except (MalformedError, IntegrityError):
             return
-        if message.message_class is not MessageClass.REQUEST:
+        if message.message_class is not _REQUEST:
             return  # Send indications without a route, and answers to nothing we asked
-        if message.method == Method.BINDING:
+        if message.method == _BINDING:
             self._bindings.answer(message, path, now)
             return
         handler = _HANDLERS.get(message.method)
@@ -515,7 +520,7 @@ class TurnServer:
 
     def _known_credential(self, message: Message, allocation: Allocation | None, now: Instant) -> Credential | None:
         """The credential of the allocation that a request is about, whose user is judged by it."""
-        if message.method == Method.CONNECTION_BIND and allocation is None:
+        if message.method == _CONNECTION_BIND and allocation is None:
             # TA-9, TA-11: it comes over a connection of its own, and names its allocation by the number (RFC 6062
             # section 4.3). Whether it may have that is asked later; without the allocation's password it may not.
             owner = self._connections.owner_of(connection_id_in(message))
@@ -525,7 +530,7 @@ class TurnServer:
     def _sibling_for(self, message: Message, path: Path) -> int | None:
         """Who alone can answer, where that is not us: it has the connection with the peer that is to be bound."""
         siblings = self._config.siblings
-        wanted = message.method == Method.CONNECTION_BIND and self._config.tcp_allocations
+        wanted = message.method == _CONNECTION_BIND and self._config.tcp_allocations
         if not wanted or not path.transport.reliable or self._table.get(path) is not None:
             return None
         number = connection_id_in(message)

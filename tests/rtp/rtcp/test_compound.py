@@ -11,6 +11,7 @@ from icelane.rtp.rtcp import (
     PictureLossIndication,
     ReceiverReport,
     RtcpPacket,
+    TransportFeedback,
     UnknownRtcp,
     parse_rtcp,
     serialize_rtcp,
@@ -123,3 +124,19 @@ def test_any_bytes_parse_or_are_malformed(data: bytes) -> None:
             assert parse_rtcp(head + data)
         except MalformedError:
             continue
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "afcd0007324f17abe3e7a23c000e00080a878a032008be0006534d1f00000002",
+        "afcd0006324f17ab2819c51e001600030a878b042003b5514f000003",
+        "afcd0006324f17ab2819c51e001900050a878c052005a4511f003201",
+    ],
+)
+def test_feedback_of_chromium_is_filled_up_by_what_it_calls_padding(text: str) -> None:
+    """Captured; alone, and before another packet."""
+    data = bytes.fromhex(text)
+    (feedback,) = parse_rtcp(data)
+    assert isinstance(feedback, TransportFeedback)
+    assert parse_rtcp(data + REPORT)[0] == feedback

@@ -91,16 +91,18 @@ def parse_rtcp(data: bytes) -> list[RtcpPacket]:
             raise MalformedError(f"an RTCP packet that ends at {end} in {size} bytes")
         body = data[position + HEADER_SIZE : end]
         if first & 0x20:
-            body = _without_padding(body, last=end == size)
+            # libwebrtc fills transport-wide feedback up to whole words with 1 to 3 bytes that it calls padding.
+            is_filled = data[position + 1] == PacketType.TRANSPORT_FEEDBACK
+            body = _without_padding(body, any_length=is_filled, anywhere=is_filled or end == size)
         packets.append(_parse_packet(data[position + 1], first & 0x1F, body))
         position = end
     return packets
 
 
-def _without_padding(body: bytes, *, last: bool) -> bytes:
+def _without_padding(body: bytes, *, any_length: bool, anywhere: bool) -> bytes:
     # RFC 3550 section 6.4.1: only what stands last may be padded, and by whole words.
     padding = body[-1] if body else 0
-    if not last or padding == 0 or padding & 3 or padding > len(body):
+    if not anywhere or padding == 0 or (padding & 3 and not any_length) or padding > len(body):
         raise MalformedError(f"{padding} bytes of padding in {len(body)}")
     return body[:-padding]
 

@@ -154,30 +154,32 @@ class BatchedPlane(RelayPlane):
         relay = self._relays_by_address[command.route.relay]
         client = self._known(self._clients_by_path[command.route.client])
         assert isinstance(relay, RelaySocket), "only UDP is relayed by routes"
-        match command:
-            case InstallChannelRoute(route):
-                before = client.channels_by_number.get(route.channel)
-                super().route(command)
-                peer = raw_address(route.wire_peer)
-                self._core.set_channel(client.number, route.channel, self._number_of(relay), peer, route.expires_at)
-                self._lead_back(client, relay, peer)
-                if before is not None and before != (relay, peer):
-                    self._lead_back(client, *before)
-            case RemoveChannelRoute(route):
-                super().route(command)
-                self._core.remove_channel(client.number, route.channel)
-                self._lead_back(client, relay, raw_address(route.wire_peer))
-            case InstallPermissionRoute(route) | RemovePermissionRoute(route):
-                known = client.permissions_by_host.get(route.peer_host)
-                super().route(command)
-                hosts = {route.verdict.wire_host}
-                if known is not None:
-                    before_host = known[1].verdict.wire_host
-                    if isinstance(command, InstallPermissionRoute) and known[0] is relay and before_host in hosts:
-                        return  # refreshed: the core permits it already
-                    hosts.add(before_host)
-                for host in hosts:
-                    self._core.permit(self._number_of(relay), raw_address(SocketAddress(host, 0)), relay.permits(host))
+        # No match statement: the oldest Cython that compiles this module has none.
+        if isinstance(command, InstallChannelRoute):
+            channel_route = command.route
+            before = client.channels_by_number.get(channel_route.channel)
+            super().route(command)
+            peer = raw_address(channel_route.wire_peer)
+            number = self._number_of(relay)
+            self._core.set_channel(client.number, channel_route.channel, number, peer, channel_route.expires_at)
+            self._lead_back(client, relay, peer)
+            if before is not None and before != (relay, peer):
+                self._lead_back(client, *before)
+        elif isinstance(command, RemoveChannelRoute):
+            super().route(command)
+            self._core.remove_channel(client.number, command.route.channel)
+            self._lead_back(client, relay, raw_address(command.route.wire_peer))
+        else:
+            known = client.permissions_by_host.get(command.route.peer_host)
+            super().route(command)
+            hosts = {command.route.verdict.wire_host}
+            if known is not None:
+                before_host = known[1].verdict.wire_host
+                if isinstance(command, InstallPermissionRoute) and known[0] is relay and before_host in hosts:
+                    return  # refreshed: the core permits it already
+                hosts.add(before_host)
+            for host in hosts:
+                self._core.permit(self._number_of(relay), raw_address(SocketAddress(host, 0)), relay.permits(host))
 
     def close(self) -> None:
         """Close every port."""

@@ -41,8 +41,11 @@
 /* Under load the packets of one window are at least so many: 10 000 per second. */
 #define WINDOW 0.01
 #define BUSY_WINDOW 100
-/* A wake that brought so many needs no company. */
-#define ENOUGH 8
+/* A wake that brought so many has left more behind. */
+#define ENOUGH RECEIVE_AT_ONCE
+/* Where most of so many pauses or more brought nobody, the next windows have none. */
+#define JUDGED_PAUSES 4
+#define WINDOWS_ALONE 10
 /* The loop that calls is kept from its other work for no longer than this, in seconds. */
 #define LINGER 0.001
 
@@ -132,8 +135,8 @@ struct relay_core {
     int escapes_used;
 
     double window_began;
-    uint32_t window_packets;
-    uint8_t busy, impatient;
+    uint32_t window_packets, window_pauses, window_in_vain;
+    uint8_t busy, impatient, alone;
     relay_activity activity;
 };
 

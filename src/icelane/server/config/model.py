@@ -339,10 +339,10 @@ class TurnSettings(Section):
         " More than one needs Linux.",
     )
     coalesce_microseconds: Annotated[int, AfterValidator(_coalesce)] = _key(
-        100,
+        150,
         kind="0, or 50 to 150",
         doc="How long the compiled plane waits for more packets to send together, when it relays more than about 10,000"
-        " a second and they come one by one. It costs so much latency and saves much of the processor; 0 sends"
+        " a second and the pauses bring some. It costs so much latency and saves much of the processor; 0 sends"
         " everything at once.",
     )
     strict_expiry: Switch = _key(

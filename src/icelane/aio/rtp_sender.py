@@ -1,0 +1,229 @@
+"""RTCRtpSender: what goes out through one transceiver (W3C webrtc-pc section 5.2).
+
+    sender = pc.addTrack(track)
+    parameters = sender.getParameters()
+    parameters.encodings[0].maxBitrate = 500_000
+    await sender.setParameters(parameters)
+
+Ours, where frames are encoded elsewhere: a track may give EncodedFrame or RtpPacket, and there need be none at all:
+
+    sender.on("keyframerequest", encoder.make_key_frame)
+    sender.send_encoded(EncodedFrame(data=..., timestamp=...))
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from icelane.aio.arguments import expect
+from icelane.aio.dtmf_sender import RTCDTMFSender
+from icelane.aio.event_target import EventTarget
+from icelane.aio.media_port import MediaPort
+from icelane.aio.media_stream import MediaStream
+from icelane.aio.media_stream_track import MediaStreamTrack, new_identifier
+from icelane.aio.rtp_parameters import (
+    RTCRtcpParameters,
+    RTCRtpCapabilities,
+    RTCRtpEncodingParameters,
+    RTCRtpHeaderExtensionParameters,
+    RTCRtpSendParameters,
+    describe_negotiated,
+    machine_capabilities,
+)
+from icelane.aio.sender_encoder import EncoderWish
+from icelane.aio.sender_pump import SenderPump
+from icelane.aio.system import monotonic
+from icelane.aio.transports import RTCDtlsTransport
+from icelane.crypto.provider import SystemEntropy
+from icelane.errors import InvalidModificationError, InvalidStateError
+from icelane.media.codec import MediaKind
+from icelane.media.codecs.interface import MAX_FRAME_RATE
+from icelane.media.frame import EncodedFrame
+from icelane.peer.stats import StatsReport
+from icelane.peer.transceiver import Transceiver
+from icelane.rtp.packet import RtpPacket
+
+
+class RTCRtpSender(EventTarget):
+    """Made by the peer connection.
+
+    Events of ours, for who encodes elsewhere: `keyframerequest` (nothing: the peer cannot go on without a key frame)
+    and `bitratelimit` (bit/s: the peer takes no more).
+    """
+
+    EVENTS = frozenset({"keyframerequest", "bitratelimit"})
+
+    def __init__(self, port: MediaPort, transceiver: Transceiver, track: MediaStreamTrack | None) -> None:
+        super().__init__()
+        self._port = port
+        self._transceiver = transceiver
+        self._track = track
+        self._encoding = RTCRtpEncodingParameters()
+        self._transaction = ""
+        self._limit: int | None = None
+        self._dtmf = RTCDTMFSender(port, transceiver) if transceiver.kind is MediaKind.AUDIO else None
+        self._pump = SenderPump(port, transceiver, self._wish)
+
+    def __repr__(self) -> str:
+        return f"RTCRtpSender({self.kind}, {self._track!r})"
+
+    @property
+    def kind(self) -> str:
+        """`audio` or `video`."""
+        return self._transceiver.kind.value
+
+    @property
+    def track(self) -> MediaStreamTrack | None:
+        """What is sent."""
+        return self._track
+
+    @property
+    def transport(self) -> RTCDtlsTransport | None:
+        """What it is sent over, None before that was negotiated."""
+        return self._port.dtls if self._transceiver.current_direction is not None else None
+
+    @property
+    def dtmf(self) -> RTCDTMFSender | None:
+        """Tones, for sound."""
+        return self._dtmf
+
+    @staticmethod
+    def getCapabilities(kind: str) -> RTCRtpCapabilities | None:  # noqa: N802  (W3C names)
+        """What this machine can send; None for a kind that there is not."""
+        return machine_capabilities(kind, can_send=True)
+
+    async def replaceTrack(self, track: MediaStreamTrack | None) -> None:  # noqa: N802
+        """Send another track of the same kind, or nothing, without negotiation.
+
+        Raises TypeError for a track of the other kind, InvalidStateError when the transceiver is stopped.
+        """
+        if track is not None and expect(track, MediaStreamTrack).kind != self.kind:
+            raise TypeError(f"a sender of {self.kind} does not send {track.kind}")
+        identifier = None if track is None else track.id
+        self._port.run(lambda _: self._port.engine.replace_track(self._transceiver, identifier))
+        self._track = track
+        self._follow()
+
+    def setStreams(self, *streams: MediaStream) -> None:  # noqa: N802
+        """Tell the peer that the track belongs to these, with the next negotiation."""
+        identifiers = [expect(stream, MediaStream).id for stream in streams]
+        self._port.run(lambda _: self._port.engine.set_streams(self._transceiver, identifiers))
+
+    def getParameters(self) -> RTCRtpSendParameters:  # noqa: N802
+        """What was negotiated and how it is encoded, to be changed and given to `setParameters`."""
+        negotiated, engine = self._transceiver.negotiated, self._port.engine
+        self._transaction = self._transaction or new_identifier(SystemEntropy())
+        parameters = RTCRtpSendParameters(transactionId=self._transaction, encodings=[replace(self._encoding)])
+        if negotiated is not None:
+            parameters.codecs = list(describe_negotiated(negotiated.send_codecs))
+            parameters.headerExtensions = [
+                RTCRtpHeaderExtensionParameters(uri, number) for number, uri in negotiated.send_extensions
+            ]
+            parameters.rtcp = RTCRtcpParameters(engine.negotiation.media.cname, negotiated.reduced_size)
+        return parameters
+
+    async def setParameters(self, parameters: RTCRtpSendParameters) -> None:  # noqa: N802
+        """Encode in another way from the next frame on.
+
+        Raises InvalidStateError for parameters of before the last time, and when the transceiver is stopped,
+        InvalidModificationError where more than `encodings` was changed, ValueError (W3C: RangeError).
+        """
+        wanted = expect(parameters, RTCRtpSendParameters)
+        if self._transceiver.is_stopping:
+            raise InvalidStateError("the transceiver is stopped")
+        if not self._transaction or wanted.transactionId != self._transaction:
+            raise InvalidStateError("the parameters are of before the last setParameters: ask for them again")
+        unchanged = self.getParameters()
+        if len(wanted.encodings) != 1 or wanted.encodings[0].rid != self._encoding.rid:
+            raise InvalidModificationError("the encodings may be changed, not their number or names")
+        if (wanted.codecs, wanted.headerExtensions, wanted.rtcp) != (
+            unchanged.codecs,
+            unchanged.headerExtensions,
+            unchanged.rtcp,
+        ):
+            raise InvalidModificationError("only encodings may be changed")
+        self._transaction = ""
+        self._encoding = check_encoding(replace(wanted.encodings[0]))
+        self._follow()
+
+    async def getStats(self) -> StatsReport:  # noqa: N802
+        """What concerns this sender: outbound-rtp, remote-inbound-rtp, codec, media-source, transport."""
+        return self._port.stats_of(self._transceiver, sends=True)
+
+    # Ours: what is encoded elsewhere
+
+    def send_encoded(self, frame: EncodedFrame) -> bool:
+        """Send a frame that was encoded elsewhere, as it is; False when nothing may be sent, or not yet.
+
+        Its `timestamp` counts in the codec's clock from wherever it likes. `payload_type` is one of `getParameters`,
+        by default that of the first codec. Raises InvalidStateError for another payload type, InvalidAccessError for
+        what is no frame of the codec, MessageTooLargeError for sound that does not fit into a packet.
+        """
+        if not self._encoding.active or self._port.is_closed:
+            return False
+        return self._port.send_frame(self._transceiver, frame, monotonic())
+
+    def send_packet(self, packet: RtpPacket) -> bool:
+        """Send an RTP packet; SSRC, sequence numbers and timestamps become this stream's. False as `send_encoded`."""
+        if not self._encoding.active or self._port.is_closed:
+            return False
+        return self._port.send_packet(self._transceiver, packet, None)
+
+    # For the connection
+
+    def _follow(self) -> None:
+        """Begin or stop to take frames from the track, as it has become allowed."""
+        may_send = self._transceiver.sends and self._port.is_ready and self._encoding.active
+        self._pump.follow(self._track if may_send and not self._port.is_closed else None)
+
+    def _key_frame_requested(self) -> None:
+        self._pump.force_key_frame = True
+        track = self._track
+        request = getattr(track, "request_key_frame", None)
+        if callable(request):
+            request()  # a track that gives encoded frames may be able to bring one
+        self._emit("keyframerequest")
+
+    def _bitrate_limited(self, limit: int) -> None:
+        self._limit = limit
+        self._emit("bitratelimit", limit, bitrate=limit)
+
+    def _begin(self, track: MediaStreamTrack | None, encoding: RTCRtpEncodingParameters | None) -> None:
+        if encoding is not None:
+            self._encoding = replace(encoding)
+        self._take(track)
+
+    def _take(self, track: MediaStreamTrack | None) -> None:
+        self._track = track
+        self._follow()
+
+    def _end(self) -> None:
+        self._pump.follow(None)
+
+    async def _close(self) -> None:
+        await self._pump.close()
+
+    def _wish(self) -> EncoderWish:
+        encoding, negotiated = self._encoding, self._transceiver.negotiated
+        stream = self._port.outbound(self._transceiver)
+        limits = [self._limit, negotiated.max_bitrate if negotiated is not None else None]
+        return EncoderWish(
+            bitrate=encoding.maxBitrate,
+            limit=min((limit for limit in limits if limit is not None), default=None),
+            packet_loss=round(stream.remote.fraction_lost, 2) if stream is not None else 0.0,
+            scale_down_by=encoding.scaleResolutionDownBy or 1.0,
+            frame_rate=encoding.maxFramerate,
+        )
+
+
+def check_encoding(encoding: RTCRtpEncodingParameters) -> RTCRtpEncodingParameters:
+    """The same. Raises ValueError (W3C: RangeError) for what is out of range."""
+    scale, rate, bitrate = encoding.scaleResolutionDownBy, encoding.maxFramerate, encoding.maxBitrate
+    if scale is not None and not (scale >= 1 and math.isfinite(scale)):
+        raise ValueError("scaleResolutionDownBy is 1 or more")
+    if rate is not None and not 0 < rate <= MAX_FRAME_RATE:
+        raise ValueError(f"maxFramerate is more than 0, and {MAX_FRAME_RATE:.0f} at most; active = False sends nothing")
+    if bitrate is not None and bitrate <= 0:
+        raise ValueError("maxBitrate is a positive number of bit/s")
+    return encoding

@@ -1,0 +1,39 @@
+"""What an exchange has agreed on for one section of media: with which numbers what is sent, and what is received."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from icelane.media.codec import NegotiatedCodec
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteSource:
+    """An SSRC that the peer's description names; `rtx_ssrc` is that of its retransmissions, None when not named."""
+
+    ssrc: int
+    rtx_ssrc: int | None = None
+    cname: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RtpParameters:
+    """`send_codecs` have the peer's parameters and payload types, `receive_codecs` ours; both in the answer's order.
+
+    Tones are among both, retransmission is in each codec. Extensions are pairs of a number and a URI; the `send_` ones
+    are those that the peer reads. `max_bitrate` is in bits per second, `packet_time` and `max_packet_time` are in
+    milliseconds: None where the peer says nothing.
+    `stream_identifiers` are the rids that the peer would send.
+    """
+
+    mid: str
+    send_codecs: tuple[NegotiatedCodec, ...]
+    receive_codecs: tuple[NegotiatedCodec, ...]
+    send_extensions: tuple[tuple[int, str], ...] = ()
+    receive_extensions: tuple[tuple[int, str], ...] = ()
+    reduced_size: bool = False
+    max_bitrate: int | None = None
+    packet_time: float | None = None
+    max_packet_time: float | None = None
+    remote_sources: tuple[RemoteSource, ...] = ()
+    stream_identifiers: tuple[str, ...] = ()
