@@ -127,12 +127,14 @@ def test_a_remote_track_is_muted_until_something_comes(run: Run) -> None:
         track.on("unmute", lambda: told.append("unmute"))
         assert (track.kind, track.muted) == ("video", True)
         frames = [av.VideoFrame(16, 16, "yuv420p") for _ in range(3)]
+        track.set_unmuted()
+        assert not track.muted
         await track.deliver(frames[0])
         assert track.deliver_nowait(frames[1])
-        assert not track.muted
         assert await track.recv() is frames[1]
         assert track.dropped == 1
         track.set_muted()
+        assert track.deliver_nowait(frames[0])  # a late one
         assert told == ["unmute", "mute"]
         track.stop()
         assert not track.deliver_nowait(frames[2])

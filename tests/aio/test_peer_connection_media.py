@@ -64,7 +64,6 @@ def test_frames_have_the_shape_that_programs_expect_and_times_without_a_gap(run:
                 assert later.pts - earlier.pts - earlier.samples >= -24
             seen = await pictures(made.bobs_tracks[1], 5)
             assert {(one.format.name, one.width, one.height) for one in seen} == {("yuv420p", 322, 242)}
-            assert seen[0].pts == 0
             assert all((one.pts or 0) % 3_000 == 0 for one in seen)  # as they were sent: 30 a second, of 90 000 Hz
 
     run(main())

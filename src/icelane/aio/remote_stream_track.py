@@ -41,13 +41,14 @@ class RemoteStreamTrack(MediaStreamTrack):
         self._queue.close(discard=True)
 
     async def deliver(self, frame: TrackFrame) -> None:
-        """A frame came; with the policy `block` this waits for whoever reads."""
-        self._set_muted(False)
+        """A frame came; with the policy `block` this waits for whoever reads.
+
+        It may be a late one of a track that is muted again, which it stays.
+        """
         await self._queue.put(frame)
 
     def deliver_nowait(self, frame: TrackFrame) -> bool:
         """A frame came; False when it was dropped."""
-        self._set_muted(False)
         return self._queue.put_nowait(frame)
 
     def set_unmuted(self) -> None:

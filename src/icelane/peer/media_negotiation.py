@@ -65,7 +65,7 @@ class MediaNegotiation:
             extensions=self._offered_extensions(transceiver),
             sender=transceiver.sender,
             cname=self.cname,
-            names_streams=transceiver.wanted_direction in SENDING,
+            names_streams=transceiver.wanted_direction in SENDING or transceiver.sender.has_sent,
         )
 
     def answered_section(self, offer: SessionDescription, index: int) -> RtpSection | None:
@@ -84,7 +84,7 @@ class MediaNegotiation:
             extensions=_answered_extensions(section, transceiver.kind),
             sender=transceiver.sender,
             cname=self.cname,
-            names_streams=transceiver.wanted_direction in SENDING,
+            names_streams=transceiver.wanted_direction in SENDING or transceiver.sender.has_sent,
             allows_mixed=section.has("extmap-allow-mixed") or offer.has("extmap-allow-mixed"),
             reduced_size=section.rtcp_rsize,
         )
@@ -108,6 +108,7 @@ class MediaNegotiation:
         for mid, transceiver in associations:
             transceiver.mid = mid
             transceiver.receiver.is_receptive = transceiver.wanted_direction in RECEIVING
+            transceiver.sender.is_held = transceiver.wanted_direction not in SENDING
 
     def set_remote_offer(self, offer: SessionDescription, accepted: Iterable[int]) -> None:
         """An offer of the peer's is set, of which we mean to accept these sections."""
@@ -150,6 +151,7 @@ class MediaNegotiation:
         if before is None:
             return
         for transceiver in self.transceivers:
+            transceiver.sender.is_held = False
             state = before.get(transceiver)
             if state is None and transceiver.mid is None:
                 continue  # made by the application since

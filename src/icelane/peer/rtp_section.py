@@ -28,7 +28,7 @@ from icelane.media.codec import RTX, MediaKind, NegotiatedCodec, RtpCodec
 from icelane.peer.media_section import LocalTransport, transport_attributes
 from icelane.peer.payload_type import STATIC_CODECS
 from icelane.peer.rtp_parameters import RemoteSource
-from icelane.peer.transceiver import SENDING, RtpSender
+from icelane.peer.transceiver import RtpSender
 from icelane.sdp.attribute import Attribute, TypedAttribute
 from icelane.sdp.media import MediaDescription
 from icelane.sdp.rtp_attributes import (
@@ -61,7 +61,8 @@ _BITS_BY_MODIFIER: Final = {"TIAS": 1, "AS": 1000}
 class RtpSection:
     """What a section of ours says besides its transport. `mid` is None in answers to those who have none.
 
-    `names_streams` says that we would send, if the peer let us: RFC 9429 section 5.2.1 goes by what is wanted.
+    `names_streams` says that we would send, if the peer let us, or have sent before: RFC 9429 section 5.2.1 goes by
+    what is wanted, and by section 5.2.2 a track that was named keeps its name.
     """
 
     kind: MediaKind
@@ -96,7 +97,9 @@ def write_rtp_section(section: RtpSection, transport: LocalTransport) -> MediaDe
         written.add(Attribute("rtcp-rsize"))
     for one in section.formats:
         written.add(*_format_lines(one))
-    if section.direction in SENDING:
+    if section.names_streams:
+        # Also while nothing is sent: Chromium lets a source go that is not named any more, and shows it nowhere when it
+        # is named again.
         written.add(*_source_lines(section))
     return written
 

@@ -29,7 +29,8 @@ class RtpSender:
 
     `label` is how `a=msid` calls the track for the life of the sender, whichever track it is then (RFC 8830). The SSRCs
     are ours from the beginning. `has_sent` holds once an exchange has let it send: then addTrack makes another
-    transceiver instead (W3C section 5.1).
+    transceiver instead (W3C section 5.1). While an offer of ours is out that takes the way away, it `is_held` already:
+    the peer lets the stream go when it answers, and what came then would be another one to it.
     """
 
     label: str
@@ -38,6 +39,7 @@ class RtpSender:
     track_id: str | None = None
     stream_ids: tuple[str, ...] = ()
     has_sent: bool = False
+    is_held: bool = False
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -83,7 +85,7 @@ class Transceiver:
     @property
     def sends(self) -> bool:
         """Whether packets may go out."""
-        return not self.is_stopping and self.current_direction in SENDING
+        return not self.is_stopping and not self.sender.is_held and self.current_direction in SENDING
 
     @property
     def receives(self) -> bool:

@@ -63,15 +63,16 @@ function readClock(context, width, height) {
   return checkOf(number) === Number(value & ((1n << CHECK_BITS) - 1n)) ? number : null;
 }
 
-// Positive-going zero crossings: exact enough for one tone, and not misled by where the samples begin.
+// By the positive-going zero crossings, of which most are a period apart also where some sound is missing.
 function frequencyOf(samples, rate) {
   const crossings = [];
   for (let index = 1; index < samples.length; index++) {
     const [before, after] = [samples[index - 1], samples[index]];
     if (before < 0 && after >= 0) crossings.push(index - 1 + before / (before - after));
   }
-  if (crossings.length < 2) return 0;
-  return ((crossings.length - 1) * rate) / (crossings.at(-1) - crossings[0]);
+  const periods = crossings.slice(1).map((one, index) => one - crossings[index]);
+  const middle = periods.sort((one, other) => one - other).slice(periods.length >> 2, -(periods.length >> 2) || undefined);
+  return middle.length ? (rate * middle.length) / middle.reduce((sum, one) => sum + one, 0) : 0;
 }
 
 const rootMeanSquare = (samples) => Math.sqrt(samples.reduce((sum, one) => sum + one * one, 0) / samples.length);
@@ -91,17 +92,16 @@ function longestSilence(samples, rate) {
 
 let audio;
 const sources = new Map(); // what is sent, by kind
-const received = new Queue();
-const receivedByKind = new Map();
+let pictures;
 
 function audioContext() {
   audio ??= new AudioContext({ sampleRate: 48000 });
   return audio;
 }
 
-const sentBy = (kind) => connection.getTransceivers().find((one) => one.sender.track?.kind === kind);
-const transceiverOf = (kind) =>
-  connection.getTransceivers().find((one) => (one.sender.track ?? one.receiver.track).kind === kind);
+// The newest: a track that is added again gets another one.
+const sentBy = (kind) => connection.getTransceivers().findLast((one) => one.sender.track?.kind === kind);
+const transceiverOf = (kind) => connection.getTransceivers().findLast((one) => one.receiver.track.kind === kind);
 
 // The first remote track of a kind, now or when it comes.
 async function remoteTrack(kind) {
@@ -113,6 +113,18 @@ async function remoteTrack(kind) {
     if (track) return track;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
+}
+
+// The element that plays a remote video; one that is let go of takes the pictures of the next with it.
+async function watched(track) {
+  if (pictures?.srcObject.getVideoTracks()[0] !== track) {
+    pictures?.remove();
+    pictures = Object.assign(document.createElement("video"), { muted: true, playsInline: true });
+    pictures.srcObject = new MediaStream([track]);
+    document.body.append(pictures);
+  }
+  await pictures.play();
+  return pictures;
 }
 
 Object.assign(peer, {
@@ -190,10 +202,7 @@ Object.assign(peer, {
   },
 
   async seeClock({ frames }) {
-    const track = await remoteTrack("video");
-    const element = document.createElement("video");
-    Object.assign(element, { srcObject: new MediaStream([track]), muted: true, playsInline: true });
-    await element.play();
+    const element = await watched(await remoteTrack("video"));
     const canvas = document.createElement("canvas");
     const context = canvas.getContext("2d", { willReadFrequently: true });
     const seen = [];
@@ -206,7 +215,6 @@ Object.assign(peer, {
       context.drawImage(element, 0, 0, width, height);
       seen.push({ number: readClock(context, width, height), at, width, height, rtpTimestamp: rtpTimestamp ?? null });
     }
-    element.srcObject = null;
     return seen;
   },
 
