@@ -238,7 +238,8 @@ class ReceiverPump:
         return [backlog.popleft() for _ in range(min(len(backlog), _MAX_TURN[self._kind]))]
 
     async def _decode(self, decoder: ReceiverDecoder, work: list[Work]) -> None:
-        frames, has_failed = await decoder.decode(work)
+        inbound = self._port.inbound(self._transceiver)
+        frames, has_failed = await decoder.decode(work, inbound.cname if inbound is not None else None)
         if has_failed and self._kind is MediaKind.VIDEO:
             self._backlog.clear()
             self._needs_key_frame = True
