@@ -209,8 +209,7 @@ class AiortcMedia(MediaLibrary):
 
     def use_profile(self, name: str) -> None:
         transport: Any = importlib.import_module("aiortc.rtcdtlstransport")
-        wanted = "SRTP_" + name.replace("_HMAC", "")
-        transport.SRTP_PROFILES[:] = [one for one in vars(transport).values() if _is_profile(transport, one, wanted)]
+        transport.SRTP_PROFILES[:] = [getattr(transport, "SRTP_" + name.replace("_HMAC", ""))]
 
     def leave_encoded(self) -> None:
         receiver: Any = importlib.import_module("aiortc.rtcrtpreceiver")
@@ -229,10 +228,6 @@ class AiortcMedia(MediaLibrary):
 class _NoDecoder:
     def decode(self, _frame: Any) -> list[Any]:
         return []
-
-
-def _is_profile(transport: Any, one: Any, wanted: str) -> bool:
-    return isinstance(one, transport.SRTPProtectionProfile) and one.openssl_profile.decode() == wanted
 
 
 LIBRARIES: dict[str, Callable[[], MediaLibrary]] = {"icelane": MediaLibrary, "aiortc": AiortcMedia}
