@@ -7,6 +7,8 @@ PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.installed
+COMPAT := .venv-compat
+COMPAT_STAMP := $(COMPAT)/.installed
 BUILD := .venv-build
 BUILD_STAMP := $(BUILD)/.installed
 PYTEST := $(PYTHON) -m pytest --durations=20
@@ -37,7 +39,7 @@ BUILD_INPUTS := pyproject.toml setup.py build_ext.py $(wildcard src/icelane/*/*.
 help:
 	@echo "make demo          start the server and relay real traffic through every path"
 	@echo "make test          lint, the suite, the pure twins, $(FUZZ_SECONDS) s per fuzz target: 15 minutes at most"
-	@echo "make test-interop  against real programs: coturn's tools and server, Chromium, Firefox, Python peers"
+	@echo "make test-interop  against real programs: coturn's tools and server, Chromium, Firefox, Python peers, libraries for aiortc"
 	@echo "make test-offline  the suite in a network namespace without a route out (Debian package iproute2)"
 	@echo "make test-long     full floods, ten lossy minutes with real peers, long fuzzing, pure Python, -O, the wheel, make broken"
 	@echo "make lint          ruff, mypy --strict, the layers"
@@ -63,6 +65,13 @@ $(STAMP): $(BUILD_INPUTS)
 $(PEERS_STAMP): tests/interop/peers/requirements.txt
 	test -x $(PEERS)/bin/python || $(PYTHON3) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+# Libraries that were written for aiortc, which run on icelane in the tests: without aiortc, and without what they need
+# for other things than calls. 1.2 GB.
+$(COMPAT_STAMP): tests/interop/compat/requirements.txt
+	test -x $(COMPAT)/bin/python || $(PYTHON3) -m venv $(COMPAT)
+	$(COMPAT)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
 	touch $@
 
 # What builds and repairs wheels, apart from what we install. setuptools and Cython come anew for each build.
@@ -94,7 +103,8 @@ test: lint
 test-pure-twins: $(STAMP)
 	ICELANE_PURE=1 $(PYTHON) -m pytest -m "twin and not interop and not long"
 
-test-interop: $(STAMP) $(PEERS_STAMP)
+# Once more in the pure form, but for what the form makes no difference to.
+test-interop: $(STAMP) $(PEERS_STAMP) $(COMPAT_STAMP)
 	env -u ICELANE_PURE $(PYTEST) -m "interop and not long"
 	ICELANE_PURE=1 $(PYTEST) -m "interop and not long and not once"
 
@@ -156,5 +166,5 @@ audit: $(STAMP)
 	$(PYTHON) -m tests.audit.vulnerabilities
 
 clean:
-	rm -rf $(VENV) $(PEERS) $(BUILD) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) $(COMPAT) $(BUILD) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src -name '*.so' -delete

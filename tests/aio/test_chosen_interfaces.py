@@ -6,10 +6,19 @@ import socket
 import pytest
 
 from icelane.aio import chosen_interfaces as chosen
-from icelane.aio.chosen_interfaces import carriers_of, chosen_devices, chosen_hosts, chosen_interfaces
+from icelane.aio import interfaces
+from icelane.aio.chosen_interfaces import (
+    carriers_of,
+    chosen_devices,
+    chosen_hosts,
+    chosen_interfaces,
+    warn_of_unbound,
+    warn_of_unknown_addresses,
+)
 from icelane.aio.configuration import RTCConfiguration
 from icelane.aio.device import Device
 from icelane.aio.interfaces import Interface
+from icelane.aio.kernel import IS_LINUX
 from tests.server.namespaces import run_module
 
 NARROWED = RTCConfiguration(interfaces=["eth0", "eth1", "tun0"])
@@ -27,7 +36,7 @@ def numbers(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
         return known[name]
 
     monkeypatch.setattr(socket, "if_nametoindex", number)
-    monkeypatch.setattr(chosen, "leads_out", lambda name: name != "dummy0")
+    monkeypatch.setattr(interfaces, "leads_out", lambda name: name != "dummy0")
     return known
 
 
@@ -53,6 +62,31 @@ def test_loopback_a_dummy_and_an_address_of_two_devices_are_left_to_the_routes(n
     assert chosen_devices(NARROWED, [ETH0, Interface("eth1", ETH0.host)]) == {}
     del numbers["eth0"]
     assert chosen_devices(NARROWED, [ETH0, ETH1]) == {ETH1.host: Device("eth1", 3)}
+
+
+def test_a_named_interface_that_is_not_bound_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    named = RTCConfiguration(interfaces=["eth0", "dummy0", "lo", "nope"])
+    found = [ETH0, Interface("eth0:1", "192.0.2.9"), Interface("dummy0", "192.0.2.10"), Interface("lo", "127.0.0.1")]
+    warn_of_unbound(named, found, chosen_devices(named, found))
+    told = [record.getMessage() for record in caplog.records]
+    if IS_LINUX:
+        assert told == [
+            "no socket can be bound to dummy0 at 192.0.2.10: routes decide how it leaves",
+            "no address to be reached at on the interface nope, which the configuration names",
+        ]
+    caplog.clear()
+    warn_of_unbound(RTCConfiguration(addresses=["192.0.2.0/24"]), found, {})
+    assert not caplog.records
+
+
+def test_a_public_address_for_none_of_ours_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    warn_of_unknown_addresses(RTCConfiguration(external_addresses={"127.0.0.1": "192.0.2.5", "9.9.9.9": "192.0.2.6"}))
+    assert [record.getMessage() for record in caplog.records] == [
+        "external_addresses has a public address for 9.9.9.9, which this machine does not have"
+    ]
+    warn_of_unknown_addresses(RTCConfiguration(external_addresses="192.0.2.5"))
+    warn_of_unknown_addresses(RTCConfiguration())
+    assert len(caplog.records) == 1
 
 
 def test_connections_with_servers_leave_from_there_and_by_the_same_device(monkeypatch: pytest.MonkeyPatch) -> None:

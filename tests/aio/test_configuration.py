@@ -136,6 +136,10 @@ def test_words_that_w3c_does_not_have_and_those_that_we_do_not_do_are_refused(
         ({"external_addresses": "example.org"}, SyntaxError_, "example.org"),
         ({"external_addresses": ["192.0.2.5"]}, TypeError, r"\['192.0.2.5'\]"),
         ({"external_address_type": "relay"}, TypeError, "relay"),
+        ({"external_address_type": "srflx"}, TypeError, "external_addresses"),
+        ({"patience": "x"}, TypeError, "patience is a positive number of seconds, not 'x'"),
+        ({"patience": True}, TypeError, "patience"),
+        ({"patience": float("nan")}, TypeError, "patience"),
     ],
 )
 def test_a_setting_of_ours_that_cannot_be_meant_is_named(
@@ -148,6 +152,22 @@ def test_a_setting_of_ours_that_cannot_be_meant_is_named(
 def test_networks_as_one_string_are_refused_before_they_are_taken_apart() -> None:
     with pytest.raises(TypeError, match="addresses is a list"):
         RTCConfiguration(addresses="192.0.2.0/24").copy()
+
+
+@pytest.mark.parametrize(
+    "name", ["legacy_peers", "include_loopback", "hide_addresses", "ice_lite", "restart_on_network_change"]
+)
+@pytest.mark.parametrize("value", ["no", 0, None])
+def test_a_switch_is_on_or_off(name: str, value: object) -> None:
+    settings: dict[str, Any] = {name: value}
+    with pytest.raises(TypeError, match=f"{name} is True or False, not {value!r}"):
+        RTCConfiguration(**settings).copy()
+
+
+def test_a_name_of_an_interface_is_a_string() -> None:
+    numbers: Any = ["eth0", 5]
+    with pytest.raises(TypeError, match="string, and 5 is none"):
+        RTCConfiguration(interfaces=numbers).copy()
 
 
 @pytest.mark.parametrize("authority", [5, b"authority.pem"])

@@ -47,6 +47,14 @@ def test_only_the_named_interfaces_are_used(machine: dict[str, list[str]]) -> No
     assert usable_interfaces(names=["eth9"]) == []
 
 
+def test_an_interface_is_named_with_its_labelled_addresses_and_a_label_with_its_own(
+    machine: dict[str, list[str]],
+) -> None:
+    machine |= {"eth1": ["192.0.2.7"], "eth1:1": ["192.0.2.8"], "eth10": ["192.0.2.9"]}
+    assert {one.host for one in usable_interfaces(names=["eth1"])} == {"192.0.2.7", "192.0.2.8"}
+    assert {one.host for one in usable_interfaces(names=["eth1:1"])} == {"192.0.2.8"}
+
+
 def test_the_families_take_turns_and_there_is_a_bound(machine: dict[str, list[str]]) -> None:
     machine["eth0"] = [f"192.0.2.{number}" for number in range(1, 40)] + ["2001:db8::1", "2001:db8::2"]
     hosts = [interface.host for interface in usable_interfaces()]

@@ -30,13 +30,23 @@ def test_nothing_leaves_the_machine_by_loopback() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "leads"),
-    [(0x1043, True), (0x10D1, True), (0x49, False), (0x8083, False), (0xC3, False)],
-    ids=["ethernet", "tunnel", "loopback", "dummy", "dummy with a link"],
+    ("flags", "driver", "leads"),
+    [
+        (0x1043, b"virtio_net", True),
+        (0x10D1, b"tun", True),
+        (0x49, b"", False),
+        (0x8083, b"dummy", False),
+        (0xC3, b"dummy", False),
+        (0xC1, b"gre", True),
+        (0xC1, b"", True),
+        (0x10C3, b"ipvlan", True),
+    ],
+    ids=["ethernet", "tunnel", "loopback", "dummy", "dummy with a link", "GRE", "nobody tells", "no neighbours"],
 )
-def test_nor_by_what_asks_for_no_neighbours_and_has_none(
-    monkeypatch: pytest.MonkeyPatch, flags: int, *, leads: bool
+def test_nor_by_a_dummy_but_by_tunnels_that_have_its_flags(
+    monkeypatch: pytest.MonkeyPatch, flags: int, driver: bytes, *, leads: bool
 ) -> None:
     monkeypatch.setattr(link_state, "IS_LINUX", True)
     monkeypatch.setattr(link_state, "_flags", lambda *_: flags)
+    monkeypatch.setattr(link_state, "_driver", lambda *_: driver)
     assert leads_out("some0") is leads

@@ -24,7 +24,7 @@ from tests.loops import Run, run_in
 
 
 def test_a_track_that_nobody_reads_is_not_decoded(run: Run) -> None:
-    """What waits is bounded, and who begins to read gets what came last."""
+    """What waits is bounded, and who begins to read gets what is new."""
 
     async def main() -> None:
         async with call(ToneTrack(500), TestCardTrack(160, 120)) as made:
@@ -34,7 +34,12 @@ def test_a_track_that_nobody_reads_is_not_decoded(run: Run) -> None:
             assert (audio.counts.frames_decoded, video.counts.frames_decoded) == (0, 0)
             assert 5 < len(video._backlog) <= MAX_BACKLOG[MediaKind.VIDEO]
             assert len(audio._backlog) <= MAX_BACKLOG[MediaKind.AUDIO]
-            assert (await read_clock(made.bobs_tracks[1], 1))[0] >= 300  # the first that came
+            waiting = len(video._backlog)
+            (first,), (heard,) = await asyncio.gather(pictures(made.bobs_tracks[1], 1), sounds(made.bobs_tracks[0], 1))
+            assert video.counts.frames_decoded >= waiting
+            assert (first.pts or 0) > 0
+            # Both begin with what is new: a recorder that puts them where they arrive has them in step.
+            assert (heard.pts or 0) > 0
             await hear(made.bobs_tracks[0], 500)
 
     run(main())
@@ -242,5 +247,37 @@ def test_a_track_is_muted_while_the_peer_does_not_send(run: Run) -> None:
             assert transceiver.stopped
             assert told == ["unmute", "mute", "unmute", "ended"]
             assert made.alice.getTransceivers() == made.bob.getTransceivers() == []
+
+    run(main())
+
+
+def test_a_key_frame_is_asked_for_when_a_picture_does_not_decode(run: Run) -> None:
+    async def main() -> None:
+        frames = encoded_pictures(150)
+        frames[10].data = b"\x11\x00"  # no picture, and no key frame
+        source = EncodedTrack(frames, MediaKind.VIDEO, VP8)
+        async with call(source) as made:
+            reading = asyncio.ensure_future(pictures(made.bobs_tracks[0], 100))
+            await until(lambda: source.asked)
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+            assert made.bob.getReceivers()[0]._pump.counts.failures == 1
+
+    run(main())
+
+
+def test_a_track_that_nobody_reads_any_more_is_not_decoded(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("icelane.aio.receiver_pump.IDLE_TIME", 0.1)
+
+    async def main() -> None:
+        async with call(TestCardTrack(160, 120), other=configured(track_capacity=2)) as made:
+            (track,), (receiver,) = made.bobs_tracks, made.bob.getReceivers()
+            await pictures(track, 3)
+            await until(lambda: track._read_at is None)
+            decoded = receiver._pump.counts.frames_decoded
+            await asyncio.sleep(0.3)
+            assert receiver._pump.counts.frames_decoded <= decoded + 1
+            assert all(0 <= late < 3_000 for late in await read_clock(track, 3))
+            assert receiver._pump.counts.frames_decoded > decoded
 
     run(main())

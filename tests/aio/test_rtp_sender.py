@@ -17,6 +17,7 @@ from icelane.media.codecs.capability import AV1, PCMU, VP8
 from icelane.media.frame import EncodedFrame
 from icelane.media.pyav import av
 from icelane.media.synthetic.clock_card import read_card
+from icelane.peer.media_event import BitrateLimited
 from tests.aio.calls import (
     Call,
     EncodedTrack,
@@ -145,8 +146,9 @@ def test_parameters_are_those_that_were_asked_for_last(run: Run) -> None:
             assert parameters.codecs[0].channels == 2
             assert parameters.rtcp.cname
             assert "urn:ietf:params:rtp-hdrext:sdes:mid" in {one.uri for one in parameters.headerExtensions}
+            await sender.setParameters(old)
             with pytest.raises(InvalidStateError):
-                await sender.setParameters(old)
+                await sender.setParameters(parameters)
             parameters = sender.getParameters()
             parameters.encodings.append(RTCRtpEncodingParameters())
             with pytest.raises(InvalidModificationError):
@@ -295,5 +297,27 @@ def test_frames_are_sent_when_their_times_say(run: Run) -> None:
             await pictures(made.bobs_tracks[0], 15)
             taken = track.given - given
             assert taken <= (loop.time() - start) * 30 + 15  # a quarter of a second ahead at most
+
+    run(main())
+
+
+def test_what_the_peer_takes_is_never_passed(run: Run) -> None:
+    """REMB reaches the encoder; two streams of pictures share what it says."""
+
+    async def main() -> None:
+        async with call(TestCardTrack(160, 120), TestCardTrack(160, 120)) as made:
+            told: list[int] = []
+            (first, second) = made.alice.getSenders()
+            first.on("bitratelimit", told.append)
+            await asyncio.gather(*(read_clock(track, 3) for track in made.bobs_tracks))
+            for transceiver in made.alice._engine.transceivers:
+                made.alice._media.handle_event(BitrateLimited(transceiver, 100_000))
+            await asyncio.gather(*(read_clock(track, 10) for track in made.bobs_tracks))
+            assert told == [50_000]
+            assert [sender._pump.counts.target_bitrate for sender in (first, second)] == [50_000, 50_000]
+            await limits(made, maxBitrate=30_000)
+            await read_clock(made.bobs_tracks[1], 10)
+            assert second._pump.counts.target_bitrate == 30_000
+            assert second._pump.counts.key_frames_encoded == 1
 
     run(main())

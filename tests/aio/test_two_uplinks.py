@@ -18,7 +18,7 @@ def by(chosen: str, only: str = "") -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("chosen", ["interfaces", "addresses"])
+@pytest.mark.parametrize("chosen", ["interfaces", "addresses", "mux"])
 def test_everything_leaves_by_the_uplink_that_is_chosen(chosen: str) -> None:
     """STUN, TURN over UDP, TCP and TLS, checks and data, over both families; nothing at all leaves by the other one."""
     found = by(chosen)

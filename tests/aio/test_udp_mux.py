@@ -17,7 +17,7 @@ from icelane.aio.data_channel import RTCDataChannel
 from icelane.aio.event_target import Event
 from icelane.aio.interfaces import Interface
 from icelane.aio.peer_connection import RTCPeerConnection
-from icelane.core.net import SocketAddress, Transport
+from icelane.core.net import Path, SocketAddress, Transport
 from icelane.errors import (
     InvalidAccessError,
     InvalidModificationError,
@@ -217,6 +217,23 @@ def test_each_connection_has_an_allocation_of_its_own(run: Run, transport: Trans
     run(main())
 
 
+def test_a_server_over_tcp_is_asked_for_both_families_beside_a_mux_too(run: Run) -> None:
+    """As it is where the connection has sockets of its own: the machine has IPv6, whatever the mux is bound to."""
+
+    async def main() -> None:
+        async with TurnServer(settings(listen=["tcp://127.0.0.1:0"], relay_addresses=[HOST, "::1"])) as server:
+            url = f"turn:{address_on(server, Transport.TCP)}?transport=tcp"
+            turn = [RTCIceServer(urls=url, username=USER, credential=PASSWORD)]
+            async with shared(iceServers=turn) as (_, on_mux), RTCPeerConnection(on_mux) as pc:
+                pc.createDataChannel("x")
+                await pc.setLocalDescription()
+                await pc.gathering_complete()
+                found = (await pc.getStats()).of_type("local-candidate")
+                assert {one.address for one in found if one.candidateType == "relay"} == {HOST, "::1"}
+
+    run(main())
+
+
 def test_relay_only_leaves_the_shared_port_alone(run: Run) -> None:
     """IC-8: not a candidate of it, and not a packet from it."""
 
@@ -271,17 +288,10 @@ def test_a_signed_check_with_another_source_on_it_moves_nothing(run: Run) -> Non
             await assert_they_talk(near, far)
             mallory.createDataChannel("x")
             await exchange(mallory, carol)
-            assert mallory._driver._engine.transport is not None
-            agent = mallory._driver._engine.transport.ice.agent
-            assert agent.remote_credentials is not None
             (udp,) = (one for one in alice._driver._sockets_by_base.values() if one.local.host == HOST)
             asked = await consent_requests(bob)
             for number in range(20):
-                check = Check(priority=1, use_candidate=True, role=agent.role, tie_breaker=number)
-                data = encode_check(
-                    number.to_bytes(12, "big"), check, local=agent.credentials, remote=agent.remote_credentials
-                )
-                udp.send_all([data], (HOST, mux.port))
+                udp.send_all([forged(mallory, number)], (HOST, mux.port))
                 await assert_they_talk(near, far, f"message {number}")
             await asyncio.sleep(1.5)  # longer than consent may stay without an answer
             await assert_they_talk(near, far, "at the end")
@@ -293,6 +303,47 @@ def test_a_signed_check_with_another_source_on_it_moves_nothing(run: Run) -> Non
             assert asked < await consent_requests(bob) <= asked + 2, "one for all of them, and one that was due"
 
     run(main())
+
+
+def test_a_forged_source_does_not_lock_its_owner_out_of_a_lite_agent_s_port(run: Run) -> None:
+    """IC-3: who has a connection of his own there, and wrote the source of a client on his checks before it came."""
+
+    async def main() -> None:
+        port = free_port()
+        async with (
+            shared(ice_lite=True, ice_tcp="off") as (mux, on_mux),
+            RTCPeerConnection(on_mux) as carol,
+            RTCPeerConnection(LOOPBACK) as mallory,
+        ):
+            mallory.createDataChannel("x")
+            await connect(mallory, carol)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as forging:
+                forging.bind((HOST, port))
+                forging.sendto(forged(mallory, 1), (HOST, mux.port))
+                await until(lambda: port in {path.remote.port for path in accepted(carol)})
+            async with call(configured(port_range=(port, port)), on_mux) as (alice, near, bob, far):
+                (udp,) = (one for one in alice._driver._sockets_by_base.values() if one.local.host == HOST)
+                for number in range(2, 10):
+                    udp.send_all([forged(mallory, number)], (HOST, mux.port))
+                    await assert_they_talk(near, far, f"message {number}")
+                assert port in {path.remote.port for path in accepted(bob)}
+
+    run(main())
+
+
+def forged(pc: RTCPeerConnection, number: int) -> bytes:
+    """A check that `pc` signs, and that may be sent from elsewhere."""
+    assert pc._driver._engine.transport is not None
+    agent = pc._driver._engine.transport.ice.agent
+    assert agent.remote_credentials is not None
+    check = Check(priority=1, use_candidate=True, role=agent.role, tie_breaker=number)
+    return encode_check(number.to_bytes(12, "big"), check, local=agent.credentials, remote=agent.remote_credentials)
+
+
+def accepted(pc: RTCPeerConnection) -> frozenset[Path]:
+    """The paths that its agent believes in."""
+    assert pc._driver._engine.transport is not None
+    return pc._driver._engine.transport.ice.agent.accepted
 
 
 async def consent_requests(pc: RTCPeerConnection) -> int:
@@ -430,6 +481,7 @@ def test_a_port_that_is_taken_is_an_error_and_nothing_stays_bound(run: Run) -> N
         ({"hosts": ["ff02::1"]}, SyntaxError_, "'ff02::1' is the address of many"),
         ({"hosts": ["255.255.255.255"]}, SyntaxError_, "the address of many"),
         ({"hosts": []}, TransportClosedError, "no usable address"),
+        ({"hosts": ["127.0.0.1", "203.0.113.5"]}, OSError, "203.0.113.5:.* cannot be bound"),
     ],
 )
 def test_what_cannot_be_bound_is_named(run: Run, wrong: dict[str, Any], error: type[Exception], names: str) -> None:

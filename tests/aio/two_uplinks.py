@@ -2,11 +2,12 @@
 
     python -m tests.aio.two_uplinks interfaces
     python -m tests.aio.two_uplinks interfaces tcp
+    python -m tests.aio.two_uplinks mux
 
 The default route leads out by the first uplink, "ethernet". "eth1", the second, has a default route that is worse. The
 peer offers UDP and TCP over both families, and there are a STUN server and a TURN server over UDP, TCP and TLS.
-`interfaces` names the second, `addresses` its networks, and `routes` says nothing. With `tcp` the two hear of each
-other's TCP candidates alone.
+`interfaces` names the second, `addresses` its networks, `mux` binds a UdpMux to its addresses too, and `routes` says
+nothing. With `tcp` the two hear of each other's TCP candidates alone.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ import json
 import os
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
 
+from icelane import UdpMux
 from icelane.aio.configuration import RTCConfiguration, RTCIceServer
 from icelane.aio.peer_connection import RTCPeerConnection
 from icelane.server.config import parse_config
@@ -77,10 +80,14 @@ async def lead(folder: Path, chosen: dict[str, Any], server: dict[str, str]) -> 
         RTCIceServer(urls=f"stun:{server['four']}:{PORTS['udp']}"),
         RTCIceServer(urls=turn, username=USER, credential=PASSWORD),
     ]
-    configuration = RTCConfiguration(iceServers=servers, authority=folder / "authority.pem", ice_tcp="both", **chosen)
+    bound = chosen.pop("hosts", None)
+    mux = await UdpMux.open(hosts=bound) if bound else None
+    configuration = RTCConfiguration(
+        iceServers=servers, authority=folder / "authority.pem", ice_tcp="both", udp_mux=mux, **chosen
+    )
     heard = lines()
     await anext(heard)
-    async with RTCPeerConnection(configuration) as pc:
+    async with mux or nullcontext(), RTCPeerConnection(configuration) as pc:
         channel = pc.createDataChannel("echo")
         await pc.setLocalDescription()
         await pc.gathering_complete()
@@ -152,6 +159,7 @@ def main(chosen: str, only: str = "") -> None:
         configuration = {
             "interfaces": {"interfaces": [SECOND]},
             "addresses": {"addresses": [f"{four}/32", f"{six}/128"]},
+            "mux": {"interfaces": [SECOND], "hosts": [four, six]},
             "routes": {},
         }[chosen]
         with lab["left"].capture(FIRST) as first, lab["left"].capture(SECOND) as second:

@@ -36,6 +36,7 @@ def run_smoke(name: str, results: Path) -> tuple[str, list[dict[str, Any]]]:
 
 
 @pytest.mark.interop
+@pytest.mark.once
 def test_the_relay_benchmark_prints_what_every_server_costs_per_packet(tmp_path: Path) -> None:
     printed, rows = run_smoke("relay", tmp_path / "results.json")
     assert "CPU-seconds per million packets at a fixed rate" in printed
@@ -53,6 +54,7 @@ def test_the_relay_benchmark_prints_what_every_server_costs_per_packet(tmp_path:
 
 
 @pytest.mark.interop
+@pytest.mark.once
 def test_the_allocation_benchmark_prints_what_every_server_costs_per_allocation(tmp_path: Path) -> None:
     printed, results = run_smoke("allocate", tmp_path / "results.json")
     assert "per CPU-second of the server" in printed
@@ -63,6 +65,7 @@ def test_the_allocation_benchmark_prints_what_every_server_costs_per_allocation(
 
 
 @pytest.mark.interop
+@pytest.mark.once
 def test_the_benchmark_of_several_processes_prints_what_the_machine_carries(tmp_path: Path) -> None:
     printed, rows = run_smoke("workers", tmp_path / "results.json")
     assert "One process and two, on two CPUs that the generator shares" in printed

@@ -47,6 +47,7 @@ def test_ours_is_measured_over_every_network_that_can_be_made_here(tmp_path: Pat
 
 
 @pytest.mark.interop
+@pytest.mark.once
 @pytest.mark.skipif(not PEERS_PYTHON.exists(), reason="make .venv-peers/.installed makes the environment of the others")
 @pytest.mark.skipif(link_program.missing() is not None, reason=f"the others need a namespace: {link_program.missing()}")
 def test_the_others_are_measured_beside_ours(tmp_path: Path) -> None:

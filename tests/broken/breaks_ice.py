@@ -20,6 +20,7 @@ from tests.broken.registry import breaks, swap
 
 SECURITY = "tests/ice/test_agent_security.py"
 MUX = "tests/ice/test_mux_table.py"
+SHARED_PORT = "tests/aio/test_udp_mux.py"
 AGENT = "tests/ice/test_agent.py"
 EARLY = f"{SECURITY}::test_a_check_with_a_wrong_sender_that_came_early_is_forgotten_with_the_credentials"
 BAD_REQUEST = f"{SECURITY}::test_a_request_that_is_not_the_peer_s_changes_nothing_and_is_not_answered"
@@ -193,7 +194,7 @@ def a_shared_port_binds_whoever_names_a_ufrag() -> None:
 
 @breaks("IC-3", test=f"{MUX}::test_a_source_that_is_validated_is_not_taken_over")
 def a_shared_port_gives_a_source_to_whoever_came_last() -> None:
-    def settle(self: MuxTable[str], connection: str, *, ufrags, validated, authenticated, doubted) -> list[str]:  # type: ignore[no-untyped-def]
+    def settle(self: MuxTable[str], connection: str, *, ufrags, validated, authenticated, **more) -> list[str]:  # type: ignore[no-untyped-def]
         self._connections_by_ufrag |= dict.fromkeys(ufrags, connection)
         self._connections_by_source |= dict.fromkeys([*validated, *authenticated], connection)
         return []
@@ -219,6 +220,17 @@ def a_shared_port_gives_a_source_in_doubt_to_a_signed_check() -> None:
         return contested
 
     swap(MuxTable, "settle", settle_and_take)
+
+
+@breaks(
+    "IC-3",
+    test=(
+        f"{MUX}::test_what_rests_on_a_signature_alone_is_the_newest_one_s_until_somebody_is_sure",
+        f"{SHARED_PORT}::test_a_forged_source_does_not_lock_its_owner_out_of_a_lite_agent_s_port",
+    ),
+)
+def a_shared_port_takes_a_signature_for_a_proof() -> None:
+    swap(MuxTable, "_is_sure", lambda self, connection, source: source not in self._entries[connection].doubted)
 
 
 @breaks("OP-8", test=f"{MUX}::test_at_the_end_nothing_is_left")

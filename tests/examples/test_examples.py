@@ -63,7 +63,7 @@ def say(program: subprocess.Popen[str], text: str) -> None:
 
 
 def test_every_example_is_tested_here() -> None:
-    tested = {"data_echo_server.py", "file_transfer.py", "terminal_chat.py"}
+    tested = {"call_yourself.py", "data_echo_server.py", "file_transfer.py", "terminal_chat.py"}
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested
 
 

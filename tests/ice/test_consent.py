@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from icelane.core.clock import Duration, Instant, later
-from icelane.ice.consent import CHECKS_BEFORE_LOST, LITE_SILENCE, Consent
+from icelane.ice.consent import CHECKS_BEFORE_LOST, HURRY_INTERVAL, LITE_SILENCE, Consent
 from icelane.ice.options import IceOptions
 from icelane.testing.entropy import SeededEntropy
 
@@ -159,6 +159,41 @@ def test_a_doubt_is_asked_about_at_once_and_answered_or_lost_within_a_second() -
     assert not consent.wants_check(now)
     consent.handle_timeout(later(now, 1.0))
     assert consent.lost
+
+
+@pytest.mark.parametrize("every", [0.05, 0.3, 0.9, 1.5])
+def test_doubts_without_end_do_not_hide_that_a_path_is_dead(every: Duration) -> None:
+    consent, now, sent = Consent(IceOptions(), SeededEntropy(1), START, START), START, 0
+    while not consent.lost:
+        now = later(now, every)
+        assert now - START < 4.0
+        consent.hurry(now)
+        consent.handle_timeout(now)
+        if consent.wants_check(now):
+            consent.handle_sent(now, None)
+            sent += 1
+    assert sent <= CHECKS_BEFORE_LOST + 1, "the last one as it is lost"
+    for _ in range(100):
+        now = later(now, 0.1)
+        consent.hurry(now)
+        if consent.wants_check(now):
+            consent.handle_sent(now, None)
+            sent += 1
+    assert sent <= CHECKS_BEFORE_LOST + 11, "one a second"
+
+
+def test_doubts_without_end_are_asked_about_once_a_second_while_they_are_answered() -> None:
+    consent, sent = Consent(IceOptions(), SeededEntropy(1), START, START), []
+    for number in range(1000):
+        now = later(START, number / 100)
+        consent.hurry(now)
+        if consent.wants_check(now):
+            consent.handle_sent(now, None)
+            sent.append(now)
+            consent.handle_response(now)
+        assert not consent.lost
+    assert len(sent) == 10
+    assert min(after - before for before, after in itertools.pairwise(sent)) >= HURRY_INTERVAL - 1e-6
 
 
 def test_a_lite_agent_has_nothing_to_ask_in_doubt() -> None:

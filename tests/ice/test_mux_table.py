@@ -47,6 +47,7 @@ class Shared(MuxTable[str]):
         validated: list[SocketAddress] | None = None,
         authenticated: list[SocketAddress] | None = None,
         doubted: list[SocketAddress] | None = None,
+        unproven: list[SocketAddress] | None = None,
     ) -> list[str]:
         """What its agent has found; nothing, where nothing is said."""
         return self.settle(
@@ -55,6 +56,7 @@ class Shared(MuxTable[str]):
             validated=validated or [],
             authenticated=authenticated or [],
             doubted=doubted or [],
+            unproven=unproven or [],
         )
 
 
@@ -143,6 +145,43 @@ def test_who_had_a_source_first_gets_it_back_when_its_peer_answers_again() -> No
     table.say("carol", validated=[HERE], doubted=[HERE])
     assert table.find(DTLS, HERE) == "alice", "where nobody is sure, the first"
     for name in ("alice", "carol", "bob"):
+        table.remove(name)
+    assert table.held == 0
+
+
+def test_who_had_a_source_first_hears_that_its_peer_is_back_though_another_one_has_it() -> None:
+    """IC-3: the answer to its own check reaches its agent, who says whether it is one; nothing else does."""
+    table = Shared("alice", "bob", "carol")
+    for number, name in enumerate(("alice", "bob", "carol"), 1):
+        table.note_sent(name, request("peer", number))
+    table.say("alice", validated=[HERE], doubted=[HERE])
+    table.say("bob", validated=[HERE])
+    assert table.find(answer(1), HERE) == "alice"
+    assert table.find(answer(2), HERE) == "bob"
+    assert table.find(answer(3), HERE) is None
+    assert table.find(DTLS, HERE) == "bob"
+    table.say("alice", validated=[HERE])
+    assert table.find(DTLS, HERE) == "alice"
+    assert table.find(answer(2), HERE) is None, "it gets nothing else either, and is to notice"
+    table.say("alice", validated=[HERE], doubted=[HERE])
+    assert table.find(answer(2), HERE) == "bob"
+
+
+def test_what_rests_on_a_signature_alone_is_the_newest_one_s_until_somebody_is_sure() -> None:
+    """IC-3: who writes the source of another client on a check does not keep it from that client (a lite agent)."""
+    table = Shared("mallory", "alice", "bob")
+    table.say("mallory", validated=[HERE], authenticated=[HERE], unproven=[HERE])
+    assert table.find(DTLS, HERE) == "mallory"
+    table.say("alice", validated=[HERE], authenticated=[HERE], unproven=[HERE])
+    assert table.find(DTLS, HERE) == "alice"
+    table.say("mallory", validated=[HERE], authenticated=[HERE], unproven=[HERE])
+    assert table.find(DTLS, HERE) == "alice", "the same claim again is no newer one"
+    table.say("alice", validated=[HERE], authenticated=[HERE])
+    table.say("bob", validated=[HERE], authenticated=[HERE], unproven=[HERE])
+    assert table.find(DTLS, HERE) == "alice", "who has shown that she receives there"
+    table.say("alice", validated=[HERE], authenticated=[HERE], doubted=[HERE])
+    assert table.find(DTLS, HERE) == "bob"
+    for name in ("mallory", "alice", "bob"):
         table.remove(name)
     assert table.held == 0
 

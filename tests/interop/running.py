@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,15 +36,27 @@ class Running:
 
 
 @contextmanager
-def running(command: Sequence[str], *, ready: Callable[[], bool], directory: Path) -> Iterator[Running]:
+def running(
+    command: Sequence[str],
+    *,
+    ready: Callable[[], bool],
+    directory: Path,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Running]:
     """Run `command` in `directory` until the block ends; enter the block when `ready()` is true.
 
+    `environment` is the program's, by default ours.
     Raises AssertionError with the program's own words when it ends early or does not get ready.
     """
     handle, log = tempfile.mkstemp(prefix=Path(command[0]).name, suffix=".log", dir=directory)
     with os.fdopen(handle, "wb") as output:
         process = subprocess.Popen(
-            command, cwd=directory, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            command,
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
         )
     program = Running(process=process, log=Path(log))
     try:

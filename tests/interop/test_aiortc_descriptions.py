@@ -18,7 +18,7 @@ from icelane.sdp.transport_attributes import Setup
 from tests.interop.peers.company import MAKE_PEERS, PEERS_PYTHON
 from tests.sdp.captures import CAPTURES
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.once]
 
 # aiortc brings dependencies that icelane has not, so it lives in an environment of its own.
 INTERPRETERS: Final = (str(PEERS_PYTHON), sys.executable)

@@ -16,7 +16,7 @@ from tests.certificates import NAME
 from tests.interop.conftest import need_program
 from tests.interop.relay_server import PASSWORD, USER, RelayServer, icelane_serve
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.once]
 
 PAYLOAD = 1 << 20  # bytes each way
 FRAMES = 30

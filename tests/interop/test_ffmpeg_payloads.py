@@ -16,7 +16,7 @@ from icelane.media.payload.nal_unit import unit_spans
 from icelane.media.payload.registry import packetizer_for
 from tests.media.payload import bitstreams
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.once]
 
 ROUNDS = 4
 CLOCK_RATES = {"opus": "48000/2"}

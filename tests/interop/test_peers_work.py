@@ -11,7 +11,7 @@ from tests.interop.peers.calls import assert_bytes_arrive_unchanged, carried_sig
 from tests.interop.peers.media import RemoteMedia, median_age, readable_share
 from tests.interop.peers.stage import Stage, stage
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.once]
 
 LABELS = ("polite", "impolite")
 PAYLOAD = 10_000_000  # bytes each way

@@ -39,11 +39,23 @@ def test_another_thing_is_refused(given: object) -> None:
         ({"10.0.0.5": "203.0.113"}, "203.0.113"),
         ({"eth0": "203.0.113.5"}, "eth0"),
         ({"10.0.0.5": "2001:db8::5"}, "different families"),
+        ("0.0.0.0", "reached from elsewhere at 0.0.0.0"),
+        ("::", "reached from elsewhere at ::"),
+        ("224.0.0.1", "224.0.0.1"),
+        ("255.255.255.255", "255.255.255.255"),
+        ("127.0.0.1", "127.0.0.1"),
+        ("fe80::1", "fe80::1"),
+        ({"10.0.0.5": "169.254.0.1"}, "169.254.0.1"),
     ],
 )
 def test_what_is_no_address_is_named(given: object, names: str) -> None:
     with pytest.raises(SyntaxError_, match=names):
         external_addresses(given, "host")
+
+
+def test_a_way_to_tell_nothing_is_refused() -> None:
+    with pytest.raises(TypeError, match="external_address_type says how peers are told"):
+        external_addresses(None, "srflx")
 
 
 @pytest.mark.parametrize("kind", ["relay", "", None, "HOST"])

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import socket
-from collections import Counter
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Mapping
 
 from icelane.aio.address_filter import address_filter
 from icelane.aio.configuration import RTCConfiguration
 from icelane.aio.device import Device
-from icelane.aio.interfaces import Interface, is_loopback, usable_interfaces
-from icelane.aio.link_state import leads_out
+from icelane.aio.interfaces import Interface, devices_of, gone_addresses, is_loopback, usable_interfaces
+from icelane.aio.kernel import IS_LINUX
 from icelane.aio.tcp import LocalHosts
+from icelane.core.net import canonical_host
+
+_log = logging.getLogger(__name__)
 
 
 def chosen_interfaces(configuration: RTCConfiguration) -> list[Interface]:
@@ -29,18 +31,33 @@ def chosen_devices(configuration: RTCConfiguration, interfaces: Iterable[Interfa
     That is so where exactly one device carries the address, and leads out of this machine. `interfaces` are those of
     `chosen_interfaces`.
     """
-    if not _is_narrowed(configuration):
-        return {}
-    once = dict.fromkeys((one.host, one.name.partition(":")[0]) for one in interfaces)  # eth0:1 is an address of eth0
-    carriers = Counter(host for host, _ in once)
-    found = {}
-    for host, name in once:
-        if carriers[host] == 1 and not is_loopback(host) and leads_out(name):
-            try:
-                found[host] = Device(name, socket.if_nametoindex(name))
-            except OSError:  # gone meanwhile, or the name is not the kernel's
-                continue
-    return found
+    return devices_of(interfaces) if _is_narrowed(configuration) else {}
+
+
+def warn_of_unbound(
+    configuration: RTCConfiguration, interfaces: Iterable[Interface], devices: Mapping[str, Device]
+) -> None:
+    """Say so in the log where the program names an interface, and sockets are not bound to it or there is none.
+
+    `interfaces` are those of `chosen_interfaces`, `devices` those of `chosen_devices`. Linux alone knows devices.
+    """
+    if not IS_LINUX:
+        return
+    for name in configuration.interfaces or ():
+        found = [one for one in interfaces if name in (one.name, one.device)]
+        if not found:
+            _log.warning("no address to be reached at on the interface %s, which the configuration names", name)
+        for one in found:
+            if one.host not in devices and not is_loopback(one.host):
+                _log.warning("no socket can be bound to %s at %s: routes decide how it leaves", one.device, one.host)
+
+
+def warn_of_unknown_addresses(configuration: RTCConfiguration) -> None:
+    """Say so in the log where `external_addresses` speaks of addresses that this machine does not have."""
+    named = configuration.external_addresses
+    if isinstance(named, Mapping):
+        for host in sorted(gone_addresses([canonical_host(one) for one in named])):
+            _log.warning("external_addresses has a public address for %s, which this machine does not have", host)
 
 
 def chosen_hosts(configuration: RTCConfiguration, interfaces: Iterable[Interface] | None = None) -> LocalHosts | None:

@@ -41,6 +41,8 @@ _IN_JSON: Final = frozenset(
     {"iceServers", "iceTransportPolicy", "bundlePolicy", "rtcpMuxPolicy", "iceCandidatePoolSize"}
 )
 
+_SWITCHES: Final = ("legacy_peers", "include_loopback", "hide_addresses", "ice_lite", "restart_on_network_change")
+
 _UNCHANGING: Final = (
     "bundlePolicy", "rtcpMuxPolicy", "legacy_peers", "patience", "external_addresses", "external_address_type",
     "hide_addresses", "udp_mux", "ice_tcp", "ice_lite", "codecs", "track_policy", "track_capacity",
@@ -203,6 +205,12 @@ class RTCConfiguration:
         """
         if isinstance(self.interfaces, str):
             raise TypeError("interfaces is a list of names, not one name")
+        for name in self.interfaces or ():
+            if not isinstance(name, str):
+                raise TypeError(f"interfaces is a list of names, each a string, and {name!r} is none")
+        for name in _SWITCHES:
+            if type(getattr(self, name)) is not bool:
+                raise TypeError(f"{name} is True or False, not {getattr(self, name)!r}")
         address_filter(self.addresses)
         if not isinstance(self.authority, Path | str | None):
             raise TypeError("authority is the path of a file")
@@ -242,8 +250,8 @@ class RTCConfiguration:
             raise TypeError(f"rtcpMuxPolicy is require, not {self.rtcpMuxPolicy!r}")
         if self.iceCandidatePoolSize not in range(256):
             raise TypeError("iceCandidatePoolSize is 0 to 255")
-        if self.patience is not None and not 0 < self.patience < float("inf"):
-            raise TypeError("patience is a positive number of seconds")
+        if self.patience is not None and not _is_positive(self.patience):
+            raise TypeError(f"patience is a positive number of seconds, not {self.patience!r}")
         address_filter(self.addresses)
         external_addresses(self.external_addresses, self.external_address_type)
         if self.port_range is not None:
@@ -296,6 +304,10 @@ def _deciding(configuration: RTCConfiguration) -> tuple[object, ...]:
         configuration.authority,
         configuration.http_proxy,
     )
+
+
+def _is_positive(number: object) -> bool:
+    return isinstance(number, int | float) and not isinstance(number, bool) and 0 < number < float("inf")
 
 
 def _copy_of(server: RTCIceServer | Mapping[str, object]) -> RTCIceServer:

@@ -10,13 +10,15 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 import ifaddr
 
-from icelane.aio.link_state import has_link
+from icelane.aio.device import Device
+from icelane.aio.link_state import has_link, leads_out
 from icelane.core.net import canonical_host
 
 # A container host has many; each costs a socket, a probe of every server and a share of the pairs.
@@ -30,6 +32,11 @@ class Interface:
     name: str
     host: str
 
+    @property
+    def device(self) -> str:
+        """See `device_of`."""
+        return device_of(self.name)
+
 
 def usable_interfaces(
     *,
@@ -39,19 +46,39 @@ def usable_interfaces(
 ) -> list[Interface]:
     """At most MAX_HOSTS addresses, best first, without those of other interfaces than `names` and those not accepted.
 
+    An interface is named with all of its addresses, those with a label (eth0:1) among them, or a label with its own.
     IPv6 and IPv4 take turns, so that a bound somewhere does not cut off one family (RFC 8421 section 4).
     """
     found = [
         Interface(adapter.name, host)
         for adapter in ifaddr.get_adapters()
         if has_link(adapter.name)
-        if names is None or adapter.name in names or adapter.nice_name in names
+        if names is None or not {adapter.name, device_of(adapter.name), adapter.nice_name}.isdisjoint(names)
         for ip in adapter.ips
         if (host := _usable(_host_of(ip))) is not None and accepts(host)
     ]
     outside = [interface for interface in found if not is_loopback(interface.host)]
     chosen = found if include_loopback or not outside else outside
     return _alternate(list(dict.fromkeys(chosen)))[:MAX_HOSTS]
+
+
+def device_of(name: str) -> str:
+    """The kernel's name of an interface: eth0:1 is an address of eth0 with a label."""
+    return name.partition(":")[0]
+
+
+def devices_of(interfaces: Iterable[Interface]) -> dict[str, Device]:
+    """By address, the device that packets are to leave by: just one of `interfaces` carries it, and leads out."""
+    once = dict.fromkeys((one.host, one.device) for one in interfaces)
+    carriers = Counter(host for host, _ in once)
+    found = {}
+    for host, name in once:
+        if carriers[host] == 1 and not is_loopback(host) and leads_out(name):
+            try:
+                found[host] = Device(name, socket.if_nametoindex(name))
+            except OSError:  # gone meanwhile, or the name is not the kernel's
+                continue
+    return found
 
 
 def is_loopback(host: str) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable
 
 from icelane.aio.event_target import EventTarget
-from icelane.aio.media_stream_track import MediaStreamTrack
+from icelane.aio.media_stream_track import MediaStreamTrack, new_identifier
+from icelane.crypto.provider import SystemEntropy
 
 
 class MediaStream(EventTarget):
@@ -16,7 +16,7 @@ class MediaStream(EventTarget):
 
     def __init__(self, tracks: Iterable[MediaStreamTrack] = (), *, identifier: str | None = None) -> None:
         super().__init__()
-        self._id = identifier or str(uuid.uuid4())
+        self._id = identifier or new_identifier(SystemEntropy())
         self._tracks: dict[str, MediaStreamTrack] = {track.id: track for track in tracks}
 
     def __repr__(self) -> str:

@@ -55,7 +55,7 @@ class MediaStreamTrack(EventTarget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._id = _new_identifier(SystemEntropy())
+        self._id = new_identifier(SystemEntropy())
         self._has_ended = False
         self._is_muted = False
 
@@ -100,7 +100,7 @@ class MediaStreamTrack(EventTarget):
             raise MediaStreamError(f"the {self.kind} track has ended")
 
 
-def _new_identifier(entropy: Entropy) -> str:
+def new_identifier(entropy: Entropy) -> str:
     """A UUID of version 4, as browsers have it (RFC 9562 section 5.4)."""
     data = bytearray(entropy.token(16))
     data[6], data[8] = data[6] & 0x0F | 0x40, data[8] & 0x3F | 0x80

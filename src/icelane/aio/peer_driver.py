@@ -16,7 +16,14 @@ from collections.abc import Callable, Collection, Coroutine, Iterable
 from functools import partial
 from typing import Final, TypeVar, assert_never
 
-from icelane.aio.chosen_interfaces import carriers_of, chosen_devices, chosen_hosts, chosen_interfaces
+from icelane.aio.chosen_interfaces import (
+    carriers_of,
+    chosen_devices,
+    chosen_hosts,
+    chosen_interfaces,
+    warn_of_unbound,
+    warn_of_unknown_addresses,
+)
 from icelane.aio.client_tls import client_context
 from icelane.aio.configuration import RTCConfiguration, RTCIceServer
 from icelane.aio.device import Device
@@ -184,10 +191,14 @@ class PeerDriver:
             self._mdns.close()  # the next name is asked for on the links that there are now
             self._mdns = None
         devices, before = chosen_devices(configuration, interfaces), self._devices_by_host
+        warn_of_unbound(configuration, interfaces, devices)
+        warn_of_unknown_addresses(configuration)
         moved = {host for host in devices.keys() | before.keys() if devices.get(host) != before.get(host)}
         self._interfaces, self._devices_by_host = interfaces, devices
         self._drop_all_but({interface.host for interface in interfaces} - moved, configuration.port_range)
         self._drop_streams_but(chosen_hosts(configuration, interfaces), moved)
+        has_ipv6 = any(":" in interface.host for interface in interfaces)
+        self.run(partial(self._engine.note_families, has_ipv6=has_ipv6))
         if configuration.udp_mux is not None:
             self._share(configuration.udp_mux)
             return
@@ -567,7 +578,8 @@ class PeerDriver:
             validated = _sources(agent.accepted, end.local)
             answered = () if agent.answered_path is None else _sources((agent.answered_path,), end.local)
             doubted = [source for source in validated if source not in answered]
-            end.settle(agent.ufrags, validated, _sources(agent.authenticated, end.local), doubted)
+            unproven = _sources(agent.unproven, end.local)
+            end.settle(agent.ufrags, validated, _sources(agent.authenticated, end.local), doubted, unproven)
 
     def _flush(self) -> None:
         self._flush_handle = None

@@ -140,6 +140,8 @@ class PeerMedia:
 
     def update(self) -> None:
         """What may be sent or received has changed."""
+        if self.port.is_closed:
+            return
         known = self.port.engine.transceivers
         for transceiver, shown in tuple(self._transceivers.items()):
             if transceiver in known:
@@ -152,8 +154,7 @@ class PeerMedia:
     def stop(self) -> None:
         """The connection is being closed: every track from the peer ends, and none of ours is read any more."""
         self.port.is_closed = True
-        transceivers, self._transceivers = list(self._transceivers.values()), {}
-        for one in transceivers:
+        for one in tuple(self._transceivers.values()):
             self._end(one)
 
     async def close(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from icelane.aio.media_worker import MediaLane
 from icelane.aio.received_times import MediaTimes, SoundTimes
+from icelane.aio.system import monotonic
 from icelane.core.clock import Duration
 from icelane.errors import MalformedError
 from icelane.media.capture_time import CaptureTime, mark_captured
@@ -81,7 +81,7 @@ class ReceiverDecoder:
     # On the thread
 
     def _decode_all(self, work: Sequence[Work], codecs: Sequence[NegotiatedCodec]) -> tuple[list[MediaFrame], bool]:
-        began_at = time.monotonic()
+        began_at = monotonic()
         frames: list[MediaFrame] = []
         has_failed = False
         for one in work:
@@ -92,7 +92,7 @@ class ReceiverDecoder:
                 has_failed = True
                 if self._kind is MediaKind.VIDEO:
                     break
-        self._counts.total_decode_time += time.monotonic() - began_at
+        self._counts.total_decode_time += monotonic() - began_at
         return frames, has_failed
 
     def _decode(self, one: Work, codecs: Sequence[NegotiatedCodec]) -> list[MediaFrame]:

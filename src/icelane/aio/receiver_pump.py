@@ -4,9 +4,10 @@
                                                  -> encoded_frames()
            -> packets                            -> rtp_packets()
 
-Nothing is decoded for a track that nobody reads. What came last waits in the backlog, and is decoded when somebody
-begins to read; when the backlog of pictures overflows meanwhile, a key frame is asked for then. A track that was read
-and is left with a full queue for IDLE_TIME is treated in the same way.
+Nothing is decoded for a track that nobody reads. What came last waits in the backlog. Who begins to read gets what is
+new, so that sound and pictures begin together: what is older is decoded, because later frames need it, and not shown.
+When the backlog of pictures has overflowed meanwhile, a key frame is asked for then. A track that was read and is left
+with a full queue for IDLE_TIME is treated in the same way.
 """
 
 from __future__ import annotations
@@ -40,22 +41,25 @@ MAX_ENCODED: Final = 256
 MAX_PACKETS: Final = 1000
 # A track whose queue is full and that was not read for so long is read by nobody.
 IDLE_TIME: Final[Duration] = 10.0
-# What is decoded in one turn of a codec thread: little enough that other streams have their turn soon.
+# What is decoded in one turn of a codec thread: little enough that other streams have theirs soon.
 _MAX_TURN: Final = {MediaKind.AUDIO: 10, MediaKind.VIDEO: 1}
 # Decoded frames that wait unless the configuration says otherwise: two seconds of sound, one of pictures.
 DEFAULT_CAPACITY: Final = {MediaKind.AUDIO: 100, MediaKind.VIDEO: 30}
 
 
 class ReceivedTrack(RemoteStreamTrack):
-    """The track of a receiver: it knows whether anybody reads it."""
+    """The track of a receiver: it knows whether anybody reads it. `begins` until somebody who does has caught up."""
 
     def __init__(self, kind: MediaKind, identifier: str, policy: QueuePolicy, capacity: int | None) -> None:
         super().__init__(kind, identifier, policy=policy, capacity=capacity or DEFAULT_CAPACITY[kind])
         self._readers = 0
         self._read_at: Instant | None = None
+        self.begins = policy != "block"  # who must have every frame gets what has waited, too
         self._read = asyncio.Event()
 
     async def recv(self) -> TrackFrame:
+        if not self.is_read(monotonic()):
+            self.begins = self._queue.policy != "block"
         self._readers += 1
         self._read.set()
         try:
@@ -125,7 +129,7 @@ class ReceiverPump:
     def open_packets(self) -> FrameQueue[RtpPacket]:
         """Packets as they come, from now on."""
         self._packets = FrameQueue("drop-oldest", capacity=MAX_PACKETS)
-        self._port.engine.media.keep_packets(self._transceiver)
+        self._port.engine.media.keep_packets(self._transceiver, monotonic())
         return self._packets
 
     def close_encoded(self) -> None:
@@ -155,35 +159,35 @@ class ReceiverPump:
 
     def _fetch(self) -> None:
         """Take what the engine has, as far as there is room: what it keeps is bounded in its own way."""
-        port, transceiver = self._port, self._transceiver
+        port, transceiver, now = self._port, self._transceiver, monotonic()
         if self._packets is not None:
             while (packet := port.poll_packet(transceiver)) is not None:
                 self._packets.put_nowait(packet)
         if self._kind is MediaKind.VIDEO:
             while (frame := port.poll_frame(transceiver)) is not None:
-                self.last = frame, monotonic()
+                self.last = frame, now
                 self._hand_out(frame)
-                self._keep_picture(frame)
+                self._keep_picture(frame, now)
             return
         while (playout := port.poll_playout(transceiver)) is not None:
             if isinstance(playout, Decode):
-                self.last = playout.frame, monotonic()
+                self.last = playout.frame, now
                 self._hand_out(playout.frame)
             if len(self._backlog) >= MAX_BACKLOG[self._kind]:
                 self._backlog.popleft()
             self._backlog.append(playout)
 
-    def _keep_picture(self, frame: EncodedFrame) -> None:
+    def _keep_picture(self, frame: EncodedFrame, now: Instant) -> None:
         if self._needs_key_frame and not frame.is_key:
             return
-        if frame.is_key and not self._track.is_read(monotonic()):
+        if frame.is_key and not self._track.is_read(now):
             self._backlog.clear()  # who begins to read begins here
         self._needs_key_frame = False
         self._backlog.append(frame)
         if len(self._backlog) > MAX_BACKLOG[self._kind]:
             self._backlog.clear()
             self._needs_key_frame = True
-            if self._track.is_read(monotonic()):
+            if self._track.is_read(now):
                 self._port.request_key_frame(self._transceiver)
 
     def _hand_out(self, frame: EncodedFrame) -> None:
@@ -215,12 +219,14 @@ class ReceiverPump:
                 if self._backlog and decoder is None:
                     decoder = self._open_decoder()
                 while self._backlog and decoder is not None and self._track.is_read(monotonic()):
-                    await self._decode(decoder, self._take())
+                    await self._decode(decoder)
         except MediaStreamError:
             return
         except IcelaneError as error:
             if not self._port.is_closed:
                 _log.warning("what comes for the %s track is not decoded: %s", self._kind.value, error)
+        except Exception:  # a decoder of the program's
+            _log.exception("what comes for the %s track is not decoded any more", self._kind.value)
         finally:
             if decoder is not None:
                 await decoder.close()
@@ -233,16 +239,23 @@ class ReceiverPump:
         negotiated = self._transceiver.negotiated
         return negotiated.receive_codecs if negotiated is not None else ()
 
-    def _take(self) -> list[Work]:
-        backlog = self._backlog
-        return [backlog.popleft() for _ in range(min(len(backlog), _MAX_TURN[self._kind]))]
+    def _take(self) -> tuple[list[Work], bool]:
+        """What to decode next, and whether the track is to show it."""
+        backlog, track = self._backlog, self._track
+        if track.begins:
+            work = backlog.popleft()
+            track.begins = bool(backlog)  # the newest that there is
+            return [work], not track.begins
+        return [backlog.popleft() for _ in range(min(len(backlog), _MAX_TURN[self._kind]))], True
 
-    async def _decode(self, decoder: ReceiverDecoder, work: list[Work]) -> None:
+    async def _decode(self, decoder: ReceiverDecoder) -> None:
+        work, is_shown = self._take()
         inbound = self._port.inbound(self._transceiver)
         frames, has_failed = await decoder.decode(work, inbound.cname if inbound is not None else None)
         if has_failed and self._kind is MediaKind.VIDEO:
             self._backlog.clear()
             self._needs_key_frame = True
             self._port.request_key_frame(self._transceiver)
-        for frame in frames:
-            await self._track.deliver(frame)
+        if is_shown:
+            for frame in frames:
+                await self._track.deliver(frame)

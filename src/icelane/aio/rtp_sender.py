@@ -14,7 +14,6 @@ Ours, where frames are encoded elsewhere: a track may give EncodedFrame or RtpPa
 from __future__ import annotations
 
 import math
-import uuid
 from dataclasses import replace
 
 from icelane.aio.arguments import expect
@@ -22,7 +21,7 @@ from icelane.aio.dtmf_sender import RTCDTMFSender
 from icelane.aio.event_target import EventTarget
 from icelane.aio.media_port import MediaPort
 from icelane.aio.media_stream import MediaStream
-from icelane.aio.media_stream_track import MediaStreamTrack
+from icelane.aio.media_stream_track import MediaStreamTrack, new_identifier
 from icelane.aio.rtp_parameters import (
     RTCRtcpParameters,
     RTCRtpCapabilities,
@@ -36,6 +35,7 @@ from icelane.aio.sender_encoder import EncoderWish
 from icelane.aio.sender_pump import SenderPump
 from icelane.aio.system import monotonic
 from icelane.aio.transports import RTCDtlsTransport
+from icelane.crypto.provider import SystemEntropy
 from icelane.errors import InvalidModificationError, InvalidStateError
 from icelane.media.codec import MediaKind
 from icelane.media.codecs.interface import MAX_FRAME_RATE
@@ -113,7 +113,7 @@ class RTCRtpSender(EventTarget):
     def getParameters(self) -> RTCRtpSendParameters:  # noqa: N802
         """What was negotiated and how it is encoded, to be changed and given to `setParameters`."""
         negotiated, engine = self._transceiver.negotiated, self._port.engine
-        self._transaction = str(uuid.uuid4())
+        self._transaction = self._transaction or new_identifier(SystemEntropy())
         parameters = RTCRtpSendParameters(transactionId=self._transaction, encodings=[replace(self._encoding)])
         if negotiated is not None:
             parameters.codecs = list(describe_negotiated(negotiated.send_codecs))
@@ -126,14 +126,14 @@ class RTCRtpSender(EventTarget):
     async def setParameters(self, parameters: RTCRtpSendParameters) -> None:  # noqa: N802
         """Encode in another way from the next frame on.
 
-        Raises InvalidStateError for parameters that are not those of the last `getParameters` or when the transceiver
-        is stopped, InvalidModificationError where more than `encodings` was changed, ValueError (W3C: RangeError).
+        Raises InvalidStateError for parameters of before the last time, and when the transceiver is stopped,
+        InvalidModificationError where more than `encodings` was changed, ValueError (W3C: RangeError).
         """
         wanted = expect(parameters, RTCRtpSendParameters)
         if self._transceiver.is_stopping:
             raise InvalidStateError("the transceiver is stopped")
         if not self._transaction or wanted.transactionId != self._transaction:
-            raise InvalidStateError("the parameters are not those that getParameters gave last")
+            raise InvalidStateError("the parameters are of before the last setParameters: ask for them again")
         unchanged = self.getParameters()
         if len(wanted.encodings) != 1 or wanted.encodings[0].rid != self._encoding.rid:
             raise InvalidModificationError("the encodings may be changed, not their number or names")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from icelane.aio.media_worker import MediaLane
+from icelane.aio.system import monotonic
 from icelane.core.clock import Duration
 from icelane.media.codec import MediaKind, NegotiatedCodec
 from icelane.media.codecs.interface import Encoder, EncoderSettings
@@ -79,7 +79,7 @@ class SenderEncoder:
     def _encode(
         self, frame: av.AudioFrame | av.VideoFrame, wish: EncoderWish, force_key_frame: bool
     ) -> list[EncodedFrame]:
-        began_at = time.monotonic()
+        began_at = monotonic()
         width, height = getattr(frame, "width", 0), getattr(frame, "height", 0)
         if width and wish.scale_down_by > 1:
             frame = _scaled(frame, wish.scale_down_by)  # type: ignore[arg-type]  # what has a width is a picture
@@ -90,7 +90,7 @@ class SenderEncoder:
         counts.width, counts.height = width, height
         counts.frames_encoded += len(encoded)
         counts.key_frames_encoded += sum(one.is_key for one in encoded)
-        counts.total_encode_time += time.monotonic() - began_at
+        counts.total_encode_time += monotonic() - began_at
         return encoded
 
     def _follow(self, wish: EncoderWish, width: int, height: int) -> Encoder:

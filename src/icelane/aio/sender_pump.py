@@ -212,6 +212,11 @@ class SenderPump:
             if self._failures == 1:
                 _log.warning("a frame for %s was not encoded: %s", codec.codec.mime_type, error)
             return
+        except Exception:  # an encoder of the program's, or a frame that a library cannot take
+            self._failures += 1
+            if self._failures == 1:
+                _log.exception("a frame for %s was not encoded", codec.codec.mime_type)
+            return
         if force and not any(one.is_key for one in encoded):
             self.force_key_frame = True
         mapper = self._mapper

@@ -22,11 +22,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import ipaddress
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Final, Self
 
-from icelane.aio.interfaces import usable_interfaces
+from icelane.aio.device import Device
+from icelane.aio.interfaces import devices_of, usable_interfaces
 from icelane.aio.udp import OnDatagram, RawAddress, address_of
 from icelane.aio.udp_runs import RunUdpSocket
 from icelane.core.net import SocketAddress, canonical_host, family_of
@@ -70,10 +71,16 @@ class MuxedSocket:
         validated: Sequence[SocketAddress],
         authenticated: Sequence[SocketAddress],
         doubted: Sequence[SocketAddress] = (),
+        unproven: Sequence[SocketAddress] = (),
     ) -> None:
         """See `MuxTable.settle`."""
         for other in self._shared.table.settle(
-            self, ufrags=ufrags, validated=validated, authenticated=authenticated, doubted=doubted
+            self,
+            ufrags=ufrags,
+            validated=validated,
+            authenticated=authenticated,
+            doubted=doubted,
+            unproven=unproven,
         ):
             other.on_contested()
 
@@ -87,13 +94,13 @@ class MuxedSocket:
 class _SharedSocket:
     """One address of the mux."""
 
-    def __init__(self, address: SocketAddress) -> None:
+    def __init__(self, address: SocketAddress, device: Device | None) -> None:
         self.table: MuxTable[MuxedSocket] = MuxTable()
         self.unknown = 0
         self._touched: list[MuxedSocket] = []
         self._last_raw: RawAddress | None = None
         self._last_source = address
-        self.udp = RunUdpSocket.bind(address, self._received)
+        self.udp = RunUdpSocket.bind(address, self._received, device=device)
         self.udp.on_drained = self._drained
 
     def attach(self, on_closed: Callable[[SocketAddress], None]) -> MuxedSocket:
@@ -141,23 +148,26 @@ class UdpMux:
     async def open(cls, *, port: int = 0, hosts: Sequence[str] | None = None) -> Self:
         """Bind `port` on each of `hosts`, by default on every address that a peer may reach; 0 is any port.
 
-        "0.0.0.0" and "::" stand for every such address of their family. Raises OSError as bind does, TypeError and
-        SyntaxError_ for what is no port and no address of one machine, TransportClosedError when this one has none.
+        "0.0.0.0" and "::" stand for every such address of their family. On Linux, packets from an address that is named
+        leave by the interface that has it, if one alone has, whatever the routes say (decision 0043). Raises OSError as
+        bind does, TypeError and SyntaxError_ for what is no port and no address of one machine, TransportClosedError
+        when this one has none.
         """
         if type(port) is not int or not 0 <= port < 65_536:
             raise TypeError(f"port is a number from 0 to 65535, not {port!r}")
         if isinstance(hosts, str):
             raise TypeError(f"hosts is a list of addresses, not {hosts!r}")
         found = [one.host for one in usable_interfaces()] if hosts is None else _addresses(hosts)
+        devices = {} if hosts is None else _devices_of_named({str(host) for host in hosts})
         if not found:
             raise TransportClosedError("this machine has no usable address")
         for _ in range(MAX_TRIES - 1):
             try:
-                return cls(_bind_all(found, port))
+                return cls(_bind_all(found, port, devices))
             except OSError as error:
                 if port or error.errno != errno.EADDRINUSE:
                     raise
-        return cls(_bind_all(found, port))
+        return cls(_bind_all(found, port, devices))
 
     async def __aenter__(self) -> Self:
         return self
@@ -214,17 +224,26 @@ class UdpMux:
             raise InvalidStateError("the UdpMux is closed")
 
 
-def _bind_all(hosts: Sequence[str], port: int) -> list[_SharedSocket]:
+def _bind_all(hosts: Sequence[str], port: int, devices: Mapping[str, Device]) -> list[_SharedSocket]:
     sockets: list[_SharedSocket] = []
     try:
         for host in hosts:
-            sockets.append(_SharedSocket(SocketAddress(host, port)))
+            sockets.append(_shared_socket(SocketAddress(host, port), devices.get(host)))
             port = sockets[0].udp.local.port
     except BaseException:
         for shared in sockets:
             shared.close()
         raise
     return sockets
+
+
+def _shared_socket(address: SocketAddress, device: Device | None) -> _SharedSocket:
+    try:
+        return _SharedSocket(address, device)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, f"{address} cannot be bound: {error.strerror}") from None
 
 
 def _addresses(hosts: Sequence[object]) -> list[str]:
@@ -236,6 +255,12 @@ def _addresses(hosts: Sequence[object]) -> list[str]:
         else:
             found.append(host)
     return list(dict.fromkeys(found))
+
+
+def _devices_of_named(hosts: Collection[str]) -> dict[str, Device]:
+    """What the addresses leave by; those that "0.0.0.0" and "::" stand for are left to the routes."""
+    named = {canonical_host(host) for host in hosts}
+    return devices_of(usable_interfaces(accepts=named.__contains__))
 
 
 def _same_family_as(host: str) -> Callable[[str], bool]:

@@ -71,7 +71,7 @@ class IceAgent:
 
         With `announced_only`, which may be set at any time, no address of the peer is learned from a check: one that
         comes from where it has announced no candidate is passed over, and counted in `unannounced`. `revision` counts
-        up when what `ufrags`, `accepted`, `authenticated` and `answered_path` say may have changed.
+        up when what `ufrags`, `accepted`, `unproven`, `authenticated` and `answered_path` say may have changed.
         """
         self._options = options or IceOptions()
         self._entropy = entropy
@@ -86,6 +86,7 @@ class IceAgent:
         self._carrier: tuple[Session, CandidatePair] | None = None  # where data goes
         self._consent: Consent | None = None
         self._accepted: frozenset[Path] = frozenset()
+        self._reached: Path | None = None
         self._lingering: Path | None = None
         self._lingers_until = NEVER
         self._recovered = False
@@ -157,6 +158,11 @@ class IceAgent:
         """
         if self._consent is not None:
             self._consent.handle_data(now)
+
+    def note_reached(self, path: Path | None) -> None:
+        """The peer has answered what went to the other end of `path` and nowhere else, as DTLS knows; None: no more."""
+        self._reached = path
+        self.revision += 1
 
     def note_sent(self, packets: int, size: int, now: Instant) -> None:
         """So much data has left on the data path, for statistics."""
@@ -366,6 +372,11 @@ class IceAgent:
     def accepted(self) -> frozenset[Path]:
         """All that `accepts` is true of."""
         return self._accepted
+
+    @property
+    def unproven(self) -> frozenset[Path]:
+        """Those of `accepted` where the peer need not receive: a lite agent asks nobody and believes a signed check."""
+        return self._accepted - {self._reached} if self._options.lite else frozenset()
 
     @property
     def authenticated(self) -> frozenset[Path]:

@@ -26,6 +26,9 @@ CHECKS_BEFORE_LOST: Final = 4
 REPEAT_INTERVAL: Final = 0.25
 # While the path is lost.
 RECOVERY_INTERVAL: Final = 1.0
+# Doubts from elsewhere have a check sent ahead of its time no more often than this: a peer, or a flapping interface,
+# may raise them as often as it likes.
+HURRY_INTERVAL: Final = 1.0
 # A full peer checks its consent at least every 6 s; what a lite agent waits for until it calls the path lost.
 LITE_SILENCE: Final = 6.8
 
@@ -41,6 +44,7 @@ class Consent:
         "_data_since_check",
         "_entropy",
         "_heard",
+        "_hurried_at",
         "_lost_at",
         "_options",
         "_probe_at",
@@ -61,6 +65,7 @@ class Consent:
         self._heard = now
         self._data_since_check = False
         self._checks = 0  # without an answer
+        self._hurried_at: Instant | None = None
         self._regular_at = self._after_interval(now)
         self._probe_at = later(now, options.consent_silence)
         self._check_at = self._regular_at
@@ -121,10 +126,15 @@ class Consent:
     # Commands
 
     def hurry(self, now: Instant) -> None:
-        """Whether the path still leads anywhere is in doubt: the next check is due now."""
-        if not self._options.lite:
-            self._checks = 0
-            self._check_at = min(self._check_at, now)
+        """Whether the path leads anywhere is in doubt: a check is due now, or HURRY_INTERVAL after the last doubt.
+
+        Where one is on its way this changes nothing: doubts without end must not put off that the path is lost.
+        """
+        if self._options.lite or self.lost or self._lost_at != NEVER:
+            return
+        at = now if self._hurried_at is None else max(now, later(self._hurried_at, HURRY_INTERVAL))
+        if at < self._check_at:
+            self._check_at = self._hurried_at = at
 
     # Outputs
 

@@ -23,11 +23,15 @@ makes the owner ask whether the old one still answers; where that is in doubt, t
     S -> us    check for B, signed          B says `authenticated`, and A, who owns S, is to ask: `settle` returns it
     us -> S    A's check for consent        answered: everything stays. Not answered for a second: A says `doubted`
     us <-> S   B's check and the answer     B says `validated`: S is B's, as long as A's peer does not answer again
+
+A lite agent sends no checks, so that a signature is all that its sources rest on, and the newest one counts, until the
+peer has been shown to receive there: it says `unproven` of them until then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import chain
 from typing import Final, Generic, TypeVar
 
 from icelane.core.net import SocketAddress
@@ -53,12 +57,13 @@ _LAST_OF_STUN: Final = 3
 class _Entry:
     """What one connection has in the table."""
 
-    __slots__ = ("authenticated", "doubted", "transactions", "ufrags", "validated")
+    __slots__ = ("authenticated", "doubted", "transactions", "ufrags", "unproven", "validated")
 
     def __init__(self) -> None:
         self.ufrags: frozenset[str] = frozenset()
         self.validated: frozenset[SocketAddress] = frozenset()
         self.doubted: frozenset[SocketAddress] = frozenset()
+        self.unproven: frozenset[SocketAddress] = frozenset()
         self.authenticated: frozenset[SocketAddress] = frozenset()
         self.transactions: dict[bytes, None] = {}
 
@@ -99,14 +104,16 @@ class MuxTable(Generic[C]):
         validated: Collection[SocketAddress],
         authenticated: Collection[SocketAddress],
         doubted: Collection[SocketAddress] = (),
+        unproven: Collection[SocketAddress] = (),
     ) -> list[C]:
         """What its agent says now.
 
         `ufrags` are those of ours that the agent answers to. `validated` are sources on which a check of ours was
         answered, `authenticated` those that have sent a check with our password: they get what nobody else owns, so
         that a ClientHello that overtakes the answer to our check is not lost. `doubted` are those of `validated` where
-        the peer need not be any more. Returns the owners of sources where this connection has met its peer just now:
-        they are to find out at once whether theirs still is there.
+        the peer need not be any more, `unproven` those where it need never have been: a check names that source, and no
+        more. They are the newest one's who says so, until somebody is sure. Returns the owners of sources where this
+        connection has met its peer just now: they are to find out at once whether theirs still is there.
         """
         entry = self._entries.get(connection)
         if entry is None:
@@ -114,7 +121,7 @@ class MuxTable(Generic[C]):
         met = {*validated, *authenticated} - entry.validated - entry.authenticated
         contested = [owner for source in met if (owner := self._sure_owner(source)) not in (None, connection)]
         self._set_ufrags(connection, entry, frozenset(ufrags))
-        self._set_validated(connection, entry, frozenset(validated), frozenset(doubted))
+        self._set_validated(connection, entry, frozenset(validated), frozenset(doubted), frozenset(unproven))
         self._set_authenticated(connection, entry, frozenset(authenticated))
         return list(dict.fromkeys(owner for owner in contested if owner is not None))
 
@@ -160,11 +167,22 @@ class MuxTable(Generic[C]):
             return None
         if data[0] & _RESPONSE_BIT:
             found = self._connections_by_transaction.get(data[_TRANSACTION])
-            owner = self._sure_owner(source)
-            return found if owner is None or owner is found else None
+            return found if found is not None and self._may_hear(found, source) else None
         if data[1] & _INDICATION_BIT:
             return self._connections_by_source.get(source)
         return self._find_receiver(data)  # whose agent looks at the signature
+
+    def _may_hear(self, connection: C, source: SocketAddress) -> bool:
+        """Whether an answer to its check gets to a connection, though the peer of another one may be at `source`.
+
+        Whoever had the source before its owner is to learn that its peer is back: the agent looks at the signature, and
+        the source is the connection's again. Whoever came after it gets nothing else from there, and is to notice.
+        """
+        owner = self._sure_owner(source)
+        if owner is None or owner is connection:
+            return True
+        first = (one for one in self._validators_by_source[source] if one in (connection, owner))
+        return next(first) is connection
 
     def _find_receiver(self, data: bytes) -> C | None:
         try:
@@ -184,26 +202,36 @@ class MuxTable(Generic[C]):
     def _sure_owner(self, source: SocketAddress) -> C | None:
         """Whose peer is at `source`, as far as is known; None where nobody's is, or that is in doubt."""
         owner = self._owners_by_source.get(source)
-        return None if owner is None or source in self._entries[owner].doubted else owner
+        return owner if owner is not None and self._is_sure(owner, source) else None
+
+    def _is_sure(self, connection: C, source: SocketAddress) -> bool:
+        entry = self._entries[connection]
+        return source not in entry.doubted and source not in entry.unproven
 
     def _set_validated(
-        self, connection: C, entry: _Entry, validated: frozenset[SocketAddress], doubted: frozenset[SocketAddress]
+        self,
+        connection: C,
+        entry: _Entry,
+        validated: frozenset[SocketAddress],
+        doubted: frozenset[SocketAddress],
+        unproven: frozenset[SocketAddress],
     ) -> None:
-        changed = (entry.validated ^ validated) | (entry.doubted ^ doubted)
+        changed = (entry.validated ^ validated) | (entry.doubted ^ doubted) | (entry.unproven ^ unproven)
         for source in entry.validated - validated:
             del self._validators_by_source[source][connection]
         for source in validated - entry.validated:
             self._validators_by_source.setdefault(source, {})[connection] = None
-        entry.validated, entry.doubted = validated, doubted
+        entry.validated, entry.doubted, entry.unproven = validated, doubted, unproven
         for source in changed:
             self._settle_owner(source)
 
     def _settle_owner(self, source: SocketAddress) -> None:
-        """The first who is sure has it, or else the first."""
+        """The first who is sure has it, or else the newest who has only a signature, or else the first."""
         validators = self._validators_by_source.get(source)
         if validators:
-            sure = (one for one in validators if source not in self._entries[one].doubted)
-            owner = next(sure, next(iter(validators)))
+            sure = (one for one in validators if self._is_sure(one, source))
+            signed = (one for one in reversed(validators) if source not in self._entries[one].doubted)
+            owner = next(chain(sure, signed, validators))
             self._owners_by_source[source] = self._connections_by_source[source] = owner
         elif validators is not None:
             del self._validators_by_source[source], self._owners_by_source[source], self._connections_by_source[source]

@@ -289,7 +289,7 @@ class PeerConnection(ConnectionSources, ConnectionMedia):
         self._closing = True
         before = self.negotiation.signaling_state
         self.negotiation.close()
-        self.media.close()
+        self.media.close(now)
         if self.negotiation.signaling_state is not before:
             self._events.append(SignalingStateChanged(self.negotiation.signaling_state))
         if self._associated and self.channels is not None and self.ice_state in ALIVE:
@@ -665,7 +665,7 @@ class PeerConnection(ConnectionSources, ConnectionMedia):
 
     def _end(self, now: Instant) -> None:
         if self.transport is not None:
-            self.media.close()
+            self.media.close(now)
             self._send_media(self.transport, now)
             self.transport.close(now)
             while (event := self.transport.poll_event()) is not None:

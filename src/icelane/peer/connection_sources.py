@@ -37,6 +37,11 @@ class ConnectionSources(ABC):
             self.transport.ice.add_relay_base(base, now)
             self._settle(now)
 
+    def note_families(self, now: Instant, *, has_ipv6: bool) -> None:  # noqa: ARG002  (every verb is told the time)
+        """Whether the machine has an address of IPv6: a TURN server is asked for a relayed one then, too."""
+        if self.transport is not None:
+            self.transport.ice.note_families(has_ipv6=has_ipv6)
+
     def remove_base(self, base: SocketAddress, now: Instant) -> None:
         """The socket is gone."""
         if (ice := self._ice) is not None:

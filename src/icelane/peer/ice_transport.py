@@ -250,6 +250,10 @@ class IceTransport:
         self._relays.add_base(base, now)
         self._settle(now)
 
+    def note_families(self, *, has_ipv6: bool) -> None:
+        """Whether the machine has IPv6, for servers that are reached over TCP beside bases that are all shared."""
+        self._relays.has_ipv6 = has_ipv6
+
     def remove_base(self, base: SocketAddress, now: Instant) -> None:
         """The socket is gone."""
         self._relays.remove_base(base, now)  # what `take_over` brought may be reached from one that was never added

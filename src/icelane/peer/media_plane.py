@@ -29,8 +29,7 @@ from icelane.media.inbound_stream import InboundStream
 from icelane.media.lip_sync import StreamSynchronizer
 from icelane.media.outbound_stream import OutboundStream
 from icelane.media.playout import Playout
-from icelane.media.report_schedule import ReportSchedule
-from icelane.media.transport_feedback import TransportFeedbackRecorder
+from icelane.media.reporter import Reporter
 from icelane.media.transport_sequence import TransportSequence
 from icelane.peer.media_event import (
     BitrateLimited,
@@ -43,14 +42,12 @@ from icelane.peer.media_event import (
     TrackUnmuted,
 )
 from icelane.peer.media_transport import MediaTransport, SrtpKeys
-from icelane.peer.rtcp_report import compose_reports, describe_source
 from icelane.peer.rtp_parameters import RtpParameters
 from icelane.peer.rtp_router import RtpRouter
 from icelane.peer.rtp_stream import open_inbound, open_outbound, preferred_codec
 from icelane.peer.transceiver import Transceiver
 from icelane.rtp.header_extension import TRANSPORT_SEQUENCE_NUMBER, ExtensionMap
 from icelane.rtp.packet import RtpPacket
-from icelane.rtp.rtcp import Bye, ReceiverReport, RtcpPacket
 
 Stream: TypeAlias = OutboundStream | InboundStream
 
@@ -74,11 +71,8 @@ class MediaPlane:
         self._keeps_packets: set[Transceiver] = set()
         self._sequence = TransportSequence()
         self._sequence_identifiers: dict[Transceiver, int] = {}
-        self._recorder = TransportFeedbackRecorder(1)
-        self._schedule: ReportSchedule | None = None
+        self._reporter: Reporter | None = None
         self._synchronizers: list[StreamSynchronizer] = []
-        self._local_ssrc = 1
-        self._reduced_size = False
         self._plainly_repeated: frozenset[int] = frozenset()
         self._audible: set[Transceiver] = set()
         self._announced: set[Transceiver] = set()
@@ -92,8 +86,8 @@ class MediaPlane:
         rtp, rtcp = self.transport.unprotect(packets)
         if rtp:
             self._handle_rtp(rtp, now)
-        if rtcp:
-            self._handle_rtcp(rtcp, now)
+        if rtcp and self._reporter is not None:
+            self._reporter.handle_rtcp(rtcp, now)
         if rtp or rtcp:
             self._settle(now)
         return bool(rtp or rtcp)
@@ -107,7 +101,6 @@ class MediaPlane:
                 stream.handle_timeout(now)
         for synchronizer in self._synchronizers:
             synchronizer.handle_timeout(now)
-        self._send_reports(now)
         self._settle(now)
 
     # Commands
@@ -116,18 +109,14 @@ class MediaPlane:
         """An exchange, or the application, has changed what transceivers send and receive."""
         known = list(transceivers)
         for transceiver in [one for one in (*self._outbound, *self._inbound) if one not in known or one.is_stopping]:
-            self._end(transceiver)
+            self._end(transceiver, now)
         for transceiver in known:
             if transceiver.negotiated is not None and not transceiver.is_stopping:
-                self._follow(transceiver, transceiver.negotiated)
+                self._follow(transceiver, transceiver.negotiated, now)
         self.router.set_transceivers(known)
         self._audible &= {one for one in known if one.receives}
         self._read_transport_parameters(known)
         self._pair_streams(now)
-        if self._schedule is None:
-            self._schedule = ReportSchedule(self._entropy, now)
-        self._schedule.has_video = any(one.kind is MediaKind.VIDEO for one in (*self._outbound, *self._inbound))
-        self._schedule.hurry(now)
         self._settle(now)
 
     def set_keys(self, keys: SrtpKeys, now: Instant) -> None:
@@ -140,10 +129,11 @@ class MediaPlane:
         self.transport.reset()
         self._datagrams.clear()
 
-    def close(self) -> None:
+    def close(self, now: Instant) -> None:
         """Say goodbye for all that was sent."""
         for transceiver in tuple(self._outbound):
-            self._end(transceiver)
+            self._end(transceiver, now)
+        self._send_rtcp()
         self._inbound.clear()
         self._parameters.clear()
         self._synchronizers.clear()
@@ -204,12 +194,11 @@ class MediaPlane:
         if (stream := self._inbound.get(transceiver)) is not None:
             stream.set_minimum_delay(delay)
 
-    def keep_packets(self, transceiver: Transceiver) -> None:
+    def keep_packets(self, transceiver: Transceiver, now: Instant) -> None:
         """Let packets be fetched as they come, besides frames."""
         self._keeps_packets.add(transceiver)
-        if (stream := self._inbound.pop(transceiver, None)) is not None:
-            parameters = self._parameters.pop(stream)
-            self._open_inbound(transceiver, parameters)
+        if transceiver in self._inbound:
+            self._open_inbound(transceiver, self._close_inbound(transceiver, now), now)
 
     def learn_round_trip(self, seconds: Duration) -> None:
         """How long ICE's checks take to the peer and back."""
@@ -251,8 +240,8 @@ class MediaPlane:
             return None
         deadlines = [at for stream in self._streams() if (at := stream.next_timeout()) is not None]
         deadlines += [one.next_timeout() for one in self._synchronizers]
-        if self.transport.is_ready and self._schedule is not None:
-            deadlines += [self._schedule.next_at, self._recorder.next_at]
+        if self.transport.is_ready and self._reporter is not None and (at := self._reporter.next_timeout()) is not None:
+            deadlines.append(at)
         at = min(deadlines, default=NEVER)
         return None if at == NEVER else max([one for one in deadlines if one <= at + TOGETHER])
 
@@ -285,41 +274,54 @@ class MediaPlane:
 
     # What was negotiated
 
-    def _follow(self, transceiver: Transceiver, parameters: RtpParameters) -> None:
+    def _follow(self, transceiver: Transceiver, parameters: RtpParameters, now: Instant) -> None:
         if transceiver.sends:
-            self._follow_outbound(transceiver, parameters)
+            self._follow_outbound(transceiver, parameters, now)
         if transceiver.receives:
             stream = self._inbound.get(transceiver)
-            if stream is None or _receives_otherwise(self._parameters[stream], parameters):
-                if stream is not None:
-                    del self._parameters[stream]
-                self._open_inbound(transceiver, parameters)
+            if stream is not None and _receives_otherwise(self._parameters[stream], parameters):
+                self._close_inbound(transceiver, now)
+            if transceiver not in self._inbound:
+                self._open_inbound(transceiver, parameters, now)
 
-    def _follow_outbound(self, transceiver: Transceiver, parameters: RtpParameters) -> None:
+    def _follow_outbound(self, transceiver: Transceiver, parameters: RtpParameters, now: Instant) -> None:
         stream = self._outbound.get(transceiver)
         if stream is None:
-            self._outbound[transceiver] = open_outbound(
+            opened = open_outbound(
                 transceiver, parameters, entropy=self._entropy, wall=self._wall, sequence=self._sequence
             )
+            self._outbound[transceiver] = opened
+            self._begin_reports(now).add_outbound(opened, now)
         elif _codec_of(parameters, stream.codec.payload_type) != stream.codec:
             stream.set_codec(preferred_codec(parameters))
 
-    def _open_inbound(self, transceiver: Transceiver, parameters: RtpParameters) -> None:
+    def _open_inbound(self, transceiver: Transceiver, parameters: RtpParameters, now: Instant) -> None:
         stream = open_inbound(transceiver, parameters, keeps_packets=transceiver in self._keeps_packets)
         self._inbound[transceiver] = stream
         self._parameters[stream] = parameters
+        self._begin_reports(now).add_inbound(stream, now)
+
+    def _close_inbound(self, transceiver: Transceiver, now: Instant) -> RtpParameters:
+        """Returns what it was opened by."""
+        stream = self._inbound.pop(transceiver)
+        self._begin_reports(now).remove_inbound(stream, now)
+        return self._parameters.pop(stream)
+
+    def _begin_reports(self, now: Instant) -> Reporter:
+        if self._reporter is None:
+            self._reporter = Reporter(self._cname(), self._entropy, now)
+        return self._reporter
 
     def _read_transport_parameters(self, transceivers: list[Transceiver]) -> None:
         negotiated = [(one, one.negotiated) for one in transceivers if one.negotiated is not None]
-        self._reduced_size = bool(negotiated) and all(parameters.reduced_size for _, parameters in negotiated)
+        if self._reporter is not None:
+            self._reporter.reduced_size = all(parameters.reduced_size for _, parameters in negotiated)
         self._sequence_identifiers = {
             one: number
             for one, parameters in negotiated
             for number, uri in parameters.receive_extensions
             if uri == TRANSPORT_SEQUENCE_NUMBER
         }
-        self._local_ssrc = negotiated[0][0].sender.ssrc if negotiated else self._local_ssrc
-        self._recorder.sender_ssrc = self._local_ssrc
         self._plainly_repeated = frozenset(
             stream.options.ssrc
             for stream in self._outbound.values()
@@ -338,14 +340,12 @@ class MediaPlane:
             if len(kinds) == len(MediaKind)
         ]
 
-    def _end(self, transceiver: Transceiver) -> None:
+    def _end(self, transceiver: Transceiver, now: Instant) -> None:
         stream = self._outbound.pop(transceiver, None)
         if stream is not None:
-            goodbye: list[RtcpPacket] = [ReceiverReport(self._local_ssrc), Bye(stream.ssrcs)]
-            self._datagrams += self.transport.protect_rtcp(goodbye)
-        received = self._inbound.pop(transceiver, None)
-        if received is not None:
-            self._parameters.pop(received, None)
+            self._begin_reports(now).remove_outbound(stream, now)
+        if transceiver in self._inbound:
+            self._close_inbound(transceiver, now)
         for some in (self._audible, self._announced, self._keeps_packets):
             some.discard(transceiver)
 
@@ -353,16 +353,16 @@ class MediaPlane:
 
     def _handle_rtp(self, packets: list[RtpPacket], now: Instant) -> None:
         batches: dict[Transceiver, list[RtpPacket]] = {}
-        identifiers, recorder = self._sequence_identifiers, self._recorder
+        identifiers, reporter = self._sequence_identifiers, self._reporter
         for packet in packets:
             transceiver = self.router.route(packet)
             if transceiver is None:
                 continue
             identifier = identifiers.get(transceiver)
-            if identifier is not None:
+            if identifier is not None and reporter is not None:
                 number = packet.extension(identifier)
                 if number is not None and len(number) >= 2:
-                    recorder.record(number[0] << 8 | number[1], packet.ssrc, now)
+                    reporter.record_arrival(number[0] << 8 | number[1], packet.ssrc, now)
             batches.setdefault(transceiver, []).append(packet)
         for transceiver, batch in batches.items():
             stream = self._inbound.get(transceiver)
@@ -373,14 +373,6 @@ class MediaPlane:
                 self._audible.add(transceiver)
                 self._events.append(TrackUnmuted(transceiver))
 
-    def _handle_rtcp(self, packets: list[RtcpPacket], now: Instant) -> None:
-        for stream in self._streams():
-            stream.handle_rtcp(packets, now)
-        for stream in self._outbound.values():
-            if stream.remote.round_trip_time is not None:
-                self.learn_round_trip(stream.remote.round_trip_time)
-                return
-
     def _settle(self, now: Instant) -> None:
         """Pass on what streams have to say."""
         for transceiver, received in self._inbound.items():
@@ -388,11 +380,11 @@ class MediaPlane:
         for transceiver, stream in self._outbound.items():
             self._drain_outbound(transceiver, stream)
         self._send_rtp()
-        self._send_transport_feedback(now)
+        if self._reporter is not None and self.transport.is_ready:
+            self._reporter.collect(now)
+        self._send_rtcp()
 
     def _drain_inbound(self, transceiver: Transceiver, stream: InboundStream) -> None:
-        while (feedback := stream.poll_feedback()) is not None:
-            self._send_feedback([feedback])
         while (event := stream.poll_event()) is not None:
             if isinstance(event, SourceEnded | SourceSilent):
                 if transceiver in self._audible:
@@ -418,28 +410,9 @@ class MediaPlane:
         if packets:
             self._datagrams += self.transport.protect(packets, self._plainly_repeated)
 
-    # RTCP
-
-    def _send_reports(self, now: Instant) -> None:
-        schedule = self._schedule
-        if schedule is None or not self.transport.is_ready or not schedule.is_due(now):
-            return
-        schedule.reported(now)
-        for compound in compose_reports(
-            self._outbound.values(), self._inbound.values(), self._local_ssrc, self._cname(), now
-        ):
-            self._datagrams += self.transport.protect_rtcp(compound)
-
-    def _send_transport_feedback(self, now: Instant) -> None:
-        if self._recorder.next_at <= now:
-            for report in self._recorder.take(now):
-                self._send_feedback([report])
-
-    def _send_feedback(self, feedback: list[RtcpPacket]) -> None:
-        """At once; alone where the peer takes that (RFC 5506), otherwise behind a report."""
-        if not self._reduced_size:
-            feedback = [ReceiverReport(self._local_ssrc), describe_source([self._local_ssrc], self._cname()), *feedback]
-        self._datagrams += self.transport.protect_rtcp(feedback)
+    def _send_rtcp(self) -> None:
+        while self._reporter is not None and (packets := self._reporter.poll_rtcp()) is not None:
+            self._datagrams += self.transport.protect_rtcp(packets)
 
 
 def _codec_of(parameters: RtpParameters, payload_type: int) -> NegotiatedCodec | None:

@@ -145,6 +145,8 @@ class Relays:
     """Every TURN server of one ICE transport, and the way to it."""
 
     def __init__(self, *, entropy: Entropy) -> None:
+        """`has_ipv6`, which may be set at any time: the machine has IPv6, though no base is of it."""
+        self.has_ipv6 = False
         self._entropy = entropy
         self._bases: list[SocketAddress] = []
         self._servers: list[RelayServer] = []
@@ -429,7 +431,7 @@ class Relays:
         relay = _Relay(client, server, second_try=family is not None)
         self._relays_by_path[path] = relay
         self._allocate_deadlines.set(path, later(now, ALLOCATE_TIMEOUT))
-        client.allocate(AllocateOptions(family=family, dual=family is None and self._has_ipv6), now)
+        client.allocate(AllocateOptions(family=family, dual=family is None and self._wants_ipv6), now)
         self._drain(relay, now)
 
     def _reuse(self, relay: _Relay, server: RelayServer, now: Instant) -> None:
@@ -454,8 +456,8 @@ class Relays:
         self._drain(relay, now)
 
     @property
-    def _has_ipv6(self) -> bool:
-        return any(base.family is AddressFamily.IPV6 for base in self._bases)
+    def _wants_ipv6(self) -> bool:
+        return self.has_ipv6 or any(base.family is AddressFamily.IPV6 for base in self._bases)
 
     def _give_up(self, key: Path | int, now: Instant) -> None:
         error = TransactionTimeoutError(f"no relayed address within {ALLOCATE_TIMEOUT} s")

@@ -73,6 +73,8 @@ class SecureTransport:
         self._started = False
         self._held: deque[tuple[bytes, Path]] = deque()
         self._held_bytes = 0
+        # Where our part of the handshake went, one path or two of them: one that has seen all of it is reached there.
+        self._handshake_paths: set[Path | None] = set()
         self._events: deque[SecureTransportEvent] = deque()
         self._payloads: list[bytes] = []
         self._media: list[bytes] = []
@@ -139,6 +141,8 @@ class SecureTransport:
         self._started = False
         self.security = self.srtp_keys = None
         self._media.clear()
+        self._handshake_paths.clear()
+        self.ice.agent.note_reached(None)
         self.state = DtlsState.NEW
 
     def send(self, batch: Iterable[bytes], now: Instant) -> None:
@@ -319,6 +323,8 @@ class SecureTransport:
             if isinstance(event, HandshakeCompleted):
                 self.security = event.security
                 self._keep_keys(event, dtls.role)
+                if len(self._handshake_paths) == 1:
+                    self.ice.agent.note_reached(next(iter(self._handshake_paths)))
                 self._change(DtlsState.CONNECTED)
             elif isinstance(event, HandshakeFailed):
                 self._change(DtlsState.FAILED, event.error)
@@ -338,6 +344,8 @@ class SecureTransport:
         records = []
         while (record := dtls.poll_transmit()) is not None:
             records.append(record)
+        if records and self.state is DtlsState.CONNECTING and len(self._handshake_paths) < 2:
+            self._handshake_paths.add(self.ice.agent.data_path)
         if records:
             self._send(records, now)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
-from icelane.testing.lab import Firewall, Host, HttpProxy, Nat, Network, Way
+from icelane.testing.lab import Firewall, Host, HttpProxy, Nat, Network, Way, build
 from icelane.testing.lab.addresses import survey
 from icelane.testing.lab.description import MAX_MEMBERS, MAX_NETWORKS, Member, check
 
@@ -15,8 +16,8 @@ def internet(*members: Member) -> Network:
     return Network("internet", *members)
 
 
-def office(*, port: int = 3128, connect_ports: tuple[int, ...] = (443,)) -> Network:
-    proxy = HttpProxy(port=port, connect_ports=connect_ports)
+def office(*, port: int = 3128, connect_ports: tuple[int, ...] = (443,), user: str | None = None) -> Network:
+    proxy = HttpProxy(port=port, connect_ports=connect_ports, user=user)
     return Network("office", firewall=Firewall.ONLY_PROXY, proxy=proxy)
 
 
@@ -36,6 +37,7 @@ def office(*, port: int = 3128, connect_ports: tuple[int, ...] = (443,)) -> Netw
         ([office(port=70_000)], "the proxy of office has a port 70000; ports are numbers from 1 to 65535"),
         ([office(port=0)], "the proxy of office has a port 0;"),
         ([office(connect_ports=(443, -1))], "the proxy of office has a port -1;"),
+        ([office(user="a:b")], "the proxy of office has a user with a colon"),
         ([office(connect_ports=())], "the proxy of office has no connect_ports"),
         ([Host("alice", down=Way(delay=1))], "alice has a line with down and without up"),
         ([Network("big", *(Host(f"h{number}") for number in range(MAX_MEMBERS + 1)))], "big has more than"),
@@ -45,6 +47,28 @@ def office(*, port: int = 3128, connect_ports: tuple[int, ...] = (443,)) -> Netw
 def test_what_cannot_be_built_is_refused(members: list[Member], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         check(internet(*members))
+
+
+NONE_OF_THESE: list[tuple[Any, str]] = [
+    ("a", "'a' is neither"),
+    (Network("home", cast(Any, "alice")), "'alice' is neither"),
+    (Network("home", Host("alice"), nat=cast(Any, "symmetric")), "nat of home is a Nat, not 'symmetric'"),
+    (Network("home", Host("alice"), firewall=cast(Any, "udp")), "firewall of home is a Firewall, not 'udp'"),
+    (Host("alice", names=cast(Any, "xyz")), "names of alice is a tuple of strings, not 'xyz'"),
+    (Host("alice", up=cast(Any, 0.1)), "up of alice is a Way, not 0.1"),
+    (Host(cast(Any, 5)), "the name of a Host is a string, not 5"),
+]
+
+
+@pytest.mark.parametrize(("member", "words"), NONE_OF_THESE)
+def test_what_is_no_description_is_refused(member: Member, words: str) -> None:
+    with pytest.raises(TypeError, match=words):
+        check(internet(member))
+
+
+def test_a_seed_is_a_number() -> None:
+    with pytest.raises(TypeError, match="seed is a number, not 'x'"), build(Host("alice"), seed=cast(Any, "x")):
+        pass
 
 
 def test_a_network_has_ipv6_unless_it_has_a_nat() -> None:

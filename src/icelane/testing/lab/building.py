@@ -46,8 +46,11 @@ def build(*members: Member, seed: int = 1) -> Iterator[Lab]:
 
     Nothing is left behind if this process is killed, either. `seed` decides which packets the lines lose.
 
-    Raises ValueError for a description that makes no sense, and LabError with what `missing` says.
+    Raises ValueError for a description that makes no sense, TypeError for what is no description, and LabError with
+    what `missing` says.
     """
+    if type(seed) is not int:
+        raise TypeError(f"seed is a number, not {seed!r}")
     internet = Network(INTERNET, *members)
     check(internet)
     lacking = missing(*members)

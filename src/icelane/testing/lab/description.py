@@ -136,7 +136,9 @@ Member = Host | Network
 
 
 def check(internet: Network) -> None:
-    """Raises ValueError, in words, for a description that nothing can be built from."""
+    """Raises ValueError, in words, for a description that nothing can be built from; TypeError for what is none."""
+    for member in internet:
+        _check_types(member)
     everything = list(internet)
     names = [name for member in everything for name in _names(member)]
     for name in names:
@@ -151,9 +153,33 @@ def check(internet: Network) -> None:
         _check_network(network)
 
 
+def _check_types(member: object) -> None:
+    """Of one member; those of a network come after it."""
+    if not isinstance(member, Host | Network):
+        raise TypeError(f"a lab has Hosts and Networks, and {member!r} is neither")
+    if not isinstance(member.name, str):
+        raise TypeError(f"the name of a {type(member).__name__} is a string, not {member.name!r}")
+    kinds: dict[str, type] = {"up": Way, "down": Way}
+    if isinstance(member, Network):
+        kinds |= {"nat": Nat, "firewall": Firewall, "proxy": HttpProxy}
+    else:
+        _check_names(member.name, member.names)
+    for key, kind in kinds.items():
+        if not isinstance(value := getattr(member, key), kind | None):
+            raise TypeError(f"{key} of {member.name} is a {kind.__name__}, not {value!r}")
+
+
+def _check_names(of: str, names: object) -> None:
+    """A string is a sequence of strings too, and its letters are not meant."""
+    if not isinstance(names, tuple | list) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"names of {of} is a tuple of strings, not {names!r}")
+
+
 def _check_proxy(name: str, proxy: HttpProxy) -> None:
     if not proxy.connect_ports:
         raise ValueError(f"the proxy of {name} has no connect_ports, so that it connects nowhere")
+    if ":" in (proxy.user or ""):
+        raise ValueError(f"the proxy of {name} has a user with a colon, which no client can send (RFC 7617)")
     for port in (proxy.port, *proxy.connect_ports):
         if not 0 < port < 65_536:
             raise ValueError(f"the proxy of {name} has a port {port}; ports are numbers from 1 to 65535")

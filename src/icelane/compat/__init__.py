@@ -1,0 +1,1 @@
+"""Other projects' names over icelane, for programs that were written for them."""

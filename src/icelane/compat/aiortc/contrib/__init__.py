@@ -1,0 +1,1 @@
+"""Files, devices and signaling, by aiortc's names."""
