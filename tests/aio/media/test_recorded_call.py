@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,6 +122,14 @@ def test_a_recorder_that_is_started_late_has_sound_and_picture_together(name: st
     assert all(abs(burst.offset) <= LARGEST_OFFSET for burst in bursts), bursts
 
 
+def test_after_a_machine_has_stood_still_they_are_together_again(tmp_path: Path) -> None:
+    """Both tracks catch up. Held back, each would be late by as much as its first frame was after the pause."""
+    path = tmp_path / "file.mkv"
+    record(path, 9, stall=1.02)
+    last = find_bursts(path)[-2:]
+    assert all(abs(burst.offset) <= LARGEST_OFFSET for burst in last), last
+
+
 @pytest.mark.parametrize(
     ("seconds", "name"),
     [
@@ -150,8 +159,8 @@ def test_sound_and_picture_of_a_recorded_call_stay_together_and_memory_flat(
     assert memory[-1] - memory[0] <= LARGEST_GROWTH_KIB
 
 
-def record(path: Path, seconds: float, *, late: float = 0.0) -> tuple[int, int]:
-    """Memory of this process in KiB when the call is half over, and at its end."""
+def record(path: Path, seconds: float, *, late: float = 0.0, stall: float = 0.0) -> tuple[int, int]:
+    """Memory of this process in KiB when the call is half over, and at its end. In between nothing runs for `stall`."""
     clock, stream = Clock(), MediaStream()
     memory: list[int] = []
 
@@ -166,6 +175,7 @@ def record(path: Path, seconds: float, *, late: float = 0.0) -> tuple[int, int]:
                 for _ in range(2):
                     await asyncio.sleep(seconds / 2)
                     memory.append(resident_kib())
+                    asyncio.get_running_loop().call_soon(time.sleep, stall if len(memory) == 1 else 0.0)
 
     run_in(asyncio.new_event_loop, main())
     return memory[0], memory[1]
