@@ -45,7 +45,7 @@ help:
 	@echo "make lint          ruff, mypy --strict, the layers"
 	@echo "make format        let ruff rewrite the sources"
 	@echo "make fuzz          FUZZ_SECONDS=$(FUZZ_SECONDS) for each target"
-	@echo "make bench         beside Debian's coturn, and beside other data channels"
+	@echo "make bench         beside Debian's coturn, other data channels and other calls"
 	@echo "make matrix        which path every pair of networks takes, by real calls: needs root"
 	@echo "make broken        each security check, against a product that is broken on purpose"
 	@echo "make wheels        an sdist, and from it a manylinux wheel with everything compiled, in dist: needs a C compiler"
@@ -133,6 +133,7 @@ bench: $(STAMP) $(PEERS_STAMP)
 	$(PYTHON) -m benches.dtls
 	$(PYTHON) -m benches.srtp
 	$(PYTHON) -m benches.datachannel
+	$(PYTHON) -m benches.media
 	$(PYTHON) -m benches.allocate
 	$(PYTHON) -m benches.relay
 	$(PYTHON) -m benches.workers

@@ -63,6 +63,17 @@ def test_who_was_stopped_goes_on_from_then() -> None:
     assert pace.follow(0.52, Instant(20.0))[1] == pytest.approx(0.5 - MAX_AHEAD)
 
 
+@pytest.mark.parametrize("stall", [0.9, 1.2, 4.5])
+def test_who_waits_by_itself_and_catches_up_is_not_late_for_ever(stall: float) -> None:
+    pace, frames = FramePace(), range(50 * 10)
+    now = 0.0
+    for index in frames:
+        now = max(now, index / 50, 3.0 + stall if index > 150 else 0.0)
+        _, wait = pace.follow(index / 50, Instant(now))
+        now += wait
+    assert now == pytest.approx(frames[-1] / 50)
+
+
 @pytest.mark.parametrize(
     ("rate", "limit", "expected"), [(30, 10, 10), (30, 15, 15), (30, 20, 20), (30, 60, 30), (25, 24, 24)]
 )

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 # Most tracks wait by themselves, and are a little early or late. One that does not wait may be ahead by so much, and
 # the peer's buffer takes it.
 MAX_AHEAD: Final[Duration] = 0.25
-# One that stopped for longer goes on from now, rather than catch up at once.
-MAX_LATE: Final[Duration] = 1.0
+# One that stopped for longer goes on from now, rather than catch up at once. After less it may catch up: a track that
+# waits by itself does so, and would be late for ever if it were held back, by other than what it belongs to.
+MAX_LATE: Final[Duration] = 5.0
 # A step of the frames' own times that is more than this is another beginning: a file that starts again.
 MAX_STEP: Final[Duration] = 5.0
 # What a frame without a time is taken to last.

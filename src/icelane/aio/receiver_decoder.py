@@ -12,6 +12,7 @@ from icelane.aio.received_times import MediaTimes, SoundTimes
 from icelane.aio.system import monotonic
 from icelane.core.clock import Duration
 from icelane.errors import MalformedError
+from icelane.media.capture_time import CaptureTime, mark_captured
 from icelane.media.codec import MediaKind, NegotiatedCodec
 from icelane.media.codecs.interface import Decoder, MediaFrame
 from icelane.media.codecs.registry import CodecRegistry
@@ -62,10 +63,15 @@ class ReceiverDecoder:
         self._times = MediaTimes()
         self._sound_times = SoundTimes()
         self._rotation: PictureRotation | None = None
+        self._cname: str | None = None
 
-    async def decode(self, work: Sequence[Work]) -> tuple[list[MediaFrame], bool]:
-        """What `work` gives, and whether the decoder could not go on. Raises NotSupportedError, OperationError."""
+    async def decode(self, work: Sequence[Work], cname: str | None = None) -> tuple[list[MediaFrame], bool]:
+        """What `work` of `cname` gives, and whether the decoder could not go on.
+
+        Raises NotSupportedError, OperationError.
+        """
         codecs = self._codecs()  # here, and not on the thread
+        self._cname = cname
         return await self._lane.run(self._decode_all, list(work), codecs)
 
     async def close(self) -> None:
@@ -106,6 +112,7 @@ class ReceiverDecoder:
         counts.frames_decoded += len(pictures)
         counts.key_frames_decoded += frame.is_key
         for picture in pictures:
+            self._mark(picture, frame)
             counts.width, counts.height = getattr(picture, "width", 0), getattr(picture, "height", 0)
         return pictures
 
@@ -136,8 +143,14 @@ class ReceiverDecoder:
             self._sound_times.stamp(frame, media_time)  # type: ignore[arg-type]  # decoders of sound give sound
             media_time = None
         if isinstance(playout, Decode):
+            if frames and not playout.skipped:
+                self._mark(frames[0], playout.frame)
             self._count_sound(playout.frame)
         return frames
+
+    def _mark(self, decoded: MediaFrame, frame: EncodedFrame) -> None:
+        if frame.captured_at is not None and self._cname is not None:
+            mark_captured(decoded, CaptureTime(self._cname, frame.captured_at))
 
     def _run(self, decoder: Decoder, playout: Decode | DecodeForwardErrorCorrection) -> list[MediaFrame]:
         if isinstance(playout, DecodeForwardErrorCorrection):

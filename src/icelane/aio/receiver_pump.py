@@ -250,7 +250,8 @@ class ReceiverPump:
 
     async def _decode(self, decoder: ReceiverDecoder) -> None:
         work, is_shown = self._take()
-        frames, has_failed = await decoder.decode(work)
+        inbound = self._port.inbound(self._transceiver)
+        frames, has_failed = await decoder.decode(work, inbound.cname if inbound is not None else None)
         if has_failed and self._kind is MediaKind.VIDEO:
             self._backlog.clear()
             self._needs_key_frame = True

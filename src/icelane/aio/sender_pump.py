@@ -25,9 +25,10 @@ from icelane.aio.sender_encoder import EncoderCounts, EncoderWish, SenderEncoder
 from icelane.aio.system import monotonic
 from icelane.core.clock import Duration, Instant
 from icelane.errors import IcelaneError, MediaStreamError
-from icelane.media.codec import MediaKind, NegotiatedCodec
+from icelane.media.codec import MediaKind, NegotiatedCodec, RtpCodec
 from icelane.media.codecs.matching import matches
 from icelane.media.frame import EncodedFrame
+from icelane.peer.rtp_parameters import RtpParameters
 from icelane.peer.transceiver import Transceiver
 from icelane.rtp.packet import RtpPacket
 
@@ -95,6 +96,8 @@ class SenderPump:
         self._ending: set[asyncio.Task[None]] = set()
         self._mapper: TimestampMapper | None = None
         self._failures = 0
+        # What was found for a track that is encoded already: the same for every packet, until it is negotiated anew.
+        self._passed: tuple[RtpParameters | None, RtpCodec, NegotiatedCodec | None] | None = None
         self._sent_at: deque[Instant] = deque(maxlen=MAX_RATE)
 
     @property
@@ -258,11 +261,15 @@ class SenderPump:
             return self._port.sent_codec(self._transceiver)
         negotiated = self._transceiver.negotiated
         wanted = track.codec
+        if self._passed is not None and self._passed[0] is negotiated and self._passed[1] is wanted:
+            return self._passed[2]
         found = [one for one in negotiated.send_codecs if matches(one.codec, wanted)] if negotiated is not None else []
         if not found and negotiated is not None and not self._failures:
             self._failures += 1
             _log.warning("the peer takes no %s, and nothing of the track is sent", wanted.mime_type)
-        return found[0] if found else None
+        codec = found[0] if found else None
+        self._passed = negotiated, wanted, codec
+        return codec
 
 
 class _Encoding:

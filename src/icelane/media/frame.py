@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from icelane.core.clock import UnixSeconds
+
 
 @dataclass(slots=True, kw_only=True)
 class EncodedFrame:
@@ -15,7 +17,8 @@ class EncodedFrame:
     is in the same units, 0 when unknown. `is_key` says that decoding may begin here; it always holds for audio.
     `audio_level` is in -dBov from 0 (loudest) to 127 (silence), None when unknown. `rotation` is how many degrees
     clockwise the picture is to be turned to stand upright. `is_complete` is False where parts of the frame never
-    came, `follows_gap` is True where frames before it did not, and were left out.
+    came, `follows_gap` is True where frames before it did not, and were left out. `captured_at` is when, on the wall
+    clock of a sender that has said so.
     """
 
     data: bytes
@@ -28,3 +31,4 @@ class EncodedFrame:
     rotation: int = 0
     is_complete: bool = True
     follows_gap: bool = False
+    captured_at: UnixSeconds | None = None

@@ -350,8 +350,11 @@ class InboundStream:
             self._end(SourceSilent(source.ssrc))
         for produced in source.advance(now):
             if isinstance(produced, EncodedFrame):
+                produced.captured_at = source.clock.time_of(produced.timestamp)
                 self._keep_frame(produced, source, now)
             else:
+                if isinstance(produced, Decode):
+                    produced.frame.captured_at = source.clock.time_of(produced.frame.timestamp)
                 self._playouts.append(produced)
         self._ask(source, now)
         counts = self.statistics

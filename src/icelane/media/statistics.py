@@ -101,6 +101,8 @@ def header_size_of(packet: RtpPacket) -> int:
     """The bytes before the payload, where extension elements have headers of one byte."""
     size = HEADER_SIZE + 4 * len(packet.csrcs)
     if packet.extensions:
-        total = sum([len(data) + 1 for _, data in packet.extensions])
+        total = len(packet.extensions)
+        for _, data in packet.extensions:
+            total += len(data)
         size += 4 + total + (-total & 3)
     return size

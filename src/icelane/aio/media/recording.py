@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from icelane.aio.media.timeline import Timeline
+from icelane.aio.media.timeline import CaptureClocks, Timeline
+from icelane.core.clock import UnixSeconds
 from icelane.errors import InvalidStateError, LocalProtocolError, NotSupportedError, OperationError
+from icelane.media.capture_time import CaptureTime, capture_time_of
 from icelane.media.codec import MediaKind
 from icelane.media.codecs.audio_input import AudioInput, audio_bytes
 from icelane.media.codecs.interface import MediaFrame
@@ -39,8 +42,8 @@ _CLOCK: Final = 90_000
 _FRAME_RATE: Final = 30
 
 # Sound that is off its place by more than this, in samples, is put there: by silence, or by leaving some out. Less is
-# what clocks and buffers differ by.
-_TOLERANCE: Final = _RATE * 60 // 1000
+# what clocks and buffers differ by, and what nobody notices beside a picture.
+_TOLERANCE: Final = _RATE * 25 // 1000
 # The longest silence that is written, in samples. Behind a longer one the file has a hole.
 _MAX_SILENCE: Final = _RATE * 60
 
@@ -91,6 +94,7 @@ class Recording:
         self._writers: dict[int, Writer] = {}
         self._expected: dict[int, MediaKind] = {}
         self._held: list[Packet[Stream]] = []
+        self._clocks = CaptureClocks()
         self._start: float | None = None
         self._is_begun = False
         self._is_closed = False
@@ -174,21 +178,21 @@ class Recording:
 
     def _make_writer(self, kind: MediaKind, first: MediaFrame | None) -> Writer:
         if kind is MediaKind.AUDIO:
-            return _AudioWriter(self._container)
+            return _AudioWriter(self._container, self._clocks)
         size = (first.width, first.height) if isinstance(first, av.VideoFrame) else _LATE_SIZE
-        return _VideoWriter(self._container, *size)
+        return _VideoWriter(self._container, self._clocks, *size)
 
 
 class _AudioWriter:
     """A gapless stream of sound, each piece where it belongs."""
 
-    def __init__(self, container: OutputContainer) -> None:
+    def __init__(self, container: OutputContainer, clocks: CaptureClocks) -> None:
         stream = container.add_stream(_require_encoder(container, MediaKind.AUDIO), rate=_RATE)
         self._stream = cast("AudioStream", stream)
         self._stream.codec_context.layout = "stereo"
         self._stream.codec_context.time_base = Fraction(1, _RATE)
         self._input = AudioInput(rate=_RATE, channels=_CHANNELS, samples=_SAMPLES)
-        self._timeline = Timeline()
+        self._timeline = Timeline(clocks)
         self._next: int | None = None
         self._is_ahead = False
 
@@ -196,7 +200,8 @@ class _AudioWriter:
         packets: list[Packet[Stream]] = []
         for piece in self._input.pieces(frame):
             time = (self._input.next_pts - piece.samples if piece.pts is None else piece.pts) / _RATE
-            place = round(self._timeline.place(time, piece.samples / _RATE, arrival) * _RATE)
+            captured = _captured_at(frame, time)
+            place = round(self._timeline.place(time, piece.samples / _RATE, arrival, captured) * _RATE)
             if self._next is None:
                 self._next = place
             missing = place - self._next
@@ -233,7 +238,7 @@ class _AudioWriter:
 class _VideoWriter:
     """A stream of pictures of one size; others are scaled to it."""
 
-    def __init__(self, container: OutputContainer, width: int, height: int) -> None:
+    def __init__(self, container: OutputContainer, clocks: CaptureClocks, width: int, height: int) -> None:
         name = _require_encoder(container, MediaKind.VIDEO)
         self._is_still = name == "png"
         even = 1 if self._is_still else 2  # what chroma of half the size takes
@@ -247,7 +252,7 @@ class _VideoWriter:
         self._stream.codec_context.thread_count = 1
         if name == "libvpx":
             self._stream.bit_rate = _LARGEST_BITRATE
-        self._timeline = Timeline()
+        self._timeline = Timeline(clocks)
         self._last = -1
         self._is_used = False
 
@@ -256,7 +261,8 @@ class _VideoWriter:
         base = source.time_base
         time = arrival if source.pts is None or base is None else source.pts * base.numerator / base.denominator
         clock = _FRAME_RATE if self._is_still else _CLOCK
-        pts = round(self._timeline.place(time, 1 / _FRAME_RATE, arrival) * clock)
+        captured = capture_time_of(frame) if isinstance(frame, av.VideoFrame) else None
+        pts = round(self._timeline.place(time, 1 / _FRAME_RATE, arrival, captured) * clock)
         picture = own_copy(source, *self._size)
         if self._is_still:
             picture = picture.reformat(format="rgb24")
@@ -267,6 +273,14 @@ class _VideoWriter:
 
     def flush(self) -> list[Packet[Stream]]:
         return list(self._stream.encode(None)) if self._is_used else []
+
+
+def _captured_at(frame: MediaFrame, time: float) -> CaptureTime | None:
+    """Of a piece of that `time`, which may have been in the resampler behind what `frame` begins with."""
+    captured, base = (capture_time_of(frame), frame.time_base) if isinstance(frame, av.AudioFrame) else (None, None)
+    if captured is None or base is None or frame.pts is None:
+        return None
+    return replace(captured, at=UnixSeconds(captured.at + time - frame.pts * base.numerator / base.denominator))
 
 
 def _require_encoder(container: OutputContainer, kind: MediaKind) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import statistics
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
@@ -22,10 +21,10 @@ from icelane.media.synthetic.sound import measure_tone
 FREQUENCY = 500
 PATIENCE = 40.0  # seconds: libraries load models and start threads before they answer
 
-# What is judged, behind what is thrown away: the beginning is silence and pictures that are not sharp yet.
-SOUND_SECONDS = 3.0
-WINDOW_SECONDS = 0.2
-SKIPPED_SECONDS = 1.0
+# What is judged: so many stretches of sound with the tone in them, of so many frames of 20 ms, and so many pictures.
+WINDOW = 10
+GOOD_WINDOWS = 5
+MAX_WINDOWS = 150
 PICTURES = 30
 
 Signal = Callable[[dict[str, str]], Awaitable[dict[str, str]]]
@@ -37,6 +36,7 @@ class Heard:
 
     frequency: float = 0.0
     level: float = 0.0
+    windows: int = 0
     pictures: int = 0
     delays: list[int] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
@@ -78,23 +78,19 @@ async def call(signal: Signal, *, audio: bool, video: bool, channel: bool = True
 
 
 async def listen(track: MediaStreamTrack, heard: Heard) -> None:
-    """Measure the tone, in the middle one of many windows: on a busy machine libraries put silence in between."""
-    frames: list[av.AudioFrame] = []
-    skipped = duration = 0.0
-    while duration < SOUND_SECONDS:
-        frame = await track.recv()
-        assert isinstance(frame, av.AudioFrame)
-        if skipped < SKIPPED_SECONDS:
-            # Silence before the answer begins is not of interest.
-            is_silent = measure_tone([frame]).level < -50
-            skipped += 0 if is_silent else frame.samples / frame.sample_rate
-            continue
-        frames.append(frame)
-        duration += frame.samples / frame.sample_rate
-    size = round(len(frames) * WINDOW_SECONDS / duration)
-    tones = [measure_tone(frames[i : i + size]) for i in range(0, len(frames) - size, size)]
-    heard.frequency = statistics.median(tone.frequency for tone in tones)
-    heard.level = statistics.median(tone.level for tone in tones)
+    """Measure the tone, when it comes: on a busy machine libraries put silence in between, and sound comes late."""
+    for _ in range(MAX_WINDOWS):
+        frames: list[av.AudioFrame] = []
+        while len(frames) < WINDOW:
+            frame = await track.recv()
+            assert isinstance(frame, av.AudioFrame)
+            frames.append(frame)
+        tone = measure_tone(frames)
+        heard.frequency, heard.level = tone.frequency, tone.level
+        if abs(tone.frequency - FREQUENCY) < 0.01 * FREQUENCY:
+            heard.windows += 1
+            if heard.windows == GOOD_WINDOWS:
+                return
 
 
 async def look(track: MediaStreamTrack, heard: Heard) -> None:
