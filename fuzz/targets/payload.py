@@ -14,6 +14,7 @@ from icelane.media.payload.registry import (
     depacketizer_for,
     frame_duration,
     frame_size,
+    has_redundancy,
     is_key_frame,
     packetizer_for,
 )
@@ -139,6 +140,7 @@ def run(data: bytes) -> Hashable:
     shape = tuple([(item.begins_frame, item.is_key, item.continues, item.is_continued) for item in fragments[:4]])
     frame = depacketizer.assemble(fragments)
     key, size = is_key_frame(codec, frame), frame_size(codec, frame)
+    has_redundancy(codec, frame)
     try:
         frame_duration(codec, frame)
         frame = again(codec, frame)  # without the zeros around units, and with start codes where they were hidden

@@ -20,6 +20,7 @@ from tests.broken.registry import breaks, swap
 
 SECURITY = "tests/ice/test_agent_security.py"
 MUX = "tests/ice/test_mux_table.py"
+PEER = "tests/peer/test_secure_transport.py"
 SHARED_PORT = "tests/aio/test_udp_mux.py"
 AGENT = "tests/ice/test_agent.py"
 EARLY = f"{SECURITY}::test_a_check_with_a_wrong_sender_that_came_early_is_forgotten_with_the_credentials"
@@ -231,6 +232,11 @@ def a_shared_port_gives_a_source_in_doubt_to_a_signed_check() -> None:
 )
 def a_shared_port_takes_a_signature_for_a_proof() -> None:
     swap(MuxTable, "_is_sure", lambda self, connection, source: source not in self._entries[connection].doubted)
+
+
+@breaks("IC-3", test=f"{PEER}::test_a_lite_agent_has_reached_its_peer_when_all_of_its_handshake_went_there")
+def a_lite_agent_takes_a_check_for_a_proof() -> None:
+    swap(IceAgent, "unproven", property(lambda self: frozenset()))
 
 
 @breaks("OP-8", test=f"{MUX}::test_at_the_end_nothing_is_left")

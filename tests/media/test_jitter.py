@@ -16,7 +16,8 @@ FRAME = 960
 class Player:
     """A buffer, fed by packet number and played on a virtual clock."""
 
-    def __init__(self, *, fec: bool = False) -> None:
+    def __init__(self, *, fec: bool = False, redundant: bool = True) -> None:
+        self.redundant = redundant
         self.statistics = InboundStatistics()
         self.buffer = JitterBuffer(48_000, self.statistics, duration=FRAME, forward_error_correction=fec)
         self.now = Instant(100.0)
@@ -25,7 +26,7 @@ class Player:
     def put(self, number: int, *, timestamp: int | None = None, level: int | None = None) -> bool:
         at = number * FRAME if timestamp is None else timestamp
         frame = EncodedFrame(data=b"x", timestamp=at, duration=FRAME, audio_level=level)
-        return self.buffer.insert(number, at, frame, self.now)
+        return self.buffer.insert(number, at, frame, self.now, has_redundancy=self.redundant)
 
     def wait(self, seconds: float) -> None:
         end = later(self.now, seconds)
@@ -97,6 +98,15 @@ def test_without_forward_error_correction_it_is_concealed() -> None:
     assert player.words[3:6] == ["3", "conceal", "5"]
     assert player.statistics.concealed_samples == FRAME
     assert player.statistics.silent_concealed_samples == 0
+
+
+def test_where_the_next_packet_has_no_redundancy_it_is_concealed() -> None:
+    """An encoder may send FEC for what it takes to be speech alone, though FEC was agreed on."""
+    player = Player(fec=True, redundant=False)
+    player.put_each(range(10), lost=(4,))
+    assert player.words[3:6] == ["3", "conceal", "5"]
+    assert player.statistics.concealed_samples == FRAME
+    assert player.statistics.fec_samples == 0
 
 
 def test_a_pause_of_the_source_is_no_loss() -> None:

@@ -13,13 +13,18 @@ from icelane.core.net import Path, SocketAddress, Transport
 from icelane.crypto.certificate import Certificate
 from icelane.datachannel.mux import DataChannels
 from icelane.dtls.connection import DtlsState
+from icelane.ice.check import Check, encode_check
+from icelane.ice.options import IceOptions
 from icelane.peer.connection_event import SignalingStateChanged
+from icelane.peer.connection_options import PeerOptions
 from icelane.sctp.association import SctpAssociation
 from icelane.testing.clock import DEFAULT_EPOCH
 from icelane.testing.entropy import SeededEntropy
 from icelane.testing.peer import PeerHost, pass_candidates, signal
 from tests.dtls.raw_peer import RawPeer
 from tests.peer.wire import (
+    ALICE,
+    BOB,
     DELAY,
     MALLORY,
     Mallory,
@@ -367,3 +372,33 @@ def test_after_the_nomination_nothing_from_elsewhere_moves_the_destination(first
     assert {sent.remote for sent, _ in alice.sent} == {bob.bases[0]}
     assert bob.messages[-1][1] == b"to whom"
     assert len([data for _, data in alice.messages if data == b"a valid record"]) == 1
+
+
+def nominating_check(number: int, signer: PeerHost) -> bytes:
+    """A check that `signer` signs, and that may be sent from elsewhere."""
+    agent = transport_of(signer).ice.agent
+    assert agent.remote_credentials is not None
+    check = Check(priority=1, use_candidate=True, role=agent.role, tie_breaker=number)
+    return encode_check(number.to_bytes(12, "big"), check, local=agent.credentials, remote=agent.remote_credentials)
+
+
+@pytest.mark.parametrize("forges", [False, True])
+def test_a_lite_agent_has_reached_its_peer_when_all_of_its_handshake_went_there(*, forges: bool) -> None:
+    """IC-3: and not when some of it went elsewhere, where a check with another source on it had led it."""
+    wire = Wire()
+    alice = PeerHost(wire, ALICE, seed=1)
+    bob = PeerHost(wire, BOB, seed=2, options=PeerOptions(ice=IceOptions(lite=True)))
+    alice.create_channel("chat")
+    # Whom it is led to passes it on, so that nothing is lost by it.
+    wire.attach(MALLORY, lambda data, *_: wire.send(data, bob.bases[0], alice.bases[0]))
+    signal(alice, bob)
+    wire.run_until(lambda: is_in_the_handshake(bob))
+    agent = transport_of(bob).ice.agent
+    assert agent.unproven == agent.accepted != frozenset()
+    if forges:
+        wire.send(nominating_check(1, alice), MALLORY, bob.bases[0])
+        wire.run_for(DELAY)
+        assert agent.data_path is not None
+        assert agent.data_path.remote == MALLORY
+    wire.run_until(lambda: alice.opened and bob.opened)
+    assert (path_to(bob, alice) in agent.unproven) is forges

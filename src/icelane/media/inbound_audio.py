@@ -11,7 +11,7 @@ from icelane.media.event import ToneReceived
 from icelane.media.frame import EncodedFrame
 from icelane.media.inbound_format import InboundFormat, ReadPacket
 from icelane.media.jitter import JitterBuffer
-from icelane.media.payload.registry import frame_duration
+from icelane.media.payload.registry import frame_duration, has_redundancy
 from icelane.media.payload.telephone_event import TONES, ToneBegan, ToneEnded, ToneReceiver
 from icelane.media.playout import Playout
 from icelane.media.statistics import InboundStatistics
@@ -55,7 +55,10 @@ class InboundAudio:
             return False
         self.buffer.has_forward_error_correction = read.format.has_forward_error_correction
         self._read_level(packet, frame)
-        return self.buffer.insert(read.number, read.timestamp, frame, now, repaired=read.repaired)
+        redundancy = has_redundancy(read.format.codec, packet.payload)
+        return self.buffer.insert(
+            read.number, read.timestamp, frame, now, repaired=read.repaired, has_redundancy=redundancy
+        )
 
     def skip(self, number: int, now: Instant) -> None:  # noqa: ARG002  (video needs it)
         """A packet without sound came."""

@@ -52,9 +52,10 @@ _SUSPENDED: Final[Duration] = 1.0
 
 
 class _Waiting:
-    __slots__ = ("arrived_at", "frame", "number", "timestamp")
+    __slots__ = ("arrived_at", "frame", "has_redundancy", "number", "timestamp")
 
-    def __init__(self, number: int, timestamp: int, frame: EncodedFrame, now: Instant) -> None:
+    def __init__(self, number: int, timestamp: int, frame: EncodedFrame, now: Instant, *, has_redundancy: bool) -> None:
+        self.has_redundancy = has_redundancy
         self.number = number
         self.timestamp = timestamp
         self.frame = frame
@@ -127,8 +128,21 @@ class JitterBuffer:
         """When the next instruction is due; NEVER while nothing is played."""
         return self._next_at
 
-    def insert(self, number: int, timestamp: int, frame: EncodedFrame, now: Instant, *, repaired: bool = False) -> bool:
-        """A frame came, or came again when `repaired`; False when it is too late, or came twice."""
+    def insert(
+        self,
+        number: int,
+        timestamp: int,
+        frame: EncodedFrame,
+        now: Instant,
+        *,
+        repaired: bool = False,
+        has_redundancy: bool = True,
+    ) -> bool:
+        """A frame came, or came again when `repaired`; False when it is too late, or came twice.
+
+        `has_redundancy` says whether the frame before it can be had from it: an encoder sends FEC for what it takes to
+        be speech alone.
+        """
         if not frame.duration:
             frame.duration = self._duration
         if self._next_at == NEVER:
@@ -139,7 +153,7 @@ class JitterBuffer:
             return False
         if timestamp in self._frames:
             return False
-        self._frames[timestamp] = _Waiting(number, timestamp, frame, now)
+        self._frames[timestamp] = _Waiting(number, timestamp, frame, now, has_redundancy=has_redundancy)
         if len(self._frames) > MAX_FRAMES:
             del self._frames[min(self._frames)]
         return True
@@ -253,7 +267,7 @@ class JitterBuffer:
             step = min(rest, self._duration)
             self._cursor += step
             return Conceal(step, silence=True)
-        if rest <= upcoming.frame.duration and self.has_forward_error_correction:
+        if rest <= upcoming.frame.duration and self._has_redundancy(upcoming):
             self._cursor += rest
             return DecodeForwardErrorCorrection(upcoming.frame, rest)
         step = min(rest, self._duration)
@@ -262,13 +276,16 @@ class JitterBuffer:
 
     def _can_repair(self, upcoming: _Waiting, gap: int, now: Instant) -> bool:
         """Whether a frame that was concealed may follow after all: where there should be more delay anyway."""
-        if not self.has_forward_error_correction or gap > upcoming.frame.duration:
+        if not self._has_redundancy(upcoming) or gap > upcoming.frame.duration:
             return False
         if self._is_pause(upcoming.number) or now - self._delay.expected(self._cursor) > self.delay(now) + _TOLERANCE:
             return False
         self._statistics.inserted_samples_for_deceleration += self._owed
         self._owed = 0
         return True
+
+    def _has_redundancy(self, upcoming: _Waiting) -> bool:
+        return self.has_forward_error_correction and upcoming.has_redundancy
 
     def _stand_still(self, now: Instant) -> Playout | None:
         """Nothing is there: play on without knowing what it stands for, up to MAX_SILENCE."""

@@ -74,7 +74,7 @@ class SecureTransport:
         self._held: deque[tuple[bytes, Path]] = deque()
         self._held_bytes = 0
         # Where our part of the handshake went, one path or two of them: one that has seen all of it is reached there.
-        self._handshake_paths: set[Path | None] = set()
+        self._handshake_paths: set[Path] = set()
         self._events: deque[SecureTransportEvent] = deque()
         self._payloads: list[bytes] = []
         self._media: list[bytes] = []
@@ -344,9 +344,10 @@ class SecureTransport:
         records = []
         while (record := dtls.poll_transmit()) is not None:
             records.append(record)
-        if records and self.state is DtlsState.CONNECTING and len(self._handshake_paths) < 2:
-            self._handshake_paths.add(self.ice.agent.data_path)
         if records:
+            path = self.ice.agent.data_path
+            if self.state is DtlsState.CONNECTING and path is not None and len(self._handshake_paths) < 2:
+                self._handshake_paths.add(path)
             self._send(records, now)
 
     def _send(self, datagrams: list[bytes], now: Instant) -> None:

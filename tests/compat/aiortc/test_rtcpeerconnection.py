@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -18,6 +19,7 @@ from icelane.compat.aiortc import (
     RTCIceGatherer,
     RTCIceServer,
     RTCIceTransportPolicy,
+    RTCOutboundRtpStreamStats,
     RTCPeerConnection,
     rtcpeerconnection,
 )
@@ -235,3 +237,20 @@ def test_parts_are_not_made_by_programs() -> None:
     asyncio.run(main())
     with pytest.raises(NotSupportedError, match="createDataChannel"):
         RTCDataChannel(None, None)  # type: ignore[arg-type]
+
+
+def test_who_was_heard_is_told_with_the_time_of_day() -> None:
+    async def main() -> None:
+        async with pair() as (one, other):
+            tracks = list[MediaStreamTrack]()
+            other.on("track", tracks.append)
+            one.addTrack(AudioStreamTrack())
+            await negotiate(one, other)
+            await tracks[0].recv()
+            (source,) = other.getReceivers()[0].getSynchronizationSources()
+            assert abs((datetime.datetime.now(datetime.UTC) - source.timestamp).total_seconds()) < 10
+            await until(lambda: one.connectionState == "connected")
+            (sent,) = [s for s in (await one.getStats()).values() if isinstance(s, RTCOutboundRtpStreamStats)]
+            assert sent.ssrc == source.source
+
+    asyncio.run(main())

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from icelane.compat.aiortc.sdp import MediaDescription, SessionDescription, candidate_from_sdp, candidate_to_sdp
 from tests.compat.aiortc.interpreters import need_aiortc
-from tests.interop.test_aiortc_descriptions import CAPTURES, SCRIPT, VARIANTS
+from tests.interop.test_aiortc_descriptions import SCRIPT, VARIANTS
+from tests.sdp.captures import CAPTURES
 
 # The same script, with icelane where it looks for aiortc.
 OURS: Final = (

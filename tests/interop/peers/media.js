@@ -127,6 +127,63 @@ async function watched(track) {
   return pictures;
 }
 
+// The samples of a stretch of the first remote sound, from where it is not silent any more.
+async function listen(seconds) {
+  const track = await remoteTrack("audio");
+  const context = audioContext();
+  await context.resume();
+  const stream = new MediaStream([track]);
+  // Chromium gives remote sound to the graph only while an element plays it.
+  const element = Object.assign(new Audio(), { srcObject: stream, muted: true });
+  await element.play();
+  const source = new MediaStreamAudioSourceNode(context, { mediaStream: stream });
+  const tap = context.createScriptProcessor(4096, 1, 1);
+  const wanted = Math.ceil((seconds * context.sampleRate) / 4096);
+  const parts = [];
+  const done = new Promise((resolve) => {
+    tap.onaudioprocess = ({ inputBuffer }) => {
+      const part = inputBuffer.getChannelData(0).slice();
+      if (parts.length || part.some((one) => Math.abs(one) > 1e-3)) parts.push(part);
+      if (parts.length > wanted) resolve();
+    };
+  });
+  source.connect(tap).connect(context.destination);
+  await done;
+  source.disconnect();
+  tap.disconnect();
+  element.srcObject = null;
+  return { parts: parts.slice(1), rate: context.sampleRate };
+}
+
+function measured({ parts, rate }) {
+  const samples = parts.flatMap((part) => Array.from(part));
+  return {
+    frequency: frequencyOf(samples, rate),
+    level: rootMeanSquare(samples) * Math.SQRT2,
+    longestSilence: longestSilence(samples, rate),
+  };
+}
+
+// The next pictures of the first remote video, until the last of them was enough.
+async function see(isEnough) {
+  const element = await watched(await remoteTrack("video"));
+  const canvas = document.createElement("canvas");
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  const seen = [];
+  while (!isEnough(seen)) {
+    const { width, height, rtpTimestamp } = await new Promise((resolve) =>
+      element.requestVideoFrameCallback((_, frame) => resolve(frame)),
+    );
+    const at = clockNow();
+    Object.assign(canvas, { width, height });
+    context.drawImage(element, 0, 0, width, height);
+    seen.push({ number: readClock(context, width, height), at, width, height, rtpTimestamp: rtpTimestamp ?? null });
+  }
+  return seen;
+}
+
+const statistics = async () => [...(await connection.getStats()).values()].map((entry) => ({ ...entry }));
+
 Object.assign(peer, {
   capabilities: ({ kind }) => ({
     send: RTCRtpSender.getCapabilities(kind).codecs,
@@ -169,53 +226,19 @@ Object.assign(peer, {
     }
   },
 
-  async hearTone({ seconds }) {
-    const track = await remoteTrack("audio");
-    const context = audioContext();
-    await context.resume();
-    const stream = new MediaStream([track]);
-    // Chromium gives remote sound to the graph only while an element plays it.
-    const element = Object.assign(new Audio(), { srcObject: stream, muted: true });
-    await element.play();
-    const source = new MediaStreamAudioSourceNode(context, { mediaStream: stream });
-    const tap = context.createScriptProcessor(4096, 1, 1);
-    const wanted = Math.ceil((seconds * context.sampleRate) / 4096);
-    const parts = [];
-    const done = new Promise((resolve) => {
-      tap.onaudioprocess = ({ inputBuffer }) => {
-        const part = inputBuffer.getChannelData(0).slice();
-        if (parts.length || part.some((one) => Math.abs(one) > 1e-3)) parts.push(part);
-        if (parts.length > wanted) resolve();
-      };
-    });
-    source.connect(tap).connect(context.destination);
-    await done;
-    source.disconnect();
-    tap.disconnect();
-    element.srcObject = null;
-    const samples = parts.slice(1).flatMap((part) => Array.from(part));
-    return {
-      frequency: frequencyOf(samples, context.sampleRate),
-      level: rootMeanSquare(samples) * Math.SQRT2,
-      longestSilence: longestSilence(samples, context.sampleRate),
-    };
-  },
+  hearTone: async ({ seconds }) => measured(await listen(seconds)),
 
-  async seeClock({ frames }) {
-    const element = await watched(await remoteTrack("video"));
-    const canvas = document.createElement("canvas");
-    const context = canvas.getContext("2d", { willReadFrequently: true });
-    const seen = [];
-    while (seen.length < frames) {
-      const { width, height, rtpTimestamp } = await new Promise((resolve) =>
-        element.requestVideoFrameCallback((_, frame) => resolve(frame)),
-      );
-      const at = clockNow();
-      Object.assign(canvas, { width, height });
-      context.drawImage(element, 0, 0, width, height);
-      seen.push({ number: readClock(context, width, height), at, width, height, rtpTimestamp: rtpTimestamp ?? null });
-    }
-    return seen;
+  seeClock: ({ frames }) => see((seen) => seen.length >= frames),
+
+  async observe({ seconds }) {
+    await Promise.all([remoteTrack("audio"), remoteTrack("video")]);
+    const beginning = await statistics();
+    const end = performance.now() + seconds * 1000;
+    const sound = listen(seconds);
+    const seen = await see(() => performance.now() >= end);
+    const endedAt = clockNow();
+    // Not before, because pictures would wait for it.
+    return { pictures: seen, endedAt, before: beginning, after: await statistics(), tone: measured(await sound) };
   },
 
   setDirection({ kind, direction }) {
@@ -246,5 +269,5 @@ Object.assign(peer, {
       muted: one.receiver.track.muted,
     })),
 
-  stats: async () => [...(await connection.getStats()).values()].map((entry) => ({ ...entry })),
+  stats: statistics,
 });

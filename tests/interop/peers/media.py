@@ -9,12 +9,15 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 from tests.interop.peers.remote import RemotePeer
 
 Kind = Literal["audio", "video"]
 CLOCK_MODULUS = 2**32
+_AVERAGED = 30  # intervals between pictures
+_USUAL_INTERVAL = 1000 / 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +55,42 @@ def median_age(pictures: Sequence[SeenPicture]) -> float:
     return statistics.median(one.age for one in pictures if one.age is not None)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """What was heard and seen in a stretch of time that ended at `ended_at`, and `getStats` on both sides of it."""
+
+    tone: HeardTone
+    pictures: list[SeenPicture]
+    ended_at: int
+    before: list[dict[str, Any]]
+    after: list[dict[str, Any]]
+
+    def counted(self, kind: Kind, name: str) -> float | None:
+        """By how much a count of the inbound stream of a kind has grown; None where the peer does not count it."""
+        before, after = (_inbound(entries, kind).get(name) for entries in (self.before, self.after))
+        return None if before is None or after is None else after - before
+
+    def freezes(self) -> list[float]:
+        """How long pictures stood still, in milliseconds each, as `freezeCount` of the W3C's statistics defines it.
+
+        That is an interval of three times the average of the last thirty, and of 150 ms more than it. What was shown
+        last stands until the end.
+        """
+        shown_at = [*(one.at for one in self.pictures), self.ended_at]
+        intervals = [(later - earlier) % CLOCK_MODULUS for earlier, later in pairwise(shown_at)]
+        found: list[float] = []
+        for index, interval in enumerate(intervals):
+            recent = intervals[max(0, index - _AVERAGED) : index]
+            average = statistics.fmean(recent) if recent else _USUAL_INTERVAL
+            if interval > max(3 * average, average + 150):
+                found.append(interval)
+        return found
+
+
+def _inbound(entries: Sequence[Mapping[str, Any]], kind: Kind) -> Mapping[str, Any]:
+    return next((one for one in entries if one.get("type") == "inbound-rtp" and one.get("kind") == kind), {})
+
+
 @dataclass(frozen=True)
 class RemoteMedia:
     """The sound and pictures of one peer."""
@@ -80,21 +119,22 @@ class RemoteMedia:
 
     async def hear_tone(self, seconds: float = 1.0) -> HeardTone:
         """Listen to the first remote sound, from where it is not silent any more."""
-        found = await self.peer.ask("hearTone", seconds=seconds)
-        return HeardTone(frequency=found["frequency"], level=found["level"], longest_silence=found["longestSilence"])
+        return _tone(await self.peer.ask("hearTone", seconds=seconds))
 
     async def see_clock(self, frames: int = 30) -> list[SeenPicture]:
         """Look at the next pictures of the first remote video."""
-        return [
-            SeenPicture(
-                number=one["number"],
-                at=one["at"],
-                width=one["width"],
-                height=one["height"],
-                rtp_timestamp=one["rtpTimestamp"],
-            )
-            for one in await self.peer.ask("seeClock", frames=frames)
-        ]
+        return _pictures(await self.peer.ask("seeClock", frames=frames))
+
+    async def observe(self, seconds: float) -> Observed:
+        """Both for so long, each measured when it is over."""
+        found = await self.peer.ask("observe", seconds=seconds)
+        return Observed(
+            tone=_tone(found["tone"]),
+            pictures=_pictures(found["pictures"]),
+            ended_at=found["endedAt"],
+            before=found["before"],
+            after=found["after"],
+        )
 
     async def set_direction(self, kind: Kind, direction: str) -> None:
         await self.peer.ask("setDirection", kind=kind, direction=direction)
@@ -119,3 +159,20 @@ class RemoteMedia:
         """The entries of `getStats`, or those of one type."""
         entries: Sequence[Mapping[str, Any]] = await self.peer.ask("stats")
         return [dict(one) for one in entries if kind is None or one.get("type") == kind]
+
+
+def _tone(found: Mapping[str, Any]) -> HeardTone:
+    return HeardTone(frequency=found["frequency"], level=found["level"], longest_silence=found["longestSilence"])
+
+
+def _pictures(found: Sequence[Mapping[str, Any]]) -> list[SeenPicture]:
+    return [
+        SeenPicture(
+            number=one["number"],
+            at=one["at"],
+            width=one["width"],
+            height=one["height"],
+            rtp_timestamp=one["rtpTimestamp"],
+        )
+        for one in found
+    ]

@@ -14,6 +14,7 @@ from icelane.media.codecs.interface import EncoderSettings
 from icelane.media.codecs.libopus import max_bandwidth
 from icelane.media.codecs.opus import OpusDecoder, OpusEncoder, packet_milliseconds
 from icelane.media.frame import EncodedFrame
+from icelane.media.payload.opus import has_redundancy
 from icelane.media.pyav import av
 from icelane.media.synthetic.sound import measure_tone, noise, tone
 from tests.media.codecs.material import cards, encoded, heard, tones
@@ -174,6 +175,24 @@ def test_fec_brings_back_what_was_lost() -> None:
     repaired = error_when_lost(encoder(settings, useinbandfec="1"), repairs=True)
     concealed = error_when_lost(encoder(settings, useinbandfec="1"), repairs=False)
     assert repaired < concealed / 2
+
+
+def test_packets_have_fec_once_the_peer_reports_loss() -> None:
+    """Nothing without loss, nor when FEC was not agreed on.
+
+    What libopus takes for music, such as tones, gets FEC from 9 % on; speech does from 1 %.
+    """
+    changing = [tone(200 + 150 * (index // 2 % 4)).frame(index * 960, 960) for index in range(80)]
+
+    def share(codec: OpusEncoder) -> float:
+        before = encoded(codec, changing[:40])
+        assert not any(has_redundancy(frame.data) for frame in before)
+        codec.set_packet_loss(0.1)
+        after = encoded(codec, changing[40:])
+        return sum(has_redundancy(frame.data) for frame in after) / len(after)
+
+    assert share(encoder(EncoderSettings(application="voip"), useinbandfec="1")) > 0.6
+    assert share(encoder(EncoderSettings(application="voip"))) == 0
 
 
 def test_concealment_goes_on_with_the_sound_and_then_fades() -> None:

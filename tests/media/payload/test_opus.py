@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icelane.errors import MalformedError
-from icelane.media.payload.opus import MAX_DURATION, OpusDepacketizer, OpusPacketizer, parse_duration
+from icelane.media.payload.opus import MAX_DURATION, OpusDepacketizer, OpusPacketizer, has_redundancy, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,35 @@ def test_nothing_but_malformed_error_comes_out(data: bytes) -> None:
     """FZ-1."""
     with contextlib.suppress(MalformedError):
         assert 0 < parse_duration(data) <= MAX_DURATION
+
+
+@pytest.mark.parametrize(
+    ("packet", "has"),
+    [
+        ("0840", True),  # SILK of 20 ms: a bit for voice, and then that for FEC
+        ("0880", False),
+        ("6840", True),  # hybrid
+        ("1020", True),  # 40 ms: two bits for voice
+        ("1040", False),
+        ("1810", True),  # 60 ms
+        ("0c10", True),  # stereo: the same bits again for the other channel
+        ("0c20", False),
+        ("0940", True),  # two frames of one length
+        ("0a0240", True),  # of two
+        ("0afc0040", True),  # with a length in two bytes
+        ("0b0340", True),  # any number of one length
+        ("0bc3fffe010240", True),  # padding of several bytes, and lengths
+        ("f840", False),  # CELT has none
+        ("08", False),  # DTX
+        ("0b", False),
+        ("0bc3ff", False),
+        ("", False),
+    ],
+)
+def test_whether_a_packet_has_fec_is_told_by_a_bit_of_its_first_frame(packet: str, has: bool) -> None:
+    assert has_redundancy(bytes.fromhex(packet)) is has
+
+
+@given(st.binary(max_size=20))
+def test_any_bytes_are_asked_for_fec(payload: bytes) -> None:
+    has_redundancy(payload)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,11 +11,13 @@ from icelane.aio.media_stream_track import MediaStreamTrack as NativeTrack
 from icelane.aio.media_stream_track import TrackFrame
 from icelane.aio.remote_stream_track import RemoteStreamTrack as NativeRemoteTrack
 from icelane.aio.rtp_receiver import RTCRtpReceiver as NativeReceiver
+from icelane.aio.system import SystemWallClock
 from icelane.compat.aiortc.codecs import get_capabilities
 from icelane.compat.aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from icelane.compat.aiortc.rtcdtlstransport import RTCDtlsTransport
 from icelane.compat.aiortc.rtcrtpparameters import RTCRtpCapabilities
 from icelane.compat.aiortc.stats import RTCStatsReport, convert_report
+from icelane.core.clock import Instant
 from icelane.errors import NotSupportedError
 
 if TYPE_CHECKING:
@@ -149,9 +150,8 @@ class RTCRtpReceiver:
 
     def getSynchronizationSources(self) -> list[RTCRtpSynchronizationSource]:  # noqa: N802
         """Whom something came from within the last ten seconds."""
-        now, at = datetime.datetime.now(datetime.UTC), _seconds_ago()
         return [
-            RTCRtpSynchronizationSource(now - datetime.timedelta(seconds=at(one.timestamp)), one.source)
+            RTCRtpSynchronizationSource(_moment(one.timestamp), one.source)
             for one in self._native.getSynchronizationSources()
         ]
 
@@ -167,6 +167,5 @@ class RTCRtpReceiver:
         return track
 
 
-def _seconds_ago() -> Callable[[float], float]:
-    now = asyncio.get_running_loop().time()
-    return lambda moment: max(0.0, now - moment)
+def _moment(instant: float) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(SystemWallClock().unix_time(Instant(instant)), datetime.UTC)

@@ -119,5 +119,10 @@ def frame_duration(codec: RtpCodec, data: bytes) -> int:
     raise _not_supported(codec)
 
 
+def has_redundancy(codec: RtpCodec, data: bytes) -> bool:
+    """Whether an encoded frame of audio holds the one before it once more, as FEC does."""
+    return codec.name.lower() == "opus" and opus.has_redundancy(data)
+
+
 def _not_supported(codec: RtpCodec) -> NotSupportedError:
     return NotSupportedError(f"no payload format for {codec.mime_type}")

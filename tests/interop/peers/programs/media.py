@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from array import array
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +20,8 @@ Json = dict[str, Any]
 CLOCK_MODULUS = 2**32
 QUIET = 1e-3  # of full scale
 WINDOW = 240  # samples: 5 ms
+MAX_HOLE = 10  # seconds; a step that is longer is another beginning
+GRACE = 1.0  # seconds in which the other end may still look at what is sent here, before the processor is taken
 WAITED = 0.01  # seconds: a frame that took so long was not there yet
 
 
@@ -74,35 +78,52 @@ class MediaPeer:
 
     async def hearTone(self, seconds: float) -> Json:
         track = await self._newest(await self._remote_track("audio"))
-        samples = array("h")
-        rate = 48_000
-        while len(samples) < seconds * rate:
-            frame = await track.recv()
-            rate = frame.sample_rate
-            channels = len(frame.layout.channels)
-            heard = array("h", bytes(frame.planes[0])[: frame.samples * channels * 2])[::channels]
-            if samples or max(map(abs, heard), default=0) > QUIET * 32_768:
-                samples.extend(heard)
-        return {
-            "frequency": _frequency(samples, rate),
-            "level": math.sqrt(2 * _power(samples)) / 32_768,
-            "longestSilence": _longest_silence(samples),
-        }
+        heard = Heard()
+        while heard.seconds < seconds:
+            heard.take(await track.recv())
+        return heard.measured()
 
     async def seeClock(self, frames: int) -> list[Json]:
         track = await self._newest(await self._remote_track("video"))
-        seen: list[Json] = []
-        while len(seen) < frames:
-            frame = await track.recv()
-            at = clock_now()
-            seen.append({
-                "number": self._read_clock(frame),
-                "at": at,
-                "width": frame.width,
-                "height": frame.height,
-                "rtpTimestamp": frame.pts,
-            })  # fmt: skip
-        return seen
+        return [self._seen(await track.recv()) for _ in range(frames)]
+
+    async def observe(self, seconds: float) -> Json:
+        sound, pictures = await asyncio.gather(self._remote_track("audio"), self._remote_track("video"))
+        heard, seen = Heard(), list[Json]()
+
+        async def hear() -> None:
+            await self._newest(sound)
+            while True:
+                heard.take(await sound.recv())
+
+        async def see() -> None:
+            await self._newest(pictures)
+            while True:
+                seen.append(self._seen(await pictures.recv()))
+
+        before = await self.stats()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await asyncio.gather(hear(), see())
+        ended_at = clock_now()
+        after = await self.stats()
+        await asyncio.sleep(GRACE)
+        tone = await asyncio.to_thread(heard.measured)
+        return {"tone": tone, "pictures": seen, "endedAt": ended_at, "before": before, "after": after}
+
+    def _seen(self, frame: Any) -> Json:
+        at = clock_now()
+        return {
+            "number": self._read_clock(frame),
+            "at": at,
+            "width": frame.width,
+            "height": frame.height,
+            "rtpTimestamp": frame.pts,
+        }
+
+    async def stats(self) -> list[Json]:
+        """The entries of `getStats`."""
+        raise NotImplementedError
 
     # -- state
 
@@ -143,6 +164,40 @@ class MediaPeer:
             await track.recv()
             waited = time.monotonic() - began
         return track
+
+
+class Heard:
+    """Sound from where it is not silent any more; where times leave something out, silence stands for it."""
+
+    def __init__(self) -> None:
+        self._samples = array("h")
+        self._rate = 48_000
+        self._ends_at: Any = None
+
+    @property
+    def seconds(self) -> float:
+        return len(self._samples) / self._rate
+
+    def take(self, frame: Any) -> None:
+        self._rate = frame.sample_rate
+        channels = len(frame.layout.channels)
+        heard = array("h", bytes(frame.planes[0])[: frame.samples * channels * 2])[::channels]
+        begins_at = frame.pts * frame.time_base
+        if self._samples:
+            hole = round((begins_at - self._ends_at) * self._rate)
+            if 0 < hole < MAX_HOLE * self._rate:
+                self._samples.extend(array("h", bytes(2 * hole)))
+        if self._samples or max(map(abs, heard), default=0) > QUIET * 32_768:
+            self._samples.extend(heard)
+        self._ends_at = begins_at + Fraction(frame.samples, frame.sample_rate)
+
+    def measured(self) -> Json:
+        """What media.py calls a HeardTone."""
+        return {
+            "frequency": _frequency(self._samples, self._rate),
+            "level": math.sqrt(2 * _power(self._samples)) / 32_768,
+            "longestSilence": _longest_silence(self._samples),
+        }
 
 
 def _power(samples: array[int]) -> float:
