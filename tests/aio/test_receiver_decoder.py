@@ -8,6 +8,8 @@ import pytest
 
 from icelane.aio.media_worker import MediaWorkers
 from icelane.aio.receiver_decoder import DecoderCounts, ReceiverDecoder, Work
+from icelane.core.clock import UnixSeconds
+from icelane.media.capture_time import CaptureTime, capture_time_of
 from icelane.media.codec import MediaKind, NegotiatedCodec, RtpCodec
 from icelane.media.codecs.capability import G722, OPUS, PCMU, VP8
 from icelane.media.codecs.default import default_registry
@@ -55,6 +57,35 @@ def encoded(codec: RtpCodec, payload_type: int, count: int, *, loss: float = 0.0
 
 def sounds(frames: list[MediaFrame]) -> list[av.AudioFrame]:
     return [frame for frame in frames if isinstance(frame, av.AudioFrame)]
+
+
+def test_what_was_captured_at_a_known_time_says_so_and_what_is_made_up_does_not(run: Run) -> None:
+    async def main() -> None:
+        decoding = Decoding(MediaKind.AUDIO)
+        frame, skipped = encoded(OPUS, 96, 2)
+        frame.captured_at = skipped.captured_at = UnixSeconds(1_000.0)
+        work: list[Work] = [Decode(frame), Conceal(960), Decode(skipped, skipped=480)]
+        decoded, _ = await decoding.decoder.decode(work, "alice")
+        times = [capture_time_of(sound) for sound in sounds(decoded)]
+        assert times == [CaptureTime("alice", UnixSeconds(1_000.0)), None, None]
+        (unnamed,) = sounds(await decoding.decode([Decode(frame)]))
+        assert capture_time_of(unnamed) is None
+        await decoding.close()
+
+    run(main())
+
+
+def test_pictures_say_when_they_were_captured(run: Run) -> None:
+    async def main() -> None:
+        decoding = Decoding(MediaKind.VIDEO)
+        (frame,) = encoded_pictures(1)
+        frame.payload_type, frame.captured_at, frame.rotation = 99, UnixSeconds(5.0), 90
+        ((picture,), _) = await decoding.decoder.decode([frame], "alice")
+        assert isinstance(picture, av.VideoFrame)
+        assert capture_time_of(picture) == CaptureTime("alice", UnixSeconds(5.0))
+        await decoding.close()
+
+    run(main())
 
 
 def test_a_lost_frame_is_made_up_for_and_times_have_no_gap(run: Run) -> None:

@@ -393,6 +393,23 @@ def test_reports_of_the_sender_are_kept() -> None:
     assert block.delay_since_last_sender_report == 32_768
 
 
+def test_pictures_and_sound_say_when_they_were_captured_once_a_report_has_come() -> None:
+    for codec, first, second in ((VP8, video(0, key=True), video(1)), (OPUS, [audio(0)], [audio(1)])):
+        stream = made(codec)
+        stream.handle_packets(first, NOW)
+        stream.handle_timeout(later(NOW, 0.5))
+        early = stream.poll_frame()
+        assert early is not None
+        assert early.captured_at is None
+        report = SenderReport(SSRC, ntp_of(DEFAULT_EPOCH), second[0].timestamp, 1, 1)
+        stream.handle_rtcp([report], later(NOW, 0.5))
+        stream.handle_packets(second, later(NOW, 0.5))
+        stream.handle_timeout(later(NOW, 1.5))
+        known = stream.poll_frame()
+        assert known is not None
+        assert known.captured_at == pytest.approx(DEFAULT_EPOCH)
+
+
 def test_a_delay_that_the_application_asks_for_is_kept_to() -> None:
     stream = made()
     stream.set_minimum_delay(0.3)
