@@ -152,6 +152,7 @@ def extension_modules() -> list[Extension]:
         build_dir="build/cython",
         compiler_directives=DIRECTIVES,
         quiet=True,
+        nthreads=(os.cpu_count() or 1) if sys.platform == "linux" else 0,  # elsewhere processes do not begin by fork
     )
     for extension in extensions:  # cythonize makes new ones and drops this
         extension.optional = not required

@@ -1,5 +1,6 @@
 """Hands the compiled modules to setuptools; everything else stands in pyproject.toml."""
 
+import os
 import pathlib
 import sys
 
@@ -27,4 +28,8 @@ class BuildWhatCompiles(build_ext):
             self.warn(f"{ext.name} stays pure Python: {error}")
 
 
-setup(ext_modules=extension_modules(), cmdclass={"build_ext": BuildWhatCompiles})
+setup(
+    ext_modules=extension_modules(),
+    cmdclass={"build_ext": BuildWhatCompiles},
+    options={"build_ext": {"parallel": os.cpu_count() or 1}},
+)
