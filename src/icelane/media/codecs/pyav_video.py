@@ -19,6 +19,7 @@ from icelane.media.codecs.interface import (
     EncoderSettings,
     MediaFrame,
 )
+from icelane.media.codecs.thread_policy import ordinary_threads
 from icelane.media.codecs.video_input import (
     PIXEL_FORMAT,
     TIME_BASE,
@@ -163,7 +164,8 @@ class PyavVideoEncoder(Encoder):
         context.thread_count = self._settings.threads
         context.options = dict(self._which.options(opening))
         try:
-            context.open()
+            with ordinary_threads():
+                context.open()
         except (av.FFmpegError, ValueError) as error:
             raise OperationError(f"{self._which.name} does not open: {error}") from error
         context.bit_rate = self._opened_bitrate = bitrate
