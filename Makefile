@@ -94,9 +94,10 @@ format: $(STAMP)
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
 
-# On every processor. The tests against real programs are not: they have browsers and ports to themselves.
+# Twice as many processes as processors: half of the time a test waits. The tests against real programs run one by one:
+# they have browsers and ports to themselves.
 test: lint
-	env -u ICELANE_PURE FLOOD_SCALE=$(FLOOD_SCALE) $(PYTEST) --numprocesses=auto -m "not interop and not long"
+	env -u ICELANE_PURE FLOOD_SCALE=$(FLOOD_SCALE) $(PYTEST) --numprocesses=$$(($$(nproc) * 2)) -m "not interop and not long"
 	$(MAKE) test-pure-twins
 	$(MAKE) fuzz
 

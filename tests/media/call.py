@@ -49,7 +49,8 @@ TONES = NegotiatedCodec(
 )
 
 # RFC 6716 section 3.1: CELT, full band, 20 ms, one frame.
-OPUS_20_MS = bytes((0xF8,))
+# SILK, one frame of 20 ms, in which the one before it stands once more: without that bit nothing is repaired.
+OPUS_20_MS = bytes((0x08, 0x40))
 
 
 def extensions() -> ExtensionMap:
@@ -76,7 +77,7 @@ def number_of_frame(frame: EncodedFrame) -> int:
 
 def opus_frame(number: int, *, level: int | None = None) -> EncodedFrame:
     """20 ms that tell their number."""
-    data = OPUS_20_MS + number.to_bytes(4, "big") + bytes(60)
+    data = OPUS_20_MS + number.to_bytes(3, "big") + bytes(60)
     return EncodedFrame(data=data, timestamp=number * 960, duration=960, audio_level=level)
 
 

@@ -31,7 +31,7 @@ def longest_gap(playouts: list[tuple[Instant, Playout]]) -> float:
 def played(call: Call) -> list[int]:
     """The frames that were decoded, by their number."""
     return [
-        int.from_bytes(playout.frame.data[1:5], "big") for _, playout in call.playouts if isinstance(playout, Decode)
+        int.from_bytes(playout.frame.data[2:5], "big") for _, playout in call.playouts if isinstance(playout, Decode)
     ]
 
 
@@ -131,7 +131,7 @@ def test_a_link_that_stalls_delays_sound_for_a_while_only() -> None:
 
 def _heard_at(call: Call) -> list[tuple[Instant, int]]:
     return [
-        (at, int.from_bytes(playout.frame.data[1:5], "big"))
+        (at, int.from_bytes(playout.frame.data[2:5], "big"))
         for at, playout in call.playouts
         if isinstance(playout, Decode)
     ]
