@@ -105,7 +105,7 @@ test-pure-twins: $(STAMP)
 	ICELANE_PURE=1 $(PYTHON) -m pytest -m "twin and not interop and not long"
 
 # Once more in the pure form, but for what the form makes no difference to.
-test-interop: $(STAMP) $(PEERS_STAMP) $(COMPAT_STAMP)
+test-interop: $(STAMP) $(PEERS_STAMP)
 	env -u ICELANE_PURE $(PYTEST) -m "interop and not long"
 	ICELANE_PURE=1 $(PYTEST) -m "interop and not long and not once"
 
@@ -114,7 +114,7 @@ test-offline: $(STAMP)
 	env -u ICELANE_PURE FLOOD_SCALE=$(FLOOD_SCALE) unshare --net $$(test "$$(id -u)" = 0 || echo --map-root-user) \
 		sh -c 'ip link set lo up && exec "$$@"' sh $(PYTEST) -m "not interop and not long"
 
-test-long: $(STAMP) $(PEERS_STAMP)
+test-long: $(STAMP) $(PEERS_STAMP) $(COMPAT_STAMP)
 	env -u ICELANE_PURE FLOOD_SCALE=1 LOAD_SECONDS=$(LOAD_SECONDS) $(PYTEST) -m "long and not interop"
 	env -u ICELANE_PURE $(PYTEST) -m "long and interop"
 	ICELANE_PURE=1 FLOOD_SCALE=1 $(PYTEST) -m "not interop"

@@ -25,7 +25,8 @@ from demo.chromium import PACKAGE, chromium
 from tests.interop.conftest import is_required, need_program
 from tests.interop.running import free_port, running
 
-pytestmark = [pytest.mark.interop, pytest.mark.once]
+# Their environment takes minutes to fill, which `make test-interop` does not have.
+pytestmark = [pytest.mark.interop, pytest.mark.long]
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 PROGRAMS: Final = Path(__file__).parent / "programs"
