@@ -17,12 +17,15 @@ _TASKS: Final = "/proc/self/task"
 @contextmanager
 def ordinary_threads() -> Iterator[None]:
     """What is opened within changes no thread's policy, and starts none of another policy than the usual."""
+    if not hasattr(os, "sched_setscheduler"):
+        yield
+        return
     before = _policies()
     try:
         yield
     finally:
         for thread, policy in _policies().items():
-            wanted = before.get(thread, (0, 0))
+            wanted = before.get(thread, (os.SCHED_OTHER, 0))
             if policy != wanted:
                 with suppress(OSError):  # the thread has ended, or is not to be had back
                     os.sched_setscheduler(thread, wanted[0], os.sched_param(wanted[1]))
@@ -31,7 +34,7 @@ def ordinary_threads() -> Iterator[None]:
 def _policies() -> dict[int, tuple[int, int]]:
     """Policy and priority of every thread of this process; nothing where a system has no such thing."""
     found: dict[int, tuple[int, int]] = {}
-    if not hasattr(os, "sched_getscheduler") or not os.path.isdir(_TASKS):
+    if not (hasattr(os, "sched_getscheduler") and hasattr(os, "sched_getparam") and os.path.isdir(_TASKS)):
         return found
     for name in os.listdir(_TASKS):
         thread = int(name)
