@@ -65,7 +65,7 @@ class BufferedFrame:
 class _Assembly:
     """Packets of one timestamp, by their extended sequence numbers."""
 
-    __slots__ = ("ends", "first_at", "highest", "is_key", "last_at", "lowest", "pieces", "size", "timestamp")
+    __slots__ = ("ends", "first_at", "highest", "is_key", "lowest", "pieces", "size", "timestamp")
 
     def __init__(self, timestamp: int, number: int, now: Instant) -> None:
         self.timestamp = timestamp
@@ -74,13 +74,12 @@ class _Assembly:
         self.is_key = False
         self.ends = False
         self.size = 0
-        self.first_at = self.last_at = now
+        self.first_at = now
 
-    def add(self, number: int, packet: RtpPacket, fragment: Fragment, now: Instant) -> None:
+    def add(self, number: int, packet: RtpPacket, fragment: Fragment) -> None:
         self.pieces[number] = (packet, fragment)
         self.size += len(packet.payload)
         self.lowest = min(self.lowest, number)
-        self.last_at = now
         if number >= self.highest:
             self.highest = number
             self.ends = packet.marker or fragment.ends_frame
@@ -156,7 +155,7 @@ class FrameBuffer:
         assembly = self._by_timestamp.get(timestamp)
         if assembly is None:
             assembly = self._by_timestamp[timestamp] = _Assembly(timestamp, number, now)
-        assembly.add(number, packet, fragment, now)
+        assembly.add(number, packet, fragment)
         self._by_number[number] = assembly
         self._size += len(packet.payload)
         self._highest = max(self._highest, number)

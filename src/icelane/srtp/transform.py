@@ -19,7 +19,6 @@ from icelane.srtp.key_derivation import StreamKeys
 
 _RTCP_HEADER_SIZE: Final = 8
 _INDEX_SIZE: Final = 4
-_GCM_TAG_SIZE: Final = 16
 _HMAC_TAG_SIZE: Final = 10
 _REFUSED: Final = "the authentication tag does not match"
 
