@@ -277,11 +277,6 @@ class OutboundStream:
         return (self.options.ssrc,) if rtx is None else (self.options.ssrc, rtx)
 
     @property
-    def max_payload_size(self) -> int:
-        """How many bytes of payload a packet has at most."""
-        return self._max_payload_size
-
-    @property
     def round_trip(self) -> Duration:
         """The last round trip that a report told, or a guess."""
         measured = self.remote.round_trip_time
