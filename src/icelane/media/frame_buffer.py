@@ -4,10 +4,10 @@ A frame is what has one timestamp: complete when its first packet, its last and 
 in the order of their sequence numbers. Where one is missing there are three ways on, and the first that opens is taken:
 
     the missing packets come             nothing is lost, and the delay grows by what it took, if it happens often
-    a later key frame is complete        and the missing frame should have been shown by now: go on there
-    patience ends                        temporal layers above the base layer are passed over when that is all that is
-                                         missing; otherwise nothing leaves until a key frame comes, which is to be asked
-                                         for as long as `wants_key_frame`
+    a later frame can do without them    and the missing frame should have been shown by now: go on there. It is a key
+                                         frame, or the next of the base layer when only layers above that are missing
+    patience ends                        nothing leaves until a key frame comes, which is to be asked for as long as
+                                         `wants_key_frame`
 
 The delay is that of the latest frames of late, retransmissions included, 0 to MAX_DELAY, and what lip synchronization
 adds to it.

@@ -33,7 +33,7 @@ _FREEZE_FACTOR: Final = 3
 
 
 class InboundVideo:
-    """Frames in decoding order. `wants_key_frame` may be set by a decoder that cannot go on either."""
+    """Frames in decoding order, and the wish for a key frame when they cannot go on."""
 
     def __init__(self, clock_rate: int, extensions: ExtensionMap, statistics: InboundStatistics) -> None:
         self.buffer = FrameBuffer(clock_rate)

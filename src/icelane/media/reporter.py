@@ -1,7 +1,8 @@
 """The RTCP of one transport: reports of all its streams when they are due, and feedback at once.
 
     reporter = Reporter(cname, entropy, now)
-    reporter.add_outbound(camera); reporter.add_inbound(their_camera)
+    reporter.add_outbound(camera, now)
+    reporter.add_inbound(their_camera, now)
     reporter.handle_rtcp(parse_rtcp(data), now)          each stream takes what is about it
     reporter.record_arrival(number, packet.ssrc, now)    for transport-wide feedback
     reporter.collect(now)                                after packets or time have moved the streams
