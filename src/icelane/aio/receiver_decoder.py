@@ -20,7 +20,7 @@ from icelane.media.frame import EncodedFrame
 from icelane.media.playout import Conceal, Decode, DecodeForwardErrorCorrection, Playout
 
 if TYPE_CHECKING:
-    from icelane.aio.picture_rotation import PictureRotation
+    from icelane.media.codecs.rotation import Rotator
 
 Work: TypeAlias = EncodedFrame | Playout
 """A picture, or an instruction about sound."""
@@ -62,7 +62,7 @@ class ReceiverDecoder:
         self._decoder: Decoder | None = None
         self._times = MediaTimes()
         self._sound_times = SoundTimes()
-        self._rotation: PictureRotation | None = None
+        self._rotator: Rotator | None = None
         self._cname: str | None = None
 
     async def decode(self, work: Sequence[Work], cname: str | None = None) -> tuple[list[MediaFrame], bool]:
@@ -117,11 +117,11 @@ class ReceiverDecoder:
         return pictures
 
     def _upright(self, picture: MediaFrame, degrees: int) -> MediaFrame:
-        from icelane.aio.picture_rotation import PictureRotation  # needs PyAV, which a picture comes from
+        from icelane.media.codecs.rotation import Rotator  # needs PyAV, which a picture comes from
 
-        if self._rotation is None:
-            self._rotation = PictureRotation()
-        return self._rotation.upright(picture, degrees)  # type: ignore[arg-type]  # decoders of video give pictures
+        if self._rotator is None:
+            self._rotator = Rotator()
+        return self._rotator.turn(picture, degrees)  # type: ignore[arg-type]  # decoders of video give pictures
 
     def _decode_sound(self, playout: Playout, codecs: Sequence[NegotiatedCodec]) -> list[MediaFrame]:
         media_time: Fraction | None = None

@@ -107,6 +107,16 @@ def test_a_recording_can_go_into_an_object(run: Run, tmp_path: Path) -> None:
     assert sum(sound.samples for sound in read_file(tmp_path / "file.wav")[0]) == 20 * 960
 
 
+def test_pictures_without_times_stand_where_they_came_in(tmp_path: Path) -> None:
+    recording = Recording(av.open(str(tmp_path / "file.mkv"), mode="w"))
+    video = recording.expect(MediaKind.VIDEO)
+    for now in (50.0, 50.1, 50.3):
+        recording.write(video, av.VideoFrame(160, 120, "yuv420p"), now)
+    recording.close()
+    _, seen = read_file(tmp_path / "file.mkv")
+    assert [picture.time for picture in seen] == pytest.approx([0, 0.1, 0.3], abs=0.002)
+
+
 def test_a_track_that_begins_late_stands_late_in_the_file(tmp_path: Path) -> None:
     recording = Recording(av.open(str(tmp_path / "file.mkv"), mode="w"))
     audio, video = recording.expect(MediaKind.AUDIO), recording.expect(MediaKind.VIDEO)

@@ -125,6 +125,9 @@ def test_frames_without_time_follow_on_each_other() -> None:
     for sound in sounds:
         sound.pts = None
     assert [frame.timestamp for frame in encoded(codec, sounds)] == [0, 960, 1920]
+    long = tone(440).frame(0, 2880)  # three packets
+    long.pts = None
+    assert [frame.timestamp for frame in encoded(codec, [long, long])] == [2880 + index * 960 for index in range(6)]
 
 
 def test_frames_are_not_changed_by_being_encoded() -> None:

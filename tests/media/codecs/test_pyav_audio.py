@@ -11,7 +11,7 @@ from icelane.media.codec import RtpCodec
 from icelane.media.codecs.capability import G722, PCMA, PCMU
 from icelane.media.frame import EncodedFrame
 from icelane.media.pyav import av
-from icelane.media.synthetic.sound import measure_tone
+from icelane.media.synthetic.sound import measure_tone, tone
 from tests.media.codecs.material import encoded, ends, heard, tones
 
 
@@ -51,6 +51,13 @@ def test_frames_are_not_changed_by_being_encoded() -> None:
     before = (sound.pts, sound.time_base, bytes(sound.planes[0]))
     encoder.encode(sound)
     assert (sound.pts, sound.time_base, bytes(sound.planes[0])) == before
+
+
+def test_sound_without_times_follows_on_itself() -> None:
+    encoder, _ = ends(PCMU)
+    sound = tone(440, rate=8_000, channels=1).frame(0, 480)  # three packets
+    sound.pts = None
+    assert [frame.timestamp for frame in encoded(encoder, [sound, sound])] == [index * 160 for index in range(6)]
 
 
 def test_long_packets_come_as_frames_of_20_ms() -> None:

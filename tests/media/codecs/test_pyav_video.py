@@ -12,6 +12,7 @@ from icelane.media.codecs.capability import AV1, H264, H265
 from icelane.media.codecs.default import default_registry
 from icelane.media.codecs.interface import EncoderSettings
 from icelane.media.frame import EncodedFrame
+from icelane.media.pyav import av
 from tests.media.codecs.material import MILLISECONDS, cards, clocks, encoded, ends, seen, tones
 
 ENCODERS = {entry.codec for entry in default_registry().entries() if entry.encoder and entry.decoder}
@@ -67,6 +68,15 @@ def test_frames_are_not_changed_by_being_encoded(codec: RtpCodec) -> None:
     before = (card.pts, card.time_base, card.pict_type, [bytes(plane) for plane in card.planes])
     encoder.encode(card, force_key_frame=True)
     assert (card.pts, card.time_base, card.pict_type, [bytes(plane) for plane in card.planes]) == before
+    encoder.close()
+
+
+@WHOLE
+def test_pictures_without_times_follow_each_other(codec: RtpCodec) -> None:
+    encoder, _ = ends(codec)
+    pictures = [av.VideoFrame(320, 180, "yuv420p") for _ in range(3)]
+    assert {(picture.pts, picture.time_base) for picture in pictures} == {(None, None)}
+    assert [frame.timestamp for frame in encoded(encoder, pictures)] == [0, 3_000, 6_000]
     encoder.close()
 
 

@@ -198,8 +198,8 @@ class _AudioWriter:
 
     def encode(self, frame: MediaFrame, arrival: float) -> list[Packet[Stream]]:
         packets: list[Packet[Stream]] = []
-        for piece in self._input.pieces(frame):
-            time = (self._input.next_pts - piece.samples if piece.pts is None else piece.pts) / _RATE
+        for pts, piece in self._input.pieces(frame):
+            time = pts / _RATE
             captured = _captured_at(frame, time)
             place = round(self._timeline.place(time, piece.samples / _RATE, arrival, captured) * _RATE)
             if self._next is None:

@@ -24,7 +24,7 @@ _LAYOUTS: Final = {1: "mono", 2: "stereo"}
 class AudioInput:
     """Makes pieces of `samples` packed s16 samples for each of `channels`, at `rate` Hz.
 
-    Their `pts` count in `1 / rate`. What does not fill a piece waits for the next frame.
+    Their times count in `1 / rate`. What does not fill a piece waits for the next frame.
     """
 
     def __init__(self, *, rate: int, channels: int, samples: int) -> None:
@@ -35,19 +35,19 @@ class AudioInput:
         self._source: tuple[str, str, int] | None = None
         self._next_pts = 0
 
-    def pieces(self, frame: MediaFrame) -> list[av.AudioFrame]:
-        """What `frame` completes. Raises LocalProtocolError when it is no sound, OperationError when PyAV fails."""
+    def pieces(self, frame: MediaFrame) -> list[tuple[int, av.AudioFrame]]:
+        """What `frame` completes, each with its `pts`, which follows on the piece before where it brings none.
+
+        Raises LocalProtocolError when it is no sound, OperationError when PyAV fails.
+        """
         if not isinstance(frame, av.AudioFrame):
             raise LocalProtocolError(f"an encoder of audio takes av.AudioFrame, not {type(frame).__name__}")
-        pieces = [frame] if self._fits(frame) else self._resampled(frame)
-        for piece in pieces:
-            self._next_pts = (self._next_pts if piece.pts is None else piece.pts) + piece.samples
+        pieces: list[tuple[int, av.AudioFrame]] = []
+        for piece in [frame] if self._fits(frame) else self._resampled(frame):
+            pts = self._next_pts if piece.pts is None else piece.pts
+            self._next_pts = pts + piece.samples
+            pieces.append((pts, piece))
         return pieces
-
-    @property
-    def next_pts(self) -> int:
-        """The `pts` that would follow on what was given out last."""
-        return self._next_pts
 
     def _fits(self, frame: av.AudioFrame) -> bool:
         return (

@@ -61,7 +61,7 @@ class OpusEncoder(Encoder):
 
     def encode(self, frame: MediaFrame, *, force_key_frame: bool = False) -> list[EncodedFrame]:  # noqa: ARG002
         encoded = []
-        for piece in self._input.pieces(frame):
+        for pts, piece in self._input.pieces(frame):
             data = self._handle.encode(piece.planes[0].buffer_ptr, piece.samples)
             if self._uses_dtx and len(data) <= _UNSENT_SIZE:
                 continue
@@ -69,7 +69,7 @@ class OpusEncoder(Encoder):
             encoded.append(
                 EncodedFrame(
                     data=data,
-                    timestamp=self._input.next_pts - piece.samples if piece.pts is None else piece.pts,
+                    timestamp=pts,
                     duration=piece.samples,
                     audio_level=level,
                     voice_activity=level <= VOICE_LEVEL,

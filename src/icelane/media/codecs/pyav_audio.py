@@ -69,9 +69,8 @@ class PyavAudioEncoder(Encoder):
 
     def encode(self, frame: MediaFrame, *, force_key_frame: bool = False) -> list[EncodedFrame]:  # noqa: ARG002
         encoded = []
-        for piece in self._input.pieces(frame):
+        for pts, piece in self._input.pieces(frame):
             level = audio_level(piece)
-            pts = self._input.next_pts - piece.samples if piece.pts is None else piece.pts
             try:
                 packets = self._context.encode(piece)
             except (av.FFmpegError, ValueError) as error:

@@ -96,7 +96,7 @@ class PyavVideoEncoder(Encoder):
         sides = self._which.sides
         width, height = (max(sides, side // sides * sides) for side in (source.width, source.height))
         picture = own_copy(source, width, height)  # PyAV writes times and the type into what it encodes
-        timestamp = self._clock.timestamp(picture)
+        timestamp = self._clock.timestamp(source)
         context = self._prepare(picture)
         picture.pts, picture.time_base = timestamp, TIME_BASE
         if force_key_frame:

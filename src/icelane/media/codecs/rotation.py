@@ -1,10 +1,14 @@
-"""Turning pictures upright: a camera that is held sideways sends them as they fall, and says how they do."""
+"""Turning pictures upright: a camera that is held sideways sends them as they fall, and says how they do.
+
+It says so beside the pictures (3GPP TS 26.114 section 7.4.5).
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from icelane.errors import LocalProtocolError, OperationError
+from icelane.media.codecs.video_input import TIME_BASE
 from icelane.media.pyav import av
 
 if TYPE_CHECKING:
@@ -19,7 +23,7 @@ _FILTERS: Final[dict[int, tuple[tuple[str, str | None], ...]]] = {
 
 
 class Rotator:
-    """Turns pictures by multiples of 90 degrees; made anew inside when their shape changes."""
+    """Turns pictures of one stream by multiples of 90 degrees; made anew inside when their shape changes."""
 
     def __init__(self) -> None:
         self._graph: Graph | None = None
@@ -42,7 +46,9 @@ class Rotator:
             raise OperationError(f"a picture cannot be turned: {error}") from error
         if not isinstance(turned, av.VideoFrame):
             raise OperationError("a picture cannot be turned")
-        turned.pts, turned.time_base = picture.pts, picture.time_base
+        turned.pts = picture.pts
+        if picture.time_base is not None:
+            turned.time_base = picture.time_base
         return turned
 
     def _graph_for(self, picture: av.VideoFrame, degrees: int) -> Graph:
@@ -51,7 +57,7 @@ class Rotator:
             return self._graph
         graph = av.filter.Graph()
         last = graph.add_buffer(
-            width=picture.width, height=picture.height, format=picture.format, time_base=picture.time_base
+            width=picture.width, height=picture.height, format=picture.format, time_base=picture.time_base or TIME_BASE
         )
         for name, arguments in _FILTERS[degrees]:
             added = graph.add(name, arguments)

@@ -39,16 +39,14 @@ def planar(frame: MediaFrame) -> av.VideoFrame:
 
 
 def own_copy(picture: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
-    """A picture in I420 of that size to write into; the given one may be others' as well."""
+    """A picture in I420 of that size to write into, whose time is to be set; the given one may be others' as well."""
     copy = av.VideoFrame(width, height, PIXEL_FORMAT)
     lines = [plane.line_size for plane in copy.planes]
     if (width, height) == (picture.width, picture.height) and lines == [plane.line_size for plane in picture.planes]:
         for to, source in zip(copy.planes, picture.planes, strict=True):
-            to.update(bytes(memoryview(source)))
-    else:
-        copy = picture.reformat(width=width, height=height, format=PIXEL_FORMAT)
-    copy.pts, copy.time_base = picture.pts, picture.time_base
-    return copy
+            to.update(memoryview(source))  # type: ignore[arg-type]  # PyAV takes whatever is a buffer
+        return copy
+    return picture.reformat(width=width, height=height, format=PIXEL_FORMAT)
 
 
 class PictureClock:
