@@ -76,7 +76,7 @@ class SourceCounts:
 
 
 class SenderPump:
-    """One sender's. `wish` says what the encoder is to aim at, `frame_rate` how many pictures a second may go out."""
+    """One sender's. `wish` says what the encoder is to aim at, and how many pictures a second may go out."""
 
     def __init__(
         self,
@@ -99,11 +99,6 @@ class SenderPump:
         # What was found for a track that is encoded already: the same for every packet, until it is negotiated anew.
         self._passed: tuple[RtpParameters | None, RtpCodec, NegotiatedCodec | None] | None = None
         self._sent_at: deque[Instant] = deque(maxlen=MAX_RATE)
-
-    @property
-    def is_running(self) -> bool:
-        """Whether frames are taken from a track."""
-        return self._task is not None and not self._task.done()
 
     def frames_per_second(self, now: Instant) -> int:
         """Pictures that went out in the last second."""
