@@ -21,6 +21,7 @@ from icelane.aio.frame_pace import FramePace, FrameRateLimit, TimestampMapper
 from icelane.aio.frame_queue import FrameQueue
 from icelane.aio.media_port import MediaPort
 from icelane.aio.media_stream_track import MediaStreamTrack
+from icelane.aio.rtp_parameters import linear_level
 from icelane.aio.sender_encoder import EncoderCounts, EncoderWish, SenderEncoder
 from icelane.aio.system import monotonic
 from icelane.core.clock import Duration, Instant
@@ -66,7 +67,7 @@ class SourceCounts:
 
     def note_sound(self, level: int | None, duration: Duration) -> None:
         """A piece of sound was encoded; `level` is in -dBov."""
-        self.audio_level = 0.0 if level is None or level >= 127 else 10 ** (-level / 20)
+        self.audio_level = linear_level(level) or 0.0
         self.total_audio_energy += self.audio_level**2 * duration
         self.total_samples_duration += duration
 
