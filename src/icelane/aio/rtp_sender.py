@@ -21,7 +21,7 @@ from icelane.aio.dtmf_sender import RTCDTMFSender
 from icelane.aio.event_target import EventTarget
 from icelane.aio.media_port import MediaPort
 from icelane.aio.media_stream import MediaStream
-from icelane.aio.media_stream_track import MediaStreamTrack, new_identifier
+from icelane.aio.media_stream_track import MediaStreamTrack
 from icelane.aio.rtp_parameters import (
     RTCRtcpParameters,
     RTCRtpCapabilities,
@@ -35,6 +35,7 @@ from icelane.aio.sender_encoder import EncoderWish
 from icelane.aio.sender_pump import SenderPump
 from icelane.aio.system import monotonic
 from icelane.aio.transports import RTCDtlsTransport
+from icelane.core.entropy import random_uuid
 from icelane.crypto.provider import SystemEntropy
 from icelane.errors import InvalidModificationError, InvalidStateError
 from icelane.media.codec import MediaKind
@@ -113,7 +114,7 @@ class RTCRtpSender(EventTarget):
     def getParameters(self) -> RTCRtpSendParameters:  # noqa: N802
         """What was negotiated and how it is encoded, to be changed and given to `setParameters`."""
         negotiated, engine = self._transceiver.negotiated, self._port.engine
-        self._transaction = self._transaction or new_identifier(SystemEntropy())
+        self._transaction = self._transaction or random_uuid(SystemEntropy())
         parameters = RTCRtpSendParameters(transactionId=self._transaction, encodings=[replace(self._encoding)])
         if negotiated is not None:
             parameters.codecs = list(describe_negotiated(negotiated.send_codecs))
