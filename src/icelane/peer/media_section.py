@@ -10,8 +10,8 @@
     a=sctp-port:5000
     a=max-message-size:262144
 
-Sections of audio and video are rejected, until there is a layer that takes them; but one that the peer's only transport
-belongs to is accepted and idle (decision 0035).
+Those of audio and video are in `rtp_section`. One that nothing here takes is rejected; but one that the peer's only
+transport belongs to is accepted and idle (decision 0035).
 """
 
 from __future__ import annotations
