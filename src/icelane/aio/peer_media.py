@@ -90,7 +90,7 @@ class PeerMedia:
         """What the program sees of it."""
         found = self._transceivers.get(transceiver)
         if found is None:
-            found = RTCRtpTransceiver(self.port, transceiver, None, self._policy, self._capacity)
+            found = RTCRtpTransceiver(self.port, transceiver, self._policy, self._capacity)
             self._transceivers[transceiver] = found
         return found
 

@@ -55,11 +55,11 @@ class RTCRtpSender(EventTarget):
 
     EVENTS = frozenset({"keyframerequest", "bitratelimit"})
 
-    def __init__(self, port: MediaPort, transceiver: Transceiver, track: MediaStreamTrack | None) -> None:
+    def __init__(self, port: MediaPort, transceiver: Transceiver) -> None:
         super().__init__()
         self._port = port
         self._transceiver = transceiver
-        self._track = track
+        self._track: MediaStreamTrack | None = None
         self._encoding = RTCRtpEncodingParameters()
         self._transaction = ""
         self._limit: int | None = None
@@ -103,8 +103,7 @@ class RTCRtpSender(EventTarget):
             raise TypeError(f"a sender of {self.kind} does not send {track.kind}")
         identifier = None if track is None else track.id
         self._port.run(lambda _: self._port.engine.replace_track(self._transceiver, identifier))
-        self._track = track
-        self._follow()
+        self._take(track)
 
     def setStreams(self, *streams: MediaStream) -> None:  # noqa: N802
         """Tell the peer that the track belongs to these, with the next negotiation."""
