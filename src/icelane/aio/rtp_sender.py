@@ -116,7 +116,7 @@ class RTCRtpSender(EventTarget):
         self._transaction = self._transaction or random_uuid(SystemEntropy())
         parameters = RTCRtpSendParameters(transactionId=self._transaction, encodings=[replace(self._encoding)])
         if negotiated is not None:
-            parameters.codecs = list(describe_negotiated(negotiated.send_codecs))
+            parameters.codecs = describe_negotiated(negotiated.send_codecs)
             parameters.headerExtensions = [
                 RTCRtpHeaderExtensionParameters(uri, number) for number, uri in negotiated.send_extensions
             ]
