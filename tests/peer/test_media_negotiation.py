@@ -902,6 +902,8 @@ def check_media(one: MediaPeer, other: MediaPeer) -> None:
                 codec.payload_type for codec in partner.negotiated.receive_codecs
             ]
             assert transceiver.negotiated.send_extensions == partner.negotiated.receive_extensions
+            agreed = transceiver.current_direction in (SENDRECV, SENDONLY)
+            assert transceiver.sends == (agreed and not transceiver.is_stopping)
             if transceiver.sends:
                 assert partner.current_direction in (SENDRECV, RECVONLY)
                 assert partner.receiver.stream_ids == transceiver.sender.stream_ids
