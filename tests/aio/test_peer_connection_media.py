@@ -99,6 +99,35 @@ def test_the_track_event_has_everything_and_streams_go_with_their_tracks(run: Ru
     run(main())
 
 
+def test_a_track_that_the_peers_answer_ends_is_taken_out_of_its_stream(run: Run) -> None:
+    async def main() -> None:
+        async with pair() as (alice, bob):
+            for one in (alice, bob):
+                for _ in range(2):
+                    track = AudioStreamTrack()
+                    one.addTrack(track, MediaStream([track]))
+            events: list[Event] = []
+            alice.ontrack = events.append
+            await connect(alice, bob)
+            streams: list[list[MediaStream]] = [event.streams for event in events]  # type: ignore[misc]
+            ended = alice.getReceivers()[1].track
+            told: list[MediaStreamTrack] = []
+            for (stream,) in streams:
+                stream.on("removetrack", told.append)
+            await alice.setLocalDescription()
+            assert alice.localDescription is not None
+            await bob.setRemoteDescription(alice.localDescription)
+            bob.getTransceivers()[1].stop()
+            await bob.setLocalDescription()
+            assert bob.localDescription is not None
+            await alice.setRemoteDescription(bob.localDescription)
+            assert ended.readyState == "ended"
+            assert told == [ended]
+            assert len(alice.getReceivers()) == 1
+
+    run(main())
+
+
 def test_a_track_is_removed_and_added_again_ten_times(run: Run) -> None:
     async def main() -> None:
         async with call(ToneTrack(500), TestCardTrack(160, 120)) as made:

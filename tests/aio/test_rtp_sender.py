@@ -25,12 +25,11 @@ from tests.aio.calls import (
     encoded_pictures,
     encoded_sound,
     hear,
-    negotiate,
     pictures,
     read_clock,
     sounds,
 )  # fmt: skip
-from tests.aio.peers import until
+from tests.aio.peers import connect, pair, until
 from tests.loops import Run, run_in
 
 
@@ -213,8 +212,6 @@ def test_encoded_frames_are_sent_as_they_are(run: Run) -> None:
 
 def test_a_program_sends_encoded_frames_without_a_track(run: Run) -> None:
     async def main() -> None:
-        from tests.aio.peers import connect, pair
-
         async with pair() as (alice, bob):
             transceiver = alice.addTransceiver("video", "sendonly")
             tracks: list[MediaStreamTrack] = []
@@ -237,11 +234,16 @@ def test_a_program_sends_encoded_frames_without_a_track(run: Run) -> None:
 def test_a_track_whose_codec_the_peer_does_not_take_is_not_sent(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         track = EncodedTrack(encoded_pictures(5), MediaKind.VIDEO, AV1)
-        async with call(track) as made:
+        async with pair() as (alice, bob):
+            transceiver = alice.addTransceiver(track)
             preferred = [one for one in RTCRtpSender.getCapabilities("video").codecs if one.mimeType == "video/VP8"]  # type: ignore[union-attr]
-            made.alice.getTransceivers()[0].setCodecPreferences(preferred)
-            await negotiate(made)
+            transceiver.setCodecPreferences(preferred)
+            await connect(alice, bob)
             await until(lambda: track.readyState == "ended")
+            stream = alice._engine.media.outbound(alice._engine.transceivers[0])
+            assert stream is not None
+            assert stream.statistics.packets_sent == 0
+            assert caplog.text.count("the peer takes no video/AV1") == 1
 
     run(main())
 

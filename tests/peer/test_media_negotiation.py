@@ -448,6 +448,19 @@ def test_an_answerer_that_does_not_want_the_track_any_more_has_it_removed() -> N
     assert not theirs.receives
 
 
+def test_what_our_offer_had_taken_away_is_sent_when_an_offer_of_the_peers_brings_it_back() -> None:
+    one, other = media_pair()
+    mine = one.negotiation.media.transceivers.add(AUDIO, RECVONLY)
+    theirs = other.add_track("mic")
+    exchange(one, other)
+    assert not mine.sends
+    one.negotiation.media.transceivers.set_direction(mine, SENDRECV)
+    other.negotiation.media.transceivers.set_direction(theirs, SENDRECV)
+    exchange(other, one)
+    assert mine.current_direction is SENDRECV
+    assert mine.sends
+
+
 def test_packets_may_come_before_the_answer() -> None:
     one, _ = media_pair()
     mine = one.add_track("mic")
@@ -889,6 +902,8 @@ def check_media(one: MediaPeer, other: MediaPeer) -> None:
                 codec.payload_type for codec in partner.negotiated.receive_codecs
             ]
             assert transceiver.negotiated.send_extensions == partner.negotiated.receive_extensions
+            agreed = transceiver.current_direction in (SENDRECV, SENDONLY)
+            assert transceiver.sends == (agreed and not transceiver.is_stopping)
             if transceiver.sends:
                 assert partner.current_direction in (SENDRECV, RECVONLY)
                 assert partner.receiver.stream_ids == transceiver.sender.stream_ids

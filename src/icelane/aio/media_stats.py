@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from icelane.aio.media_stream_track import MediaStreamTrack
 from icelane.aio.rtp_transceiver import RTCRtpTransceiver
+from icelane.aio.sender_pump import SourceCounts
 from icelane.core.clock import Instant
 from icelane.peer.stats import Stats, StatsReport, Value
 
@@ -16,8 +18,8 @@ def add_media_stats(report: StatsReport, transceivers: Iterable[RTCRtpTransceive
     """Complete the records of streams, and add those of sources."""
     for transceiver in transceivers:
         number = transceiver._transceiver.number
-        if transceiver.sender.track is not None:
-            _add_source(report, transceiver, now)
+        if (track := transceiver.sender.track) is not None:
+            _add_source(report, number, track, transceiver.sender._pump.source, now)
         sent, received = report.get(f"OT{number}"), report.get(f"IT{number}")
         if sent is not None:
             _complete_outbound(sent, transceiver, now)
@@ -37,11 +39,7 @@ def select_stats(report: StatsReport, identifier: str) -> StatsReport:
     return selected
 
 
-def _add_source(report: StatsReport, transceiver: RTCRtpTransceiver, now: Instant) -> None:
-    sender, number = transceiver.sender, transceiver._transceiver.number
-    track, source = sender.track, sender._pump.source
-    if track is None:
-        return
+def _add_source(report: StatsReport, number: int, track: MediaStreamTrack, source: SourceCounts, now: Instant) -> None:
     timestamp = next(iter(report.values()))["timestamp"]
     stats = Stats(type="media-source", id=f"S{number}", timestamp=timestamp)
     stats.update(trackIdentifier=track.id, kind=track.kind)

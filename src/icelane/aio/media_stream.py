@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from icelane.aio.event_target import EventTarget
-from icelane.aio.media_stream_track import MediaStreamTrack, new_identifier
+from icelane.aio.media_stream_track import MediaStreamTrack
+from icelane.core.entropy import random_uuid
 from icelane.crypto.provider import SystemEntropy
 
 
@@ -16,7 +17,7 @@ class MediaStream(EventTarget):
 
     def __init__(self, tracks: Iterable[MediaStreamTrack] = (), *, identifier: str | None = None) -> None:
         super().__init__()
-        self._id = identifier or new_identifier(SystemEntropy())
+        self._id = identifier or random_uuid(SystemEntropy())
         self._tracks: dict[str, MediaStreamTrack] = {track.id: track for track in tracks}
 
     def __repr__(self) -> str:

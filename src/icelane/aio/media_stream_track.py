@@ -18,7 +18,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from icelane.aio.event_target import EventTarget
-from icelane.core.entropy import Entropy
+from icelane.core.entropy import random_uuid
 from icelane.crypto.provider import SystemEntropy
 from icelane.errors import MediaStreamError
 from icelane.media.codec import RtpCodec
@@ -55,7 +55,7 @@ class MediaStreamTrack(EventTarget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._id = new_identifier(SystemEntropy())
+        self._id = random_uuid(SystemEntropy())
         self._has_ended = False
         self._is_muted = False
 
@@ -98,14 +98,6 @@ class MediaStreamTrack(EventTarget):
     def _require_live(self) -> None:
         if self._has_ended:
             raise MediaStreamError(f"the {self.kind} track has ended")
-
-
-def new_identifier(entropy: Entropy) -> str:
-    """A UUID of version 4, as browsers have it (RFC 9562 section 5.4)."""
-    data = bytearray(entropy.token(16))
-    data[6], data[8] = data[6] & 0x0F | 0x40, data[8] & 0x3F | 0x80
-    text = data.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 class Pace:

@@ -18,6 +18,7 @@ from icelane.aio.system import SystemWallClock, monotonic
 from icelane.errors import InvalidAccessError, NotSupportedError
 from icelane.media.codec import MediaKind
 from icelane.peer.connection import PeerConnection
+from icelane.peer.media_capabilities import kind_of
 from icelane.peer.stats import StatsReport, collect_stats
 from icelane.peer.transceiver import Transceiver
 
@@ -118,7 +119,7 @@ class MediaMethods(EventTarget):
 
 
 def _kind_of(name: object) -> MediaKind:
-    found = next((kind for kind in MediaKind if kind.value == name), None)
+    found = kind_of(name)
     if found is None:
         raise TypeError(f"a track is of audio or video, not {name!r}")
     return found

@@ -90,7 +90,7 @@ class PeerMedia:
         """What the program sees of it."""
         found = self._transceivers.get(transceiver)
         if found is None:
-            found = RTCRtpTransceiver(self.port, transceiver, None, self._policy, self._capacity)
+            found = RTCRtpTransceiver(self.port, transceiver, self._policy, self._capacity)
             self._transceivers[transceiver] = found
         return found
 
@@ -109,6 +109,8 @@ class PeerMedia:
 
     def handle_event(self, event: MediaEvent) -> None:
         """Something has happened."""
+        if event.transceiver not in self._transceivers and event.transceiver not in self.port.engine.transceivers:
+            return  # `update` has ended it, and the same is told once more
         transceiver = self.of(event.transceiver)
         sender, receiver = transceiver.sender, transceiver.receiver
         match event:
@@ -148,6 +150,7 @@ class PeerMedia:
                 shown.sender._follow()
                 shown.receiver._follow()
             else:
+                self._set_streams(shown, ())
                 del self._transceivers[transceiver]
                 self._end(shown)
 

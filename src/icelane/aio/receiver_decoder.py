@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from icelane.aio.media_worker import MediaLane
 from icelane.aio.received_times import MediaTimes, SoundTimes
+from icelane.aio.rtp_parameters import linear_level
 from icelane.aio.system import monotonic
 from icelane.core.clock import Duration
 from icelane.errors import MalformedError
@@ -187,8 +188,8 @@ class ReceiverDecoder:
 
     def _count_sound(self, frame: EncodedFrame) -> None:
         counts, seconds = self._counts, frame.duration / self._clock_rate
-        if frame.audio_level is not None:
-            counts.audio_level = 0.0 if frame.audio_level >= 127 else 10 ** (-frame.audio_level / 20)
+        if (level := linear_level(frame.audio_level)) is not None:
+            counts.audio_level = level
         counts.frames_decoded += 1
         counts.total_audio_energy += counts.audio_level**2 * seconds
         counts.total_samples_duration += seconds

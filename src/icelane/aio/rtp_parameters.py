@@ -12,7 +12,7 @@ from typing import NamedTuple
 from icelane.errors import InvalidModificationError
 from icelane.media.codec import RTX, MediaKind, NegotiatedCodec, RtpCodec
 from icelane.media.codecs.default import default_registry
-from icelane.peer.media_capabilities import EXTENSIONS
+from icelane.peer.media_capabilities import EXTENSIONS, kind_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ def capabilities_of(kind: MediaKind, codecs: Iterable[RtpCodec]) -> RTCRtpCapabi
 
 def machine_capabilities(kind: str, *, can_send: bool = False, can_receive: bool = False) -> RTCRtpCapabilities | None:
     """What the libraries of this machine can do, None for a kind that there is not."""
-    known = next((one for one in MediaKind if one.value == kind), None)
+    known = kind_of(kind)
     if known is None:
         return None
     codecs = default_registry().codecs(known, can_send=can_send, can_receive=can_receive)

@@ -100,7 +100,7 @@ class RTCRtpReceiver(EventTarget):
         if negotiated is None:
             return RTCRtpReceiveParameters()
         return RTCRtpReceiveParameters(
-            list(describe_negotiated(negotiated.receive_codecs)),
+            describe_negotiated(negotiated.receive_codecs),
             [RTCRtpHeaderExtensionParameters(uri, number) for number, uri in negotiated.receive_extensions],
             RTCRtcpParameters(None, negotiated.reduced_size),
         )

@@ -21,7 +21,7 @@ from icelane.aio.dtmf_sender import RTCDTMFSender
 from icelane.aio.event_target import EventTarget
 from icelane.aio.media_port import MediaPort
 from icelane.aio.media_stream import MediaStream
-from icelane.aio.media_stream_track import MediaStreamTrack, new_identifier
+from icelane.aio.media_stream_track import MediaStreamTrack
 from icelane.aio.rtp_parameters import (
     RTCRtcpParameters,
     RTCRtpCapabilities,
@@ -35,6 +35,7 @@ from icelane.aio.sender_encoder import EncoderWish
 from icelane.aio.sender_pump import SenderPump
 from icelane.aio.system import monotonic
 from icelane.aio.transports import RTCDtlsTransport
+from icelane.core.entropy import random_uuid
 from icelane.crypto.provider import SystemEntropy
 from icelane.errors import InvalidModificationError, InvalidStateError
 from icelane.media.codec import MediaKind
@@ -54,11 +55,11 @@ class RTCRtpSender(EventTarget):
 
     EVENTS = frozenset({"keyframerequest", "bitratelimit"})
 
-    def __init__(self, port: MediaPort, transceiver: Transceiver, track: MediaStreamTrack | None) -> None:
+    def __init__(self, port: MediaPort, transceiver: Transceiver) -> None:
         super().__init__()
         self._port = port
         self._transceiver = transceiver
-        self._track = track
+        self._track: MediaStreamTrack | None = None
         self._encoding = RTCRtpEncodingParameters()
         self._transaction = ""
         self._limit: int | None = None
@@ -102,8 +103,7 @@ class RTCRtpSender(EventTarget):
             raise TypeError(f"a sender of {self.kind} does not send {track.kind}")
         identifier = None if track is None else track.id
         self._port.run(lambda _: self._port.engine.replace_track(self._transceiver, identifier))
-        self._track = track
-        self._follow()
+        self._take(track)
 
     def setStreams(self, *streams: MediaStream) -> None:  # noqa: N802
         """Tell the peer that the track belongs to these, with the next negotiation."""
@@ -113,10 +113,10 @@ class RTCRtpSender(EventTarget):
     def getParameters(self) -> RTCRtpSendParameters:  # noqa: N802
         """What was negotiated and how it is encoded, to be changed and given to `setParameters`."""
         negotiated, engine = self._transceiver.negotiated, self._port.engine
-        self._transaction = self._transaction or new_identifier(SystemEntropy())
+        self._transaction = self._transaction or random_uuid(SystemEntropy())
         parameters = RTCRtpSendParameters(transactionId=self._transaction, encodings=[replace(self._encoding)])
         if negotiated is not None:
-            parameters.codecs = list(describe_negotiated(negotiated.send_codecs))
+            parameters.codecs = describe_negotiated(negotiated.send_codecs)
             parameters.headerExtensions = [
                 RTCRtpHeaderExtensionParameters(uri, number) for number, uri in negotiated.send_extensions
             ]

@@ -7,7 +7,6 @@ from typing import Final, Literal, TypeAlias
 
 from icelane.aio.frame_queue import QueuePolicy
 from icelane.aio.media_port import MediaPort
-from icelane.aio.media_stream_track import MediaStreamTrack
 from icelane.aio.rtp_parameters import RTCRtpCodec, find_codecs
 from icelane.aio.rtp_receiver import RTCRtpReceiver
 from icelane.aio.rtp_sender import RTCRtpSender
@@ -21,17 +20,10 @@ _DIRECTIONS: Final = {direction.value: direction for direction in Direction}
 class RTCRtpTransceiver:
     """Made by the peer connection."""
 
-    def __init__(
-        self,
-        port: MediaPort,
-        transceiver: Transceiver,
-        track: MediaStreamTrack | None,
-        policy: QueuePolicy,
-        capacity: int | None,
-    ) -> None:
+    def __init__(self, port: MediaPort, transceiver: Transceiver, policy: QueuePolicy, capacity: int | None) -> None:
         self._port = port
         self._transceiver = transceiver
-        self._sender = RTCRtpSender(port, transceiver, track)
+        self._sender = RTCRtpSender(port, transceiver)
         self._receiver = RTCRtpReceiver(port, transceiver, policy, capacity)
 
     def __repr__(self) -> str:

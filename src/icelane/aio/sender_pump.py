@@ -21,6 +21,7 @@ from icelane.aio.frame_pace import FramePace, FrameRateLimit, TimestampMapper
 from icelane.aio.frame_queue import FrameQueue
 from icelane.aio.media_port import MediaPort
 from icelane.aio.media_stream_track import MediaStreamTrack
+from icelane.aio.rtp_parameters import linear_level
 from icelane.aio.sender_encoder import EncoderCounts, EncoderWish, SenderEncoder
 from icelane.aio.system import monotonic
 from icelane.core.clock import Duration, Instant
@@ -66,7 +67,7 @@ class SourceCounts:
 
     def note_sound(self, level: int | None, duration: Duration) -> None:
         """A piece of sound was encoded; `level` is in -dBov."""
-        self.audio_level = 0.0 if level is None or level >= 127 else 10 ** (-level / 20)
+        self.audio_level = linear_level(level) or 0.0
         self.total_audio_energy += self.audio_level**2 * duration
         self.total_samples_duration += duration
 
@@ -76,7 +77,7 @@ class SourceCounts:
 
 
 class SenderPump:
-    """One sender's. `wish` says what the encoder is to aim at, `frame_rate` how many pictures a second may go out."""
+    """One sender's. `wish` says what the encoder is to aim at, and how many pictures a second may go out."""
 
     def __init__(
         self,
@@ -99,11 +100,6 @@ class SenderPump:
         # What was found for a track that is encoded already: the same for every packet, until it is negotiated anew.
         self._passed: tuple[RtpParameters | None, RtpCodec, NegotiatedCodec | None] | None = None
         self._sent_at: deque[Instant] = deque(maxlen=MAX_RATE)
-
-    @property
-    def is_running(self) -> bool:
-        """Whether frames are taken from a track."""
-        return self._task is not None and not self._task.done()
 
     def frames_per_second(self, now: Instant) -> int:
         """Pictures that went out in the last second."""

@@ -52,6 +52,6 @@ def retransmits(codecs: tuple[RtpCodec, ...]) -> bool:
     return any(codec.name.lower() == RTX for codec in codecs)
 
 
-def kind_of(name: str) -> MediaKind | None:
-    """The kind that an `m=` line names, None for those that are not known."""
+def kind_of(name: object) -> MediaKind | None:
+    """The kind that an `m=` line or a program names, None for those that are not known."""
     return next((kind for kind in MediaKind if kind.value == name), None)

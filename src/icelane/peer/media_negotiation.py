@@ -363,6 +363,7 @@ class MediaNegotiation:
                 transceiver.stop()
             return
         transceiver.current_direction = direction
+        transceiver.sender.is_held = False  # what was agreed on decides from here, whoever offered
         transceiver.receiver.is_receptive = direction in RECEIVING
         transceiver.sender.has_sent = transceiver.sender.has_sent or direction in SENDING
 

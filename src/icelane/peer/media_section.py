@@ -10,8 +10,8 @@
     a=sctp-port:5000
     a=max-message-size:262144
 
-Sections of audio and video are rejected, until there is a layer that takes them; but one that the peer's only transport
-belongs to is accepted and idle (decision 0035).
+Those of audio and video are in `rtp_section`. One that nothing here takes is rejected; but one that the peer's only
+transport belongs to is accepted and idle (decision 0035).
 """
 
 from __future__ import annotations
@@ -130,13 +130,18 @@ def read_remote_transport(session: SessionDescription, index: int) -> RemoteTran
     )
 
 
+def bundle_of(session: SessionDescription, index: int) -> tuple[str | None, ...]:
+    """The mids of the bundle that a section is in, none when it is in none."""
+    mid = session.media[index].mid
+    return next((mids for mids in session.bundle_groups if mid in mids), ())
+
+
 def sections_of_transport(session: SessionDescription, index: int) -> list[int]:
     """Where the sections are that share the transport of one: bundled with it, and with the same credentials.
 
     A peer that bundles puts the candidates where its first section is, also when that is one that we reject.
     """
-    mid = session.media[index].mid
-    bundle = next((mids for mids in session.bundle_groups if mid in mids), ())
+    bundle = bundle_of(session, index)
     transports = session.transports()
     credentials = transports[index].ice_credentials
     return [

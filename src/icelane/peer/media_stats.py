@@ -36,15 +36,13 @@ def add_media(add: Add, media: MediaPlane, transceivers: tuple[Transceiver, ...]
 def _add_outbound(add: Add, transceiver: Transceiver, stream: OutboundStream) -> None:
     counts, remote = stream.statistics, stream.remote
     number, kind, ssrc = transceiver.number, transceiver.kind.value, stream.options.ssrc
-    is_video, codec = kind == "video", _add_codec(add, stream.codec, "encode")
+    is_video = kind == "video"
+    common = _stream(ssrc, kind, _add_codec(add, stream.codec, "encode"))
     has_remote = remote.reports_received > 0
     add(
         "outbound-rtp",
         f"OT{number}",
-        ssrc=ssrc,
-        kind=kind,
-        transportId="T",
-        codecId=codec,
+        **common,
         mid=transceiver.mid,
         remoteId=f"RI{number}" if has_remote else None,
         rtxSsrc=stream.options.rtx_ssrc,
@@ -64,10 +62,7 @@ def _add_outbound(add: Add, transceiver: Transceiver, stream: OutboundStream) ->
         add(
             "remote-inbound-rtp",
             f"RI{number}",
-            ssrc=ssrc,
-            kind=kind,
-            transportId="T",
-            codecId=codec,
+            **common,
             localId=f"OT{number}",
             packetsReceived=remote.packets_received,
             packetsLost=remote.packets_lost,
@@ -84,15 +79,12 @@ def _add_inbound(add: Add, transceiver: Transceiver, stream: InboundStream, ssrc
     number, kind = transceiver.number, transceiver.kind.value
     is_video = kind == "video"
     received = stream.codec
-    codec = _add_codec(add, received, "decode") if received is not None else None
+    common = _stream(ssrc, kind, _add_codec(add, received, "decode") if received is not None else None)
     has_remote = remote.reports_sent > 0
     add(
         "inbound-rtp",
         f"IT{number}",
-        ssrc=ssrc,
-        kind=kind,
-        transportId="T",
-        codecId=codec,
+        **common,
         mid=transceiver.mid,
         trackIdentifier=transceiver.receiver.track_id,
         remoteId=f"RO{number}" if has_remote else None,
@@ -114,16 +106,18 @@ def _add_inbound(add: Add, transceiver: Transceiver, stream: InboundStream, ssrc
         add(
             "remote-outbound-rtp",
             f"RO{number}",
-            ssrc=ssrc,
-            kind=kind,
-            transportId="T",
-            codecId=codec,
+            **common,
             localId=f"IT{number}",
             packetsSent=remote.packets_sent,
             bytesSent=remote.bytes_sent,
             reportsSent=remote.reports_sent,
             remoteTimestamp=remote.remote_timestamp * 1000 if remote.remote_timestamp is not None else None,
         )
+
+
+def _stream(ssrc: int, kind: str, codec: str | None) -> dict[str, Value | None]:
+    """RTCRtpStreamStats: what all four have in common."""
+    return {"ssrc": ssrc, "kind": kind, "transportId": "T", "codecId": codec}
 
 
 def _video_counts(stream: InboundStream) -> dict[str, Value | None]:

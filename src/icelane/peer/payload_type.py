@@ -16,8 +16,8 @@ from icelane.media.codec import RtpCodec
 from icelane.rtp.packet import MAX_ONE_BYTE_ID
 
 # RFC 3551 section 6: codecs whose number never was negotiated, by name and clock.
-STATIC_TYPES: Final = {("pcmu", 8000): 0, ("pcma", 8000): 8, ("g722", 8000): 9}
 STATIC_CODECS: Final = {0: ("PCMU", 8000), 8: ("PCMA", 8000), 9: ("G722", 8000)}
+STATIC_TYPES: Final = {(name.lower(), rate): number for number, (name, rate) in STATIC_CODECS.items()}
 
 # RFC 3551 section 3, and when those are used up the unassigned ones. 64 to 95 would be taken for RTCP (RFC 5761).
 _DYNAMIC: Final = (range(96, 128), range(35, 64))

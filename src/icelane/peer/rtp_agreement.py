@@ -9,7 +9,6 @@ from icelane.peer.rtp_section import (
     read_formats,
     read_max_bitrate,
     read_sources,
-    read_stream_identifiers,
     with_common_feedback,
 )
 from icelane.rtp.packet import MAX_ONE_BYTE_ID
@@ -35,7 +34,6 @@ def agree_on_media(mid: str, local: MediaDescription, remote: MediaDescription, 
         packet_time=remote.ptime,
         max_packet_time=remote.maxptime,
         remote_sources=read_sources(remote),
-        stream_identifiers=read_stream_identifiers(remote),
     )
 
 

@@ -23,7 +23,6 @@ class RtpParameters:
     Tones are among both, retransmission is in each codec. Extensions are pairs of a number and a URI; the `send_` ones
     are those that the peer reads. `max_bitrate` is in bits per second, `packet_time` and `max_packet_time` are in
     milliseconds: None where the peer says nothing.
-    `stream_identifiers` are the rids that the peer would send.
     """
 
     mid: str
@@ -36,4 +35,3 @@ class RtpParameters:
     packet_time: float | None = None
     max_packet_time: float | None = None
     remote_sources: tuple[RemoteSource, ...] = ()
-    stream_identifiers: tuple[str, ...] = ()

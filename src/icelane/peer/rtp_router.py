@@ -38,15 +38,13 @@ class RtpRouter:
 
     def set_transceivers(self, transceivers: Iterable[Transceiver]) -> None:
         """An exchange has changed who receives, and what."""
-        receiving = [one for one in transceivers if one.receives and one.negotiated is not None]
+        receiving = {one: one.negotiated for one in transceivers if one.receives and one.negotiated is not None}
         self._by_mid = {(one.mid or "").encode(): one for one in receiving}
         self._by_payload_type.clear()
         self._signalled.clear()
         identifiers: set[int] = set()
         passed_over: set[int] = set()
-        for transceiver in receiving:
-            negotiated = transceiver.negotiated
-            assert negotiated is not None
+        for transceiver, negotiated in receiving.items():
             identifiers.update(number for number, uri in negotiated.receive_extensions if uri == MID)
             for codec in negotiated.receive_codecs:
                 for number in (codec.payload_type, codec.rtx_payload_type):

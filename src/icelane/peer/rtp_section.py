@@ -50,7 +50,6 @@ NO_STREAM: Final = "-"
 # in a stream or two, and Plan B, which put all streams of a call into one section, is no more.
 MAX_STREAM_IDS: Final = 8
 MAX_REMOTE_SOURCES: Final = 16
-MAX_STREAM_IDENTIFIERS: Final = 8
 
 _RETRANSMISSION_GROUP: Final = "FID"
 _MAX_BANDWIDTH_DIGITS: Final = 10
@@ -150,11 +149,6 @@ def read_sources(section: MediaDescription) -> tuple[RemoteSource, ...]:
     return tuple(
         RemoteSource(ssrc, rtx_by_ssrc.get(ssrc), cname_by_ssrc[ssrc]) for ssrc in primary[:MAX_REMOTE_SOURCES]
     )
-
-
-def read_stream_identifiers(section: MediaDescription) -> tuple[str, ...]:
-    """The layers that the peer would send, by their rids (RFC 8851)."""
-    return tuple(rid.id for rid in section.rids if rid.direction == "send")[:MAX_STREAM_IDENTIFIERS]
 
 
 def read_max_bitrate(section: MediaDescription) -> int | None:

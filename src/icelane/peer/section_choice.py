@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from icelane.peer.media_section import is_alive
+from icelane.peer.media_section import bundle_of, is_alive
 from icelane.sdp.session import SessionDescription
 
 
@@ -60,12 +60,6 @@ def sections_in_use(answer: SessionDescription) -> set[int]:
     bundle = bundle_of(answer, tagged)
     alive = {index for index, section in enumerate(answer.media) if is_alive(section)}
     return {index for index in alive if index == tagged or answer.media[index].mid in bundle}
-
-
-def bundle_of(session: SessionDescription, index: int) -> tuple[str | None, ...]:
-    """The mids of the bundle that a section is in, none when it is in none."""
-    mid = session.media[index].mid
-    return next((mids for mids in session.bundle_groups if mid in mids), ())
 
 
 def data_section_index(session: SessionDescription) -> int | None:

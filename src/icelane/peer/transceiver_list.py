@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from icelane.core.entropy import Entropy
+from icelane.core.entropy import Entropy, random_uuid
 from icelane.errors import InvalidAccessError, InvalidModificationError, InvalidStateError, NotSupportedError
 from icelane.media.codec import MediaKind, RtpCodec
 from icelane.peer.media_capabilities import MediaCapabilities
@@ -24,7 +24,6 @@ from icelane.peer.transceiver import (
 from icelane.sdp.attribute import parse_token
 from icelane.sdp.rtp_attributes import Direction
 
-_TRACK_BYTES: Final = 16
 _SSRC_LIMIT: Final = 2**32 - 1
 
 
@@ -177,18 +176,14 @@ class TransceiverList:
             kind=kind,
             direction=direction,
             sender=RtpSender(
-                label=track_id or self._fresh_track_id(),
+                label=track_id or random_uuid(self._entropy),
                 ssrc=ssrc,
                 rtx_ssrc=rtx_ssrc,
                 track_id=track_id,
                 stream_ids=stream_ids,
             ),
-            receiver=RtpReceiver(track_id=self._fresh_track_id()),
+            receiver=RtpReceiver(track_id=random_uuid(self._entropy)),
         )
-
-    def _fresh_track_id(self) -> str:
-        text = self._entropy.token(_TRACK_BYTES).hex()
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
     def _unused_ssrcs(self) -> tuple[int, int]:
         """Two that none of ours has; 0 is left out, because some take it for none."""
