@@ -4,8 +4,8 @@
 standard input; the one that is told to `open` is the offerer, and sends:
 
     {"do": "open", "kind", "streams", "profile"} -> {}        `profile`: the only one of SRTP that it offers, or ""
-    {"do": "expect", "kind"}                     -> {}        the other end, before
-    {"do": "counts"}                             -> {...}     what came since it was asked last; see `End._do_counts`
+    {"do": "expect", "kind", "profile"}          -> {}        the other end, before
+    {"do": "counts"}                             -> {...}     what came since it was asked last: see `_do_counts`
     {"do": "close"}                              -> {}        each end
 
 Kinds: `packets` are pictures that are encoded already, 10 packets of 1200 bytes in each, and are not decoded; `opus` a
@@ -162,10 +162,9 @@ class MediaLibrary:
         async for _ in receiver.encoded_frames():
             pass
 
-    async def received(self, connection: Any) -> tuple[int, int]:
-        """Packets and bytes of media."""
-        found = (await connection.getStats()).of_type("inbound-rtp")
-        return sum(one.packetsReceived for one in found), sum(one.bytesReceived for one in found)
+    async def received(self, connection: Any) -> int:
+        """Packets of media."""
+        return sum(one.packetsReceived for one in (await connection.getStats()).of_type("inbound-rtp"))
 
 
 class AiortcMedia(MediaLibrary):
@@ -211,9 +210,9 @@ class AiortcMedia(MediaLibrary):
         while True:
             await track.recv()
 
-    async def received(self, connection: Any) -> tuple[int, int]:
-        found = [one for one in (await connection.getStats()).values() if one.type == "inbound-rtp"]
-        return sum(one.packetsReceived for one in found), 0
+    async def received(self, connection: Any) -> int:
+        found = (await connection.getStats()).values()
+        return sum(one.packetsReceived for one in found if one.type == "inbound-rtp")
 
 
 class _NoDecoder:
@@ -234,7 +233,7 @@ class CallEnd(End):
         self._tasks: list[asyncio.Task[None]] = []
         self._frames = 0
         self._ages: list[float] = []
-        self._packets = self._bytes = 0
+        self._packets = 0
 
     # What is asked
 
@@ -252,15 +251,10 @@ class CallEnd(End):
         return {}
 
     async def _do_counts(self) -> Json:
-        """Frames that were decoded, their ages in milliseconds, packets and bytes of the wire: since the last time."""
-        packets, size = await self._media.received(self._connection)
-        found = {
-            "frames": self._frames,
-            "ages": self._ages,
-            "packets": packets - self._packets,
-            "bytes": size - self._bytes,
-        }
-        self._frames, self._ages, self._packets, self._bytes = 0, [], packets, size
+        """Frames that were decoded, their ages in milliseconds, and packets of the wire: since the last time."""
+        packets = await self._media.received(self._connection)
+        found = {"frames": self._frames, "ages": self._ages, "packets": packets - self._packets}
+        self._frames, self._ages, self._packets = 0, [], packets
         return found
 
     async def _do_close(self) -> Json:
@@ -275,7 +269,7 @@ class CallEnd(End):
 
     def _prepare(self, kind: str, profile: str) -> None:
         self._kind = kind
-        self._frames, self._ages, self._packets, self._bytes = 0, [], 0, 0
+        self._frames, self._ages, self._packets = 0, [], 0
         if profile:
             self._media.use_profile(profile)
         if kind == "packets":
