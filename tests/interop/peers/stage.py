@@ -50,6 +50,14 @@ class Stage:
             stack.push_async_callback(other.close)
             yield one, other
 
+    @contextlib.asynccontextmanager
+    async def started(self, left: str, right: str) -> AsyncIterator[tuple[RemotePeer, RemotePeer]]:
+        """The same, with their connections made, which use no servers."""
+        async with self.peers(left, right) as (one, other):
+            await one.start()
+            await other.start()
+            yield one, other
+
     def relay_by(self, transport: str) -> IceServer:
         """The entry of `iceServers` that reaches our relay by one of TRANSPORTS."""
         if transport == "tls":
