@@ -281,12 +281,7 @@ class RTCPeerConnection(Emitter):
         """What there is about streams and the transport."""
         if self._native is None:
             return RTCStatsReport()
-        tracks = {
-            f"OT{one._native._transceiver.number}": one.sender.track.id
-            for one in self.getTransceivers()
-            if one.sender.track is not None
-        }
-        return convert_report(await self._native.getStats(), tracks)
+        return convert_report(await self._native.getStats())
 
     # The end
 

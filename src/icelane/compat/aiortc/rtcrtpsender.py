@@ -52,9 +52,7 @@ class RTCRtpSender:
 
     async def getStats(self) -> RTCStatsReport:  # noqa: N802
         """What concerns this sender."""
-        track = self._native.track
-        report = await self._native.getStats()
-        return convert_report(report, {} if track is None else dict.fromkeys(report, track.id))
+        return convert_report(await self._native.getStats())
 
     def replaceTrack(self, track: MediaStreamTrack | None) -> None:  # noqa: N802
         """Send another track of the same kind, or nothing, without negotiation. Not a coroutine, as aiortc's is none.
