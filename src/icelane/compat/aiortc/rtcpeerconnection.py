@@ -28,7 +28,7 @@ from icelane.compat.aiortc.emitter import Emitter
 from icelane.compat.aiortc.exceptions import InternalError
 from icelane.compat.aiortc.rtcconfiguration import RTCConfiguration, native_configuration
 from icelane.compat.aiortc.rtcdatachannel import RTCDataChannel
-from icelane.compat.aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsTransport, wrap_certificate
+from icelane.compat.aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsTransport
 from icelane.compat.aiortc.rtcicetransport import (
     RTCIceCandidate,
     RTCIceGatherer,
@@ -67,7 +67,8 @@ class RTCPeerConnection(Emitter):
     def __init__(self, configuration: RTCConfiguration | None = None) -> None:
         super().__init__()
         self._configuration = native_configuration(configuration, default_ice_servers.DEFAULT_ICE_SERVERS)
-        self._configuration.certificates = [RTCCertificate.generateCertificate()._native]
+        certificate = RTCCertificate.generateCertificate()
+        self._configuration.certificates = [certificate._native]
         self._native: NativePeerConnection | None = None
         self._transceivers: dict[NativeTransceiver, RTCRtpTransceiver] = {}
         self._stream = MediaStream()
@@ -75,7 +76,7 @@ class RTCPeerConnection(Emitter):
         self._states = ("stable", "new", "new")
         self._has_channels = False
         self._closing: asyncio.Future[None] | None = None
-        self._dtls = self._make_transports()
+        self._dtls = self._make_transports(certificate)
         self._sctp = RTCSctpTransport(self._dtls)
         self._sctp._find, self._sctp._find_mid = self._find_sctp, self._find_mid
 
@@ -358,11 +359,10 @@ class RTCPeerConnection(Emitter):
         """Whether the peer has said goodbye. In W3C's states that is no end, since an exchange may begin anew."""
         return self._dtls.state == "closed"
 
-    def _make_transports(self) -> RTCDtlsTransport:
+    def _make_transports(self, certificate: RTCCertificate) -> RTCDtlsTransport:
         gatherer = RTCIceGatherer()
         gatherer._find = self._find_ice
-        certificates = [wrap_certificate(one) for one in self._configuration.certificates]
-        dtls = RTCDtlsTransport(RTCIceTransport(gatherer), certificates)
+        dtls = RTCDtlsTransport(RTCIceTransport(gatherer), [certificate])
         dtls._find = self._find_dtls
         return dtls
 
