@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final
+from typing import Final, cast
 
 from icelane.aio.data_channel import RTCDataChannel as NativeDataChannel
 from icelane.aio.event_target import Event
@@ -54,7 +54,6 @@ GATHERING_TIMEOUT: Final[Duration] = 5.0
 # again, and finds us without them where it can be reached.
 MAX_EARLY_CANDIDATES: Final = 100
 _KINDS: Final = ("audio", "video")
-_DIRECTIONS: Final[tuple[TransceiverDirection, ...]] = ("inactive", "sendonly", "recvonly", "sendrecv")
 
 
 class RTCPeerConnection(Emitter):
@@ -229,11 +228,11 @@ class RTCPeerConnection(Emitter):
         kind = trackOrKind.kind if isinstance(trackOrKind, MediaStreamTrack) else trackOrKind
         if kind not in _KINDS:
             raise InternalError(f"a track is of audio or video, not {kind!r}")
-        wanted: TransceiverDirection | None = next((one for one in _DIRECTIONS if one == direction), None)
-        if wanted is None:
+        if direction not in DIRECTIONS:
             raise InternalError(f"a direction is one of {', '.join(DIRECTIONS)}, not {direction!r}")
         if isinstance(trackOrKind, MediaStreamTrack):
             self._require_unsent(trackOrKind)
+        wanted = cast(TransceiverDirection, direction)
         return self._wrap_transceiver(self.connection.addTransceiver(trackOrKind, wanted))
 
     def createDataChannel(  # noqa: N802
