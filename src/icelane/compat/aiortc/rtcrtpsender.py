@@ -59,13 +59,7 @@ class RTCRtpSender:
 
         Raises TypeError for a track of the other kind, InvalidStateError when the transceiver is stopped.
         """
-        replacing = self._native.replaceTrack(track)
-        try:
-            replacing.send(None)  # it waits for nothing: one step is all of it
-        except StopIteration:
-            return
-        replacing.close()
-        raise RuntimeError("to replace a track took more than one step")
+        self._native._replace(track)
 
     async def stop(self) -> None:
         """Send no more."""
