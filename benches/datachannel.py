@@ -15,40 +15,35 @@ and so does the link (`icelane.testing.link_program`). Without, only ours is mea
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import queue
-import socket
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 from benches.command import Options, Session, announce, parse_options, write_json
-from benches.links import may_make_namespaces
-from benches.measure import Summary, cpu_nanoseconds
+from benches.measure import Summary
+from benches.peers import (
+    LOOPBACK,
+    REFERENCE,
+    Network,
+    Pair,
+    PeerFailedError,
+    choose_peers,
+    loopback,
+    note_what_disturbs,
+    running,
+)
 from benches.table import Cell, print_table
 from icelane.testing import link_program
 from icelane.testing.link_program import Way
-from icelane.testing.namespace import inside, new_namespace
+from icelane.testing.namespace import new_namespace
 
-ROOT = Path(__file__).parents[1]
-PEERS_PYTHON = ROOT / ".venv-peers/bin/python"
+PROGRAM = "benches.data_peer"
+OTHERS = (REFERENCE, "wrtc")
 
-REFERENCE = "aiortc"
-LOOPBACK, LINK = "loopback", "50 ms, 1 % loss"
+LINK = "50 ms, 1 % loss"
 SLOW = Way(delay=0.025, loss=0.01)
 SEED = 1
-
-CALL_TIMEOUT = 120.0
-"""Seconds for one command; what is queued must arrive within it, too."""
-
-QUIET_LOAD = 0.5
-"""Programs that run or want to, on average over the minute before."""
 
 RATE_BUDGETS = {(LOOPBACK, 16384): "3.0 x, 200 then 600", (LINK, 16384): "20"}
 CPU_BUDGETS = {(LOOPBACK, 16384): "0.33 x, 60 then 8"}
@@ -71,125 +66,6 @@ class Plan:
 NORMAL = Plan(rounds=6, seconds=2.0, buffer=1 << 20, echoes=500, setups=20)
 FULL = Plan(rounds=12, seconds=5.0, buffer=1 << 20, echoes=2000, setups=50)
 SMOKE = Plan(rounds=2, seconds=0.2, buffer=1 << 16, echoes=10, setups=2)
-
-
-class PeerFailedError(Exception):
-    """A peer's program ended or did not answer."""
-
-
-class Program:
-    """One end: `data_peer.py` in its own process."""
-
-    def __init__(self, command: Sequence[str], signaling: socket.socket, environment: dict[str, str]) -> None:
-        self._process = subprocess.Popen(
-            [*command, str(signaling.fileno())],
-            cwd=ROOT,
-            env=os.environ | environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            pass_fds=[signaling.fileno()],
-        )
-        self._lines: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=self._read, daemon=True).start()
-        self.name = " ".join(command)
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def answer(self) -> Any:
-        """What the program says next."""
-        try:
-            line = self._lines.get(timeout=CALL_TIMEOUT)
-        except queue.Empty:
-            raise PeerFailedError(f"no answer within {CALL_TIMEOUT:g} s: {self.name}") from None
-        if not line:
-            raise PeerFailedError(f"it ended: {self.name}")
-        return json.loads(line)
-
-    def call(self, do: str, **given: object) -> Any:
-        """Ask, and wait for the answer."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"do": do, **given}) + "\n")
-        self._process.stdin.flush()
-        return self.answer()
-
-    def end(self) -> None:
-        """Let it end by itself, or else kill it."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()
-        try:
-            self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._lines.put(line)
-        self._lines.put("")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Peer:
-    """A library to measure."""
-
-    name: str
-    python: Path
-    environment: dict[str, str] = field(default_factory=dict)
-
-    def missing(self) -> str | None:
-        """Why it cannot be measured here, or None."""
-        return None if self.python.exists() else f"make {PEERS_PYTHON.parents[1].name}/.installed makes its environment"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Network:
-    """Where the two ends are; None for this process's own namespace."""
-
-    name: str
-    offerer: int | None
-    answerer: int | None
-
-
-class Pair:
-    """Both ends of one library."""
-
-    def __init__(self, peer: Peer, network: Network, session: Session) -> None:
-        self.peer = peer
-        self._ends: list[Program] = []
-        sockets = socket.socketpair()
-        cpus = (session.processors.server, session.processors.load)
-        for cpu, namespace, signaling in zip(cpus, (network.offerer, network.answerer), sockets, strict=True):
-            pinned = [
-                "taskset",
-                "--cpu-list",
-                str(cpu),
-                str(peer.python),
-                "-m",
-                "benches.data_peer",
-                peer.name.split()[0],
-            ]
-            with inside(namespace), signaling:
-                self._ends.append(Program(pinned, signaling, peer.environment))
-        for end in self._ends:
-            end.answer()
-
-    @property
-    def offerer(self) -> Program:
-        return self._ends[0]
-
-    def cpu_seconds(self) -> tuple[float, float]:
-        """What offerer and answerer have used."""
-        offerer, answerer = (cpu_nanoseconds(end.pid) / 1e9 for end in self._ends)
-        return offerer, answerer
-
-    def end(self) -> None:
-        for end in self._ends:
-            end.end()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,27 +134,6 @@ def measure_latency(pair: Pair, plan: Plan, row: LatencyRow, *, keep: bool) -> N
 
 
 @contextlib.contextmanager
-def loopback(session: Session) -> Iterator[Network]:
-    """One namespace with an address that is not a loopback address, or this machine's loopback."""
-    if not may_make_namespaces():
-        session.note("this machine's own loopback: a namespace needs root and the Debian package iproute2")
-        yield Network(name=LOOPBACK, offerer=None, answerer=None)
-        return
-    with new_namespace() as namespace:
-        with inside(namespace):
-            for command in (
-                "link set lo up",
-                "link add ethernet type veth peer name unused",
-                "address add 198.18.0.1/24 dev ethernet",
-                "link set unused up",
-                "link set ethernet up",
-                "route add default via 198.18.0.254",
-            ):
-                subprocess.run(["ip", *command.split()], check=True)
-        yield Network(name=LOOPBACK, offerer=namespace, answerer=namespace)
-
-
-@contextlib.contextmanager
 def slow_link(session: Session) -> Iterator[Network | None]:
     """Two namespaces and the link between them; its ceiling and what it did are noted."""
     reason = link_program.missing()
@@ -299,28 +154,6 @@ def slow_link(session: Session) -> Iterator[Network | None]:
             )
 
 
-def choose_peers(options: Options, session: Session) -> list[Peer]:
-    """Ours, and the others where their environment is."""
-    ours = {} if may_make_namespaces() else {"BENCH_INTERFACES": "lo"}
-    found = [Peer(name="icelane", python=Path(sys.executable), environment=ours)]
-    if options.full:
-        found.append(Peer(name="icelane, pure", python=Path(sys.executable), environment=ours | {"ICELANE_PURE": "1"}))
-    others = [Peer(name=name, python=PEERS_PYTHON) for name in (REFERENCE, "wrtc")]
-    if may_make_namespaces():
-        found += others
-    else:
-        session.note("left out: aiortc, wrtc: they gather no loopback addresses")
-    chosen = []
-    for peer in found:
-        if options.servers in peer.name:
-            reason = peer.missing()
-            if reason is None:
-                chosen.append(peer)
-            else:
-                session.note(f"left out: {peer.name}: {reason}")
-    return chosen or sys.exit("no peer to measure")
-
-
 def choose_plan(options: Options) -> Plan:
     """The plan that the options name."""
     plan = SMOKE if options.smoke else FULL if options.full else NORMAL
@@ -331,18 +164,6 @@ def choose_plan(options: Options) -> Plan:
         echoes=plan.echoes,
         setups=plan.setups,
     )
-
-
-@contextlib.contextmanager
-def running(peers: Sequence[Peer], network: Network, session: Session) -> Iterator[list[Pair]]:
-    """Both ends of every peer."""
-    with contextlib.ExitStack() as stack:
-        pairs = []
-        for peer in peers:
-            pair = Pair(peer, network, session)
-            stack.callback(pair.end)
-            pairs.append(pair)
-        yield pairs
 
 
 def measure_rows(
@@ -362,14 +183,14 @@ def measure_rows(
 
 def measure(options: Options, session: Session) -> tuple[list[ThroughputRow], LatencyRow | None]:
     """Everything that the options ask for."""
-    plan, peers = choose_plan(options), choose_peers(options, session)
+    plan, peers = choose_plan(options), choose_peers(options, session, OTHERS)
     local = [row for size in (16384, 1200) if options.only in (row := ThroughputRow(network=LOOPBACK, size=size)).name]
     slow = [row for row in (ThroughputRow(network=LINK, size=16384),) if options.only in row.name]
     latency = LatencyRow() if options.only in LatencyRow().name else None
     if not (local or slow or latency):
         session.note(f"no row has {options.only!r} in its name")
     if local or latency:
-        with loopback(session) as network, running(peers, network, session) as pairs:
+        with loopback(session) as network, running(peers, PROGRAM, network, session) as pairs:
             if local:
                 measure_rows(local, pairs, plan, plan.seconds, session)
             for round_number in range(plan.rounds if latency else 0):
@@ -382,7 +203,7 @@ def measure(options: Options, session: Session) -> tuple[list[ThroughputRow], La
             if found is None:
                 slow = []
             else:
-                with running(peers, found, session) as pairs:
+                with running(peers, PROGRAM, found, session) as pairs:
                     measure_rows(slow, pairs, plan, 3 * plan.seconds, session)
     return [*local, *slow], latency
 
@@ -463,18 +284,11 @@ def _latency_cells(row: LatencyRow, name: str) -> list[Cell]:
     ]
 
 
-def note_what_disturbs(session: Session) -> None:
-    """Where others run, an end that has little to do waits for a CPU most of the time; less so with privileges."""
-    load = os.getloadavg()[0]
-    if load > QUIET_LOAD:
-        session.note(f"the load was {load:.1f} before it began: only CPU-s/GB and ratios to {REFERENCE} say something")
-
-
 def main() -> None:
     """The command."""
     options = parse_options(__doc__ or "", "datachannel")
     with announce(options) as session:
-        note_what_disturbs(session)
+        note_what_disturbs(session, f"CPU-s/GB and ratios to {REFERENCE}")
         try:
             rows, latency = measure(options, session)
         except PeerFailedError as error:

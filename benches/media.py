@@ -16,39 +16,24 @@ ours is measured, on this machine's loopback.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import socket
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from benches.command import Options, Session, announce, parse_options, write_json
-from benches.datachannel import (
-    PEERS_PYTHON,
-    QUIET_LOAD,
-    REFERENCE,
-    Network,
-    Peer,
-    PeerFailedError,
-    Program,
-    loopback,
-)
-from benches.links import may_make_namespaces
-from benches.measure import Summary, cpu_nanoseconds
+from benches.measure import Summary
+from benches.peers import REFERENCE, Pair, PeerFailedError, choose_peers, loopback, note_what_disturbs, running
 from benches.table import Cell, print_table
-from icelane.testing.namespace import inside
+
+PROGRAM = "benches.media_peer"
 
 BEGIN_TIMEOUT = 20.0
 """Seconds until something must have come."""
 
 ATTEMPTS = 3
 """Calls that are tried for one sample: where a machine is busy a peer may lose its connection."""
-
-OURS = "icelane"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +62,11 @@ class Load:
     frames_per_second: int = 0
     """Of one stream whose frames count; 0 where packets do."""
     profile: str = ""
+
+    @property
+    def counted(self) -> str:
+        """Which of the receiver's counts it is measured by."""
+        return "frames" if self.frames_per_second else "packets"
 
 
 LOADS = (
@@ -111,87 +101,46 @@ class Row:
         return self.load.name
 
 
-class Pair:
-    """Both ends of one library."""
-
-    def __init__(self, peer: Peer, network: Network, session: Session) -> None:
-        self.peer = peer
-        self._ends: list[Program] = []
-        sockets = socket.socketpair()
-        cpus = (session.processors.server, session.processors.load)
-        for cpu, namespace, signaling in zip(cpus, (network.offerer, network.answerer), sockets, strict=True):
-            command = ["taskset", "--cpu-list", str(cpu), str(peer.python), "-m", "benches.media_peer"]
-            with inside(namespace), signaling:
-                self._ends.append(Program([*command, peer.name.split(",")[0]], signaling, peer.environment))
-        for end in self._ends:
-            end.answer()
-
-    def measure(self, load: Load, plan: Plan) -> Sample:
-        """One call, and another one where nothing came."""
-        for _ in range(ATTEMPTS):
-            if (sample := self._measure(load, plan)) is not None:
-                return sample
-        raise PeerFailedError(f"nothing came: {self.peer.name}, {load.name}")
-
-    def _measure(self, load: Load, plan: Plan) -> Sample | None:
-        sender, receiver = self._ends
-        receiver.call("expect", kind=load.kind, profile=load.profile)
-        sender.call("open", kind=load.kind, streams=load.streams, profile=load.profile)
-        self._await_media(load)
-        time.sleep(plan.settle)
-        receiver.call("counts")
-        before, began = self._cpu_seconds(), time.monotonic()
-        time.sleep(plan.seconds)
-        found = receiver.call("counts")
-        used = [after - was for after, was in zip(self._cpu_seconds(), before, strict=True)]
-        seconds = time.monotonic() - began
-        for end in self._ends:
-            end.call("close")
-        came = found["frames"] if load.frames_per_second else found["packets"]
-        if not came:
-            return None
-        units = came / (load.frames_per_second or 1)
-        return Sample(
-            sent=units / used[0], received=units / used[1], came=came / seconds, ages=tuple(sorted(found["ages"]))
-        )
-
-    def end(self) -> None:
-        for end in self._ends:
-            end.end()
-
-    def _await_media(self, load: Load) -> None:
-        deadline = time.monotonic() + BEGIN_TIMEOUT
-        while True:
-            found: Any = self._ends[1].call("counts")
-            if found["frames" if load.frames_per_second else "packets"]:
-                return
-            if time.monotonic() > deadline:
-                raise PeerFailedError(f"nothing came within {BEGIN_TIMEOUT:g} s: {self.peer.name}, {load.name}")
-            time.sleep(0.1)
-
-    def _cpu_seconds(self) -> list[float]:
-        return [cpu_nanoseconds(end.pid) / 1e9 for end in self._ends]
+def measure_call(pair: Pair, load: Load, plan: Plan) -> Sample:
+    """One call, and another one where nothing came."""
+    for _ in range(ATTEMPTS):
+        if (sample := _measure_once(pair, load, plan)) is not None:
+            return sample
+    raise PeerFailedError(f"nothing came: {pair.peer.name}, {load.name}")
 
 
-def choose_peers(options: Options, session: Session) -> list[Peer]:
-    """Ours, and aiortc where its environment is."""
-    ours = {} if may_make_namespaces() else {"BENCH_INTERFACES": "lo"}
-    found = [Peer(name=OURS, python=Path(sys.executable), environment=ours)]
-    if options.full:
-        found.append(Peer(name=f"{OURS}, pure", python=Path(sys.executable), environment=ours | {"ICELANE_PURE": "1"}))
-    if may_make_namespaces():
-        found.append(Peer(name=REFERENCE, python=PEERS_PYTHON))
-    else:
-        session.note(f"left out: {REFERENCE}: it gathers no loopback addresses")
-    chosen = []
-    for peer in found:
-        if options.servers in peer.name:
-            reason = peer.missing()
-            if reason is None:
-                chosen.append(peer)
-            else:
-                session.note(f"left out: {peer.name}: {reason}")
-    return chosen or sys.exit("no peer to measure")
+def _measure_once(pair: Pair, load: Load, plan: Plan) -> Sample | None:
+    sender, receiver = pair.offerer, pair.answerer
+    receiver.call("expect", kind=load.kind, profile=load.profile)
+    sender.call("open", kind=load.kind, streams=load.streams, profile=load.profile)
+    _await_media(pair, load)
+    time.sleep(plan.settle)
+    receiver.call("counts")
+    before, began = pair.cpu_seconds(), time.monotonic()
+    time.sleep(plan.seconds)
+    found = receiver.call("counts")
+    used = [after - was for after, was in zip(pair.cpu_seconds(), before, strict=True)]
+    seconds = time.monotonic() - began
+    for end in (sender, receiver):
+        end.call("close")
+    came = found[load.counted]
+    if not came:
+        return None
+    units = came / (load.frames_per_second or 1)
+    return Sample(
+        sent=units / used[0], received=units / used[1], came=came / seconds, ages=tuple(sorted(found["ages"]))
+    )
+
+
+def _await_media(pair: Pair, load: Load) -> None:
+    deadline = time.monotonic() + BEGIN_TIMEOUT
+    while True:
+        found: Any = pair.answerer.call("counts")
+        if found[load.counted]:
+            return
+        if time.monotonic() > deadline:
+            raise PeerFailedError(f"nothing came within {BEGIN_TIMEOUT:g} s: {pair.peer.name}, {load.name}")
+        time.sleep(0.1)
 
 
 def choose_plan(options: Options) -> Plan:
@@ -200,30 +149,19 @@ def choose_plan(options: Options) -> Plan:
     return Plan(rounds=options.rounds or plan.rounds, seconds=options.seconds or plan.seconds, settle=plan.settle)
 
 
-@contextlib.contextmanager
-def running(peers: Sequence[Peer], network: Network, session: Session) -> Iterator[list[Pair]]:
-    """Both ends of every peer; for each load anew, since a profile is chosen for a whole process."""
-    with contextlib.ExitStack() as stack:
-        pairs = []
-        for peer in peers:
-            pair = Pair(peer, network, session)
-            stack.callback(pair.end)
-            pairs.append(pair)
-        yield pairs
-
-
 def measure(options: Options, session: Session) -> list[Row]:
     """Everything that the options ask for."""
-    plan, peers = choose_plan(options), choose_peers(options, session)
+    plan, peers = choose_plan(options), choose_peers(options, session, [REFERENCE])
     rows = [Row(load=load) for load in LOADS if options.only in load.name]
     if not rows:
         session.note(f"no row has {options.only!r} in its name")
     with loopback(session) as network:
         for row in rows:
-            with running(peers, network, session) as pairs:
+            # For each load anew, since a profile is chosen for a whole process.
+            with running(peers, PROGRAM, network, session) as pairs:
                 for round_number in range(plan.rounds):
                     for pair in pairs:
-                        sample = pair.measure(row.load, plan)
+                        sample = measure_call(pair, row.load, plan)
                         if round_number > 0:  # the first one warms up
                             row.samples.setdefault(pair.peer.name, []).append(sample)
             session.progress(plan.rounds, plan.rounds, f"rounds of {row.name}")
@@ -293,8 +231,7 @@ def main() -> None:
     """The command."""
     options = parse_options(__doc__ or "", "media")
     with announce(options) as session:
-        if (load := os.getloadavg()[0]) > QUIET_LOAD:
-            session.note(f"the load was {load:.1f} before it began: only ratios to {REFERENCE} say something")
+        note_what_disturbs(session, f"ratios to {REFERENCE}")
         try:
             rows = measure(options, session)
         except PeerFailedError as error:

@@ -4,8 +4,8 @@
 standard input; the one that is told to `open` is the offerer, and sends:
 
     {"do": "open", "kind", "streams", "profile"} -> {}        `profile`: the only one of SRTP that it offers, or ""
-    {"do": "expect", "kind"}                     -> {}        the other end, before
-    {"do": "counts"}                             -> {...}     what came since it was asked last; see `End._do_counts`
+    {"do": "expect", "kind", "profile"}          -> {}        the other end, before
+    {"do": "counts"}                             -> {...}     what came since it was asked last: see `_do_counts`
     {"do": "close"}                              -> {}        each end
 
 Kinds: `packets` are pictures that are encoded already, 10 packets of 1200 bytes in each, and are not decoded; `opus` a
@@ -21,10 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import json
 import math
-import os
-import socket
 import sys
 import time
 from array import array
@@ -33,9 +30,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from benches.data_peer import Aiortc, Library
-
-Json = dict[str, Any]
+from benches.peer_end import Aiortc, End, Json, Library, serve
 
 # Pictures are as large as those of a stream with 9.6 Mbit/s, and come so often that this is 2000 packets a second.
 PACKET_SIZE, PACKETS_PER_PICTURE, PICTURES_PER_SECOND = 1200, 10, 200
@@ -132,7 +127,7 @@ def _moving(av: Any, width: int, height: int, index: int) -> Any:
 
 
 class MediaLibrary:
-    """What libraries differ in beyond `data_peer`; as it stands, icelane."""
+    """What libraries differ in beyond `Library`; as it stands, icelane."""
 
     def __init__(self) -> None:
         self._icelane: Any = importlib.import_module("icelane")
@@ -158,10 +153,6 @@ class MediaLibrary:
         options = importlib.import_module("icelane.dtls.options")
         options.DtlsOptions.__init__.__kwdefaults__["srtp_profiles"] = (options.SrtpProfile[name],)
 
-    def add_tracks(self, connection: Any, tracks: list[Any]) -> None:
-        for track in tracks:
-            connection.addTrack(track)
-
     def leave_encoded(self) -> None:
         """Decode nothing; here that is what happens to a track that nobody reads."""
 
@@ -171,10 +162,9 @@ class MediaLibrary:
         async for _ in receiver.encoded_frames():
             pass
 
-    async def received(self, connection: Any) -> tuple[int, int]:
-        """Packets and bytes of media."""
-        found = (await connection.getStats()).of_type("inbound-rtp")
-        return sum(one.packetsReceived for one in found), sum(one.bytesReceived for one in found)
+    async def received(self, connection: Any) -> int:
+        """Packets of media."""
+        return sum(one.packetsReceived for one in (await connection.getStats()).of_type("inbound-rtp"))
 
 
 class AiortcMedia(MediaLibrary):
@@ -220,9 +210,9 @@ class AiortcMedia(MediaLibrary):
         while True:
             await track.recv()
 
-    async def received(self, connection: Any) -> tuple[int, int]:
-        found = [one for one in (await connection.getStats()).values() if one.type == "inbound-rtp"]
-        return sum(one.packetsReceived for one in found), 0
+    async def received(self, connection: Any) -> int:
+        found = (await connection.getStats()).values()
+        return sum(one.packetsReceived for one in found if one.type == "inbound-rtp")
 
 
 class _NoDecoder:
@@ -233,26 +223,19 @@ class _NoDecoder:
 LIBRARIES: dict[str, Callable[[], MediaLibrary]] = {"icelane": MediaLibrary, "aiortc": AiortcMedia}
 
 
-class End:
+class CallEnd(End):
     """One call after the other."""
 
     def __init__(self, library: MediaLibrary, writer: asyncio.StreamWriter) -> None:
-        self._library = library
-        self._data = library.data
-        self._writer = writer
-        self._connection: Any = None
+        super().__init__(library.data, writer)
+        self._media = library
         self._kind = ""
         self._tasks: list[asyncio.Task[None]] = []
         self._frames = 0
         self._ages: list[float] = []
-        self._packets = self._bytes = 0
+        self._packets = 0
 
     # What is asked
-
-    async def do(self, command: Json) -> Json:
-        given = {name: value for name, value in command.items() if name != "do"}
-        found: Json = await getattr(self, f"_do_{command['do']}")(**given)
-        return found
 
     async def _do_expect(self, kind: str, profile: str) -> Json:
         self._prepare(kind, profile)
@@ -261,22 +244,17 @@ class End:
     async def _do_open(self, kind: str, streams: int, profile: str) -> Json:
         self._prepare(kind, profile)
         self._connect()
-        make = sources(self._library, kind)
-        self._library.add_tracks(self._connection, [make() for _ in range(streams)])
-        await self._connection.setLocalDescription(await self._connection.createOffer())
-        self._tell_description()
+        make = sources(self._media, kind)
+        for _ in range(streams):
+            self._connection.addTrack(make())
+        await self._offer()
         return {}
 
     async def _do_counts(self) -> Json:
-        """Frames that were decoded, their ages in milliseconds, packets and bytes of the wire: since the last time."""
-        packets, size = await self._library.received(self._connection)
-        found = {
-            "frames": self._frames,
-            "ages": self._ages,
-            "packets": packets - self._packets,
-            "bytes": size - self._bytes,
-        }
-        self._frames, self._ages, self._packets, self._bytes = 0, [], packets, size
+        """Frames that were decoded, their ages in milliseconds, and packets of the wire: since the last time."""
+        packets = await self._media.received(self._connection)
+        found = {"frames": self._frames, "ages": self._ages, "packets": packets - self._packets}
+        self._frames, self._ages, self._packets = 0, [], packets
         return found
 
     async def _do_close(self) -> Json:
@@ -284,41 +262,26 @@ class End:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
-        await self._data.close(self._connection)
+        await self._library.close(self._connection)
         return {}
 
-    # What the other end tells
-
-    async def handle(self, signal: Json) -> None:
-        if "candidate" in signal:
-            await self._connection.addIceCandidate(self._data.candidate(signal["candidate"]))
-            return
-        given = signal["description"]
-        if given["type"] == "answer":
-            await self._connection.setRemoteDescription(self._data.description(given))
-            return
-        self._connect()
-        await self._connection.setRemoteDescription(self._data.description(given))
-        await self._connection.setLocalDescription(await self._connection.createAnswer())
-        self._tell_description()
+    # What comes
 
     def _prepare(self, kind: str, profile: str) -> None:
         self._kind = kind
-        self._frames, self._ages, self._packets, self._bytes = 0, [], 0, 0
+        self._frames, self._ages, self._packets = 0, [], 0
         if profile:
-            self._library.use_profile(profile)
+            self._media.use_profile(profile)
         if kind == "packets":
-            self._library.leave_encoded()
+            self._media.leave_encoded()
 
     def _connect(self) -> None:
-        self._connection = self._data.connect()
+        super()._connect()
         self._connection.on("track")(self._take)
-        if self._data.trickles:
-            self._connection.on("icecandidate")(self._handle_candidate)
 
     def _take(self, event: Any) -> None:
         track = getattr(event, "track", event)
-        taking = self._library.take_encoded(self._connection, track) if self._kind == "packets" else self._read(track)
+        taking = self._media.take_encoded(self._connection, track) if self._kind == "packets" else self._read(track)
         self._tasks.append(asyncio.ensure_future(taking))
 
     async def _read(self, track: Any) -> None:
@@ -326,48 +289,11 @@ class End:
             frame = await track.recv()
             self._frames += 1
             if self._kind == "clock":
-                now, number = clock(), self._library.read_card(frame)
+                now, number = clock(), self._media.read_card(frame)
                 if number is not None:
                     self._ages.append((now - number & 0xFFFFFFFF) * 1000 / TICKS_PER_SECOND)
 
-    def _handle_candidate(self, event: Any) -> None:
-        found = self._data.of(event, "candidate")
-        if found and found.candidate:
-            given = {name: getattr(found, name) for name in ("candidate", "sdpMid", "sdpMLineIndex")}
-            self._tell({"candidate": given})
-
-    def _tell_description(self) -> None:
-        local = self._connection.localDescription
-        self._tell({"description": {"type": str(getattr(local.type, "value", local.type)), "sdp": local.sdp}})
-
-    def _tell(self, signal: Json) -> None:
-        self._writer.write(json.dumps(signal).encode() + b"\n")
-
-
-async def serve(name: str, signaling: int) -> None:
-    """Until standard input ends."""
-    reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=signaling), limit=1 << 20)
-    end = End(LIBRARIES[name](), writer)
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # a library that prints must not spoil an answer
-
-    async def listen() -> None:
-        async for line in reader:
-            await end.handle(json.loads(line))
-
-    listening = asyncio.create_task(listen())
-    commands = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
-    answers.write('"ready"\n')
-    async for line in commands:
-        doing = asyncio.create_task(end.do(json.loads(line)))
-        await asyncio.wait([doing, listening], return_when=asyncio.FIRST_COMPLETED)
-        if listening.done():
-            listening.result()  # what went wrong
-            raise SystemExit("the other end is gone")
-        answers.write(json.dumps(doing.result()) + "\n")
-    listening.cancel()
-
 
 if __name__ == "__main__":
-    asyncio.run(serve(sys.argv[1], int(sys.argv[2])))
+    open_library = LIBRARIES[sys.argv[1]]
+    asyncio.run(serve(lambda writer: CallEnd(open_library(), writer), int(sys.argv[2])))

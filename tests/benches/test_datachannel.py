@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from benches.datachannel import LINK, LOOPBACK, PEERS_PYTHON
+from benches.datachannel import LINK
+from benches.peers import LOOPBACK, PEERS_PYTHON
 from icelane.testing import link_program
 
 ROOT = Path(__file__).parents[2]

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from benches.datachannel import PEERS_PYTHON
 from benches.links import may_make_namespaces
 from benches.media import LOADS
+from benches.peers import PEERS_PYTHON
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from typing import NoReturn
 
 import pytest
 
@@ -19,15 +20,14 @@ def need_program(name: str, package: str) -> str:
     found = shutil.which(name)
     if found:
         return found
-    missing = f"{name} is not installed: apt-get install {package}"
-    if is_required():
-        pytest.fail(missing)
-    pytest.skip(missing)
+    return miss(f"{name} is not installed: apt-get install {package}")
 
 
-def is_required() -> bool:
-    """Whether whatever is missing is a failure, rather than the reason why a test is skipped."""
-    return os.environ.get("ICELANE_REQUIRE_INTEROP") == "1"
+def miss(what: str) -> NoReturn:
+    """Skip the test, or the module, for `what` is missing; with ICELANE_REQUIRE_INTEROP=1 that is a failure."""
+    if os.environ.get("ICELANE_REQUIRE_INTEROP") == "1":
+        pytest.fail(what)
+    pytest.skip(what, allow_module_level=True)
 
 
 @pytest.fixture(scope="module")

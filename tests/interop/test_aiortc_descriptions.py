@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Final
 
@@ -15,13 +13,11 @@ from icelane.errors import MalformedError
 from icelane.sdp.media import MediaDescription
 from icelane.sdp.session import SessionDescription, parse_session
 from icelane.sdp.transport_attributes import Setup
-from tests.interop.peers.company import MAKE_PEERS, PEERS_PYTHON
+from tests.interop.interpreters import need_aiortc
 from tests.sdp.captures import CAPTURES
 
 pytestmark = [pytest.mark.interop, pytest.mark.once]
 
-# aiortc brings dependencies that icelane has not, so it lives in an environment of its own.
-INTERPRETERS: Final = (str(PEERS_PYTHON), sys.executable)
 SCRIPT: Final = Path(__file__).with_name("aiortc_descriptions.py")
 ROLES: Final = {Setup.ACTPASS: "auto", Setup.ACTIVE: "client", Setup.PASSIVE: "server"}
 
@@ -85,19 +81,6 @@ def understood() -> dict[str, object]:
         check=True,
     )
     return dict(zip(VARIANTS, json.loads(result.stdout), strict=True))
-
-
-def need_aiortc() -> str:
-    """An interpreter that has aiortc; skips the test, or fails it where a run promises the whole."""
-    for interpreter in INTERPRETERS:
-        if Path(interpreter).exists():
-            found = subprocess.run([interpreter, "-c", "import aiortc"], capture_output=True, check=False)
-            if found.returncode == 0:
-                return interpreter
-    missing = f"aiortc is not installed: {MAKE_PEERS}"
-    if os.environ.get("ICELANE_REQUIRE_INTEROP") == "1":
-        pytest.fail(missing)
-    pytest.skip(missing)
 
 
 def parsed(text: str) -> SessionDescription | None:

@@ -39,9 +39,7 @@ def test_a_browser_finds_us_by_the_name_that_we_answer_for(scene: Stage, kind: s
     """
 
     async def call() -> None:
-        async with scene.peers(kind, "icelane that hides") as (theirs, ours):
-            await ours.start()
-            await theirs.start()
+        async with scene.started(kind, "icelane that hides") as (theirs, ours):
             offerer, answerer = (ours, theirs) if we_offer else (theirs, ours)
             await offerer.create_channel()
             await offerer.offer()

@@ -27,9 +27,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 @pytest.mark.parametrize("kind", ["chromium", "firefox", "aiortc", "wrtc", "icelane", "icelane that is lite"])
 def test_a_full_peer_finds_the_path_to_our_lite_one(scene: Stage, kind: str, trickle: bool, we_offer: bool) -> None:
     async def call() -> None:
-        async with scene.peers(kind, "icelane that is lite") as (theirs, ours):
-            await ours.start()
-            await theirs.start()
+        async with scene.started(kind, "icelane that is lite") as (theirs, ours):
             offerer, answerer = (ours, theirs) if we_offer else (theirs, ours)
             offer, answer = await connect(offerer, answerer, trickle=trickle)
             assert "a=ice-lite" in (offer if we_offer else answer).sdp
@@ -45,9 +43,7 @@ def test_a_full_peer_finds_the_path_to_our_lite_one(scene: Stage, kind: str, tri
 @pytest.mark.parametrize("kind", ["chromium", "firefox"])
 def test_a_browser_reaches_our_lite_agent_over_tcp(scene: Stage, kind: str) -> None:
     async def call() -> None:
-        async with scene.peers(kind, "icelane that is lite") as (theirs, ours):
-            await ours.start()
-            await theirs.start()
+        async with scene.started(kind, "icelane that is lite") as (theirs, ours):
             await connect(theirs, ours, trickle=False, change=without_udp)
             await assert_bytes_arrive_unchanged(ours, theirs, PAYLOAD)
             pair = await ours.selected_pair()
@@ -61,9 +57,7 @@ def test_a_browser_reaches_our_lite_agent_over_tcp(scene: Stage, kind: str) -> N
 @pytest.mark.parametrize("kind", ["chromium", "firefox", "wrtc"])  # aiortc cannot
 def test_ice_restarts_with_our_lite_agent(scene: Stage, kind: str, we_offer: bool) -> None:
     async def call() -> None:
-        async with scene.peers(kind, "icelane that is lite") as (theirs, ours):
-            await ours.start()
-            await theirs.start()
+        async with scene.started(kind, "icelane that is lite") as (theirs, ours):
             offerer, answerer = (ours, theirs) if we_offer else (theirs, ours)
             await connect(offerer, answerer, trickle=True)
             await offerer.restart_ice()

@@ -28,9 +28,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 @pytest.mark.parametrize("we_offer", [True, False], ids=["we offer", "they offer"])
 def test_where_udp_does_not_pass_they_connect_to_our_tcp_port(scene: Stage, kind: str, we_offer: bool) -> None:
     async def call() -> None:
-        async with scene.peers(kind, "icelane that listens") as (theirs, ours):
-            await ours.start()
-            await theirs.start()
+        async with scene.started(kind, "icelane that listens") as (theirs, ours):
             offerer, answerer = (ours, theirs) if we_offer else (theirs, ours)
             descriptions = await connect(offerer, answerer, trickle=False, change=without_udp)
             their_description = descriptions[1 if we_offer else 0]
@@ -71,9 +69,7 @@ def firewall(machine: Machine) -> Iterator[None]:
 @pytest.mark.parametrize("we_offer", [True, False], ids=["we offer", "they offer"])
 def test_through_a_firewall_that_drops_udp_they_connect_by_tcp(scene: Stage, kind: str, we_offer: bool) -> None:
     async def call() -> None:
-        async with scene.peers(kind, "icelane that listens") as (theirs, ours):
-            await ours.start()
-            await theirs.start()
+        async with scene.started(kind, "icelane that listens") as (theirs, ours):
             await connect(*((ours, theirs) if we_offer else (theirs, ours)), trickle=True)
             await assert_bytes_arrive_unchanged(ours, theirs, 1_000_000)
             for peer in (ours, theirs):
@@ -88,9 +84,7 @@ def test_through_a_firewall_that_drops_udp_they_connect_by_tcp(scene: Stage, kin
 @pytest.mark.parametrize("kind", ["chromium", "firefox"])
 def test_ice_restarts_over_tcp(scene: Stage, kind: str) -> None:
     async def call() -> None:
-        async with scene.peers(kind, "icelane that listens") as (theirs, ours):
-            await ours.start()
-            await theirs.start()
+        async with scene.started(kind, "icelane that listens") as (theirs, ours):
             await connect(ours, theirs, trickle=False, change=without_udp)
             await ours.restart_ice()
             await negotiate(ours, theirs, trickle=False, change=without_udp)
@@ -104,9 +98,7 @@ def test_ice_restarts_over_tcp(scene: Stage, kind: str) -> None:
 @pytest.mark.parametrize("we_offer", [True, False], ids=["we offer", "they offer"])
 def test_where_udp_passes_it_is_taken(scene: Stage, kind: str, we_offer: bool) -> None:
     async def call() -> None:
-        async with scene.peers(kind, "icelane that listens") as (theirs, ours):
-            await ours.start()
-            await theirs.start()
+        async with scene.started(kind, "icelane that listens") as (theirs, ours):
             await connect(*((ours, theirs) if we_offer else (theirs, ours)), trickle=False)
             pair = await ours.selected_pair()
             assert pair is not None

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.interop.peers.calls import negotiate
+from tests.interop.peers.calls import in_order, negotiate
 from tests.interop.peers.media import Kind, RemoteMedia, median_age, readable_share
 from tests.interop.peers.stage import Stage, stage
 
@@ -63,9 +63,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 @asynccontextmanager
 async def both(scene: Stage, browser: str) -> AsyncIterator[tuple[RemoteMedia, RemoteMedia]]:
     """Ours and a browser's."""
-    async with scene.peers(browser, OURS) as (theirs, ours):
-        await ours.start()
-        await theirs.start()
+    async with scene.started(browser, OURS) as (theirs, ours):
         yield RemoteMedia(ours), RemoteMedia(theirs)
 
 
@@ -127,8 +125,7 @@ def test_every_codec_that_both_have_carries_sound_and_pictures_both_ways(
                     await media.send_clock(*SIZE)
                     for row in usable:
                         await media.prefer_codec(row.kind, row.mime_type, row.variant)
-                ends = (ours.peer, theirs.peer) if we_offer else (theirs.peer, ours.peer)
-                await negotiate(*ends, trickle=True)
+                await negotiate(*in_order(ours.peer, theirs.peer, we_offer), trickle=True)
                 here, there = await assert_everything_arrives(ours, theirs)
                 in_use = {one["mimeType"].lower() for one in await codecs_in_use(ours)}
                 assert {row.mime_type.lower() for row in usable} <= in_use
@@ -152,19 +149,19 @@ def test_tracks_are_added_paused_removed_and_added_again_ten_times_with_chromium
             await ours.send_tone(OUR_TONE, LEVEL)
             await negotiate(ours.peer, theirs.peer, trickle=True)
             for turn in range(10):
-                ends = (ours.peer, theirs.peer) if turn % 2 else (theirs.peer, ours.peer)
+                ends = in_order(ours.peer, theirs.peer, turn % 2 == 1)
                 await ours.send_clock(320, 180)
                 await theirs.send_clock(320, 180)
                 await negotiate(*ends, trickle=False)
                 await assert_clocks_are_seen(ours, theirs)
                 for paused in ours, theirs:
-                    offerer, answerer = (ours, theirs) if paused is ours else (theirs, ours)
+                    offerer_first = in_order(ours.peer, theirs.peer, paused is ours)
                     await paused.set_direction("video", "inactive")
-                    await negotiate(offerer.peer, answerer.peer, trickle=False)
+                    await negotiate(*offerer_first, trickle=False)
                     for media in (ours, theirs):
                         assert (await media.transceivers())[-1]["currentDirection"] == "inactive"
                     await paused.set_direction("video", "sendrecv")
-                    await negotiate(offerer.peer, answerer.peer, trickle=False)
+                    await negotiate(*offerer_first, trickle=False)
                     await assert_clocks_are_seen(ours, theirs)
                 await ours.remove_track("video")
                 await theirs.remove_track("video")

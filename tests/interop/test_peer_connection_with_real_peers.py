@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from tests.interop.peers.calls import assert_bytes_arrive_unchanged, carried_signals, connect, negotiate
+from tests.interop.peers.calls import assert_bytes_arrive_unchanged, carried_signals, connect, in_order, negotiate
 from tests.interop.peers.remote import Description, RemotePeer
 from tests.interop.peers.stage import TRANSPORTS, Stage, stage
 
@@ -38,15 +38,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 @asynccontextmanager
 async def started(scene: Stage, kind: str) -> AsyncIterator[tuple[RemotePeer, RemotePeer]]:
     """Our peer and one of `kind`, which reach each other directly."""
-    async with scene.peers(kind, OURS) as (theirs, ours):
-        await ours.start()
-        await theirs.start()
+    async with scene.started(kind, OURS) as (theirs, ours):
         yield ours, theirs
-
-
-def in_order(ours: RemotePeer, theirs: RemotePeer, we_offer: bool) -> tuple[RemotePeer, RemotePeer]:
-    """Offerer and answerer."""
-    return (ours, theirs) if we_offer else (theirs, ours)
 
 
 @kinds

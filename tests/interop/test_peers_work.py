@@ -27,9 +27,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 @pytest.mark.parametrize(("offerer", "answerer"), [("chromium", "firefox"), ("wrtc", "aiortc")])
 def test_what_two_real_peers_send_each_other_arrives(scene: Stage, offerer: str, answerer: str, trickle: bool) -> None:
     async def call() -> None:
-        async with scene.peers(offerer, answerer) as (one, other):
-            await one.start()
-            await other.start()
+        async with scene.started(offerer, answerer) as (one, other):
             await connect(one, other, trickle=trickle)
             await assert_bytes_arrive_unchanged(one, other, PAYLOAD)
             for peer in (one, other):
@@ -43,9 +41,7 @@ def test_what_two_real_peers_send_each_other_arrives(scene: Stage, offerer: str,
 @pytest.mark.parametrize(("sender", "receiver"), [("chromium", "firefox"), ("firefox", "chromium")])
 def test_browsers_measure_each_others_tone_and_read_each_others_clock(scene: Stage, sender: str, receiver: str) -> None:
     async def call() -> None:
-        async with scene.peers(sender, receiver) as (one, other):
-            await one.start()
-            await other.start()
+        async with scene.started(sender, receiver) as (one, other):
             sends, sees = RemoteMedia(one), RemoteMedia(other)
             await sends.send_tone(frequency=440, level=0.25)
             await sends.send_clock()
@@ -77,15 +73,13 @@ def test_firefox_and_chromium_reach_our_relay_by_tls_alone(scene: Stage) -> None
 
 def test_browsers_restart_ice_and_survive_offers_that_meet(scene: Stage) -> None:
     async def call() -> None:
-        async with scene.peers("firefox", "chromium") as (polite, impolite):
-            await polite.start()
-            await impolite.start()
-            async with carried_signals(polite, impolite):
-                await asyncio.gather(polite.create_channel("polite"), impolite.create_channel("impolite"))
-                await asyncio.gather(*(peer.wait_open(label) for peer in (polite, impolite) for label in LABELS))
-        async with scene.peers("firefox", "chromium") as (offerer, answerer):
-            await offerer.start()
-            await answerer.start()
+        async with (
+            scene.started("firefox", "chromium") as (polite, impolite),
+            carried_signals(polite, impolite),
+        ):
+            await asyncio.gather(polite.create_channel("polite"), impolite.create_channel("impolite"))
+            await asyncio.gather(*(peer.wait_open(label) for peer in (polite, impolite) for label in LABELS))
+        async with scene.started("firefox", "chromium") as (offerer, answerer):
             first, _ = await connect(offerer, answerer, trickle=True)
             await offerer.restart_ice()
             second, _ = await negotiate(offerer, answerer, trickle=True)

@@ -99,11 +99,7 @@ class RTCRtpSender(EventTarget):
 
         Raises TypeError for a track of the other kind, InvalidStateError when the transceiver is stopped.
         """
-        if track is not None and expect(track, MediaStreamTrack).kind != self.kind:
-            raise TypeError(f"a sender of {self.kind} does not send {track.kind}")
-        identifier = None if track is None else track.id
-        self._port.run(lambda _: self._port.engine.replace_track(self._transceiver, identifier))
-        self._take(track)
+        self._replace(track)
 
     def setStreams(self, *streams: MediaStream) -> None:  # noqa: N802
         """Tell the peer that the track belongs to these, with the next negotiation."""
@@ -170,7 +166,14 @@ class RTCRtpSender(EventTarget):
             return False
         return self._port.send_packet(self._transceiver, packet, None)
 
-    # For the connection
+    # For the connection, and for aiortc's names
+
+    def _replace(self, track: MediaStreamTrack | None) -> None:
+        if track is not None and expect(track, MediaStreamTrack).kind != self.kind:
+            raise TypeError(f"a sender of {self.kind} does not send {track.kind}")
+        identifier = None if track is None else track.id
+        self._port.run(lambda _: self._port.engine.replace_track(self._transceiver, identifier))
+        self._take(track)
 
     def _follow(self) -> None:
         """Begin or stop to take frames from the track, as it has become allowed."""

@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from tests.compat.aiortc.interpreters import need_aiortc
+from tests.interop.interpreters import need_aiortc
 
 pytestmark = pytest.mark.interop
 

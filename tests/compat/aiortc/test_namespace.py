@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.compat.aiortc.interpreters import need_aiortc
+from tests.interop.interpreters import need_aiortc
 
 HERE: Final = Path(__file__).parent
 SCRIPT: Final = HERE / "describe_namespace.py"

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import pytest
 
-from tests.compat.aiortc.interpreters import PEERS, need_aiortc
+from tests.interop.interpreters import need_aiortc
+from tests.interop.peers.company import PEERS_PYTHON
 
 HERE: Final = Path(__file__).parent
 RUNNER: Final = HERE / "run_program.py"
@@ -45,5 +46,5 @@ def test_a_program_comes_to_what_is_recorded_over_aiortc(program: str) -> None:
 
 
 if __name__ == "__main__":
-    results = {program: result_of(PEERS, program) for program in PROGRAMS}
+    results = {program: result_of(PEERS_PYTHON, program) for program in PROGRAMS}
     RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")

@@ -244,13 +244,15 @@ def test_who_was_heard_is_told_with_the_time_of_day() -> None:
         async with pair() as (one, other):
             tracks = list[MediaStreamTrack]()
             other.on("track", tracks.append)
-            one.addTrack(AudioStreamTrack())
+            track = AudioStreamTrack()
+            sender = one.addTrack(track)
             await negotiate(one, other)
             await tracks[0].recv()
             (source,) = other.getReceivers()[0].getSynchronizationSources()
             assert abs((datetime.datetime.now(datetime.UTC) - source.timestamp).total_seconds()) < 10
             await until(lambda: one.connectionState == "connected")
-            (sent,) = [s for s in (await one.getStats()).values() if isinstance(s, RTCOutboundRtpStreamStats)]
-            assert sent.ssrc == source.source
+            for report in (await one.getStats(), await sender.getStats()):
+                (sent,) = [s for s in report.values() if isinstance(s, RTCOutboundRtpStreamStats)]
+                assert (sent.ssrc, sent.trackId) == (source.source, track.id)
 
     asyncio.run(main())

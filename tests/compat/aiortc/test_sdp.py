@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icelane.compat.aiortc.sdp import MediaDescription, SessionDescription, candidate_from_sdp, candidate_to_sdp
-from tests.compat.aiortc.interpreters import need_aiortc
+from tests.interop.interpreters import need_aiortc
 from tests.interop.test_aiortc_descriptions import SCRIPT, VARIANTS
 from tests.sdp.captures import CAPTURES
 

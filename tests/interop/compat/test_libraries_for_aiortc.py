@@ -22,7 +22,7 @@ import pytest
 
 import icelane
 from demo.chromium import PACKAGE, chromium
-from tests.interop.conftest import is_required, need_program
+from tests.interop.conftest import miss, need_program
 from tests.interop.running import free_port, running
 
 # Their environment takes minutes to fill, which `make test-interop` does not have.
@@ -62,10 +62,7 @@ class Heard(TypedDict, total=False):
 def need_libraries() -> None:
     """Skips the test, or fails it where a run promises the whole."""
     if not INTERPRETER.exists():
-        missing = "the libraries for aiortc are not installed: make .venv-compat/.installed"
-        if is_required():
-            pytest.fail(missing)
-        pytest.skip(missing)
+        miss("the libraries for aiortc are not installed: make .venv-compat/.installed")
 
 
 def environment(**more: str) -> dict[str, str]:

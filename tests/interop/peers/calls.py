@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
 
 from tests.interop.peers.remote import Description, RemotePeer
+
+T = TypeVar("T")
 
 
 async def negotiate(
@@ -48,6 +51,11 @@ async def connect(
     descriptions = await negotiate(offerer, answerer, trickle=trickle, change=change)
     await asyncio.gather(offerer.wait_open(), answerer.wait_open())
     return descriptions
+
+
+def in_order(ours: T, theirs: T, we_offer: bool) -> tuple[T, T]:
+    """Offerer and answerer."""
+    return (ours, theirs) if we_offer else (theirs, ours)
 
 
 def without_udp(description: Description) -> Description:

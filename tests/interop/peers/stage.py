@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import shutil
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NoReturn, TypeVar
-
-import pytest
+from typing import Any, Final, TypeVar
 
 from icelane.testing.lab import Host, Lab, build, missing
 from icelane.testing.lab.description import Member
 from tests import certificates
-from tests.interop.conftest import need_program
+from tests.interop.conftest import miss, need_program
 from tests.interop.peers.company import MAKE_PEERS, Company
 from tests.interop.peers.remote import IceServer, RemotePeer
 from tests.interop.relay_server import PASSWORD, USER, RelayServer, icelane_serve
@@ -53,6 +50,14 @@ class Stage:
             stack.push_async_callback(other.close)
             yield one, other
 
+    @contextlib.asynccontextmanager
+    async def started(self, left: str, right: str) -> AsyncIterator[tuple[RemotePeer, RemotePeer]]:
+        """The same, with their connections made, which use no servers."""
+        async with self.peers(left, right) as (one, other):
+            await one.start()
+            await other.start()
+            yield one, other
+
     def relay_by(self, transport: str) -> IceServer:
         """The entry of `iceServers` that reaches our relay by one of TRANSPORTS."""
         if transport == "tls":
@@ -71,7 +76,7 @@ def stage(folder: Path, left: Member = LEFT, right: Member = RIGHT, *, tls_port:
     """
     need_program("certutil", "libnss3-tools")
     if (lacking := missing(left, right)) is not None:
-        _miss(f"the network of the peers {lacking}")
+        miss(f"the network of the peers {lacking}")
     with contextlib.ExitStack() as stack:
         lab = stack.enter_context(build(Host("relay", names=(certificates.NAME,)), left, right))
         relay_folder = folder / "relay"
@@ -91,10 +96,4 @@ def stage(folder: Path, left: Member = LEFT, right: Member = RIGHT, *, tls_port:
 def _need(name: str, brought_by: str) -> str:
     if brought_by != MAKE_PEERS:
         return need_program(name, brought_by)
-    return shutil.which(name) or _miss(f"the environment of other people's peers is not there: {MAKE_PEERS}")
-
-
-def _miss(what: str) -> NoReturn:
-    if os.environ.get("ICELANE_REQUIRE_INTEROP") == "1":
-        pytest.fail(what)
-    pytest.skip(what)
+    return shutil.which(name) or miss(f"the environment of other people's peers is not there: {MAKE_PEERS}")

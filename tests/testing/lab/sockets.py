@@ -8,11 +8,9 @@ import ssl
 import threading
 from collections.abc import Iterator
 
-import pytest
-
 from icelane.testing.lab import Machine, missing
 from icelane.testing.lab.description import Member
-from tests.interop.conftest import is_required
+from tests.interop.conftest import miss
 
 Address = tuple[str, int]
 
@@ -23,11 +21,8 @@ SILENCE = 0.25
 def need_lab(*members: Member) -> None:
     """Skip the test, or the module, where a lab cannot be built; with ICELANE_REQUIRE_INTEROP=1 that is a failure."""
     lacking = missing(*members)
-    if lacking is None:
-        return
-    if is_required():
-        pytest.fail(f"the lab {lacking}")
-    pytest.skip(f"the lab {lacking}", allow_module_level=True)
+    if lacking is not None:
+        miss(f"the lab {lacking}")
 
 
 @contextlib.contextmanager

@@ -92,12 +92,5 @@ class RTCDtlsTransport(Emitter):
         raise NotSupportedError("DTLS is stopped by RTCPeerConnection.close")
 
 
-def wrap_certificate(native: NativeCertificate) -> RTCCertificate:
-    """One of icelane's."""
-    made = RTCCertificate.__new__(RTCCertificate)
-    made._native = native
-    return made
-
-
 def _no_transport() -> NativeDtlsTransport | None:
     return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final
+from typing import Final, cast
 
 from icelane.aio.data_channel import RTCDataChannel as NativeDataChannel
 from icelane.aio.event_target import Event
@@ -28,7 +28,7 @@ from icelane.compat.aiortc.emitter import Emitter
 from icelane.compat.aiortc.exceptions import InternalError
 from icelane.compat.aiortc.rtcconfiguration import RTCConfiguration, native_configuration
 from icelane.compat.aiortc.rtcdatachannel import RTCDataChannel
-from icelane.compat.aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsTransport, wrap_certificate
+from icelane.compat.aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsTransport
 from icelane.compat.aiortc.rtcicetransport import (
     RTCIceCandidate,
     RTCIceGatherer,
@@ -54,7 +54,6 @@ GATHERING_TIMEOUT: Final[Duration] = 5.0
 # again, and finds us without them where it can be reached.
 MAX_EARLY_CANDIDATES: Final = 100
 _KINDS: Final = ("audio", "video")
-_DIRECTIONS: Final[tuple[TransceiverDirection, ...]] = ("inactive", "sendonly", "recvonly", "sendrecv")
 
 
 class RTCPeerConnection(Emitter):
@@ -67,7 +66,8 @@ class RTCPeerConnection(Emitter):
     def __init__(self, configuration: RTCConfiguration | None = None) -> None:
         super().__init__()
         self._configuration = native_configuration(configuration, default_ice_servers.DEFAULT_ICE_SERVERS)
-        self._configuration.certificates = [RTCCertificate.generateCertificate()._native]
+        certificate = RTCCertificate.generateCertificate()
+        self._configuration.certificates = [certificate._native]
         self._native: NativePeerConnection | None = None
         self._transceivers: dict[NativeTransceiver, RTCRtpTransceiver] = {}
         self._stream = MediaStream()
@@ -75,7 +75,7 @@ class RTCPeerConnection(Emitter):
         self._states = ("stable", "new", "new")
         self._has_channels = False
         self._closing: asyncio.Future[None] | None = None
-        self._dtls = self._make_transports()
+        self._dtls = self._make_transports(certificate)
         self._sctp = RTCSctpTransport(self._dtls)
         self._sctp._find, self._sctp._find_mid = self._find_sctp, self._find_mid
 
@@ -228,11 +228,11 @@ class RTCPeerConnection(Emitter):
         kind = trackOrKind.kind if isinstance(trackOrKind, MediaStreamTrack) else trackOrKind
         if kind not in _KINDS:
             raise InternalError(f"a track is of audio or video, not {kind!r}")
-        wanted: TransceiverDirection | None = next((one for one in _DIRECTIONS if one == direction), None)
-        if wanted is None:
+        if direction not in DIRECTIONS:
             raise InternalError(f"a direction is one of {', '.join(DIRECTIONS)}, not {direction!r}")
         if isinstance(trackOrKind, MediaStreamTrack):
             self._require_unsent(trackOrKind)
+        wanted = cast(TransceiverDirection, direction)
         return self._wrap_transceiver(self.connection.addTransceiver(trackOrKind, wanted))
 
     def createDataChannel(  # noqa: N802
@@ -281,12 +281,7 @@ class RTCPeerConnection(Emitter):
         """What there is about streams and the transport."""
         if self._native is None:
             return RTCStatsReport()
-        tracks = {
-            f"OT{one._native._transceiver.number}": one.sender.track.id
-            for one in self.getTransceivers()
-            if one.sender.track is not None
-        }
-        return convert_report(await self._native.getStats(), tracks)
+        return convert_report(await self._native.getStats())
 
     # The end
 
@@ -363,11 +358,10 @@ class RTCPeerConnection(Emitter):
         """Whether the peer has said goodbye. In W3C's states that is no end, since an exchange may begin anew."""
         return self._dtls.state == "closed"
 
-    def _make_transports(self) -> RTCDtlsTransport:
+    def _make_transports(self, certificate: RTCCertificate) -> RTCDtlsTransport:
         gatherer = RTCIceGatherer()
         gatherer._find = self._find_ice
-        certificates = [wrap_certificate(one) for one in self._configuration.certificates]
-        dtls = RTCDtlsTransport(RTCIceTransport(gatherer), certificates)
+        dtls = RTCDtlsTransport(RTCIceTransport(gatherer), [certificate])
         dtls._find = self._find_dtls
         return dtls
 

@@ -52,22 +52,14 @@ class RTCRtpSender:
 
     async def getStats(self) -> RTCStatsReport:  # noqa: N802
         """What concerns this sender."""
-        track = self._native.track
-        report = await self._native.getStats()
-        return convert_report(report, {} if track is None else dict.fromkeys(report, track.id))
+        return convert_report(await self._native.getStats())
 
     def replaceTrack(self, track: MediaStreamTrack | None) -> None:  # noqa: N802
         """Send another track of the same kind, or nothing, without negotiation. Not a coroutine, as aiortc's is none.
 
         Raises TypeError for a track of the other kind, InvalidStateError when the transceiver is stopped.
         """
-        replacing = self._native.replaceTrack(track)
-        try:
-            replacing.send(None)  # it waits for nothing: one step is all of it
-        except StopIteration:
-            return
-        replacing.close()
-        raise RuntimeError("to replace a track took more than one step")
+        self._native._replace(track)
 
     async def stop(self) -> None:
         """Send no more."""

@@ -7,7 +7,6 @@ What a browser tells of the same thing beyond aiortc's fields is there as furthe
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from icelane.peer.stats import Stats, StatsReport
@@ -95,25 +94,17 @@ class RTCStatsReport(dict[str, RTCStats]):
         self[stats.id] = stats
 
 
-def convert_report(report: StatsReport, track_identifiers: Mapping[str, str] | None = None) -> RTCStatsReport:
-    """What aiortc would tell of `report`; `track_identifiers` are those of tracks, by the record that is sent."""
+def convert_report(report: StatsReport) -> RTCStatsReport:
+    """What aiortc would tell of `report`."""
     converted = RTCStatsReport()
     for stats in report.values():
-        found = _convert(report, stats, track_identifiers or {})
+        found = _convert(report, stats)
         if found is not None:
             converted.add(found)
     return converted
 
 
-def merge(reports: Iterable[RTCStatsReport]) -> RTCStatsReport:
-    """All in one."""
-    merged = RTCStatsReport()
-    for report in reports:
-        merged.update(report)
-    return merged
-
-
-def _convert(report: StatsReport, stats: Stats, tracks: Mapping[str, str]) -> RTCStats | None:
+def _convert(report: StatsReport, stats: Stats) -> RTCStats | None:
     kind, common = stats["type"], _common(stats)
     found: RTCStats
     if kind == "transport":
@@ -129,7 +120,7 @@ def _convert(report: StatsReport, stats: Stats, tracks: Mapping[str, str]) -> RT
     elif kind in ("inbound-rtp", "remote-inbound-rtp"):
         found = _received(report, stats)
     elif kind in ("outbound-rtp", "remote-outbound-rtp"):
-        found = _sent(stats, tracks)
+        found = _sent(report, stats)
     else:
         return None
     for name, value in stats.items():
@@ -139,7 +130,7 @@ def _convert(report: StatsReport, stats: Stats, tracks: Mapping[str, str]) -> RT
 
 
 def _received(report: StatsReport, stats: Stats) -> RTCReceivedRtpStreamStats:
-    clock_rate = _number(report.get(str(stats.get("codecId"))) or Stats(), "clockRate")
+    clock_rate = _number(_referred(report, stats, "codecId"), "clockRate")
     stream = (*_common(stats), *_stream(stats))
     counts = (
         _integer(stats, "packetsReceived"),
@@ -156,15 +147,21 @@ def _received(report: StatsReport, stats: Stats) -> RTCReceivedRtpStreamStats:
     )
 
 
-def _sent(stats: Stats, tracks: Mapping[str, str]) -> RTCSentRtpStreamStats:
+def _sent(report: StatsReport, stats: Stats) -> RTCSentRtpStreamStats:
     stream = (*_common(stats), *_stream(stats))
     counts = _integer(stats, "packetsSent"), _integer(stats, "bytesSent")
     if stats["type"] == "outbound-rtp":
-        return RTCOutboundRtpStreamStats(*stream, *counts, trackId=tracks.get(str(stats["id"]), ""))
+        source = _referred(report, stats, "mediaSourceId")
+        return RTCOutboundRtpStreamStats(*stream, *counts, trackId=str(source.get("trackIdentifier", "")))
     remote = stats.get("remoteTimestamp")
     return RTCRemoteOutboundRtpStreamStats(
         *stream, *counts, remoteTimestamp=None if remote is None else _moment(_number(stats, "remoteTimestamp"))
     )
+
+
+def _referred(report: StatsReport, stats: Stats, name: str) -> Stats:
+    """The record that `stats` refers to by `name`, an empty one where there is none."""
+    return report.get(str(stats.get(name))) or Stats()
 
 
 def _common(stats: Stats) -> tuple[datetime.datetime, str, str]:
