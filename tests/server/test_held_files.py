@@ -126,20 +126,25 @@ def test_nothing_secret_is_in_what_is_shown_of_it(tmp_path: Path) -> None:
 
 
 @needs_linux
-def test_a_certificate_is_loaded_from_what_was_held_as_from_files(tmp_path: Path) -> None:
+def test_a_certificate_is_loaded_from_what_was_held_as_from_files(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     pair, other = certificates.good(tmp_path), certificates.good(tmp_path, file="other")
     held, next_one = (load_certificate(one.certificate, one.key).pair for one in (pair, other))
     open_before = len(os.listdir("/proc/self/fd"))
     tls = ServerTls(pair.certificate, pair.key, held=held)
     assert tls.certificate.names == (certificates.NAME,)
     context = tls.context
-    tls.take(held)
+    assert tls.take(held)
     assert tls.context is context  # nothing new
-    tls.take(next_one)
+    assert tls.take(next_one)
     assert tls.certificate.pair == next_one
     assert tls.context is not context
     with pytest.raises(ConfigurationError):
         load_held(PemPair(held.certificate, next_one.key))
+    assert not tls.take(PemPair(held.certificate, next_one.key))
+    assert [record.getMessage() for record in caplog.records] == ["tls.certificate_rejected"]
+    assert tls.certificate.pair == next_one
     assert len(os.listdir("/proc/self/fd")) == open_before
 
 
