@@ -216,3 +216,20 @@ def test_a_worker_goes_by_files_that_were_reloaded_and_by_no_others(run: Run, tm
             assert await shown(server) == [new] * WORKERS
 
     run(scenario())
+
+
+@needs_linux
+def test_a_worker_is_replaced_when_the_files_are_not_named_any_more(run: Run, tmp_path: Path) -> None:
+    """OP-5: listeners over TLS go with the restart, and until then each process needs the certificate."""
+    config = shared_settings(tls=certificates.good(tmp_path).section())
+    without = shared_settings(listen=[str(one) for one in config.listeners if one.transport is not Transport.TLS])
+
+    async def scenario() -> None:
+        async with Supervisor(config, WORKERS) as server:
+            certificate, *_ = await shown(server)
+            result = await server.reload(without)
+            assert result.restart == ("turn.listen", "tls.certificate", "tls.key")
+            await end(server, 0)
+            assert await shown(server) == [certificate] * WORKERS
+
+    run(scenario())
