@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from icelane.aio import ice_streams
 from icelane.aio.configuration import RTCConfiguration
+from icelane.aio.device import Device
 from icelane.aio.ice_streams import IceStream, IceStreams
 from icelane.aio.interfaces import Interface
 from icelane.core.clock import Instant
@@ -70,10 +71,11 @@ def relay_only_listens_all_the_same() -> None:
     async def find_always(
         self: IceStreams,
         interfaces: Sequence[Interface],
+        devices: Mapping[str, Device],
         configuration: RTCConfiguration,
         tell: Callable[[Callable[[Instant], None]], None],
     ) -> None:
-        await find(self, interfaces, replace(configuration, iceTransportPolicy="all"), tell)
+        await find(self, interfaces, devices, replace(configuration, iceTransportPolicy="all"), tell)
 
     swap(IceStreams, "find_bases", find_always)
 

@@ -126,20 +126,25 @@ def test_nothing_secret_is_in_what_is_shown_of_it(tmp_path: Path) -> None:
 
 
 @needs_linux
-def test_a_certificate_is_loaded_from_what_was_held_as_from_files(tmp_path: Path) -> None:
+def test_a_certificate_is_loaded_from_what_was_held_as_from_files(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     pair, other = certificates.good(tmp_path), certificates.good(tmp_path, file="other")
     held, next_one = (load_certificate(one.certificate, one.key).pair for one in (pair, other))
     open_before = len(os.listdir("/proc/self/fd"))
     tls = ServerTls(pair.certificate, pair.key, held=held)
     assert tls.certificate.names == (certificates.NAME,)
     context = tls.context
-    tls.take(held)
+    assert tls.take(held)
     assert tls.context is context  # nothing new
-    tls.take(next_one)
+    assert tls.take(next_one)
     assert tls.certificate.pair == next_one
     assert tls.context is not context
     with pytest.raises(ConfigurationError):
         load_held(PemPair(held.certificate, next_one.key))
+    assert not tls.take(PemPair(held.certificate, next_one.key))
+    assert [record.getMessage() for record in caplog.records] == ["tls.certificate_rejected"]
+    assert tls.certificate.pair == next_one
     assert len(os.listdir("/proc/self/fd")) == open_before
 
 
@@ -209,5 +214,22 @@ def test_a_worker_goes_by_files_that_were_reloaded_and_by_no_others(run: Run, tm
             assert not (await server.reload(config)).certificate
             await end(server, 1)
             assert await shown(server) == [new] * WORKERS
+
+    run(scenario())
+
+
+@needs_linux
+def test_a_worker_is_replaced_when_the_files_are_not_named_any_more(run: Run, tmp_path: Path) -> None:
+    """OP-5: listeners over TLS go with the restart, and until then each process needs the certificate."""
+    config = shared_settings(tls=certificates.good(tmp_path).section())
+    without = shared_settings(listen=[str(one) for one in config.listeners if one.transport is not Transport.TLS])
+
+    async def scenario() -> None:
+        async with Supervisor(config, WORKERS) as server:
+            certificate, *_ = await shown(server)
+            result = await server.reload(without)
+            assert result.restart == ("turn.listen", "tls.certificate", "tls.key")
+            await end(server, 0)
+            assert await shown(server) == [certificate] * WORKERS
 
     run(scenario())

@@ -336,6 +336,18 @@ def test_an_event_without_a_record_gives_the_same_line(
     assert without_time(output.getvalue()) == without_time(short) * 2
 
 
+@pytest.mark.parametrize("worker", [None, 3])
+def test_an_event_needs_no_record_in_one_process_among_several_either(
+    worker: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = io.StringIO()
+    configure_logging(LogSettings.model_validate({"format": "json"}), output, worker=worker)
+    monkeypatch.setattr(logging.getLogger("icelane.server"), "handle", lambda _: pytest.fail("a record was made"))
+    with nobody_else_listens():
+        report("turn.ended", logging.INFO, reason="expired")
+    assert json.loads(output.getvalue()).get("worker") == worker
+
+
 @pytest.mark.parametrize("listener", ["icelane.server", "icelane", ""])
 def test_whoever_else_listens_hears_of_every_event(listener: str) -> None:
     output = configured("human")

@@ -1,7 +1,7 @@
 """TCP connections with the peer (RFC 6544): those that the engine asks for, and those that are accepted.
 
     streams = IceStreams(engine, run)
-    await streams.find_bases(interfaces, configuration, run)
+    await streams.find_bases(interfaces, devices, configuration, run)
     streams.connect(planned)                          # ends in handle_peer_connected or handle_peer_connect_failed
     streams.send_all(path, [datagram, datagram])
 
@@ -16,11 +16,10 @@ import asyncio
 import contextlib
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final, cast
 
-from icelane.aio.chosen_interfaces import chosen_devices
 from icelane.aio.configuration import RTCConfiguration
 from icelane.aio.device import Device
 from icelane.aio.interfaces import Interface
@@ -179,7 +178,7 @@ class IceStreams:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self._active_hosts: set[str] = set()
-        self._devices_by_host: dict[str, Device] = {}
+        self._devices_by_host: Mapping[str, Device] = {}
         self._left: set[SocketAddress] = set()  # where we listened before nobody but servers might hear of us
 
     # Commands
@@ -187,17 +186,19 @@ class IceStreams:
     async def find_bases(
         self,
         interfaces: Sequence[Interface],
+        devices: Mapping[str, Device],
         configuration: RTCConfiguration,
         tell: Callable[[Callable[[Instant], None]], None],
     ) -> None:
         """Tell the engine from where we connect, and where we listen; nowhere where only servers may hear of us (IC-8).
 
-        `tell` calls a verb of the engine, unless another round of gathering has begun.
+        `devices` are, by address, what sockets are bound to. `tell` calls a verb of the engine, unless another round of
+        gathering has begun.
         """
         if configuration.relay_only:
             self._leave()
             return
-        self._devices_by_host = chosen_devices(configuration, interfaces)
+        self._devices_by_host = devices
         while self._left:
             self._run(partial(self._engine.remove_tcp_base, self._left.pop()))
         for position, interface in enumerate(interfaces):

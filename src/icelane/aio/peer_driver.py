@@ -180,7 +180,8 @@ class PeerDriver:
     async def _gather_from(self, configuration: RTCConfiguration, round_: asyncio.Task[None] | None) -> None:
         interfaces = chosen_interfaces(configuration)
         self._use(interfaces, configuration)
-        await self._ice_streams.find_bases(interfaces, configuration, lambda verb: self._tell(round_, verb))
+        tell = partial(self._tell, round_)
+        await self._ice_streams.find_bases(interfaces, self._devices_by_host, configuration, tell)
         servers = configuration.check()
         finding = (self._find(server, uri, round_, relay_only=configuration.relay_only) for server, uri in servers)
         await asyncio.gather(*finding)
@@ -253,7 +254,7 @@ class PeerDriver:
             if self._muxed and own:
                 self._bind_for_relays()
             tell = partial(self._tell, self._round)
-            self._start(self._ice_streams.find_bases(interfaces, configuration, tell))
+            self._start(self._ice_streams.find_bases(interfaces, self._devices_by_host, configuration, tell))
         elif changed:
             self._interfaces, self._devices_by_host = interfaces, {}
             self._drop_all_but(hosts, configuration.port_range)

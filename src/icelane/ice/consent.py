@@ -103,8 +103,7 @@ class Consent:
         known = round_trip or 0.0
         if self._checks == 0:
             self._regular_at = self._after_interval(now)
-            if not self.lost:
-                self._lost_at = later(now, max(self._options.consent_response_timeout, 2 * known))
+            self._lost_at = later(now, max(self._options.consent_response_timeout, 2 * known))
         self._checks += 1
         self._data_since_check = False
         self._probe_at = later(now, self._options.consent_silence)
@@ -130,7 +129,7 @@ class Consent:
 
         Where one is on its way this changes nothing: doubts without end must not put off that the path is lost.
         """
-        if self._options.lite or self.lost or self._lost_at != NEVER:
+        if self._options.lite or self._checks:
             return
         at = now if self._hurried_at is None else max(now, later(self._hurried_at, HURRY_INTERVAL))
         if at < self._check_at:

@@ -119,11 +119,11 @@ class MuxTable(Generic[C]):
         if entry is None:
             return []
         met = {*validated, *authenticated} - entry.validated - entry.authenticated
-        contested = [owner for source in met if (owner := self._sure_owner(source)) not in (None, connection)]
+        owners = dict.fromkeys(self._sure_owner(source) for source in met)
         self._set_ufrags(connection, entry, frozenset(ufrags))
         self._set_validated(connection, entry, frozenset(validated), frozenset(doubted), frozenset(unproven))
         self._set_authenticated(connection, entry, frozenset(authenticated))
-        return list(dict.fromkeys(owner for owner in contested if owner is not None))
+        return [owner for owner in owners if owner is not None and owner != connection]
 
     def note_sent(self, connection: C, data: bytes) -> None:
         """A datagram of the connection leaves: if it is a Binding request, the answer will be the connection's."""

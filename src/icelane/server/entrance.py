@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 from collections.abc import Callable
 from pathlib import Path as File
@@ -11,12 +10,10 @@ from icelane.aio.tcp import bind_tcp
 from icelane.aio.udp import Reader, bind_udp
 from icelane.core.clock import Instant, WallClock
 from icelane.core.net import Path, Transport
-from icelane.errors import ConfigurationError
 from icelane.server.config import Config
 from icelane.server.config.values import Listener as ListenSetting
 from icelane.server.connection_limit import ConnectionLimit
 from icelane.server.connection_log import ConnectionLog
-from icelane.server.events import report
 from icelane.server.listeners import Listener, Receiver, UdpListener
 from icelane.server.stream_listener import StreamDeadlines, StreamListener
 from icelane.server.tls import PemPair, ServerTls
@@ -91,14 +88,7 @@ class Entrance:
 
     def take_certificate(self, pair: PemPair | None) -> bool:
         """Go by what somebody else has read from the files; False when that cannot be."""
-        if self.tls is None or pair is None:
-            return True
-        try:
-            self.tls.take(pair)
-        except ConfigurationError as error:
-            report("tls.certificate_rejected", logging.ERROR, key=error.key, file=error.file, problem=error.message)
-            return False
-        return True
+        return self.tls is None or pair is None or self.tls.take(pair)
 
     def flush(self, now: Instant) -> None:
         """Write the counts of incidents that were left out and are due."""

@@ -57,9 +57,9 @@ class HeldFiles:
 def unusable_files(config: Config, held: HeldFiles) -> list[ConfigurationError]:
     """What is wrong with the files now, that would keep a server from starting."""
     checks: list[Callable[[], object]] = [lambda: read_revoked(config.turn.revoked_file)]
-    certificate, key = config.tls.certificate, config.tls.key
-    if takes_tls(config) and certificate is not None and key is not None:
-        checks.append(lambda: load_certificate(certificate, key))
+    files = tls_files(config)
+    if files is not None:
+        checks.append(partial(load_certificate, *files))
     checks += [partial(_compile, one) for one in held.modules.values()]
     found = []
     for check in checks:
@@ -70,9 +70,14 @@ def unusable_files(config: Config, held: HeldFiles) -> list[ConfigurationError]:
     return found
 
 
-def takes_tls(config: Config) -> bool:
-    """Whether anybody listens over TLS, without which the certificate is not read."""
-    return any(listener.transport is Transport.TLS for listener in config.listeners)
+def tls_files(config: Config) -> tuple[Path, Path] | None:
+    """The certificate and its key; None where nobody listens over TLS, without which they are not read."""
+    if not any(listener.transport is Transport.TLS for listener in config.listeners):
+        return None
+    certificate, key = config.tls.certificate, config.tls.key
+    assert certificate is not None, "a configuration with tls:// names the files"
+    assert key is not None, "a configuration with tls:// names the files"
+    return certificate, key
 
 
 def read_modules(auth: str | None) -> dict[str, ModuleSource]:

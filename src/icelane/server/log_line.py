@@ -67,8 +67,18 @@ class LineFormatter(logging.Formatter):
 class LineHandler(logging.StreamHandler[TextIO]):
     """Writes lines to a stream, and knows a short way for events of which nobody else hears.
 
-    A record costs more to make, to hand round and to take apart again than its line does.
+    A record costs more to make, to hand round and to take apart again than its line does. `everywhere` are the fields
+    that every line has.
     """
+
+    def __init__(self, stream: TextIO, everywhere: Mapping[str, object]) -> None:
+        super().__init__(stream)
+        self._everywhere = everywhere
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        record.__dict__.update(self._everywhere)
+        super().emit(record)
 
     def write_event(self, logger: logging.Logger, event: str, level: int, fields: Mapping[str, object]) -> bool:
         """Write one event, for which `logger` is enabled; False when it needs a record, and nothing was written."""
@@ -80,9 +90,9 @@ class LineHandler(logging.StreamHandler[TextIO]):
         ):
             return False
         try:
-            line = formatter.line(
-                event, logging.getLevelName(level), logger.name, _CALENDAR.unix_time(monotonic()), fields
-            )
+            created = _CALENDAR.unix_time(monotonic())
+            shown = {**fields, **self._everywhere}
+            line = formatter.line(event, logging.getLevelName(level), logger.name, created, shown)
             if line is None:
                 return False
             with self.lock or nullcontext():
@@ -97,7 +107,7 @@ class LineHandler(logging.StreamHandler[TextIO]):
         if (
             logger.filters
             or self.level
-            or len(self.filters) > 1
+            or len(self.filters) > 1  # one looks at the arguments of records, and an event has none
             or logging.getLogRecordFactory() is not logging.LogRecord
         ):
             return False

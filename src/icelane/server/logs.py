@@ -41,7 +41,7 @@ def configure_logging(settings: LogSettings, stream: TextIO | None = None, *, wo
     out. For programs; a library never calls it.
     """
     stream = sys.stderr if stream is None else stream
-    handler = LineHandler(stream)
+    handler = LineHandler(stream, {} if worker is None else {"worker": worker})
     handler.set_name(_HANDLER_NAME)
     colors = stream.isatty() and "NO_COLOR" not in os.environ
     general = _formatter(settings, colors)
@@ -52,8 +52,6 @@ def configure_logging(settings: LogSettings, stream: TextIO | None = None, *, wo
     # Which thread and process a record is of stands in no line of ours.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler.addFilter(_ArgumentRedaction(settings.addresses))
-    if worker is not None:
-        handler.addFilter(_WorkerName(worker))
     root = logging.getLogger()
     for old in [old for old in root.handlers if old.get_name() == _HANDLER_NAME]:
         root.removeHandler(old)
@@ -142,18 +140,6 @@ class _ArgumentRedaction(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple) and record.args:
             record.args = tuple(_shown(argument, self._in_full) for argument in record.args)
-        return True
-
-
-class _WorkerName(logging.Filter):
-    """Adds the worker to every record, as the field `worker`."""
-
-    def __init__(self, worker: int) -> None:
-        super().__init__()
-        self._worker = worker
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.worker = self._worker
         return True
 
 

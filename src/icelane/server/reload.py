@@ -44,6 +44,10 @@ RELOADABLE: Final = frozenset({
 })  # fmt: skip
 
 
+# Who does not name them any more has no tls:// listener in the file. The running ones need them until the restart.
+_FILES_OF_LISTENERS: Final = frozenset({"tls.certificate", "tls.key"})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reloaded:
     """What became of a reload.
@@ -60,11 +64,14 @@ class Reloaded:
 
 def changed_keys(old: Config, new: Config) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The keys whose values differ: those that a running server takes over, and those that need a restart."""
-    differing = [dotted(path) for path in _leaves() if _value(old, path) != _value(new, path)]
-    return (
-        tuple(key for key in differing if key in RELOADABLE),
-        tuple(key for key in differing if key not in RELOADABLE),
-    )
+    taken_over: list[str] = []
+    waiting: list[str] = []
+    for path in _leaves():
+        key, value = dotted(path), _value(new, path)
+        if value != _value(old, path):
+            waits = key not in RELOADABLE or (key in _FILES_OF_LISTENERS and value is None)
+            (waiting if waits else taken_over).append(key)
+    return tuple(taken_over), tuple(waiting)
 
 
 def with_values_of(old: Config, new: Config, keys: Iterable[str]) -> Config:

@@ -116,19 +116,26 @@ class ServerTls:
             if self._is_over(loaded) and not self._is_over(self._live):
                 raise ConfigurationError("the certificate has expired", key=CERTIFICATE_KEY, file=str(paths[0]))
         except ConfigurationError as error:
-            report("tls.certificate_rejected", logging.ERROR, key=error.key, file=error.file, problem=error.message)
+            _report_rejected(error)
             return False
         self._paths = paths
-        self._live = loaded
-        self.context = self._outer_context()
+        self._show(loaded)
         self._announce(loaded)
         return True
 
-    def take(self, held: PemPair) -> None:
-        """Go by what somebody else has read from the files, and announced. Raises ConfigurationError."""
+    def take(self, held: PemPair) -> bool:
+        """Go by what somebody else has read from the files and announced; False, and reported, when that cannot be."""
         if held != self._live.pair:
-            self._live = load_held(held)
-            self.context = self._outer_context()
+            try:
+                self._show(load_held(held))
+            except ConfigurationError as error:
+                _report_rejected(error)
+                return False
+        return True
+
+    def _show(self, loaded: ServerCertificate) -> None:
+        self._live = loaded
+        self.context = self._outer_context()
 
     def _outer_context(self) -> ssl.SSLContext:
         """What a listener shakes hands with. It remembers TLS 1.2 sessions, so each pair has one of its own: a client
@@ -168,6 +175,10 @@ class ServerTls:
             report("tls.certificate_expired", logging.ERROR, names=certificate.names, expires=end)
         else:
             report("tls.certificate_loaded", logging.INFO, names=certificate.names, expires=end)
+
+
+def _report_rejected(error: ConfigurationError) -> None:
+    report("tls.certificate_rejected", logging.ERROR, key=error.key, file=error.file, problem=error.message)
 
 
 def server_context() -> ssl.SSLContext:

@@ -2,6 +2,9 @@
 
 A plane sees addresses as they are on the wire. Where a server sits behind a 1:1 NAT, a client names another client's
 relayed address by its external form; `wire_*` is the local form that the packet really goes to and comes from.
+
+All are values that nobody changes. Those that an allocation or a permission makes are not frozen for that, and neither
+are some of `request`, `refusal` and `allocation`: a frozen one takes some five times as long to make.
 """
 
 from __future__ import annotations

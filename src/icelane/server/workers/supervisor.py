@@ -34,7 +34,7 @@ from icelane.server.config.values import Listener as ListenSetting
 from icelane.server.engine_config import nonce_key
 from icelane.server.events import report
 from icelane.server.health import Readiness
-from icelane.server.held_files import HeldFiles, read_modules, takes_tls, unusable_files
+from icelane.server.held_files import HeldFiles, read_modules, tls_files, unusable_files
 from icelane.server.metrics import LiveFamilies, page_of
 from icelane.server.monitoring import MonitoringServer
 from icelane.server.observation import open_monitoring
@@ -283,12 +283,11 @@ class Supervisor:
     # Workers
 
     def _read_files(self) -> None:
-        config, tls = self._config, self._config.tls
+        config = self._config
         revoked = read_revoked(config.turn.revoked_file)
-        if takes_tls(config):
-            assert tls.certificate is not None, "a configuration with tls:// names the files"
-            assert tls.key is not None, "a configuration with tls:// names the files"
-            self._tls = ServerTls(tls.certificate, tls.key)
+        files = tls_files(config)
+        if files is not None:
+            self._tls = ServerTls(*files)
         self._held = HeldFiles(
             revoked=revoked,
             certificate=self._pair,
