@@ -16,6 +16,11 @@ from build_ext import extension_modules, remove_compiled_forms_of
 class BuildWhatCompiles(build_ext):
     """The build_ext command, for which a compiler that cannot be started is no worse than one that fails."""
 
+    def finalize_options(self) -> None:
+        """Compile on every processor, unless the command line says otherwise."""
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
+
     def build_extension(self, ext: Extension) -> None:
         """Compile one module; when it is optional and there is no compiler, warn and go on."""
         if self.inplace or self.editable_mode:
@@ -28,8 +33,4 @@ class BuildWhatCompiles(build_ext):
             self.warn(f"{ext.name} stays pure Python: {error}")
 
 
-setup(
-    ext_modules=extension_modules(),
-    cmdclass={"build_ext": BuildWhatCompiles},
-    options={"build_ext": {"parallel": os.cpu_count() or 1}},
-)
+setup(ext_modules=extension_modules(), cmdclass={"build_ext": BuildWhatCompiles})

@@ -1,7 +1,7 @@
 """A section that is received, by a script of packets that a peer may make up, of time, and of reports.
 
-Nothing is ever raised; frames leave in order and each once; what is kept and what is asked for is bounded; and time
-always has an end: a deadline that was served is not due again.
+Nothing is ever raised; what is kept and what is asked for is bounded; and time always has an end: a deadline that was
+served is not due again.
 """
 
 from __future__ import annotations

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from icelane.dtls.backend import Backend, native_backend, pyopenssl_backend
-from icelane.errors import NotSupportedError
+from tests.compiled import compiled_or_skip
 
 # What these assert has to hold under `python -O` too.
 pytest.register_assert_rewrite("tests.dtls.pair", "tests.dtls.raw_peer", "tests.dtls.refragment")
@@ -16,12 +14,7 @@ pytest.register_assert_rewrite("tests.dtls.pair", "tests.dtls.raw_peer", "tests.
 @pytest.fixture(scope="session")
 def native() -> Backend:
     """The compiled backend; skips where it cannot be had, unless it must be."""
-    try:
-        return native_backend()
-    except NotSupportedError as error:
-        if os.environ.get("ICELANE_REQUIRE_COMPILED") == "1" and os.environ.get("ICELANE_PURE") != "1":
-            raise
-        pytest.skip(str(error))
+    return compiled_or_skip(native_backend)
 
 
 @pytest.fixture(scope="session")

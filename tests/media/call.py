@@ -48,8 +48,8 @@ TONES = NegotiatedCodec(
     codec=RtpCodec(kind=MediaKind.AUDIO, name="telephone-event", clock_rate=48_000), payload_type=110
 )
 
-# RFC 6716 section 3.1: CELT, full band, 20 ms, one frame.
-# SILK, one frame of 20 ms, in which the one before it stands once more: without that bit nothing is repaired.
+# RFC 6716 section 3.1: SILK, one frame of 20 ms, in which the one before it stands once more: without that bit nothing
+# is repaired.
 OPUS_20_MS = bytes((0x08, 0x40))
 
 

@@ -30,7 +30,9 @@ from icelane.rtp.header_extension import (
     parse_transmission_offset,
     parse_transport_sequence_number,
     parse_video_orientation,
+    value_of,
 )
+from icelane.rtp.packet import RtpPacket
 
 
 @pytest.mark.parametrize(
@@ -108,6 +110,12 @@ def test_what_is_no_value_is_malformed(parse: Callable[[bytes], object], data: b
     """SR-5: header extensions."""
     with pytest.raises(MalformedError):
         parse(data)
+
+
+def test_a_packet_without_the_element_or_with_a_malformed_one_says_nothing() -> None:
+    packet = RtpPacket(extensions=[(1, b"\x8a"), (2, b"")])
+    assert value_of(packet, 1, parse_audio_level) == AudioLevel(10, voice=True)
+    assert [value_of(packet, identifier, parse_audio_level) for identifier in (2, 3, None)] == [None] * 3
 
 
 @pytest.mark.parametrize(

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
-from icelane.errors import NotSupportedError
 from icelane.srtp.backend import Backend, native_backend, python_backend
 from icelane.srtp.profile import ProtectionProfile
+from tests.compiled import compiled_or_skip
 
 
 @pytest.fixture(scope="session")
 def native() -> Backend:
     """The compiled backend; skips where it cannot be had, unless it must be."""
-    try:
-        return native_backend()
-    except NotSupportedError as error:
-        if os.environ.get("ICELANE_REQUIRE_COMPILED") == "1" and os.environ.get("ICELANE_PURE") != "1":
-            raise
-        pytest.skip(str(error))
+    return compiled_or_skip(native_backend)
 
 
 @pytest.fixture(scope="session")

@@ -35,7 +35,6 @@ def test_keys_are_not_shown(profile: ProtectionProfile) -> None:
 
 
 def test_sizes_are_the_profiles(profile: ProtectionProfile) -> None:
-    for key, salt in ((0, 0), (1, 0), (0, 1)):
-        if key or salt:
-            with pytest.raises(InvalidAccessError):
-                derive_session_keys(profile, bytes(profile.key_size + key), bytes(profile.salt_size + salt))
+    for key, salt in ((1, 0), (0, 1)):
+        with pytest.raises(InvalidAccessError):
+            derive_session_keys(profile, bytes(profile.key_size + key), bytes(profile.salt_size + salt))

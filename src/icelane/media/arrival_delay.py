@@ -130,4 +130,4 @@ class ArrivalDelay:
             if above < 0:
                 break
             bucket -= 1
-        self._quantile_delay = bucket * _BUCKET if bucket == 0 else (bucket + 1) * _BUCKET
+        self._quantile_delay = 0.0 if bucket == 0 else (bucket + 1) * _BUCKET

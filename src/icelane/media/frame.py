@@ -16,9 +16,8 @@ class EncodedFrame:
     is in units of the codec's RTP clock: 32 bits as on the wire when received, any growing int when sent. `duration`
     is in the same units, 0 when unknown. `is_key` says that decoding may begin here; it always holds for audio.
     `audio_level` is in -dBov from 0 (loudest) to 127 (silence), None when unknown. `rotation` is how many degrees
-    clockwise the picture is to be turned to stand upright. `is_complete` is False where parts of the frame never
-    came, `follows_gap` is True where frames before it did not, and were left out. `captured_at` is when, on the wall
-    clock of a sender that has said so.
+    clockwise the picture is to be turned to stand upright. `follows_gap` is True where frames before it never came, and
+    were left out. `captured_at` is when, on the wall clock of a sender that has said so.
     """
 
     data: bytes
@@ -29,6 +28,5 @@ class EncodedFrame:
     audio_level: int | None = None
     voice_activity: bool = False
     rotation: int = 0
-    is_complete: bool = True
     follows_gap: bool = False
     captured_at: UnixSeconds | None = None

@@ -4,10 +4,10 @@ A frame is what has one timestamp: complete when its first packet, its last and 
 in the order of their sequence numbers. Where one is missing there are three ways on, and the first that opens is taken:
 
     the missing packets come             nothing is lost, and the delay grows by what it took, if it happens often
-    a later key frame is complete        and the missing frame should have been shown by now: go on there
-    patience ends                        temporal layers above the base layer are passed over when that is all that is
-                                         missing; otherwise nothing leaves until a key frame comes, which is to be asked
-                                         for as long as `wants_key_frame`
+    a later frame can do without them    and the missing frame should have been shown by now: go on there. It is a key
+                                         frame, or the next of the base layer when only layers above that are missing
+    patience ends                        nothing leaves until a key frame comes, which is to be asked for as long as
+                                         `wants_key_frame`
 
 The delay is that of the latest frames of late, retransmissions included, 0 to MAX_DELAY, and what lip synchronization
 adds to it.
@@ -65,7 +65,7 @@ class BufferedFrame:
 class _Assembly:
     """Packets of one timestamp, by their extended sequence numbers."""
 
-    __slots__ = ("ends", "first_at", "highest", "is_key", "last_at", "lowest", "pieces", "size", "timestamp")
+    __slots__ = ("ends", "first_at", "highest", "is_key", "lowest", "pieces", "size", "timestamp")
 
     def __init__(self, timestamp: int, number: int, now: Instant) -> None:
         self.timestamp = timestamp
@@ -74,13 +74,12 @@ class _Assembly:
         self.is_key = False
         self.ends = False
         self.size = 0
-        self.first_at = self.last_at = now
+        self.first_at = now
 
-    def add(self, number: int, packet: RtpPacket, fragment: Fragment, now: Instant) -> None:
+    def add(self, number: int, packet: RtpPacket, fragment: Fragment) -> None:
         self.pieces[number] = (packet, fragment)
         self.size += len(packet.payload)
         self.lowest = min(self.lowest, number)
-        self.last_at = now
         if number >= self.highest:
             self.highest = number
             self.ends = packet.marker or fragment.ends_frame
@@ -156,7 +155,7 @@ class FrameBuffer:
         assembly = self._by_timestamp.get(timestamp)
         if assembly is None:
             assembly = self._by_timestamp[timestamp] = _Assembly(timestamp, number, now)
-        assembly.add(number, packet, fragment, now)
+        assembly.add(number, packet, fragment)
         self._by_number[number] = assembly
         self._size += len(packet.payload)
         self._highest = max(self._highest, number)

@@ -15,7 +15,7 @@ from icelane.media.payload.registry import frame_duration, has_redundancy
 from icelane.media.payload.telephone_event import TONES, ToneBegan, ToneEnded, ToneReceiver
 from icelane.media.playout import Playout
 from icelane.media.statistics import InboundStatistics
-from icelane.rtp.header_extension import AUDIO_LEVEL, ExtensionMap, parse_audio_level
+from icelane.rtp.header_extension import AUDIO_LEVEL, ExtensionMap, parse_audio_level, value_of
 from icelane.rtp.packet import RtpPacket
 
 # Until a packet has said how long it plays.
@@ -108,14 +108,9 @@ class InboundAudio:
         return self.buffer.first_wanted
 
     def _read_level(self, packet: RtpPacket, frame: EncodedFrame) -> None:
-        data = packet.extension(self._level) if self._level is not None else None
-        if data is None:
-            return
-        try:
-            level = parse_audio_level(data)
-        except MalformedError:
-            return
-        frame.audio_level, frame.voice_activity = level.level, level.voice
+        level = value_of(packet, self._level, parse_audio_level)
+        if level is not None:
+            frame.audio_level, frame.voice_activity = level.level, level.voice
 
     def _tell(self, heard: list[ToneBegan | ToneEnded]) -> None:
         for news in heard:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from icelane.errors import NotSupportedError
-from icelane.media.codec import RTX, TELEPHONE_EVENT, NegotiatedCodec, RtpCodec
+from icelane.media.codec import TELEPHONE_EVENT, NegotiatedCodec, RtpCodec
 from icelane.media.payload.packetizer import Depacketizer, Fragment
 from icelane.media.payload.registry import depacketizer_for
 from icelane.rtp.packet import RtpPacket
@@ -78,8 +78,7 @@ class InboundFormats:
                 self._add_tones(negotiated)
 
     def _add(self, negotiated: NegotiatedCodec) -> None:
-        name = negotiated.codec.name.lower()
-        if name in (RTX, TELEPHONE_EVENT):
+        if not negotiated.codec.is_media:
             return
         try:
             inbound_format = InboundFormat(negotiated.payload_type, negotiated.codec)

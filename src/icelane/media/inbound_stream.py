@@ -1,6 +1,6 @@
 """One RTP stream that is received: packets in, frames or instructions for a decoder out, and feedback to the sender.
 
-    stream = InboundStream(options, now)
+    stream = InboundStream(options)
     stream.handle_packets(packets, now)           decrypted, and of this section
     while (frame := stream.poll_frame()) is not None:           video, or audio that is not decoded here
         decode(frame)
@@ -68,7 +68,6 @@ class InboundOptions:
     """What was negotiated for one section. `local_ssrc` is whose name feedback is sent in, any of ours or 1.
 
     `codecs` are all that may come, tones among them. With `keeps_packets` packets can be fetched as they come, too.
-    Raises InvalidAccessError when no codec has a payload format here.
     """
 
     kind: MediaKind
@@ -79,7 +78,7 @@ class InboundOptions:
 
 
 class InboundStream:
-    """What one section receives."""
+    """What one section receives. Raises InvalidAccessError when no codec of `options` has a payload format here."""
 
     def __init__(self, options: InboundOptions) -> None:
         self.options = options

@@ -17,6 +17,7 @@ from icelane.rtp.header_extension import (
     ExtensionMap,
     parse_playout_delay,
     parse_video_orientation,
+    value_of,
 )
 from icelane.rtp.packet import RtpPacket
 
@@ -32,7 +33,7 @@ _FREEZE_FACTOR: Final = 3
 
 
 class InboundVideo:
-    """Frames in decoding order. `wants_key_frame` may be set by a decoder that cannot go on either."""
+    """Frames in decoding order, and the wish for a key frame when they cannot go on."""
 
     def __init__(self, clock_rate: int, extensions: ExtensionMap, statistics: InboundStatistics) -> None:
         self.buffer = FrameBuffer(clock_rate)
@@ -128,12 +129,8 @@ class InboundVideo:
 
     def _learn_playout_delay(self, packet: RtpPacket) -> None:
         """It holds until another one comes."""
-        data = packet.extension(self._playout_delay) if self._playout_delay is not None else None
-        if data is None:
-            return
-        try:
-            wanted = parse_playout_delay(data)
-        except MalformedError:
+        wanted = value_of(packet, self._playout_delay, parse_playout_delay)
+        if wanted is None:
             return
         self._sender_minimum = wanted.minimum
         self.buffer.maximum_delay = wanted.maximum
@@ -141,13 +138,9 @@ class InboundVideo:
 
     def _learn_rotation(self, packet: RtpPacket) -> None:
         """It holds until another one comes (3GPP TS 26.114 section 7.4.5)."""
-        data = packet.extension(self._orientation) if self._orientation is not None else None
-        if data is None:
-            return
-        try:
-            self._rotation = parse_video_orientation(data).rotation
-        except MalformedError:
-            return
+        orientation = value_of(packet, self._orientation, parse_video_orientation)
+        if orientation is not None:
+            self._rotation = orientation.rotation
 
     def _count(self, buffered: BufferedFrame, now: Instant) -> None:
         counts = self._statistics

@@ -65,13 +65,13 @@ class StreamSynchronizer:
         self._audio = audio
         self._video = video
         self._lip_sync = LipSync()
-        self.next_at = later(now, INTERVAL)
+        self._next_at = later(now, INTERVAL)
 
     def handle_timeout(self, now: Instant) -> None:
         """Look again when it is time to."""
-        if now < self.next_at:
+        if now < self._next_at:
             return
-        self.next_at = later(now, INTERVAL)
+        self._next_at = later(now, INTERVAL)
         audio, video = self._audio.latency(now), self._video.latency(now)
         if audio is None or video is None or self._audio.cname != self._video.cname:
             return
@@ -81,4 +81,4 @@ class StreamSynchronizer:
 
     def next_timeout(self) -> Instant:
         """When to call `handle_timeout`."""
-        return self.next_at
+        return self._next_at

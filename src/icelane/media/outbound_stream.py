@@ -75,8 +75,7 @@ class OutboundOptions:
     """What was negotiated for one stream; `rtx_ssrc` is None where retransmission has no stream of its own.
 
     `telephone_event` is the format of tones, of the same clock rate as the codec. `playout_delay` asks the receiver for
-    more or less delay than it would choose. Raises InvalidAccessError for an
-    SSRC that is used twice.
+    more or less delay than it would choose. Raises InvalidAccessError for an SSRC that is used twice.
     """
 
     codec: NegotiatedCodec
@@ -133,7 +132,7 @@ class OutboundStream:
         # Without what is sent again in a stream of its own: what sender reports count.
         self._own_packets = 0
         self._own_bytes = 0
-        # Of packets from elsewhere: their last SSRC, number and timestamp, and what is added to timestamps.
+        # Of packets from elsewhere: the one with the highest number, and what is added to their timestamps.
         self._foreign: RtpPacket | None = None
         self._foreign_offset = 0
         self._clock = MediaClock(options.codec.codec.clock_rate)
@@ -275,11 +274,6 @@ class OutboundStream:
         """Those of the stream and of its retransmissions."""
         rtx = self.options.rtx_ssrc
         return (self.options.ssrc,) if rtx is None else (self.options.ssrc, rtx)
-
-    @property
-    def max_payload_size(self) -> int:
-        """How many bytes of payload a packet has at most."""
-        return self._max_payload_size
 
     @property
     def round_trip(self) -> Duration:

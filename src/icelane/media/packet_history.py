@@ -68,11 +68,6 @@ class PacketHistory:
         entry.last_sent_at = now
         return entry.packet
 
-    def clear(self) -> None:
-        """Forget all of them."""
-        self._sent.clear()
-        self._bytes = 0
-
     def _trim(self, now: Instant) -> None:
         sent = self._sent
         while sent:

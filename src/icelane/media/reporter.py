@@ -1,7 +1,8 @@
 """The RTCP of one transport: reports of all its streams when they are due, and feedback at once.
 
     reporter = Reporter(cname, entropy, now)
-    reporter.add_outbound(camera); reporter.add_inbound(their_camera)
+    reporter.add_outbound(camera, now)
+    reporter.add_inbound(their_camera, now)
     reporter.handle_rtcp(parse_rtcp(data), now)          each stream takes what is about it
     reporter.record_arrival(number, packet.ssrc, now)    for transport-wide feedback
     reporter.collect(now)                                after packets or time have moved the streams
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from icelane.core.clock import NEVER, Instant
@@ -141,8 +143,6 @@ class Reporter:
         for inbound in self._inbound:
             blocks += inbound.report_blocks(now)
         senders = [report for stream in self._outbound if (report := stream.sender_report(now)) is not None]
-        if not senders and not self._inbound:
-            return
         while senders or blocks:
             self._queue.append(self._compound(senders[:MAX_SENDERS], tuple(blocks[:MAX_BLOCKS])))
             del senders[:MAX_SENDERS], blocks[:MAX_BLOCKS]
@@ -150,12 +150,7 @@ class Reporter:
     def _compound(self, senders: list[SenderReport], blocks: tuple[ReportBlock, ...]) -> list[RtcpPacket]:
         packets: list[RtcpPacket] = []
         if senders:
-            first = senders[0]
-            packets.append(
-                SenderReport(
-                    first.ssrc, first.ntp_time, first.rtp_timestamp, first.packet_count, first.octet_count, blocks
-                )
-            )
+            packets.append(replace(senders[0], reports=blocks))
             packets += senders[1:]
         else:
             packets.append(ReceiverReport(self._any_ssrc, blocks))

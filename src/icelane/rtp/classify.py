@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from icelane.rtp.packet import HEADER_SIZE
+
 # The second byte of RTCP is its packet type. In RTP it is marker and payload type, and with both on one port payload
 # types 64 to 95 are not used.
 _FIRST_PACKET_TYPE: Final = 192
 _LAST_PACKET_TYPE: Final = 223
-_RTP_HEADER_SIZE: Final = 12
 
 
 def is_rtcp(data: bytes) -> bool:
@@ -18,4 +19,4 @@ def is_rtcp(data: bytes) -> bool:
 
 def is_rtp(data: bytes) -> bool:
     """Whether a datagram has the version and the size of an RTP packet, protected or not, and is not RTCP."""
-    return len(data) >= _RTP_HEADER_SIZE and data[0] >> 6 == 2 and not is_rtcp(data)
+    return len(data) >= HEADER_SIZE and data[0] >> 6 == 2 and not is_rtcp(data)

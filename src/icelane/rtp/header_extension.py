@@ -7,13 +7,15 @@ The values are typed: `encode_*` makes the data of an element and raises Invalid
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from icelane.core.clock import Duration
 from icelane.errors import InvalidAccessError, MalformedError
-from icelane.rtp.packet import MAX_ONE_BYTE_ID
+from icelane.rtp.packet import MAX_ONE_BYTE_ID, RtpPacket
+
+Value = TypeVar("Value")
 
 MID: Final = "urn:ietf:params:rtp-hdrext:sdes:mid"
 RTP_STREAM_ID: Final = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
@@ -73,6 +75,17 @@ class ExtensionMap:
     def uri_of(self, identifier: int) -> str | None:
         """What `identifier` stands for, None when it was not negotiated."""
         return self._uris_by_identifier.get(identifier)
+
+
+def value_of(packet: RtpPacket, identifier: int | None, parse: Callable[[bytes], Value]) -> Value | None:
+    """What `parse` makes of the first element with this identifier; None when there is none, or it is malformed."""
+    data = packet.extension(identifier) if identifier is not None else None
+    if data is None:
+        return None
+    try:
+        return parse(data)
+    except MalformedError:
+        return None
 
 
 # Identifiers of media sections and of streams

@@ -51,4 +51,4 @@ def round_trip_time(arrival: int, last_sender_report: int, delay: int) -> Durati
     elapsed = arrival - last_sender_report - delay & 0xFFFFFFFF
     if elapsed >= 1 << 31:  # before our report: by less than a millisecond it is rounding
         return 0.0 if (1 << 32) - elapsed <= _COMPACT_UNITS // 1000 else None
-    return elapsed / _COMPACT_UNITS
+    return duration_of(elapsed)

@@ -17,16 +17,13 @@ from icelane.errors import (
     ReplayError,
 )
 from icelane.rtp.classify import is_rtcp
+from icelane.rtp.packet import HEADER_SIZE
 from icelane.srtp.key_derivation import SessionKeys, StreamKeys
 from icelane.srtp.limits import MAX_LOCAL_STREAMS, MAX_PACKET_SIZE, MAX_REMOTE_STREAMS, MAX_RTCP_PACKETS
 from icelane.srtp.profile import ProtectionProfile
 from icelane.srtp.replay import ReplayWindow, estimate_index
-from icelane.srtp.transform import CounterMode, Gcm, Transform
+from icelane.srtp.transform import INDEX_SIZE, RTCP_HEADER_SIZE, CounterMode, Gcm, Transform
 
-RTP_HEADER_SIZE: Final = 12
-# RFC 3711 section 3.4: the first header and the SSRC of its sender stay in the clear.
-RTCP_HEADER_SIZE: Final = 8
-_INDEX_SIZE: Final = 4
 _ENCRYPTED: Final = 1 << 31
 
 
@@ -87,7 +84,7 @@ class PythonSender:
             raise InvalidStateError("the keys are used up")
         self._next_rtcp_index += 1
         ssrc = int.from_bytes(packet[4:8], "big")
-        return self._rtcp.seal_rtcp(packet, ssrc, index, (index | _ENCRYPTED).to_bytes(_INDEX_SIZE, "big"))
+        return self._rtcp.seal_rtcp(packet, ssrc, index, (index | _ENCRYPTED).to_bytes(INDEX_SIZE, "big"))
 
     def protect_batch(self, packets: list[bytes]) -> list[bytes]:
         """See Sender."""
@@ -157,7 +154,7 @@ class PythonReceiver:
         return opened
 
     def _open_rtcp(self, packet: bytes) -> bytes:
-        _check_rtcp(packet, self._tag_size + _INDEX_SIZE)
+        _check_rtcp(packet, self._tag_size + INDEX_SIZE)
         ssrc = int.from_bytes(packet[4:8], "big")
         trailer = self._rtcp.index_of(packet)
         index = int.from_bytes(trailer, "big")
@@ -189,9 +186,9 @@ def _heard(windows_by_ssrc: OrderedDict[int, ReplayWindow], ssrc: int, index: in
 def _rtp_header_size(packet: bytes, behind: int) -> int:
     """What of a packet is not encrypted: the header with its sources and extension (RFC 3711 section 3.1)."""
     room = len(packet) - behind
-    if room < RTP_HEADER_SIZE or len(packet) > MAX_PACKET_SIZE or packet[0] >> 6 != 2:
+    if room < HEADER_SIZE or len(packet) > MAX_PACKET_SIZE or packet[0] >> 6 != 2:
         raise MalformedError(f"{len(packet)} bytes that are no RTP packet of version 2")
-    size = RTP_HEADER_SIZE + 4 * (packet[0] & 0x0F)
+    size = HEADER_SIZE + 4 * (packet[0] & 0x0F)
     if packet[0] & 0x10:
         size += 4
         if size > room:

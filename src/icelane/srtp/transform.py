@@ -17,9 +17,9 @@ from icelane.crypto.provider import equal, hmac_sha1
 from icelane.errors import AuthenticationError
 from icelane.srtp.key_derivation import StreamKeys
 
-_RTCP_HEADER_SIZE: Final = 8
-_INDEX_SIZE: Final = 4
-_GCM_TAG_SIZE: Final = 16
+# RFC 3711 section 3.4: the first header and the SSRC of its sender stay in the clear.
+RTCP_HEADER_SIZE: Final = 8
+INDEX_SIZE: Final = 4
 _HMAC_TAG_SIZE: Final = 10
 _REFUSED: Final = "the authentication tag does not match"
 
@@ -70,18 +70,18 @@ class Gcm:
 
     def seal_rtcp(self, packet: bytes, ssrc: int, index: int, trailer: bytes) -> bytes:
         """See Transform."""
-        header = packet[:_RTCP_HEADER_SIZE]
-        body = self._aead.encrypt(self._nonce(ssrc, index), packet[_RTCP_HEADER_SIZE:], header + trailer)
+        header = packet[:RTCP_HEADER_SIZE]
+        body = self._aead.encrypt(self._nonce(ssrc, index), packet[RTCP_HEADER_SIZE:], header + trailer)
         return header + body + trailer
 
     def open_rtcp(self, packet: bytes, ssrc: int, index: int, trailer: bytes) -> bytes:
         """See Transform."""
-        header = packet[:_RTCP_HEADER_SIZE]
-        return header + self._open(ssrc, index, packet[_RTCP_HEADER_SIZE:-_INDEX_SIZE], header + trailer)
+        header = packet[:RTCP_HEADER_SIZE]
+        return header + self._open(ssrc, index, packet[RTCP_HEADER_SIZE:-INDEX_SIZE], header + trailer)
 
     def index_of(self, packet: bytes) -> bytes:
         """See Transform."""
-        return packet[-_INDEX_SIZE:]
+        return packet[-INDEX_SIZE:]
 
     def _open(self, ssrc: int, index: int, data: bytes, associated: bytes) -> bytes:
         try:
@@ -114,18 +114,18 @@ class CounterMode:
 
     def seal_rtcp(self, packet: bytes, ssrc: int, index: int, trailer: bytes) -> bytes:
         """See Transform."""
-        sealed = packet[:_RTCP_HEADER_SIZE] + self._crypt(ssrc, index, packet[_RTCP_HEADER_SIZE:])
+        sealed = packet[:RTCP_HEADER_SIZE] + self._crypt(ssrc, index, packet[RTCP_HEADER_SIZE:])
         return sealed + trailer + self._tag(sealed, trailer)
 
     def open_rtcp(self, packet: bytes, ssrc: int, index: int, trailer: bytes) -> bytes:
         """See Transform."""
-        sealed = packet[: -_HMAC_TAG_SIZE - _INDEX_SIZE]
+        sealed = packet[: -_HMAC_TAG_SIZE - INDEX_SIZE]
         self._check(packet, self._tag(sealed, trailer))
-        return sealed[:_RTCP_HEADER_SIZE] + self._crypt(ssrc, index, sealed[_RTCP_HEADER_SIZE:])
+        return sealed[:RTCP_HEADER_SIZE] + self._crypt(ssrc, index, sealed[RTCP_HEADER_SIZE:])
 
     def index_of(self, packet: bytes) -> bytes:
         """See Transform."""
-        return packet[-_HMAC_TAG_SIZE - _INDEX_SIZE : -_HMAC_TAG_SIZE]
+        return packet[-_HMAC_TAG_SIZE - INDEX_SIZE : -_HMAC_TAG_SIZE]
 
     def _tag(self, sealed: bytes, behind: bytes) -> bytes:
         return hmac_sha1(self._authentication_key, sealed + behind)[:_HMAC_TAG_SIZE]

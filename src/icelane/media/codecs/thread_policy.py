@@ -23,8 +23,7 @@ def ordinary_threads() -> Iterator[None]:
         yield
     finally:
         for thread, policy in _policies().items():
-            wanted = before.get(thread, (0, 0))
-            if policy != wanted and sys.platform == "linux":
+            if sys.platform == "linux" and policy != (wanted := before.get(thread, (os.SCHED_OTHER, 0))):
                 with suppress(OSError):  # the thread has ended, or is not to be had back
                     os.sched_setscheduler(thread, wanted[0], os.sched_param(wanted[1]))
 

@@ -25,7 +25,7 @@ from typing import Final
 
 from icelane.core.reader import Reader
 from icelane.errors import InvalidAccessError
-from icelane.rtp.rtcp.record import MAX_COUNT, PacketType, encode_packet
+from icelane.rtp.rtcp.record import MAX_COUNT, PacketType, encode_packet, encode_uint32s
 
 # The count of blocks has five bits; whoever hears more sources sends more reports.
 MAX_REPORT_BLOCKS: Final = MAX_COUNT
@@ -99,11 +99,8 @@ def encode_sender_report(report: SenderReport) -> bytes:
 
 def encode_receiver_report(report: ReceiverReport) -> bytes:
     """The packet. Raises InvalidAccessError when something does not fit."""
-    try:
-        head = struct.pack(">I", report.ssrc)
-    except struct.error as error:
-        raise InvalidAccessError(f"a number does not fit into its field: {report}") from error
-    return encode_packet(PacketType.RECEIVER_REPORT, len(report.reports), head + _encode_blocks(report.reports))
+    body = encode_uint32s(report.ssrc) + _encode_blocks(report.reports)
+    return encode_packet(PacketType.RECEIVER_REPORT, len(report.reports), body)
 
 
 def _read_blocks(reader: Reader, count: int) -> tuple[ReportBlock, ...]:
