@@ -38,10 +38,10 @@ BUILD_INPUTS := pyproject.toml setup.py build_ext.py $(wildcard src/icelane/*/*.
 
 help:
 	@echo "make demo          start the server and relay real traffic through every path"
-	@echo "make test          lint, the suite, the pure twins, $(FUZZ_SECONDS) s per fuzz target: 15 minutes at most"
-	@echo "make test-interop  against real programs: coturn's tools and server, Chromium, Firefox, Python peers, libraries for aiortc"
+	@echo "make test          lint, the suite, the pure twins, $(FUZZ_SECONDS) s per fuzz target: 13 to 18 minutes on two processors"
+	@echo "make test-interop  against real programs: coturn's tools and server, Chromium, Firefox, Python peers"
 	@echo "make test-offline  the suite in a network namespace without a route out (Debian package iproute2)"
-	@echo "make test-long     full floods, ten lossy minutes with real peers, long fuzzing, pure Python, -O, the wheel, make broken"
+	@echo "make test-long     full floods, half an hour of loss with real peers, libraries for aiortc, long fuzzing, pure Python, -O, the wheel, make broken"
 	@echo "make lint          ruff, mypy --strict, the layers"
 	@echo "make format        let ruff rewrite the sources"
 	@echo "make fuzz          FUZZ_SECONDS=$(FUZZ_SECONDS) for each target"
@@ -94,8 +94,8 @@ format: $(STAMP)
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
 
-# Twice as many processes as processors: half of the time a test waits. The tests against real programs run one by one:
-# they have browsers and ports to themselves.
+# Twice as many processes as processors: while one test waits, another one runs. The tests against real programs run
+# one by one: they have browsers and ports to themselves.
 test: lint
 	env -u ICELANE_PURE FLOOD_SCALE=$(FLOOD_SCALE) $(PYTEST) --numprocesses=$$(($$(nproc) * 2)) -m "not interop and not long"
 	$(MAKE) test-pure-twins

@@ -30,7 +30,7 @@ class PeerEnd:
 
     async def begin(self, *, video: bool) -> None:
         if video:
-            raise NotImplementedError("icelane has no media yet")
+            raise NotImplementedError("this end has data channels alone")
         self._pc = RTCPeerConnection(self._configuration)
         self._began = time.perf_counter()
         self._pc.on("icecandidate", self._found)

@@ -181,10 +181,7 @@ def test_fec_brings_back_what_was_lost() -> None:
 
 
 def test_packets_have_fec_once_the_peer_reports_loss() -> None:
-    """Nothing without loss, nor when FEC was not agreed on.
-
-    What libopus takes for music, such as tones, gets FEC from 9 % on; speech does from 1 %.
-    """
+    """Nothing without loss, nor when FEC was not agreed on; in most packets of a tone with a tenth of them lost."""
     changing = [tone(200 + 150 * (index // 2 % 4)).frame(index * 960, 960) for index in range(80)]
 
     def share(codec: OpusEncoder) -> float:

@@ -7,6 +7,7 @@ them. From there every thread and every program that is started later would inhe
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
@@ -17,16 +18,12 @@ _TASKS: Final = "/proc/self/task"
 @contextmanager
 def ordinary_threads() -> Iterator[None]:
     """What is opened within changes no thread's policy, and starts none of another policy than the usual."""
-    if not hasattr(os, "sched_setscheduler"):
-        yield
-        return
     before = _policies()
     try:
         yield
     finally:
         for thread, policy in _policies().items():
-            wanted = before.get(thread, (os.SCHED_OTHER, 0))
-            if policy != wanted:
+            if sys.platform == "linux" and policy != (wanted := before.get(thread, (os.SCHED_OTHER, 0))):
                 with suppress(OSError):  # the thread has ended, or is not to be had back
                     os.sched_setscheduler(thread, wanted[0], os.sched_param(wanted[1]))
 
@@ -34,10 +31,9 @@ def ordinary_threads() -> Iterator[None]:
 def _policies() -> dict[int, tuple[int, int]]:
     """Policy and priority of every thread of this process; nothing where a system has no such thing."""
     found: dict[int, tuple[int, int]] = {}
-    if not (hasattr(os, "sched_getscheduler") and hasattr(os, "sched_getparam") and os.path.isdir(_TASKS)):
-        return found
-    for name in os.listdir(_TASKS):
-        thread = int(name)
-        with suppress(OSError):  # it has ended
-            found[thread] = os.sched_getscheduler(thread), os.sched_getparam(thread).sched_priority
+    if sys.platform == "linux" and os.path.isdir(_TASKS):
+        for name in os.listdir(_TASKS):
+            thread = int(name)
+            with suppress(OSError):  # it has ended
+                found[thread] = os.sched_getscheduler(thread), os.sched_getparam(thread).sched_priority
     return found
