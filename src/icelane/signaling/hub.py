@@ -299,7 +299,7 @@ class Hub:
             self._handle_pong(connection)
         elif connection.state is ConnectionState.AWAITING_HELLO:
             self._handle_first(connection, frame, now)
-        elif connection.decision is None and not connection.waiting:
+        elif not connection.blocked and not connection.waiting:
             self._handle(connection, frame, now)
         elif not connection.wait(frame):
             self._close(connection, CloseCode.RATE_LIMITED, ErrorCode.RATE_LIMITED, now, self._limits.decision_timeout)
@@ -381,8 +381,8 @@ class Hub:
             self._hear(connection, now)
 
     def _go_on(self, connection: Connection, now: Instant) -> None:
-        """What waited behind a decision."""
-        while connection.waiting and connection.decision is None and connection.state is ConnectionState.OPEN:
+        """What waited behind a decision or a join."""
+        while connection.waiting and not connection.blocked and connection.state is ConnectionState.OPEN:
             self._handle(connection, connection.waiting.popleft(), now)
 
     # Decisions.
@@ -501,7 +501,9 @@ class Hub:
                 elif isinstance(delivery, LeaseLost):
                     self._start_over(now)
                 else:
-                    self._rooms.handle_delivery(delivery, now)
+                    session = self._rooms.handle_delivery(delivery, now)
+                    if session is not None and session.connection is not None:
+                        self._go_on(session.connection, now)
             if not self._desk.slow:
                 return
             connection, _ = self._desk.slow.popitem()

@@ -108,9 +108,6 @@ class Rooms:
 
     def join(self, session: Session, join: Join, now: Instant) -> None:
         """Enter; the answer comes with the delivery."""
-        if join.room in session.entering:
-            self._desk.refuse(session, join.id, ErrorCode.BUSY)
-            return
         self._last_ticket += 1
         self._entering[self._last_ticket] = session, join
         session.rooms[join.room] = None
@@ -240,15 +237,13 @@ class Rooms:
 
     # What the engine says.
 
-    def handle_delivery(self, delivery: RoomDelivery, now: Instant) -> None:
-        """Bring the views up to date and tell our sessions."""
+    def handle_delivery(self, delivery: RoomDelivery, now: Instant) -> Session | None:
+        """Bring the views up to date and tell our sessions. Returns the one whose join is answered by this."""
         match delivery:
             case Entered():
-                self._handle_entered(delivery, now)
-            case NotEntered(ticket, full):
-                session, join = self._take_entering(ticket)
-                session.rooms.pop(join.room, None)
-                self._desk.refuse(session, join.id, ErrorCode.ROOM_FULL if full else ErrorCode.ROOM_LOCKED)
+                return self._handle_entered(delivery, now)
+            case NotEntered():
+                return self._handle_not_entered(delivery)
             case Arrived():
                 self._handle_arrived(delivery)
             case Changed(room, peer, meta):
@@ -268,15 +263,22 @@ class Rooms:
                 self._handle_delivered(delivery)
             case _:
                 assert_never(delivery)
+        return None
 
-    def _handle_entered(self, delivery: Entered, now: Instant) -> None:
+    def _handle_not_entered(self, delivery: NotEntered) -> Session:
+        session, join = self._take_entering(delivery.ticket)
+        session.rooms.pop(join.room, None)
+        self._desk.refuse(session, join.id, ErrorCode.ROOM_FULL if delivery.full else ErrorCode.ROOM_LOCKED)
+        return session
+
+    def _handle_entered(self, delivery: Entered, now: Instant) -> Session:
         session, join = self._take_entering(delivery.ticket)
         room = delivery.room
         if session.ended or room not in session.rooms or not _covers(session.admission, room):
             # Much may have happened while a distant engine made up its mind.
             session.rooms.pop(room, None)
             self._engine.depart(delivery.room, session.peer, LeftReason.CLOSED, "", now)
-            return
+            return session
         view = self._views.get(delivery.room)
         if view is None:
             members = {presence.peer: presence for presence in delivery.members}
@@ -284,6 +286,7 @@ class Rooms:
         view.ours[session.peer] = session
         self._desk.answer(session, view.joined(join.id, session))
         self._events.append(PeerEntered(delivery.room, session.peer, session.admission))
+        return session
 
     def _handle_arrived(self, delivery: Arrived) -> None:
         view = self._views.get(delivery.room)

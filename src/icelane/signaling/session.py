@@ -34,7 +34,7 @@ class ConnectionState(enum.Enum):
 
 @dataclass(slots=True, eq=False)
 class Connection:
-    """One WebSocket. `waiting` are frames that came after hello and before the welcome."""
+    """One WebSocket. `waiting` are frames that came while it was `blocked`."""
 
     id: ConnectionId
     address: str
@@ -45,6 +45,11 @@ class Connection:
     decision: int | None = None
     waiting: deque[ClientFrame] = field(default_factory=deque)
     pushed_at_ping: int = 0
+
+    @property
+    def blocked(self) -> bool:
+        """Whether a frame has to wait: for a decision, or until the engine has answered a join."""
+        return self.decision is not None or (self.session is not None and bool(self.session.entering))
 
     def wait(self, frame: ClientFrame) -> bool:
         """Keep a frame for later; False when too many wait already."""
