@@ -1,7 +1,7 @@
 """The headers of a request, by name in any case, and the two that need taking apart: Cookie and the sub-protocol list.
 
-    Cookie: a=1; b="2"                                          RFC 6265 section 4.2.1
-    Sec-WebSocket-Protocol: icelane.signal.v1, bearer.eyJ...    RFC 6455 section 11.3.4
+Cookie: a=1; b="2"                                          RFC 6265 section 4.2.1
+Sec-WebSocket-Protocol: icelane.signal.v1, bearer.eyJ...    RFC 6455 section 11.3.4
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ import asyncio
 import logging
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 from icelane.aio.system import monotonic
 from icelane.core.clock import Duration, Instant, later
@@ -57,16 +57,11 @@ _MAX_FRAMES: Final = 16
 Question: TypeAlias = ConnectRequest | JoinRequest | MessageRequest | IceRequest
 Notice: TypeAlias = Connected | Left
 
-Q = TypeVar("Q", ConnectRequest, JoinRequest, MessageRequest, IceRequest)
-Q_contra = TypeVar("Q_contra", bound=Question | Notice, contravariant=True)
+Q = TypeVar("Q")
 
-
-class Hook(Protocol[Q_contra]):
-    """Answers one kind of event. Whatever goes wrong in it is an exception."""
-
-    async def __call__(self, event: Q_contra, /) -> object:
-        """`Allow` or `Deny`; of a notice, nothing that counts."""
-        ...
+Hook: TypeAlias = Callable[[Q], Awaitable[object]]
+"""Answers one kind of event with `Allow` or `Deny`; what it says to a notice does not count. Whatever goes wrong in it
+is an exception."""
 
 
 class HookFailedError(IcelaneError):

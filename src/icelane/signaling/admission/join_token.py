@@ -19,14 +19,19 @@ from typing import Final
 
 from joserfc import jws
 from joserfc.jwk import Key
-from joserfc.jws import JWSRegistry
 
 from icelane.core.clock import Duration, UnixSeconds
 from icelane.core.entropy import Entropy
 from icelane.errors import ConfigurationError, LocalProtocolError, MalformedError
 from icelane.signaling.admission.json_web_token import AUDIENCE
 from icelane.signaling.admission.request import MAX_TOKEN, Allow
-from icelane.signaling.admission.signing_key import Algorithm, is_symmetric, key_of_pem, shared_secret
+from icelane.signaling.admission.signing_key import (
+    Algorithm,
+    PinnedAlgorithm,
+    is_symmetric,
+    key_of_pem,
+    shared_secret,
+)
 from icelane.signaling.admitted import DEFAULT_GRANTS, Grant, IcePolicy, IceTransportPolicy
 from icelane.signaling.limits import MAX_IDENTITY, MAX_META, MAX_ROOM_NAME
 
@@ -151,20 +156,12 @@ class TokenSigner:
         if self.kid is not None:
             header["kid"] = self.kid
         payload = json.dumps(claims, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        return jws.serialize_compact(header, payload, self._key(), registry=_Signing(self.algorithm))
+        return jws.serialize_compact(header, payload, self._key(), registry=PinnedAlgorithm(self.algorithm))
 
     def _key(self) -> Key:
         if is_symmetric(self.algorithm):
             return shared_secret(self.key, key="auth.jwt.secret")
         return key_of_pem(self.key, self.algorithm, key="auth.jwt.private_key", private=True)
-
-
-class _Signing(JWSRegistry):
-    def __init__(self, name: str) -> None:
-        super().__init__(algorithms=[name])
-
-    def get_alg(self, name: str) -> jws.JWSAlgModel:
-        return self.algorithms[name]
 
 
 def create_token(

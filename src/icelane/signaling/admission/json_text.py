@@ -41,6 +41,7 @@ def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _no_constant(text: str) -> float:
+    del text
     raise ValueError("not a number of JSON")
 
 

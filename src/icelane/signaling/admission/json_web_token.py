@@ -22,9 +22,8 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from joserfc import jws
-from joserfc.errors import JoseError, UnsupportedAlgorithmError
+from joserfc.errors import JoseError
 from joserfc.jwk import Key
-from joserfc.jws import JWSAlgModel, JWSRegistry
 
 from icelane.aio.system import monotonic
 from icelane.core.clock import Duration, Instant, UnixSeconds
@@ -32,7 +31,14 @@ from icelane.errors import ConfigurationError, MalformedError, RemoteProtocolErr
 from icelane.signaling.admission.json_text import parse_json_object
 from icelane.signaling.admission.key_set import Fetch, KeySetUnavailableError, PublishedKeys
 from icelane.signaling.admission.request import MAX_TOKEN
-from icelane.signaling.admission.signing_key import Algorithm, is_symmetric, key_of_pem, shared_secret, wire_names
+from icelane.signaling.admission.signing_key import (
+    Algorithm,
+    PinnedAlgorithm,
+    is_symmetric,
+    key_of_pem,
+    shared_secret,
+    wire_names,
+)
 
 AUDIENCE: Final = "icelane"
 # Clocks of issuers differ from ours by less, or they are wrong.
@@ -126,19 +132,6 @@ def _decode(part: str) -> bytes:
         if found and base64.urlsafe_b64encode(found).rstrip(b"=") == part.encode():
             return found
     raise MalformedError("a part of a token is not canonical base64url")
-
-
-class _Pinned(JWSRegistry):
-    """Knows one algorithm, and says nothing about its fashion."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(algorithms=[name])
-        self._name = name
-
-    def get_alg(self, name: str) -> JWSAlgModel:
-        if name != self._name:
-            raise UnsupportedAlgorithmError("not the pinned one")
-        return self.algorithms[name]
 
 
 class _Entry:
@@ -237,9 +230,7 @@ class TokenVerifier:
                 if entry.published is not None:
                     await entry.published.close()
 
-    async def _signed_by(
-        self, text: str, entries: Sequence[_Entry], algorithm: str, kid: str | None
-    ) -> TrustedIssuer:
+    async def _signed_by(self, text: str, entries: Sequence[_Entry], algorithm: str, kid: str | None) -> TrustedIssuer:
         tried = False
         for entry in entries:
             try:
@@ -256,7 +247,7 @@ class TokenVerifier:
 def _is_signed(text: str, key: Key, algorithm: str) -> bool:
     """Whether joserfc says so; its exceptions carry the token."""
     try:
-        jws.deserialize_compact(text, key, registry=_Pinned(algorithm))
+        jws.deserialize_compact(text, key, registry=PinnedAlgorithm(algorithm))
     except (JoseError, ValueError):
         return False
     return True

@@ -139,6 +139,11 @@ class Connections:
         self._counts_by_source[source] = count + 1
         return Connection(self, source)
 
+    def resize(self, per_address: int, total: int) -> None:
+        """Other limits from now on; nobody is closed for them."""
+        self._per_address = per_address
+        self._total = total
+
     def closed(self, source: bytes) -> None:
         """Count one less; a Connection calls it."""
         self._count -= 1

@@ -64,7 +64,7 @@ class TlsFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectRequest:
-    """Somebody wants in. What stands here is what he says, but for `ip`, `tls`, `node`, and `claims` when there are any.
+    """Somebody wants in. What stands here is what he says, but for `ip`, `tls`, `node` and `claims`.
 
     `ip` is canonical, and that of the client where trusted proxies stand between. `cookies` are empty unless the
     page's Origin is allowed and something came along that a foreign page could not have sent: `token` or `csrf`.

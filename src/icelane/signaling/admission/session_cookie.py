@@ -12,7 +12,6 @@ because the token in it is signed.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
 from typing import Final
 
 from icelane.crypto.provider import equal, sha256
@@ -36,9 +35,3 @@ def shows_csrf(cookie: str, shown: str | None) -> bool:
 def set_cookie(token: str, max_age: int, name: str = DEFAULT_NAME) -> str:
     """The value of a Set-Cookie header that keeps `token` from scripts, other sites and plain HTTP."""
     return f"{name}={token}; Path=/; Max-Age={max_age}; Secure; HttpOnly; SameSite=Strict"
-
-
-def without(cookies: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
-    """The cookies but for these."""
-    left_out = frozenset(names)
-    return {name: value for name, value in cookies.items() if name not in left_out}

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias, cast, get_args
 
-from joserfc.errors import JoseError
+from joserfc.errors import JoseError, UnsupportedAlgorithmError
 from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
+from joserfc.jws import JWSRegistry
 
 from icelane.errors import ConfigurationError, MalformedError
 
@@ -26,6 +27,20 @@ MIN_SECRET_BYTES: Final = 32
 _MIN_RSA_BITS: Final = 2048
 _CURVES: Final = {"ES256": "P-256", "ES384": "P-384", "EdDSA": "Ed25519"}
 _KEY_TYPES: Final = {"H": "oct", "R": "RSA", "E": "EC"}
+
+
+class PinnedAlgorithm(JWSRegistry):
+    """joserfc with one algorithm."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(algorithms=[name])
+        self._name = name
+
+    def get_alg(self, name: str):  # type: ignore[no-untyped-def]  # joserfc exports no name for what it returns
+        """The algorithm; whether it is in fashion, as joserfc would warn, has been decided in the configuration."""
+        if name != self._name:
+            raise UnsupportedAlgorithmError("not the pinned one")
+        return self.algorithms[name]
 
 
 def key_type_of(algorithm: Algorithm) -> str:

@@ -16,7 +16,6 @@ client says becomes a header of our request.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
@@ -26,18 +25,11 @@ from icelane.aio.system import SystemWallClock, monotonic
 from icelane.core.clock import UnixSeconds
 from icelane.crypto.provider import equal, hmac_sha256
 from icelane.errors import MalformedError, OperationError
+from icelane.signaling.admission.event_document import document_of
 from icelane.signaling.admission.hook import HookFailedError, Notice, Question
 from icelane.signaling.admission.http_fetch import Reply
 from icelane.signaling.admission.json_text import parse_json_object
-from icelane.signaling.admission.request import (
-    Allow,
-    Connected,
-    ConnectRequest,
-    Deny,
-    IceRequest,
-    JoinRequest,
-    MessageRequest,
-)
+from icelane.signaling.admission.request import Allow, Deny
 from icelane.signaling.admission.webhook_reply import parse_webhook_reply
 
 SIGNATURE_HEADER: Final = "Icelane-Signature"
@@ -86,14 +78,17 @@ class Webhook:
         *,
         secret: str | None,
         headers: Iterable[str] = (),
+        answers: bool = True,
         unix_time: Callable[[], UnixSeconds] | None = None,
     ) -> None:
-        """`headers` are the names of those of the client that travel, in any case."""
+        """`headers` are the names of those of the client that travel, in any case. Without `answers` it is only told,
+        and whatever it says with a status of 2xx is well."""
         self._event = event
         self._url = url
         self._post = post
         self._secret = secret
         self._headers = tuple(name.lower() for name in headers)
+        self._answers = answers
         self._unix_time = unix_time or (lambda: SystemWallClock().unix_time(monotonic()))
 
     def __repr__(self) -> str:
@@ -111,6 +106,8 @@ class Webhook:
             reply = None
         if reply is None:
             raise HookFailedError("unreachable")
+        if not self._answers and 200 <= reply.status < 300:
+            return Allow()
         return answer_of(reply)
 
 
@@ -137,70 +134,3 @@ def _denial(reply: Reply) -> Deny:
     text = reply.headers.get("retry-after", "")
     wait = float(text) if text.isascii() and text.isdigit() and len(text) < 9 else 1.0
     return Deny(code, reconnect=True, retry_after=wait)
-
-
-def document_of(event: Question | Notice, headers: Iterable[str] = ()) -> dict[str, object]:
-    """An event as JSON has it. Names are in snake_case, and what is None is left out."""
-    match event:
-        case ConnectRequest():
-            found = _connect_document(event, headers)
-        case JoinRequest():
-            found = {
-                "identity": event.identity,
-                "room": event.room,
-                "meta": event.meta,
-                "labels": event.labels,
-                "ip": event.ip,
-                "session": event.session,
-            }
-        case MessageRequest():
-            found = {
-                "identity": event.identity,
-                "room": event.room,
-                "to": event.to,
-                "kind": event.kind,
-                "data": event.data,
-                "labels": event.labels,
-                "session": event.session,
-            }
-        case IceRequest():
-            found = {
-                "identity": event.identity,
-                "labels": event.labels,
-                "ip": event.ip,
-                "session": event.session,
-            }
-        case Connected():
-            found = {"identity": event.identity, "session": event.session, "ip": event.ip, "at": _date(event.at)}
-        case _:
-            found = {
-                "identity": event.identity,
-                "session": event.session,
-                "reason": event.reason,
-                "at": _date(event.at),
-            }
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _connect_document(request: ConnectRequest, names: Iterable[str]) -> dict[str, object]:
-    tls = request.tls
-    return {
-        "ip": request.ip,
-        "headers": {name: request.headers[name] for name in names if name in request.headers},
-        "cookies": dict(request.cookies),
-        "origin": request.origin,
-        "token": request.token,
-        "claims": dict(request.claims),
-        "query": dict(request.query),
-        "data": request.data,
-        "transport": request.transport,
-        "path": request.path,
-        "tls": None
-        if tls is None
-        else {"version": tls.version, "cipher": tls.cipher, "server_name": tls.server_name, "alpn": tls.alpn},
-        "node": request.node,
-    }
-
-
-def _date(at: UnixSeconds) -> int:
-    return math.floor(at)
