@@ -255,11 +255,11 @@ class World:
                 token = "" if hello.token is msgspec.UNSET else hello.token
                 refusal = Refusal(code=CloseCode.TOKEN_EXPIRED, error="token_missing")
                 hub.provide_admission(decision, self.admission(token) if token else refusal, self.ice, self.now)
-            case Readmit(decision, _, _, token) if self.admits:
-                hub.provide_admission(decision, self.admission(token), None, self.now)
+            case Readmit(decision, _, refresh) if self.admits:
+                hub.provide_admission(decision, self.admission(refresh.token), None, self.now)
             case AskJoin() | AskMessage() if self.decide is not None:
                 hub.provide_decision(command.decision, self.decide(command), self.now)
-            case IssueIce(session, _):
-                hub.provide_ice(session, self.ice, self.now)
+            case IssueIce(session):
+                hub.provide_ice(session.session, self.ice, self.now)
             case _:
                 pass

@@ -288,21 +288,24 @@ def test_a_moderator_of_one_room_is_none_in_another(world: World) -> None:
 def test_hooks_decide_about_joins_and_messages_and_order_is_kept() -> None:
     world = World(ask_join=True, ask_message=True)
     no = Refusal(code=CloseCode.DENIED, error="swearing", reason="language!")
-    world.decide = lambda asked: no if isinstance(asked, AskMessage) and b"bad" in bytes(asked.data) else None
     alice, bob = world.enter("alice", "r"), world.enter("bob", "r")
     world.decide = None
     for number, text in enumerate(("one", "bad", "three")):
         alice.say(message("*", text, id=number + 10))
     alice.say(SendSignal(id=20, to=bob.peer, data=OFFER))
     assert not bob.all(ServerMessage)
+    asked = []
     while (waiting := [one for one in world.commands if isinstance(one, AskMessage)]) != []:
         world.commands.remove(waiting[0])
-        refusal = no if b"bad" in bytes(waiting[0].data) else None
+        frame = waiting[0].frame
+        asked.append((waiting[0].room, frame.to, waiting[0].session.identity))
+        refusal = no if isinstance(frame, SendMessage) and b"bad" in bytes(frame.data) else None
         world.hub.provide_decision(waiting[0].decision, refusal, world.now)
         world.drain()
     assert [bytes(frame.data) for frame in bob.all(ServerMessage)] == [b'"one"', b'"three"']
     assert isinstance(bob.frames[-1], ServerSignal)
     assert alice.errors == ["swearing"]
+    assert asked == [("r", "*", "alice")] * 3 + [("r", bob.peer, "alice")]
 
 
 def test_a_hook_that_does_not_answer_is_a_no_and_frees_what_waits() -> None:

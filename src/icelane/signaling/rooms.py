@@ -150,12 +150,19 @@ class Rooms:
         self._engine.update(update.room, session.peer, _meta(session.admission, update.meta), now)
         self._desk.answer(session, Ok(re=update.id))
 
+    def may_signal(self, session: Session, signal: SendSignal) -> bool:
+        """Whether the peer is there; answered when not, or when it is a repeat."""
+        if self._repeated(session, signal):
+            return False
+        if not self._shared_rooms(session, signal.to):
+            self._desk.refuse(session, signal.id, ErrorCode.PEER_NOT_FOUND)
+            return False
+        return True
+
     def signal(self, session: Session, signal: SendSignal, now: Instant) -> None:
         """Pass a description or a candidate on to one peer."""
-        if self._repeated(session, signal):
-            return
         shared = self._shared_rooms(session, signal.to)
-        if not shared:
+        if not shared:  # a hook may have taken its time
             self._desk.refuse(session, signal.id, ErrorCode.PEER_NOT_FOUND)
             return
         data: SignalData | None = signal.data
@@ -183,23 +190,26 @@ class Rooms:
 
     def message(self, session: Session, message: SendMessage, now: Instant) -> None:
         """Pass it on to a peer, or to all others of a room."""
-        refusal = self._message_refusal(session, message)  # a hook may have taken its time
+        refusal = self._message_refusal(session, message)
         if refusal is not None:
             self._desk.refuse(session, message.id, refusal)
             return
         key = None if message.key is UNSET else message.key
         if message.to == EVERYBODY:
-            self._engine.publish(self.room_of(session, message) or "", session.peer, message.data, key, now)
+            self._engine.publish(self.room_of(session, message), session.peer, message.data, key, now)
         else:
             node = self._shared_rooms(session, message.to)[0].members[message.to].node
             self._engine.deliver(node, message.to, session.peer, message.data, key, now)
         self._done(session, message)
 
-    def room_of(self, session: Session, message: SendMessage) -> str | None:
-        """The room that a message is for: the named one, or the only one."""
-        if message.room is not UNSET:
-            return message.room
-        return next(iter(session.rooms)) if len(session.rooms) == 1 else None
+    def room_of(self, session: Session, frame: SendSignal | SendMessage) -> str:
+        """The room that a frame is for: the named one, the only one, or one that has the peer; empty without any."""
+        if frame.to != EVERYBODY:
+            shared = self._shared_rooms(session, frame.to)
+            return shared[0].name if shared else ""
+        if isinstance(frame, SendMessage) and frame.room is not UNSET:
+            return frame.room
+        return next(iter(session.rooms)) if len(session.rooms) == 1 else ""
 
     def moderate(self, session: Session, frame: Kick | Lock | Close, now: Instant) -> None:
         """Kick, lock, close: for whoever may, in the rooms that his token has."""
@@ -369,7 +379,7 @@ class Rooms:
         if message.to != EVERYBODY:
             return None if self._shared_rooms(session, message.to) else ErrorCode.PEER_NOT_FOUND
         room = self.room_of(session, message)
-        if room is None:
+        if not room:
             return ErrorCode.ROOM_REQUIRED
         return None if self._is_in(session, room) else ErrorCode.NOT_IN_ROOM
 

@@ -59,6 +59,19 @@ class Connection:
         return True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSummary:
+    """A session, as hooks, administrators, lists and metrics see it."""
+
+    session: str
+    peer: str
+    identity: str
+    address: str
+    rooms: tuple[str, ...]
+    connected: bool
+    admission: Admission
+
+
 @dataclass(slots=True, eq=False)
 class Session:
     """Who somebody is and what he has missed. `rooms` is where he is, or is about to be."""
@@ -84,15 +97,14 @@ class Session:
         if len(self.keys) > MAX_KEYS:
             self.keys.popitem(last=False)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionSummary:
-    """A session, as administrators, lists and metrics see it."""
-
-    session: str
-    peer: str
-    identity: str
-    address: str
-    rooms: tuple[str, ...]
-    connected: bool
-    admission: Admission
+    def summary(self) -> SessionSummary:
+        """As it is now."""
+        return SessionSummary(
+            session=self.id,
+            peer=self.peer,
+            identity=self.admission.identity,
+            address=self.address,
+            rooms=tuple(self.rooms),
+            connected=self.connection is not None,
+            admission=self.admission,
+        )
