@@ -63,7 +63,8 @@ class Admission:
 
     `rooms` are names, exact or ending in `*`, which stands for whatever follows; nobody is in a room that none of them
     covers. `meta` is shown to others beside what the client says itself, and wins. `labels` are the program's own and
-    never leave the server. `expires_at` is calendar time: the session ends then, unless refreshed.
+    never leave the server. `expires_at` is calendar time: the session ends then, unless refreshed. `api_key` is the
+    name of the API key that a program of the operator showed; only that rules the server, and never a user's token.
     """
 
     identity: str
@@ -75,6 +76,7 @@ class Admission:
     limits: AdmissionLimits = AdmissionLimits()
     expires_at: UnixSeconds | None = None
     ice: IcePolicy = IcePolicy()
+    api_key: str | None = None
 
     def covers(self, room: str) -> bool:
         """Whether `rooms` has this one."""
