@@ -26,7 +26,7 @@ class Room:
     """A room that the program wants to be in. `you` is our own id there, None until we are in. `meta` is our own."""
 
     name: str
-    meta: Raw = EMPTY_OBJECT
+    meta: Raw = field(default_factory=lambda: EMPTY_OBJECT)
     you: str | None = None
     locked: bool = False
     relay_only: bool = False
