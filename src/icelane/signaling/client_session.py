@@ -402,17 +402,18 @@ class ClientSession:
         self._events.extend(Unanswered(number) for number in void)
 
     def _handle_answer(self, answer: Joined | Ok | Error, now: Instant) -> None:
-        if answer.re is UNSET:
-            self._error = answer if isinstance(answer, Error) else None
+        if isinstance(answer, Error) and answer.re is UNSET:
+            self._error = answer
             return
-        request = self._outgoing.answered(answer.re)
+        number = int(answer.re or 0)
+        request = self._outgoing.answered(number)
         if request is None:
             return
         if isinstance(request, Join):
             self._handle_joined(request, answer)
         if isinstance(request, Refresh) and isinstance(answer, Ok):
             self._arm_renewal(answer.expires_at, now)
-        self._events.append(Answered(answer.re, answer))
+        self._events.append(Answered(number, answer))
 
     def _handle_joined(self, request: Join, answer: Joined | Ok | Error) -> None:
         room = self._rooms.get(request.room)
