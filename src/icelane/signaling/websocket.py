@@ -11,6 +11,7 @@ for a `reason`, which only the latter has.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
@@ -78,15 +79,11 @@ class SignalEndpoint:
         code = _BROKEN
         try:
             async with asyncio.timeout(None) as patience:
-                limit = partial(_limit, patience)
-                connection.finished.add_done_callback(limit)
-                try:
-                    while (message := await receive())["type"] != "websocket.disconnect":
-                        # A binary frame is none of ours, and says so like any other text that is not.
-                        connection.receive(message.get("text") or "")
-                    code = _code(message)
-                finally:
-                    connection.finished.remove_done_callback(limit)
+                connection.finished.add_done_callback(partial(_limit, patience))
+                while (message := await receive())["type"] != "websocket.disconnect":
+                    # A binary frame is none of ours, and says so like any other text that is not.
+                    connection.receive(message.get("text") or "")
+                code = _code(message)
         except (OSError, TimeoutError):
             return
         finally:
@@ -96,7 +93,8 @@ class SignalEndpoint:
 def _limit(patience: asyncio.Timeout, finished: asyncio.Future[bool]) -> None:
     """How long the client may take to answer our close; who does not read will not."""
     wait = CLOSE_TIMEOUT if finished.result() else 0.0
-    patience.reschedule(asyncio.get_running_loop().time() + wait)
+    with contextlib.suppress(RuntimeError):  # the connection has ended in the meantime
+        patience.reschedule(asyncio.get_running_loop().time() + wait)
 
 
 def _writer(send: Send) -> Callable[[str | CloseConnection], Awaitable[None]]:
