@@ -175,8 +175,8 @@ class SignalClient(EventTarget):
         """Connect, and join `room` if there is one. Afterwards the client comes back by itself whenever it has to.
 
         Raises SignalRefusedError when the server does not let us in, SignalError when it is the room that does not,
-        CertificateRefusedError and ConfigurationError at once, TransportClosedError when `timeout` has passed, with
-        what went wrong last. Whatever it raises, the client is closed then.
+        CertificateRefusedError, ConfigurationError and ProxyError where that will not get better by itself, and
+        TransportClosedError when `timeout` has passed, with what went wrong last. The client is closed then.
         """
         self._connected = asyncio.get_running_loop().create_future()
         try:

@@ -21,7 +21,7 @@ from websockets.exceptions import ConnectionClosed
 from icelane.aio.system import monotonic
 from icelane.aio.wakeup import Wakeup
 from icelane.core.clock import Duration, Instant
-from icelane.errors import CertificateRefusedError, ConfigurationError, IcelaneError
+from icelane.errors import CertificateRefusedError, ConfigurationError, IcelaneError, ProxyError
 from icelane.signaling.client_connection import ConnectionOptions, HttpRefusalError, open_websocket, signal_url
 from icelane.signaling.client_event import ClientCommand, ClientEvent, CloseConnection, OpenConnection, RenewToken
 from icelane.signaling.client_session import ClientSession, ClientState
@@ -134,10 +134,10 @@ class ClientDriver:
             status, reason, after = error.status, error.reason, error.retry_after
             self._tell(attempt, lambda now: self._session.handle_refused(status, reason, after, now))
             return
-        except (CertificateRefusedError, ConfigurationError) as error:
-            self._fail(attempt, error)
-            return
         except IcelaneError as error:
+            if _is_lasting(error):
+                self._fail(attempt, error)
+                return
             reason = str(error)
             self._tell(attempt, lambda now: self._session.handle_closed(_LOST, reason, now))
             return
@@ -181,6 +181,13 @@ class ClientDriver:
             return
         if token is not None and self._session.state is not ClientState.CLOSED:
             self.run(lambda now: self._session.refresh(token, now))
+
+
+def _is_lasting(error: IcelaneError) -> bool:
+    """Whether the same would happen again: a wrong certificate, a wrong setting, a proxy that does not want us."""
+    if isinstance(error, ProxyError):
+        return error.status is not None and 400 <= error.status < 500
+    return isinstance(error, CertificateRefusedError | ConfigurationError)
 
 
 class _Attempt:
