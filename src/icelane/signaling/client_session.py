@@ -355,11 +355,11 @@ class ClientSession:
         self._token_refused = False
         self._ping = welcome.ping
         self._outgoing.limit(welcome.limits)
-        self._outgoing.rewind()
         self.peer, self.identity = welcome.peer, welcome.identity
         self._resume = Resume(session=welcome.session, seq=welcome.seq)
         if continuity is Continuity.REPLACED:
             self._replace_session()
+        self._outgoing.rewind()
         self._events.append(Connected(welcome.session, welcome.peer, welcome.identity, continuity))
         if welcome.ice is not UNSET:
             self._events.append(IceServersGiven(welcome.ice))
@@ -388,16 +388,21 @@ class ClientSession:
         """Nobody knows us by our old id: what was said under it is void. Rooms are joined again first."""
 
         def is_void(request: Request, sent: bool) -> bool:
-            return sent or isinstance(request, SendSignal | Join | Leave | Update)
+            if isinstance(request, Join):
+                return request.room not in self._rooms
+            return sent or isinstance(request, SendSignal | Leave | Update)
 
-        rejoined = [Join(id=self._next_id(), room=room.name, meta=room.meta) for room in self._rooms.values()]
-        self._rejoins = {join.id for join in rejoined}
         void = self._outgoing.drop(is_void)
         kept = self._outgoing.take_all()
+        joins = [request for request in kept if isinstance(request, Join)]
+        asked = {join.room for join in joins}
+        missing = [room for room in self._rooms.values() if room.name not in asked]
+        rejoined = [Join(id=self._next_id(), room=room.name, meta=room.meta) for room in missing]
+        self._rejoins = {join.id for join in rejoined}
         for room in self._rooms.values():
             room.you = None
             self._tell(room.forget(list(room.peers), LeftReason.NODE_LOST))
-        for request in [*rejoined, *kept]:
+        for request in [*rejoined, *joins, *(one for one in kept if not isinstance(one, Join))]:
             self._outgoing.add(_id_of(request), request)
         self._events.extend(Unanswered(number) for number in void)
 
