@@ -50,7 +50,7 @@ def pem(key: RSAKey | ECKey | OKPKey, private: bool = False) -> str:
 
 def verify(text: str, *issuers: TrustedIssuer, unix_time: float = NOW) -> Mapping[str, object]:
     verifier = TokenVerifier(issuers or (ISSUER,))
-    return asyncio.run(verifier.verify(text, UnixSeconds(unix_time)))  # type: ignore[arg-type]  # a coroutine
+    return asyncio.run(verifier.verify(text, UnixSeconds(unix_time)))
 
 
 def fault(text: str, *issuers: TrustedIssuer, unix_time: float = NOW) -> TokenFault:
