@@ -708,7 +708,7 @@ def test_a_request_that_does_not_parse_is_said() -> None:
         {"raw_headers": [(b"sec-websocket-protocol", b"bearer.hunter2,,")]},
     ):
         with pytest.raises(MalformedError) as caught:
-            control.request(peer=IP, **arguments)  # type: ignore[arg-type]
+            control.request(peer=IP, **arguments)
         assert "hunter2" not in str(caught.value)
         assert "hunter2" not in repr(caught.value.__context__)
 
