@@ -16,6 +16,7 @@ from icelane.server.config.values import (
     DurationValue,
     Listener,
     PortRange,
+    WebListener,
     check_password,
     parse_address,
     parse_address_source,
@@ -34,9 +35,11 @@ from icelane.server.config.values import (
     parse_peers,
     parse_port_range,
     parse_proxies,
+    parse_public_url,
     parse_realm,
     parse_relay_address,
     parse_username,
+    parse_web_listener,
 )
 from icelane.stun.nonce import KEY_SIZE
 from icelane.turn.credentials import MAX_SECRETS
@@ -124,6 +127,7 @@ _Unique = AfterValidator(_no_repeats)
 _Filled = AfterValidator(_not_nothing)
 
 Listeners = Annotated[tuple[Annotated[Listener, PlainValidator(parse_listener)], ...], _AsList, _Filled, _Unique]
+WebListeners = Annotated[tuple[Annotated[WebListener, PlainValidator(parse_web_listener)], ...], _AsList, _Unique]
 RelayAddresses = Annotated[tuple[Annotated[str, PlainValidator(parse_relay_address)], ...], _AsList, _Filled, _Unique]
 AddressRanges = Annotated[tuple[Annotated[str, PlainValidator(parse_peers)], ...], _AsList, _Unique]
 Nat64Prefixes = Annotated[tuple[Annotated[str, PlainValidator(parse_nat64)], ...], _AsList, _Unique]
@@ -458,20 +462,54 @@ class StunSettings(Section):
 
 
 class TlsSettings(Section):
-    """`[tls]`: what `tls://` listeners show. Read again on reload; new connections then get the new certificate."""
+    """`[tls]`: the certificate of `tls://` and `https://`. Read again on reload; new connections get the new one."""
 
     certificate: FileName = _key(
         None,
         kind="file name",
-        shown="none; needed for `tls://`",
+        shown="none; needed for `tls://` and `https://`",
         doc="A PEM file with the server's certificate and then its intermediates, `fullchain.pem` in certbot's words."
         " A relative name is relative to the configuration file.",
     )
     key: FileName = _key(
         None,
         kind="file name",
-        shown="none; needed for `tls://`",
+        shown="none; needed for `tls://` and `https://`",
         doc="A PEM file with the private key, without a password. Only the server's user should be able to read it.",
+    )
+
+
+class ServerSettings(Section):
+    """`[server]`: HTTPS, WebSocket and TURN over TLS on one port."""
+
+    listen: WebListeners = _key(
+        (),
+        kind="list of URLs",
+        shown="none: nobody listens",
+        doc="Where signaling is taken: `https://ADDRESS:PORT`, without a port 443. HTTPS, WebSocket (WSS) and TURN over"
+        " TLS share it, told apart by ALPN and by the first byte, and it needs `[tls]`. `http://ADDRESS:PORT`, without"
+        " a port 80, sends everybody on to HTTPS; only on loopback, for a proxy on this machine, it serves. `0.0.0.0`"
+        " and `[::]` stand for every address that the machine has at the start. `turn.listen` says where else TURN is"
+        " taken; with several `turn.workers` the first of them has these listeners.",
+    )
+    public_url: Annotated[str | None, PlainValidator(parse_public_url)] = _key(
+        None,
+        kind="URL",
+        shown="none: worked out from `turn.hostname` and the first `https://` listener",
+        doc="What clients reach this server by, `https://call.example.org`: links, redirections and the URL in join"
+        " tokens go by it, and never by what a request says in `Host`.",
+    )
+    hsts: Annotated[DurationValue, PlainValidator(parse_duration)] = _key(
+        DurationValue(365 * 86_400),
+        kind="duration",
+        doc="For how long browsers are told to come to this host by HTTPS only (`Strict-Transport-Security`); `0s`"
+        " tells them nothing.",
+    )
+    dangerously_serve_in_clear: Switch = _key(
+        False,
+        kind="true or false",
+        doc="Lets `http://` listeners that others than this machine reach serve signaling and hand out credentials"
+        " without TLS, for a network that a proxy in front of it closes off. Whoever is on the way reads the tokens.",
     )
 
 
@@ -531,6 +569,7 @@ class Config(Section):
 
     turn: TurnSettings = Field(default_factory=TurnSettings)
     stun: StunSettings = Field(default_factory=StunSettings)
+    server: ServerSettings = Field(default_factory=ServerSettings)
     tls: TlsSettings = Field(default_factory=TlsSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)

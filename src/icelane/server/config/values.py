@@ -22,6 +22,9 @@ DEFAULT_PORT = 3478
 DEFAULT_SECURE_PORT = 5349
 """The port of STUN and TURN over TLS; 443 passes where this one does not."""
 
+DEFAULT_HTTPS_PORT = 443
+DEFAULT_HTTP_PORT = 80
+
 WILDCARDS = ("0.0.0.0", "::")
 """The hosts in a listening URL that stand for every address of the machine."""
 
@@ -34,6 +37,7 @@ USERNAME_BYTES = 508
 
 _URL = re.compile(r"(?P<scheme>[a-z]+)://(?:\[(?P<v6>[^\]]*)\]|(?P<v4>[^:/?#\[\]@]*))(?::(?P<port>[0-9]{1,5}))?/?")
 _ADDRESS_AND_PORT = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<v4>[^:/?#\[\]@]*)):(?P<port>[0-9]{1,5})")
+_PLACE = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<name>[^:/?#\[\]@\s]+))(?::(?P<port>[0-9]{1,5}))?")
 _UNITS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile(r"\s*".join(rf"(?:(?P<{unit}>[0-9]{{1,9}}){unit})?" for unit in _UNITS))
 _RANGE = re.compile(r"([0-9]{1,5})\s*-\s*([0-9]{1,5})")
@@ -63,6 +67,37 @@ class Listener(NamedTuple):
     def wildcard(self) -> bool:
         """Whether the host stands for every address of the machine."""
         return self.host in WILDCARDS
+
+
+class WebListener(NamedTuple):
+    """Where HTTP is taken: `https://127.0.0.1:8443`, which takes WebSocket and TURN over TLS as well, or `http://`."""
+
+    scheme: Literal["https", "http"]
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.address}"
+
+    @property
+    def address(self) -> SocketAddress:
+        """Host and port together."""
+        return SocketAddress(self.host, self.port)
+
+    @property
+    def wildcard(self) -> bool:
+        """Whether the host stands for every address of the machine."""
+        return self.host in WILDCARDS
+
+    @property
+    def secure(self) -> bool:
+        """Whether it is behind TLS."""
+        return self.scheme == "https"
+
+    @property
+    def turn(self) -> Listener:
+        """The same as clients of TURN know it."""
+        return Listener(Transport.TLS if self.secure else Transport.TCP, self.host, self.port)
 
 
 @dataclass(frozen=True)
@@ -109,6 +144,43 @@ def parse_listener(value: object) -> Listener:
     if port > 65535:
         raise ValueError(f"port {port} is above 65535")
     return Listener(transport, host, port)
+
+
+def parse_web_listener(value: object) -> WebListener:
+    """`https://HOST[:PORT]` or `http://HOST[:PORT]` with an IP address as host, IPv6 in brackets."""
+    if isinstance(value, WebListener):
+        return value
+    match = _URL.fullmatch(_text(value))
+    if match is None or match["scheme"] not in ("https", "http"):
+        raise ValueError("not a listening URL; write https://192.0.2.1:443 or https://[2001:db8::1]:443")
+    host = _address(match["v6"] if match["v6"] is not None else match["v4"])
+    if (match["v6"] is not None) != (":" in host):
+        raise ValueError("IPv6 addresses stand in brackets, IPv4 addresses do not: https://[2001:db8::1]:443")
+    scheme: Literal["https", "http"] = "https" if match["scheme"] == "https" else "http"
+    port = int(match["port"]) if match["port"] else (DEFAULT_HTTPS_PORT if scheme == "https" else DEFAULT_HTTP_PORT)
+    if port > 65535:
+        raise ValueError(f"port {port} is above 65535")
+    return WebListener(scheme, host, port)
+
+
+def parse_public_url(value: object) -> str:
+    """`https://HOST[:PORT]` as clients write it, without a path; the host in ASCII."""
+    text = _text(value).removesuffix("/")
+    scheme, separator, place = text.partition("://")
+    if scheme not in ("https", "http") or not separator:
+        raise ValueError("write https://call.example.org")
+    match = _PLACE.fullmatch(place)
+    if match is None:
+        raise ValueError("write https://call.example.org, without user, path and query")
+    host = parse_hostname(match["v6"] if match["v6"] is not None else match["name"])
+    if (match["v6"] is not None) != (":" in host):
+        raise ValueError("IPv6 addresses stand in brackets")
+    port = int(match["port"]) if match["port"] else None
+    if port is not None and not 1 <= port <= 65535:
+        raise ValueError("a port runs from 1 to 65535")
+    shown = f"[{host}]" if ":" in host else host
+    default = DEFAULT_HTTPS_PORT if scheme == "https" else DEFAULT_HTTP_PORT
+    return f"{scheme}://{shown}" + (f":{port}" if port not in (None, default) else "")
 
 
 def parse_http_address(value: object) -> SocketAddress:
