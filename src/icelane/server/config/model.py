@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr
 
 from icelane.core.net import SocketAddress, Transport
+from icelane.core.origin import parse_origin
+from icelane.server.config.admission import AuthSettings, HookSettings, LimitSettings, ListSettings
 from icelane.server.config.section import (
     EMPTY,
     AsList,
@@ -50,6 +52,7 @@ from icelane.server.config.values import (
     parse_public_url,
     parse_realm,
     parse_relay_address,
+    parse_trusted_proxies,
     parse_username,
     parse_web_listener,
 )
@@ -101,6 +104,8 @@ RelayAddresses = Annotated[tuple[Annotated[str, PlainValidator(parse_relay_addre
 AddressRanges = Annotated[tuple[Annotated[str, PlainValidator(parse_peers)], ...], AsList, Unique]
 Nat64Prefixes = Annotated[tuple[Annotated[str, PlainValidator(parse_nat64)], ...], AsList, Unique]
 Proxies = Annotated[tuple[Annotated[str, PlainValidator(parse_proxies)], ...], AsList, Unique]
+TrustedProxies = Annotated[tuple[Annotated[str, PlainValidator(parse_trusted_proxies)], ...], AsList, Unique]
+Origins = Annotated[tuple[Annotated[str, PlainValidator(parse_origin)], ...], AsList, Unique]
 ExternalAddresses = Annotated[
     Mapping[
         Annotated[str, PlainValidator(parse_relay_address)], Annotated[str, PlainValidator(parse_external_address)]
@@ -444,6 +449,20 @@ class ServerSettings(Section):
         doc="What clients reach this server by, `https://call.example.org`: links, redirections and the URL in join"
         " tokens go by it, and never by what a request says in `Host`.",
     )
+    trusted_proxies: TrustedProxies = _key(
+        (),
+        kind="list of address ranges",
+        doc="Proxies in front of this server, such as `10.0.0.0/8`, that may say whom they speak for in `Forwarded` or"
+        " `X-Forwarded-For`: of the hops that those name, the right-most that is not listed here is the client. From"
+        " everybody else these headers do not count.",
+    )
+    allowed_origins: Origins = _key(
+        (),
+        kind="list of origins",
+        doc="Whose pages may connect: `https://app.example.org`, as browsers send it in `Origin`, and no pattern. The"
+        " origin of `server.public_url` is allowed as well. Programs that are no browsers send none and are let"
+        " through; then no cookie counts.",
+    )
     hsts: Annotated[DurationValue, PlainValidator(parse_duration)] = _key(
         DurationValue(365 * 86_400),
         kind="duration",
@@ -516,6 +535,10 @@ class Config(Section):
     stun: StunSettings = Field(default_factory=StunSettings)
     server: ServerSettings = Field(default_factory=ServerSettings)
     tls: TlsSettings = Field(default_factory=TlsSettings)
+    auth: AuthSettings = Field(default_factory=AuthSettings)
+    hooks: HookSettings = Field(default_factory=HookSettings)
+    lists: ListSettings = Field(default_factory=ListSettings)
+    limits: LimitSettings = Field(default_factory=LimitSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     admin: AdminSettings = Field(default_factory=AdminSettings)
