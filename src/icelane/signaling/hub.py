@@ -20,7 +20,7 @@ latter all of `poll_transmit`, or as much as its socket takes; then it reads `ne
 from __future__ import annotations
 
 from collections import Counter, deque
-from typing import Final, NamedTuple, TypeAlias, assert_never
+from typing import Final, NamedTuple, Protocol, TypeAlias, assert_never
 
 from icelane.core.clock import Duration, Instant, TimerTable, WallClock, later
 from icelane.core.entropy import Entropy
@@ -70,7 +70,7 @@ _BUSY_AFTER: Final[Duration] = 10.0
 _WANTED: Final = frozenset({1000, 1001})
 
 
-_Decided: TypeAlias = Hello | Refresh | Join | SendMessage
+_Decided: TypeAlias = Hello | Refresh | Join | SendMessage | SendSignal
 
 
 class _Asked(NamedTuple):
@@ -78,6 +78,14 @@ class _Asked(NamedTuple):
 
     connection: Connection
     frame: _Decided
+
+
+class Throttle(Protocol):
+    """Bounds beyond those of one connection: of an identity, a room, a kind of frame."""
+
+    def message_wait(self, identity: str, room: str, kind: str) -> Duration | None:
+        """Count a frame (`join`, `signal`, `message`); the seconds to wait when it is one too many."""
+        ...
 
 
 class Hub:
@@ -92,12 +100,14 @@ class Hub:
         rules: tuple[RoomRule, ...] = (),
         ask_join: bool = False,
         ask_message: bool = False,
+        throttle: Throttle | None = None,
     ) -> None:
         self._engine = engine
         self._entropy = entropy
         self._limits = limits or SignalingLimits()
         self._ask_join = ask_join
         self._ask_message = ask_message
+        self._throttle = throttle
         self._commands: deque[HubCommand] = deque()
         self._events: deque[HubEvent] = deque()
         self._timers: TimerTable[Timer] = TimerTable()
@@ -219,6 +229,8 @@ class Hub:
             self._rooms.join(session, frame, now)
         elif isinstance(frame, SendMessage):
             self._rooms.message(session, frame, now)
+        elif isinstance(frame, SendSignal):
+            self._rooms.signal(session, frame, now)
         self._go_on(connection, now)
         self._settle(now)
 
@@ -299,7 +311,7 @@ class Hub:
             self._handle_pong(connection)
         elif connection.state is ConnectionState.AWAITING_HELLO:
             self._handle_first(connection, frame, now)
-        elif connection.decision is None and not connection.waiting:
+        elif not connection.blocked and not connection.waiting:
             self._handle(connection, frame, now)
         elif not connection.wait(frame):
             self._close(connection, CloseCode.RATE_LIMITED, ErrorCode.RATE_LIMITED, now, self._limits.decision_timeout)
@@ -321,7 +333,7 @@ class Hub:
             case SendMessage():
                 self._handle_message(connection, session, frame, now)
             case SendSignal():
-                self._rooms.signal(session, frame, now)
+                self._handle_signal(connection, session, frame, now)
             case Leave():
                 self._rooms.leave(session, frame, now)
             case Update():
@@ -330,7 +342,7 @@ class Hub:
                 self._rooms.moderate(session, frame, now)
             case Refresh():
                 decision = self._ask(connection, frame, later(now, self._limits.hello_timeout))
-                self._commands.append(Readmit(decision, connection.id, session.admission, frame.token))
+                self._commands.append(Readmit(decision, connection.id, frame))
             case Hello():
                 self._close(connection, CloseCode.BAD_FRAME, ErrorCode.HELLO_REPEATED, now)
             case ClientPing() | ClientPong():
@@ -339,25 +351,45 @@ class Hub:
                 assert_never(frame)
 
     def _handle_join(self, connection: Connection, session: Session, join: Join, now: Instant) -> None:
-        if not self._rooms.may_join(session, join):
+        if self._is_too_often(session, join, join.room, "join") or not self._rooms.may_join(session, join):
             return
         if self._ask_join:
-            decision = self._ask(connection, join, later(now, self._limits.decision_timeout))
-            self._commands.append(AskJoin(decision, connection.id, session.admission, join.room, join.meta))
+            self._commands.append(AskJoin(self._ask_soon(connection, join, now), session.summary(), join))
         else:
             self._rooms.join(session, join, now)
 
     def _handle_message(self, connection: Connection, session: Session, message: SendMessage, now: Instant) -> None:
-        if not self._rooms.may_message(session, message):
+        room = self._rooms.room_of(session, message)
+        if self._is_too_often(session, message, room, "message") or not self._rooms.may_message(session, message):
             return
         if self._ask_message:
-            decision = self._ask(connection, message, later(now, self._limits.decision_timeout))
-            room = self._rooms.room_of(session, message)
-            self._commands.append(
-                AskMessage(decision, connection.id, session.admission, room, message.to, message.data)
-            )
+            self._ask_about(connection, session, message, now)
         else:
             self._rooms.message(session, message, now)
+
+    def _handle_signal(self, connection: Connection, session: Session, signal: SendSignal, now: Instant) -> None:
+        room = self._rooms.room_of(session, signal)
+        if self._is_too_often(session, signal, room, "signal") or not self._rooms.may_signal(session, signal):
+            return
+        if self._ask_message:
+            self._ask_about(connection, session, signal, now)
+        else:
+            self._rooms.signal(session, signal, now)
+
+    def _is_too_often(self, session: Session, frame: Join | SendMessage | SendSignal, room: str, kind: str) -> bool:
+        """Answered when it is; the connection stays, since it kept to the bounds that it was told."""
+        if self._throttle is None:
+            return False
+        wait = self._throttle.message_wait(session.admission.identity, room, kind)
+        if wait is not None:
+            self._desk.refuse(session, frame.id, ErrorCode.RATE_LIMITED, after=wait)
+        return wait is not None
+
+    def _ask_about(
+        self, connection: Connection, session: Session, frame: SendMessage | SendSignal, now: Instant
+    ) -> None:
+        room = self._rooms.room_of(session, frame)
+        self._commands.append(AskMessage(self._ask_soon(connection, frame, now), session.summary(), room, frame))
 
     def _handle_admission(
         self,
@@ -381,21 +413,22 @@ class Hub:
             self._hear(connection, now)
 
     def _go_on(self, connection: Connection, now: Instant) -> None:
-        """What waited behind a decision."""
-        while connection.waiting and connection.decision is None and connection.state is ConnectionState.OPEN:
+        """What waited behind a decision or a join."""
+        while connection.waiting and not connection.blocked and connection.state is ConnectionState.OPEN:
             self._handle(connection, connection.waiting.popleft(), now)
 
     # Decisions.
 
-    def _ask(
-        self, connection: Connection, frame: Hello | Refresh | Join | SendMessage, until: Instant | None = None
-    ) -> int:
+    def _ask(self, connection: Connection, frame: _Decided, until: Instant | None = None) -> int:
         self._last_decision += 1
         connection.decision = self._last_decision
         self._asked[self._last_decision] = _Asked(connection, frame)
         if until is not None:
             self._timers.set(Timer(TimerKind.DECISION, self._last_decision), until)
         return self._last_decision
+
+    def _ask_soon(self, connection: Connection, frame: _Decided, now: Instant) -> int:
+        return self._ask(connection, frame, later(now, self._limits.decision_timeout))
 
     def _take_decision(self, decision: int) -> _Asked | None:
         """What was asked; None when nobody waits for it any more."""
@@ -501,7 +534,9 @@ class Hub:
                 elif isinstance(delivery, LeaseLost):
                     self._start_over(now)
                 else:
-                    self._rooms.handle_delivery(delivery, now)
+                    session = self._rooms.handle_delivery(delivery, now)
+                    if session is not None and session.connection is not None:
+                        self._go_on(session.connection, now)
             if not self._desk.slow:
                 return
             connection, _ = self._desk.slow.popitem()

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple, TypeAlias
 
-from msgspec import Raw
-
 from icelane.signaling.admitted import Admission
-from icelane.signaling.messages import Hello, LeftReason
-from icelane.signaling.session import ConnectionId
+from icelane.signaling.messages import Hello, Join, LeftReason, Refresh, SendMessage, SendSignal
+from icelane.signaling.session import ConnectionId, SessionSummary
 
 
 class Admit(NamedTuple):
@@ -24,36 +22,30 @@ class Readmit(NamedTuple):
 
     decision: int
     connection: ConnectionId
-    admission: Admission
-    token: str
+    refresh: Refresh
 
 
 class AskJoin(NamedTuple):
     """May he? Answered by `provide_decision`. The token allows it already."""
 
     decision: int
-    connection: ConnectionId
-    admission: Admission
-    room: str
-    meta: Raw
+    session: SessionSummary
+    join: Join
 
 
 class AskMessage(NamedTuple):
-    """May he say this? `to` is a peer or `*`. Answered by `provide_decision`."""
+    """May he say this, in `room`? Answered by `provide_decision`. The token allows it already."""
 
     decision: int
-    connection: ConnectionId
-    admission: Admission
-    room: str | None
-    to: str
-    data: Raw
+    session: SessionSummary
+    room: str
+    frame: SendSignal | SendMessage
 
 
 class IssueIce(NamedTuple):
     """A session needs fresh TURN credentials. Answered by `provide_ice`."""
 
-    session: str
-    admission: Admission
+    session: SessionSummary
 
 
 HubCommand: TypeAlias = Admit | Readmit | AskJoin | AskMessage | IssueIce

@@ -61,15 +61,7 @@ class Moderation:
     def sessions(self) -> Iterator[SessionSummary]:
         """The sessions of this node, also those that wait to be resumed."""
         for session in self._desk:
-            yield SessionSummary(
-                session=session.id,
-                peer=session.peer,
-                identity=session.admission.identity,
-                address=session.address,
-                rooms=tuple(session.rooms),
-                connected=session.connection is not None,
-                admission=session.admission,
-            )
+            yield session.summary()
 
     def configure(self, room: str, options: RoomOptions, now: Instant) -> None:
         """Replace how a room is, and make it if it is to be kept."""

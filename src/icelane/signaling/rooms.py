@@ -108,9 +108,6 @@ class Rooms:
 
     def join(self, session: Session, join: Join, now: Instant) -> None:
         """Enter; the answer comes with the delivery."""
-        if join.room in session.entering:
-            self._desk.refuse(session, join.id, ErrorCode.BUSY)
-            return
         self._last_ticket += 1
         self._entering[self._last_ticket] = session, join
         session.rooms[join.room] = None
@@ -153,12 +150,19 @@ class Rooms:
         self._engine.update(update.room, session.peer, _meta(session.admission, update.meta), now)
         self._desk.answer(session, Ok(re=update.id))
 
+    def may_signal(self, session: Session, signal: SendSignal) -> bool:
+        """Whether the peer is there; answered when not, or when it is a repeat."""
+        if self._repeated(session, signal):
+            return False
+        if not self._shared_rooms(session, signal.to):
+            self._desk.refuse(session, signal.id, ErrorCode.PEER_NOT_FOUND)
+            return False
+        return True
+
     def signal(self, session: Session, signal: SendSignal, now: Instant) -> None:
         """Pass a description or a candidate on to one peer."""
-        if self._repeated(session, signal):
-            return
         shared = self._shared_rooms(session, signal.to)
-        if not shared:
+        if not shared:  # a hook may have taken its time
             self._desk.refuse(session, signal.id, ErrorCode.PEER_NOT_FOUND)
             return
         data: SignalData | None = signal.data
@@ -186,23 +190,26 @@ class Rooms:
 
     def message(self, session: Session, message: SendMessage, now: Instant) -> None:
         """Pass it on to a peer, or to all others of a room."""
-        refusal = self._message_refusal(session, message)  # a hook may have taken its time
+        refusal = self._message_refusal(session, message)
         if refusal is not None:
             self._desk.refuse(session, message.id, refusal)
             return
         key = None if message.key is UNSET else message.key
         if message.to == EVERYBODY:
-            self._engine.publish(self.room_of(session, message) or "", session.peer, message.data, key, now)
+            self._engine.publish(self.room_of(session, message), session.peer, message.data, key, now)
         else:
             node = self._shared_rooms(session, message.to)[0].members[message.to].node
             self._engine.deliver(node, message.to, session.peer, message.data, key, now)
         self._done(session, message)
 
-    def room_of(self, session: Session, message: SendMessage) -> str | None:
-        """The room that a message is for: the named one, or the only one."""
-        if message.room is not UNSET:
-            return message.room
-        return next(iter(session.rooms)) if len(session.rooms) == 1 else None
+    def room_of(self, session: Session, frame: SendSignal | SendMessage) -> str:
+        """The room that a frame is for: the named one, the only one, or one that has the peer; empty without any."""
+        if frame.to != EVERYBODY:
+            shared = self._shared_rooms(session, frame.to)
+            return shared[0].name if shared else ""
+        if isinstance(frame, SendMessage) and frame.room is not UNSET:
+            return frame.room
+        return next(iter(session.rooms)) if len(session.rooms) == 1 else ""
 
     def moderate(self, session: Session, frame: Kick | Lock | Close, now: Instant) -> None:
         """Kick, lock, close: for whoever may, in the rooms that his token has."""
@@ -240,15 +247,13 @@ class Rooms:
 
     # What the engine says.
 
-    def handle_delivery(self, delivery: RoomDelivery, now: Instant) -> None:
-        """Bring the views up to date and tell our sessions."""
+    def handle_delivery(self, delivery: RoomDelivery, now: Instant) -> Session | None:
+        """Bring the views up to date and tell our sessions. Returns the one whose join is answered by this."""
         match delivery:
             case Entered():
-                self._handle_entered(delivery, now)
-            case NotEntered(ticket, full):
-                session, join = self._take_entering(ticket)
-                session.rooms.pop(join.room, None)
-                self._desk.refuse(session, join.id, ErrorCode.ROOM_FULL if full else ErrorCode.ROOM_LOCKED)
+                return self._handle_entered(delivery, now)
+            case NotEntered():
+                return self._handle_not_entered(delivery)
             case Arrived():
                 self._handle_arrived(delivery)
             case Changed(room, peer, meta):
@@ -268,15 +273,22 @@ class Rooms:
                 self._handle_delivered(delivery)
             case _:
                 assert_never(delivery)
+        return None
 
-    def _handle_entered(self, delivery: Entered, now: Instant) -> None:
+    def _handle_not_entered(self, delivery: NotEntered) -> Session:
+        session, join = self._take_entering(delivery.ticket)
+        session.rooms.pop(join.room, None)
+        self._desk.refuse(session, join.id, ErrorCode.ROOM_FULL if delivery.full else ErrorCode.ROOM_LOCKED)
+        return session
+
+    def _handle_entered(self, delivery: Entered, now: Instant) -> Session:
         session, join = self._take_entering(delivery.ticket)
         room = delivery.room
         if session.ended or room not in session.rooms or not _covers(session.admission, room):
             # Much may have happened while a distant engine made up its mind.
             session.rooms.pop(room, None)
             self._engine.depart(delivery.room, session.peer, LeftReason.CLOSED, "", now)
-            return
+            return session
         view = self._views.get(delivery.room)
         if view is None:
             members = {presence.peer: presence for presence in delivery.members}
@@ -284,6 +296,7 @@ class Rooms:
         view.ours[session.peer] = session
         self._desk.answer(session, view.joined(join.id, session))
         self._events.append(PeerEntered(delivery.room, session.peer, session.admission))
+        return session
 
     def _handle_arrived(self, delivery: Arrived) -> None:
         view = self._views.get(delivery.room)
@@ -366,7 +379,7 @@ class Rooms:
         if message.to != EVERYBODY:
             return None if self._shared_rooms(session, message.to) else ErrorCode.PEER_NOT_FOUND
         room = self.room_of(session, message)
-        if room is None:
+        if not room:
             return ErrorCode.ROOM_REQUIRED
         return None if self._is_in(session, room) else ErrorCode.NOT_IN_ROOM
 

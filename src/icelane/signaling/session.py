@@ -34,7 +34,7 @@ class ConnectionState(enum.Enum):
 
 @dataclass(slots=True, eq=False)
 class Connection:
-    """One WebSocket. `waiting` are frames that came after hello and before the welcome."""
+    """One WebSocket. `waiting` are frames that came while it was `blocked`."""
 
     id: ConnectionId
     address: str
@@ -46,12 +46,30 @@ class Connection:
     waiting: deque[ClientFrame] = field(default_factory=deque)
     pushed_at_ping: int = 0
 
+    @property
+    def blocked(self) -> bool:
+        """Whether a frame has to wait: for a decision, or until the engine has answered a join."""
+        return self.decision is not None or (self.session is not None and bool(self.session.entering))
+
     def wait(self, frame: ClientFrame) -> bool:
         """Keep a frame for later; False when too many wait already."""
         if len(self.waiting) >= MAX_WAITING_FRAMES:
             return False
         self.waiting.append(frame)
         return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSummary:
+    """A session, as hooks, administrators, lists and metrics see it."""
+
+    session: str
+    peer: str
+    identity: str
+    address: str
+    rooms: tuple[str, ...]
+    connected: bool
+    admission: Admission
 
 
 @dataclass(slots=True, eq=False)
@@ -79,15 +97,14 @@ class Session:
         if len(self.keys) > MAX_KEYS:
             self.keys.popitem(last=False)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionSummary:
-    """A session, as administrators, lists and metrics see it."""
-
-    session: str
-    peer: str
-    identity: str
-    address: str
-    rooms: tuple[str, ...]
-    connected: bool
-    admission: Admission
+    def summary(self) -> SessionSummary:
+        """As it is now."""
+        return SessionSummary(
+            session=self.id,
+            peer=self.peer,
+            identity=self.admission.identity,
+            address=self.address,
+            rooms=tuple(self.rooms),
+            connected=self.connection is not None,
+            admission=self.admission,
+        )

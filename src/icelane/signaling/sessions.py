@@ -164,7 +164,7 @@ class Sessions:
         """ICE servers near their end."""
         session = self._desk.session(session_id)
         if session is not None and session.connection is not None:
-            self._commands.append(IssueIce(session.id, session.admission))
+            self._commands.append(IssueIce(session.summary()))
 
     # How sessions begin.
 
