@@ -27,6 +27,8 @@ from icelane.media.synthetic.sound import tone
 from tests.aio.peers import LOOPBACK, connect
 from tests.loops import run_in
 
+pytestmark = pytest.mark.realtime
+
 # In milliseconds. People notice from 45 on, when the sound is early (ITU-R BT.1359).
 LARGEST_OFFSET = 40
 # What offsets may differ by between the beginning and the end: less than a frame of sound.
