@@ -83,7 +83,7 @@ class HttpGate:
     async def _answer(self, scope: Scope, receive: Receive, send: Send, connection: HttpConnection) -> None:
         status = _framing_problem(scope)
         if status is not None:
-            await _refuse(scope, send, status, b"Bad Request")
+            await _refuse(scope, send, status, b"This request is not taken")
         elif self.draining and scope["path"] not in ALWAYS_OPEN:
             await _refuse(scope, send, 503, b"Draining")
         else:
@@ -127,6 +127,8 @@ def _frames(error: Exception) -> list[str]:
 
 def _framing_problem(scope: Scope) -> int | None:
     """CR-7: two ways to say where a body ends are how one request is smuggled inside another."""
+    if scope["http_version"] not in ("1.0", "1.1"):
+        return 505
     headers: list[tuple[bytes, bytes]] = scope["headers"]
     names = [name.lower() for name, _ in headers]
     if len(headers) > MAX_HEADERS:

@@ -117,7 +117,7 @@ class TurnServer:
         web: HttpServer | None = None,
     ) -> None:
         self._config = config
-        self._web = web or web_for(config)
+        self._web = web if web is not None else web_for(config)
         self._share = share
         self._entropy = entropy or SystemEntropy()
         self._wall_clock = wall_clock or SystemWallClock()

@@ -20,7 +20,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -281,7 +281,8 @@ class AdmissionControl:
         rules = _Rules(settings, self)  # complete, or not at all (OP-12)
         if settings.rates == self._rules.settings.rates:
             rules.limits = self._rules.limits
-        self._retired.append(self._rules)
+        # Calls of hooks end by themselves within a second, so that few are kept however often one reloads.
+        self._retired = [one for one in (*self._retired, self._rules) if one.busy]
         self._rules = rules
         self.connections.resize(settings.rates.connections_per_address, settings.rates.connections)
 
@@ -425,12 +426,21 @@ class _Rules:
             told[Left] = hooks.on_left  # type: ignore[assignment]
         self.notices = Notices(told, hooks.timeout)
 
+    @property
+    def busy(self) -> bool:
+        """Whether something still runs by these."""
+        return len(self.notices) > 0 or any(len(hook) > 0 for hook in self._hooks)
+
     async def close(self) -> None:
         await self.notices.close()
-        for hook in (self.before_connect, self.before_join, self.before_message, self.before_ice):
-            if hook is not None:
-                await hook.close()
+        for hook in self._hooks:
+            await hook.close()
         await self.credentials.tokens.close()
+
+    @property
+    def _hooks(self) -> Iterator[GuardedHook[Any]]:
+        hooks = (self.before_connect, self.before_join, self.before_message, self.before_ice)
+        return (hook for hook in hooks if hook is not None)
 
 
 def _guarded(
@@ -447,7 +457,7 @@ def _guarded(
 
 def _explained(reason: str) -> Refusal:
     if reason == "token-in-query":
-        return denied("token_in_query", "a token in the URL is refused: use a ticket, or auth.query_tokens")
+        return denied("token_in_query", "a token in the URL is refused: use a ticket")
     return unauthorized()
 
 

@@ -29,6 +29,7 @@ class Notices:
         self._timeout = timeout
         self._queue: deque[Notice] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._call: asyncio.Task[object] | None = None
         self.dropped = 0
 
     def __len__(self) -> int:
@@ -47,17 +48,22 @@ class Notices:
 
     async def close(self) -> None:
         """Deliver what is queued, for two seconds at most."""
-        if self._task is not None:
-            await asyncio.wait((self._task,), timeout=_LINGER)
-            if self._task is not None:
-                self._task.cancel()
+        running = self._task
+        if running is None:
+            return
+        await asyncio.wait((running,), timeout=_LINGER)
+        left = [task for task in (running, self._call) if task is not None and not task.done()]
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=_LINGER)
 
     async def _deliver(self) -> None:
         try:
             while self._queue:
                 notice = self._queue.popleft()
                 # A task, so that a hook that raises CancelledError ends only itself.
-                call = asyncio.create_task(_run(self._hooks[type(notice)], notice))
+                self._call = call = asyncio.create_task(_run(self._hooks[type(notice)], notice))
                 call.add_done_callback(_look_at)
                 await asyncio.wait((call,), timeout=self._timeout)
                 if not call.done():

@@ -6,10 +6,12 @@ shared secret.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final, Literal, TypeAlias, cast, get_args
 
-from joserfc.errors import JoseError, UnsupportedAlgorithmError
+from joserfc.errors import JoseError, SecurityWarning, UnsupportedAlgorithmError
 from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
@@ -66,13 +68,14 @@ def key_of_pem(pem: str, algorithm: Algorithm, *, key: str, private: bool = Fals
     """A key in PEM. Raises ConfigurationError for the setting `key`, without anything of the text."""
     made: Key | None = None
     try:
-        match key_type_of(algorithm):
-            case "RSA":
-                made = RSAKey.import_key(pem)
-            case "EC":
-                made = ECKey.import_key(pem)
-            case "OKP":
-                made = OKPKey.import_key(pem)
+        with _quiet():
+            match key_type_of(algorithm):
+                case "RSA":
+                    made = RSAKey.import_key(pem)
+                case "EC":
+                    made = ECKey.import_key(pem)
+                case "OKP":
+                    made = OKPKey.import_key(pem)
         problem = "an HS algorithm takes a secret" if made is None else _unfit(made, algorithm)
     except (JoseError, ValueError, TypeError):
         problem = f"not a PEM key for {algorithm}"
@@ -95,13 +98,14 @@ def key_of_jwk(entry: Mapping[str, object], algorithm: Algorithm) -> Key:
     values = cast("dict[str, str | list[str]]", public)
     try:
         made: Key
-        match key_type_of(algorithm):
-            case "RSA":
-                made = RSAKey.import_key(values)
-            case "EC":
-                made = ECKey.import_key(values)
-            case _:
-                made = OKPKey.import_key(values)
+        with _quiet():
+            match key_type_of(algorithm):
+                case "RSA":
+                    made = RSAKey.import_key(values)
+                case "EC":
+                    made = ECKey.import_key(values)
+                case _:
+                    made = OKPKey.import_key(values)
         problem = _unfit(made, algorithm)
     except (ValueError, TypeError, KeyError):
         problem = "a key that does not parse"
@@ -113,6 +117,14 @@ def key_of_jwk(entry: Mapping[str, object], algorithm: Algorithm) -> Key:
 def wire_names(algorithm: Algorithm) -> tuple[str, ...]:
     """What a token's `alg` may say: RFC 9864 has given EdDSA with this curve a name of its own."""
     return ("EdDSA", "Ed25519") if algorithm == "EdDSA" else (algorithm,)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """joserfc warns of weak keys; here they are errors."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SecurityWarning)
+        yield
 
 
 def _unfit(made: Key, algorithm: Algorithm) -> str:
