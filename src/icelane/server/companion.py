@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 from icelane.core.clock import Instant
 from icelane.server.admin import Answer, Request
 from icelane.server.config import Config
-from icelane.server.config.values import WebListener
 from icelane.server.config.values import Listener as ListenSetting
+from icelane.server.config.values import WebListener
 from icelane.server.health import Readiness
 
 if TYPE_CHECKING:  # who has no such listeners needs none of it

@@ -13,7 +13,6 @@ from icelane.signaling.engine import Presence, RoomOptions
 from icelane.signaling.http.room_endpoints import RoomPeer, RoomSettings, RoomView
 from icelane.signaling.moderation import Moderation, RoomSummary
 
-
 R = TypeVar("R")
 
 
