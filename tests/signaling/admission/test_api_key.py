@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from icelane.crypto.api_key import hash_of, new_api_key, parse_api_key
 from icelane.crypto.provider import SystemEntropy
 from icelane.errors import ConfigurationError
 from icelane.signaling.admission import api_key
-from icelane.signaling.admission.api_key import MAX_API_KEYS, ApiKeys, hash_of, new_api_key, parse_api_key
+from icelane.signaling.admission.api_key import MAX_API_KEYS, ApiKeys
 
 KEY = "ik_5a0c2f6e8b7d4c1393e2f1a0b9d8c7e6"
 OTHER = "another-0123456789abcdef"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from icelane.core.origin import parse_origin
 from icelane.errors import ConfigurationError
 from icelane.signaling.admission.headers import Headers
-from icelane.signaling.admission.origin import OriginPolicy, OriginVerdict, parse_origin
+from icelane.signaling.admission.origin import OriginPolicy, OriginVerdict
 
 POLICY = OriginPolicy(("https://app.example.org", "https://example.com:8443", "http://localhost:3000"))
 

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from types import MappingProxyType
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr
 
 from icelane.core.net import SocketAddress, Transport
-from icelane.server.config.strength import weakness
+from icelane.core.origin import parse_origin
+from icelane.server.config.admission import AuthSettings, HookSettings, LimitSettings, ListSettings
+from icelane.server.config.section import (
+    EMPTY,
+    AsList,
+    Count,
+    FileName,
+    Filled,
+    Percent,
+    Rate,
+    Section,
+    Switch,
+    Unique,
+    optional,
+    read_only,
+    strong,
+)
+from icelane.server.config.section import setting as _key
 from icelane.server.config.values import (
     AddressSource,
     DurationValue,
@@ -31,20 +46,18 @@ from icelane.server.config.values import (
     parse_leeway,
     parse_listener,
     parse_nat64,
-    parse_path,
     parse_peers,
     parse_port_range,
     parse_proxies,
     parse_public_url,
     parse_realm,
     parse_relay_address,
+    parse_trusted_proxies,
     parse_username,
     parse_web_listener,
 )
 from icelane.stun.nonce import KEY_SIZE
 from icelane.turn.credentials import MAX_SECRETS
-
-T = TypeVar("T")
 
 PlaneName = Literal["auto", "pure", "compiled"]
 
@@ -58,13 +71,6 @@ DEFAULT_BEHAVIOR_PORTS = (3478, 3479)
 
 DEFAULT_LISTEN = ("udp://0.0.0.0:3478", "tcp://0.0.0.0:3478", "udp://[::]:3478", "tcp://[::]:3478")
 """Used when `turn.listen` is left out; the family that the machine does not have is then passed over."""
-
-
-def _strong(secret: SecretStr) -> SecretStr:
-    reason = weakness(secret.get_secret_value())
-    if reason is not None:
-        raise ValueError(reason)
-    return secret
 
 
 def _coalesce(microseconds: int) -> int:
@@ -84,10 +90,7 @@ def _workers(value: object) -> object:
 def _long(key: SecretStr) -> SecretStr:
     if len(key.get_secret_value().encode()) < KEY_SIZE:
         raise ValueError(f"a nonce key has at least {KEY_SIZE} bytes; `openssl rand -base64 32` prints one")
-    return _strong(key)
-
-
-_EMPTY: Mapping[str, Any] = MappingProxyType({})
+    return strong(key)
 
 
 def _sendable(password: SecretStr) -> SecretStr:
@@ -95,81 +98,28 @@ def _sendable(password: SecretStr) -> SecretStr:
     return password
 
 
-def _read_only(table: Mapping[str, T]) -> Mapping[str, T]:
-    return MappingProxyType(dict(table))
-
-
-def _optional(check: Callable[[T], T]) -> Callable[[T | None], T | None]:
-    return lambda value: None if value is None else check(value)
-
-
-def _no_repeats(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    for index, value in enumerate(values):
-        if value in values[:index]:
-            raise ValueError(f"{value} stands here twice")
-    return values
-
-
-def _not_nothing(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    if not values:
-        raise ValueError("the list is empty; leave the key out for the default")
-    return values
-
-
-def _list(value: object) -> object:
-    if not isinstance(value, (list, tuple)):
-        raise ValueError("should be a list")
-    return value
-
-
-_AsList = BeforeValidator(_list)
-_Unique = AfterValidator(_no_repeats)
-_Filled = AfterValidator(_not_nothing)
-
-Listeners = Annotated[tuple[Annotated[Listener, PlainValidator(parse_listener)], ...], _AsList, _Filled, _Unique]
-WebListeners = Annotated[tuple[Annotated[WebListener, PlainValidator(parse_web_listener)], ...], _AsList, _Unique]
-RelayAddresses = Annotated[tuple[Annotated[str, PlainValidator(parse_relay_address)], ...], _AsList, _Filled, _Unique]
-AddressRanges = Annotated[tuple[Annotated[str, PlainValidator(parse_peers)], ...], _AsList, _Unique]
-Nat64Prefixes = Annotated[tuple[Annotated[str, PlainValidator(parse_nat64)], ...], _AsList, _Unique]
-Proxies = Annotated[tuple[Annotated[str, PlainValidator(parse_proxies)], ...], _AsList, _Unique]
-FileName = Annotated[Path | None, PlainValidator(parse_path)]
+Listeners = Annotated[tuple[Annotated[Listener, PlainValidator(parse_listener)], ...], AsList, Filled, Unique]
+WebListeners = Annotated[tuple[Annotated[WebListener, PlainValidator(parse_web_listener)], ...], AsList, Unique]
+RelayAddresses = Annotated[tuple[Annotated[str, PlainValidator(parse_relay_address)], ...], AsList, Filled, Unique]
+AddressRanges = Annotated[tuple[Annotated[str, PlainValidator(parse_peers)], ...], AsList, Unique]
+Nat64Prefixes = Annotated[tuple[Annotated[str, PlainValidator(parse_nat64)], ...], AsList, Unique]
+Proxies = Annotated[tuple[Annotated[str, PlainValidator(parse_proxies)], ...], AsList, Unique]
+TrustedProxies = Annotated[tuple[Annotated[str, PlainValidator(parse_trusted_proxies)], ...], AsList, Unique]
+Origins = Annotated[tuple[Annotated[str, PlainValidator(parse_origin)], ...], AsList, Unique]
 ExternalAddresses = Annotated[
     Mapping[
         Annotated[str, PlainValidator(parse_relay_address)], Annotated[str, PlainValidator(parse_external_address)]
     ],
-    AfterValidator(_read_only),
+    AfterValidator(read_only),
 ]
 Users = Annotated[
     Mapping[Annotated[str, PlainValidator(parse_username)], Annotated[SecretStr, AfterValidator(_sendable)]],
-    AfterValidator(_read_only),
+    AfterValidator(read_only),
 ]
 ExternalAddressSource = Annotated[AddressSource | None, PlainValidator(parse_address_source)]
 Interval = Annotated[DurationValue, PlainValidator(parse_interval)]
 HttpAddress = Annotated[SocketAddress | None, PlainValidator(parse_http_address)]
-BehaviorPorts = Annotated[tuple[Annotated[int, PlainValidator(parse_behavior_port)], ...], _AsList, _Filled, _Unique]
-Percent = Annotated[int, Field(strict=True, ge=0, le=100)]
-Count = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
-Rate = Annotated[int, Field(strict=True, ge=0, le=2**53 - 1)]
-Switch = Annotated[bool, Field(strict=True)]
-
-
-def _key(default: object, *, kind: str, doc: str, shown: str | None = None, secret: bool = False) -> Any:
-    """A setting. `kind` and `doc` go into the reference; `shown` replaces the default there when it is worked out."""
-    extra: dict[str, Any] = {"kind": kind, "secret": secret}
-    if shown is not None:
-        extra["shown"] = shown
-    if default is _EMPTY:
-        # pydantic copies defaults, and a read-only table cannot be copied.
-        return Field(default_factory=lambda: _EMPTY, description=doc, json_schema_extra=extra)
-    return Field(default=default, description=doc, json_schema_extra=extra)
-
-
-class Section(BaseModel):
-    """A table of the file: frozen, and closed to keys that it does not know."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=False, arbitrary_types_allowed=True
-    )
+BehaviorPorts = Annotated[tuple[Annotated[int, PlainValidator(parse_behavior_port)], ...], AsList, Filled, Unique]
 
 
 class SharedSecret(Section):
@@ -180,7 +130,7 @@ class SharedSecret(Section):
         " side by side while one replaces the other.",
         json_schema_extra={"kind": "text"},
     )
-    secret: Annotated[SecretStr, AfterValidator(_strong)] = Field(
+    secret: Annotated[SecretStr, AfterValidator(strong)] = Field(
         description="At least 128 bits of randomness, since whoever guesses it is every user (RFC 8489 section 9.2)."
         " `openssl rand -base64 32` prints one.",
         json_schema_extra={"kind": "text", "secret": True},
@@ -197,7 +147,7 @@ def _distinct_kids(secrets: tuple[SharedSecret, ...]) -> tuple[SharedSecret, ...
     return secrets
 
 
-Secrets = Annotated[tuple[SharedSecret, ...], _AsList, AfterValidator(_distinct_kids)]
+Secrets = Annotated[tuple[SharedSecret, ...], AsList, AfterValidator(_distinct_kids)]
 
 
 class PeerSettings(Section):
@@ -294,7 +244,7 @@ class TurnSettings(Section):
         doc="Ports for allocations, the range of RFC 8656 section 7.2 by default. Open them for UDP in the firewall.",
     )
     external_addresses: ExternalAddresses = _key(
-        _EMPTY,
+        EMPTY,
         kind="table of IP addresses",
         doc="For a server behind 1:1 NAT, as in most clouds: each of `relay_addresses` with the public address that"
         " stands for it. Clients are told the public one. An address that is not among `relay_addresses` counts for"
@@ -374,7 +324,7 @@ class TurnSettings(Section):
         " must begin with a PROXY header, version 1 or 2, and the client is whom that names; nobody else's header is"
         " believed.",
     )
-    nonce_key: Annotated[SecretStr | None, AfterValidator(_optional(_long))] = _key(
+    nonce_key: Annotated[SecretStr | None, AfterValidator(optional(_long))] = _key(
         None,
         kind="text",
         shown="a fresh one at each start",
@@ -418,7 +368,7 @@ class TurnSettings(Section):
         doc="The name that the certificate of `turn.alternate_server` is for, told to clients with it.",
     )
     users: Users = _key(
-        _EMPTY,
+        EMPTY,
         kind="table of passwords",
         secret=True,
         doc="Static users: name and password.",
@@ -499,6 +449,20 @@ class ServerSettings(Section):
         doc="What clients reach this server by, `https://call.example.org`: links, redirections and the URL in join"
         " tokens go by it, and never by what a request says in `Host`.",
     )
+    trusted_proxies: TrustedProxies = _key(
+        (),
+        kind="list of address ranges",
+        doc="Proxies in front of this server, such as `10.0.0.0/8`, that may say whom they speak for in `Forwarded` or"
+        " `X-Forwarded-For`: of the hops that those name, the right-most that is not listed here is the client. From"
+        " everybody else these headers do not count.",
+    )
+    allowed_origins: Origins = _key(
+        (),
+        kind="list of origins",
+        doc="Whose pages may connect: `https://app.example.org`, as browsers send it in `Origin`, and no pattern. The"
+        " origin of `server.public_url` is allowed as well. Programs that are no browsers send none and are let"
+        " through; then no cookie counts.",
+    )
     hsts: Annotated[DurationValue, PlainValidator(parse_duration)] = _key(
         DurationValue(365 * 86_400),
         kind="duration",
@@ -571,6 +535,10 @@ class Config(Section):
     stun: StunSettings = Field(default_factory=StunSettings)
     server: ServerSettings = Field(default_factory=ServerSettings)
     tls: TlsSettings = Field(default_factory=TlsSettings)
+    auth: AuthSettings = Field(default_factory=AuthSettings)
+    hooks: HookSettings = Field(default_factory=HookSettings)
+    lists: ListSettings = Field(default_factory=ListSettings)
+    limits: LimitSettings = Field(default_factory=LimitSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     admin: AdminSettings = Field(default_factory=AdminSettings)

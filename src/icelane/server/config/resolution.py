@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from icelane.core.net import AddressFamily, Transport, family_of
+from icelane.server.config.admission import AuthSettings, ListSettings
 from icelane.server.config.model import (
     DEFAULT_BEHAVIOR_PORTS,
     DEFAULT_LISTEN,
@@ -57,7 +58,28 @@ def resolve(config: Config, machine: Machine, folder: Path, report: Report) -> C
     _check_clear(server, report)
     _check_shared_ports(turn, server, report)
     admin = config.admin.model_copy(update={"socket": config.admin.socket and folder / config.admin.socket})
-    return config.model_copy(update={"turn": turn, "stun": stun, "server": server, "tls": tls, "admin": admin})
+    auth, lists = _beside(config.auth, config.lists, folder)
+    return config.model_copy(
+        update={
+            "turn": turn,
+            "stun": stun,
+            "server": server,
+            "tls": tls,
+            "admin": admin,
+            "auth": auth,
+            "lists": lists,
+        }
+    )
+
+
+def _beside(auth: AuthSettings, lists: ListSettings, folder: Path) -> tuple[AuthSettings, ListSettings]:
+    """The same with the files of `folder`."""
+    entries = tuple(
+        entry.model_copy(update={name: folder / path for name, path in entry if isinstance(path, Path)})
+        for entry in auth.jwt
+    )
+    files = {name: folder / path for name, path in lists if isinstance(path, Path)}
+    return auth.model_copy(update={"jwt": entries}), lists.model_copy(update=files)
 
 
 def short_realm(realm: str) -> bool:

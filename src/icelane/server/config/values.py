@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
+from urllib.parse import urlsplit
 
 from icelane.core.net import SocketAddress, Transport, canonical_host, family_of
 from icelane.errors import MalformedError
 from icelane.stun.preparation import opaque_string, saslprep
 from icelane.stun.uri import StunUri, parse_uri
+from icelane.turn.access_list import parse_access_entry
 from icelane.turn.address_range import parse_address_range, parse_nat64_prefix
 from icelane.turn.credentials import MAX_LEEWAY
 
@@ -45,6 +48,10 @@ _KID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _FUNCTION = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _IPV4_MAPPED = parse_address_range("::ffff:0:0/96")
+_HTTP_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
+_SECRET_HEADERS = frozenset(
+    {"authorization", "cookie", "proxy-authorization", "sec-websocket-protocol", "x-csrf-token"}
+)
 _LOOKS_EPHEMERAL = re.compile(r"[0-9]{1,12}:")
 
 
@@ -407,6 +414,100 @@ def parse_nat64(value: object) -> str:
 def parse_proxies(value: object) -> str:
     """Like `parse_peers`, for the proxies that may say whom they speak for."""
     return parse_peers(value)
+
+
+def parse_trusted_proxies(value: object) -> str:
+    """Like `parse_peers`; everybody cannot be a proxy, since everybody could then be anybody."""
+    text = parse_peers(value)
+    found = parse_address_range(text)
+    if found.last - found.first + 1 == 1 << (128 if ":" in text else 32):
+        raise ValueError("that trusts everybody, who could then be anybody; name your proxies")
+    return text
+
+
+def parse_access(value: object) -> str:
+    """An entry of an access list; kept as it is written."""
+    text = _text(value)
+    parse_access_entry(text)
+    return text
+
+
+class HookNames(tuple[str, ...]):
+    """Functions and URLs that are asked in turn, two at most. One value, which is mostly one text."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return self[0] if len(self) == 1 else json.dumps(self)
+
+
+def parse_hooks(value: object) -> HookNames:
+    """`package.module:function`, a URL, or a list of two of them, which the environment writes as JSON."""
+    if isinstance(value, str) and not value.lstrip().startswith("["):
+        return HookNames((_hook(value),))
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            value = None
+    if not isinstance(value, list | tuple) or len(value) > 2:
+        raise ValueError("should be package.module:function, a URL, or a list of two of them")
+    return HookNames(_hook(one) for one in value)
+
+
+def _hook(value: object) -> str:
+    text = _text(value)
+    return parse_url(text) if "://" in text else parse_function_name(text)
+
+
+def parse_url(value: object) -> str:
+    """An `https://` or `http://` URL without a user in it, which would be in every log that has the URL."""
+    text = _text(value)
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("https", "http") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("not a URL; write https://app.example.org/hook")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("a URL has no name and password in it")
+    return text
+
+
+def parse_https_url(value: object) -> str:
+    """A URL that is asked over TLS, or on this machine."""
+    text = parse_url(value)
+    parts = urlsplit(text)
+    if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        raise ValueError("keys that come in clear are anybody's; write https://")
+    return text
+
+
+def parse_cookie_name(value: object) -> str:
+    """A token of HTTP."""
+    name = _text(value)
+    if not _HTTP_TOKEN.fullmatch(name):
+        raise ValueError("a cookie has a name such as __Host-icelane")
+    return name
+
+
+def parse_header_name(value: object) -> str:
+    """The name of a header that carries no credential, in lower case."""
+    name = _text(value).lower()
+    if not _HTTP_TOKEN.fullmatch(name):
+        raise ValueError("a header has a name such as User-Agent")
+    if name in _SECRET_HEADERS:
+        raise ValueError(f"{name} carries credentials; the hook is told the token and the cookies that count")
+    return name
+
+
+def parse_cache_time(value: object) -> DurationValue:
+    """A duration of at most a minute."""
+    duration = parse_duration(value)
+    if duration > 60:
+        raise ValueError("an answer is remembered for a minute at most")
+    return duration
 
 
 def parse_path(value: object) -> Path:

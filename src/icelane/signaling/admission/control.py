@@ -457,7 +457,7 @@ def _guarded(
 
 def _explained(reason: str) -> Refusal:
     if reason == "token-in-query":
-        return denied("token_in_query", "a token in the URL is refused: use a ticket, or auth.query_tokens")
+        return denied("token_in_query", "a token in the URL is refused: use a ticket")
     return unauthorized()
 
 

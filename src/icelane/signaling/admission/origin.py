@@ -11,15 +11,11 @@ There is no pattern and no suffix to match: `https://app.example.com.evil.com` i
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Iterable
-from typing import Final
 
+from icelane.core.origin import parse_origin
 from icelane.errors import ConfigurationError
 from icelane.signaling.admission.headers import Headers
-
-_ORIGIN: Final = re.compile(r"(https?)://(\[[0-9a-f:.]+\]|[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)(?::([1-9][0-9]{0,4}))?")
-_DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 
 
 class OriginVerdict(enum.Enum):
@@ -28,17 +24,6 @@ class OriginVerdict(enum.Enum):
     ALLOWED = "allowed"
     ABSENT = "absent"
     FOREIGN = "foreign"
-
-
-def parse_origin(text: object) -> str:
-    """An origin as browsers write it, from the configuration. Raises ValueError for a pattern, a path or a wildcard."""
-    if not isinstance(text, str):
-        raise ValueError("should be a string")
-    match = _ORIGIN.fullmatch(text.lower().removesuffix("/"))
-    if match is None or (match[3] is not None and int(match[3]) > 65535):
-        raise ValueError("not an origin; write https://app.example.org, without a path, and no pattern")
-    scheme, host, port = match[1], match[2], match[3]
-    return f"{scheme}://{host}" if port in (None, _DEFAULT_PORTS[scheme]) else f"{scheme}://{host}:{port}"
 
 
 class OriginPolicy:
