@@ -590,7 +590,7 @@ def test_a_server_closes_though_a_request_hangs(run: Run, make: Make) -> None:
     """OP-1: within the time that a shutdown has, whatever clients and application do."""
 
     async def scenario() -> None:
-        config, web, app = make(deadlines=SHORT)
+        config, web, app = make(deadlines=HttpDeadlines(shutdown=0.3))
         async with TurnServer(config, web=web) as server:
             wire = await Wire.connect(https(server))
             wire.send(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")

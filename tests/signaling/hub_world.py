@@ -143,9 +143,10 @@ class World:
         ask_message: bool = False,
         nodes: int = 1,
         seed: int = 1,
+        broker: MemoryBroker | None = None,
     ) -> None:
         self.clock = VirtualClock()
-        self.broker = MemoryBroker()
+        self.broker = broker or MemoryBroker()
         self.entropy = SeededEntropy(seed)
         self.limits = limits
         self.rules = rules

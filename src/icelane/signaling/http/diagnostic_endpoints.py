@@ -41,13 +41,19 @@ class DiagnosticEndpoints:
         """For the table."""
         return [
             Endpoint(
-                method="GET", path="/healthz", handler=self._healthz, summary="Whether it lives", tags=("health",)
+                method="GET",
+                path="/healthz",
+                handler=self._healthz,
+                summary="Whether it lives",
+                screened=False,
+                tags=("health",),
             ),
             Endpoint(
                 method="GET",
                 path="/readyz",
                 handler=self._readyz,
                 summary="Whether new clients are welcome",
+                screened=False,
                 tags=("health",),
             ),
             Endpoint(

@@ -50,7 +50,8 @@ class Endpoint:
     """One method of one path, for the router and for the description of the interface.
 
     `caller` is `anybody`, `user`, `operator` or `both`. `request` and `answer` are the msgspec types of the bodies, or
-    None. `write_problem` is for those who imitate somebody else's errors.
+    None. `write_problem` is for those who imitate somebody else's errors. What probers ask is not `screened`, since a
+    rate limit would look to them like a dead server.
     """
 
     method: str
@@ -62,6 +63,7 @@ class Endpoint:
     answer: Any = None
     status: int = 200
     write_problem: ProblemWriter = problem_response
+    screened: bool = True
     tags: Sequence[str] = field(default=())
 
 
@@ -120,7 +122,7 @@ class _Door:
                 "access-control-max-age": _PREFLIGHT_AGE,
             }
             return Response(status_code=204, headers=headers)
-        refusal = self._callers.passes(request)
+        refusal = self._callers.passes(request) if endpoint is None or endpoint.screened else None
         if refusal is not None:
             return write(problem_of(refusal))
         if endpoint is None:

@@ -81,6 +81,10 @@ class RoomDirectory(Protocol):
         """Send one out; False when there is no such peer in it."""
         ...
 
+    async def lock(self, room: str, locked: bool) -> bool:
+        """Let nobody in, or again; False when there is nothing to open."""
+        ...
+
     async def send(self, room: str, data: Raw, to: str | None) -> bool:
         """Say something in the name of the server, to all or one."""
         ...
@@ -207,10 +211,11 @@ class RoomEndpoints:
         return Response(status_code=202)
 
     async def _lock(self, request: Request) -> Response:
-        view = await self._view(request)
-        lock = await json_of(request, LockRequest)
-        await self._rooms.configure(view.room, msgspec.structs.replace(view.settings, locked=lock.locked))
-        return _details(await self._rooms.room(view.room) or view)
+        await operator_of(self._callers, request)
+        name, lock = _name(request), await json_of(request, LockRequest)
+        if not await self._rooms.lock(name, lock.locked):
+            raise not_found("there is no such room")
+        return _details(await self._rooms.room(name) or RoomView(room=name, settings=RoomSettings()))
 
     async def _view(self, request: Request) -> RoomView:
         await operator_of(self._callers, request)
