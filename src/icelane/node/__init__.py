@@ -1,0 +1,1 @@
+"""One daemon out of all servers: what a configuration says, at work."""
