@@ -186,7 +186,7 @@ class SignalService:
     def handle_frame(self, connection: SignalConnection, text: str) -> None:
         """A frame came on a connection."""
         self.hub.handle_frame(connection.id, text, monotonic())
-        self._drive()
+        self.drive()
 
     def handle_closed(self, connection: SignalConnection, code: int) -> None:
         """A connection is closed."""
@@ -198,7 +198,7 @@ class SignalService:
         try:
             return verb(monotonic())
         finally:
-            self._drive()
+            self.drive()
 
     def drain(self, within: Duration, url: str | None = None) -> None:
         """Admit nobody any more and send everybody away, each at a time of his own."""
@@ -215,7 +215,7 @@ class SignalService:
             task.cancel()
         self._wakeup.set(None)
 
-    def _drive(self) -> None:
+    def drive(self) -> None:
         """Everything that the hub wants, until it wants nothing."""
         if self._driving:
             return
@@ -249,7 +249,7 @@ class SignalService:
             self._lists_at = None
             self._ask_lists(now)
         self.hub.handle_timeout(now)
-        self._drive()
+        self.drive()
 
     def _ask_lists(self, now: Instant) -> None:
         sessions = (Client(one.session, one.address, one.identity) for one in self.moderation.sessions())
