@@ -102,5 +102,5 @@ def _tag(frame: type) -> str:
 
 def components(types: Sequence[Any], template: str) -> tuple[list[Document], dict[str, Document]]:
     """The schemas of msgspec's types, and what they refer to by `template`, which has `{name}`."""
-    found, components = msgspec.json.schemacomponents(types, ref_template=template)
-    return list(found), dict(sorted(components.items()))
+    found, named = msgspec.json.schema_components(types, ref_template=template)
+    return list(found), dict(sorted(named.items()))
