@@ -36,6 +36,7 @@ from icelane.signaling.close_code import CloseCode
 from icelane.signaling.engine import SignalEngine
 from icelane.signaling.engine_memory import MemoryEngine
 from icelane.signaling.error_code import ErrorCode
+from icelane.signaling.failure import report_failure
 from icelane.signaling.gate import Gate, IceSource
 from icelane.signaling.hub import Hub
 from icelane.signaling.hub_event import (
@@ -289,8 +290,8 @@ class SignalService:
             if isinstance(answer, Refusal):
                 return answer, None
             return answer, await self._ice_for(answer, request.ip, "")
-        except Exception:  # whatever goes wrong in there, nobody gets in by it
-            LOGGER.exception("signaling.failed")
+        except Exception as error:  # whatever goes wrong in there, nobody gets in by it
+            report_failure("admission", error)
             return _MISTAKE, None
 
     async def _decision(self, command: AskJoin | AskMessage) -> Refusal | None:
@@ -299,8 +300,8 @@ class SignalService:
             if isinstance(command, AskJoin):
                 return await self._gate.before_join(_join_request(session, command))
             return await self._gate.before_message(_message_request(session, command), session.address)
-        except Exception:
-            LOGGER.exception("signaling.failed")
+        except Exception as error:
+            report_failure("decision", error)
             return _MISTAKE
 
     async def _ice_for(self, admission: Admission, address: str, session: str) -> IceServersBody | None:
@@ -312,8 +313,8 @@ class SignalService:
             if isinstance(policy, Refusal):
                 return None
             return self._ice.ice_servers(replace(admission, ice=policy), monotonic())
-        except Exception:
-            LOGGER.exception("signaling.failed")
+        except Exception as error:
+            report_failure("ice", error)
             return None
 
     # Events.
