@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import pytest
-from playwright.async_api import Browser, Page, Route
+from playwright.async_api import Browser, Page
 
 from demo.chromium import PACKAGE, chromium
 from demo.trust import PACKAGE as TRUST_PACKAGE
@@ -31,7 +34,6 @@ from tests.interop.running import ICELANE, Running, accepts, free_port, running
 pytestmark = [pytest.mark.interop, pytest.mark.once]
 
 HOST: Final = "localhost"
-ORIGIN: Final = "http://127.0.0.1"
 ISSUER: Final = "example"
 KEY: Final = "a secret of forty bytes, which is enough!"
 TIMEOUT: Final = 60.0
@@ -63,7 +65,8 @@ window.frames = async () => {
 }
 window.selected = async () => {
   const stats = [...(await pc.getStats()).values()]
-  const pair = stats.find(one => one.type === "candidate-pair" && one.nominated && one.state === "succeeded")
+  const { selectedCandidatePairId } = stats.find(one => one.type === "transport")
+  const pair = stats.find(one => one.id === selectedCandidatePairId)
   const local = stats.find(one => one.id === pair.localCandidateId)
   const remote = stats.find(one => one.id === pair.remoteCandidateId)
   return [local.candidateType, remote.candidateType, local.relayProtocol]
@@ -77,6 +80,8 @@ class Node:
     """One `icelane serve`."""
 
     url: str
+    origin: str
+    """Where pages come from."""
     authority: Path
     program: Running
 
@@ -105,16 +110,28 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
         "        return Deny(code='banned', reason='until Monday')\n"
         "    return Allow()\n"
     )
-    configuration = folder / "icelane.toml"
-    configuration.write_text(f"""\
+    environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    command = [*ICELANE, "serve", "-c", str(folder / "icelane.toml")]
+    with pages() as origin:
+        (folder / "icelane.toml").write_text(configuration(port, origin) + pair.toml())
+        with running(
+            command, ready=lambda: accepts("127.0.0.1", port), directory=folder, environment=environment
+        ) as program:
+            url, authority = f"https://{HOST}:{port}", certificates.authority_file(folder)
+            yield Node(url=url, origin=origin, authority=authority, program=program)
+
+
+def configuration(port: int, origin: str) -> str:
+    """All but the certificate."""
+    return f"""\
 [server]
 listen = ["https://127.0.0.1:{port}"]
 public_url = "https://{HOST}:{port}"
-allowed_origins = ["{ORIGIN}"]
+allowed_origins = ["{origin}"]
 [turn]
 realm = "example.org"
 hostname = "{HOST}"
-listen = []
+listen = ["udp://127.0.0.2:{port}"]  # where nobody looks for it: all calls take the shared port
 relay_addresses = ["127.0.0.1"]
 dangerously_allow_loopback_peers = true
 [[turn.secrets]]
@@ -126,16 +143,7 @@ algorithm = "HS256"
 secret = "{KEY}"
 [hooks]
 before_connect = "hooks:before_connect"
-{pair.toml()}""")
-    import os
-
-    environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
-    command = [*ICELANE, "serve", "-c", str(configuration)]
-    with running(
-        command, ready=lambda: accepts("127.0.0.1", port), directory=folder, environment=environment
-    ) as program:
-        url = f"https://{HOST}:{port}"
-        yield Node(url=url, authority=certificates.authority_file(folder), program=program)
+"""
 
 
 class Member(Protocol):
@@ -164,8 +172,7 @@ class InPage:
     async def enter(cls, browser: Browser, node: Node, identity: str) -> InPage:
         """Open the page and join."""
         page = await (await browser.new_context()).new_page()
-        await page.route(f"{ORIGIN}/**", _serve_page)
-        await page.goto(f"{ORIGIN}/page.html")
+        await page.goto(f"{node.origin}/page.html")
         await page.wait_for_function("window.ready")
         await page.evaluate("([url, token]) => enter(url, token)", [node.url, node.token(identity)])
         return cls(page)
@@ -184,13 +191,33 @@ class InPage:
         await self._page.context.close()
 
 
-async def _serve_page(route: Route) -> None:
-    if route.request.url.endswith("/icelane.js"):
-        await route.fulfill(body=web.MODULE.read_text(), content_type="text/javascript")
-    elif route.request.url.endswith("/page.html"):
-        await route.fulfill(body=PAGE, content_type="text/html")
-    else:
-        await route.fulfill(status=404)
+class _Pages(BaseHTTPRequestHandler):
+    """The page and the module. From a socket: a browser lets no other page reach loopback."""
+
+    def do_GET(self) -> None:
+        found = {
+            "/page.html": (PAGE, "text/html"),
+            "/icelane.js": (web.MODULE.read_text(), "text/javascript"),
+        }.get(self.path)
+        self.send_response(404 if found is None else 200)
+        body, kind = found or ("", "text/plain")
+        self.send_header("Content-Type", f"{kind}; charset=utf-8")
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *_: object) -> None:
+        """Nobody reads it."""
+
+
+@contextlib.contextmanager
+def pages() -> Iterator[str]:
+    """The origin of a server of the page."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Pages) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
 
 
 class InPython:
@@ -234,9 +261,9 @@ class InPython:
     async def selected(self) -> list[str]:
         assert self._pc is not None
         stats = await self._pc.getStats()
-        pair = next(one for one in stats.of_type("candidate-pair") if one.nominated and one.state == "succeeded")
-        local, remote = stats[pair.localCandidateId], stats[pair.remoteCandidateId]
-        return [local.candidateType, remote.candidateType, local.relayProtocol]
+        pair = stats[str(next(iter(stats.of_type("transport"))).selectedCandidatePairId)]
+        local, remote = stats[str(pair.localCandidateId)], stats[str(pair.remoteCandidateId)]
+        return [str(one) for one in (local.candidateType, remote.candidateType, local.relayProtocol)]
 
     async def close(self) -> None:
         await self._signal.close()
