@@ -44,6 +44,8 @@ class Negotiation:
         self._setting_answer = False
         self._ignoring_offer = False
         self._begun = False
+        self._first_word: asyncio.TimerHandle | None = None
+        self._opening: asyncio.Task[None] | None = None
         self._heard = False
         self._signals: deque[SignalData] = deque()
         self._task: asyncio.Task[None] | None = None
@@ -81,6 +83,8 @@ class Negotiation:
         self._signals.clear()
         self._send = _nowhere
         self._wait_no_longer()
+        if self._first_word is not None:
+            self._first_word.cancel()
         self._pc.remove_listener("negotiationneeded", self._offer)
         self._pc.remove_listener("icecandidate", self._trickle)
         self._pc.remove_listener("iceconnectionstatechange", self._watch)
@@ -90,9 +94,16 @@ class Negotiation:
     async def _offer(self) -> None:
         if self._polite and not self._begun:
             self._begun = True
-            await asyncio.sleep(FIRST_OFFER_DELAY)
-            if self._heard or self.is_over:
-                return  # after the answer we are asked again, if there is still a need
+            self._first_word = asyncio.get_running_loop().call_later(FIRST_OFFER_DELAY, self._begin)
+        else:
+            await self._make_offer()
+
+    def _begin(self) -> None:
+        # Where the peer has spoken, we are asked again after the answer, if there is still a need.
+        if not self._heard and not self.is_over:
+            self._opening = asyncio.get_running_loop().create_task(self._make_offer())
+
+    async def _make_offer(self) -> None:
         self._making_offer = True
         try:
             await self._pc.setLocalDescription()
