@@ -106,12 +106,12 @@ class _World:
         """From Eve."""
         self._tell(_EVE, text)
 
-    def read(self, connection: ConnectionId) -> list[str]:
+    def read(self, connection: ConnectionId) -> list[str | CloseConnection]:
         """All that waits for somebody."""
         found = []
         while (item := self.hub.poll_transmit(connection)) is not None:
             found.append(item)
-        return found  # type: ignore[return-value]  # run() looks at what is in it
+        return found
 
     def _tell(self, connection: ConnectionId, text: str) -> None:
         now = self.clock.now
