@@ -144,9 +144,14 @@ def signaling_limits(config: Config) -> SignalingLimits:
     )
 
 
-def token_signer(config: Config) -> TokenSigner | None:
-    """What our own tokens are signed with: the first of `[[auth.jwt]]` that can. Raises ConfigurationError."""
+def token_signer(config: Config, issuer: str | None = None) -> TokenSigner | None:
+    """What our own tokens are signed with: the first of `[[auth.jwt]]`, or of an issuer's, that can.
+
+    Raises ConfigurationError.
+    """
     for index, entry in enumerate(config.auth.jwt):
+        if issuer not in (None, entry.issuer):
+            continue
         key = entry.secret.get_secret_value() if entry.secret is not None else None
         if entry.private_key is not None:
             key = _pem(entry.private_key, f"auth.jwt[{index}].private_key")

@@ -271,8 +271,8 @@ class LimitSettings(Section):
         60,
         kind="number",
         doc="Connections and requests from one address, IPv6 counted by /64, in a minute, a sixth of them at once;"
-        " above that 429 with the wait. Everybody behind one NAT shares it; requests with an API key are not counted. 0 is no"
-        " limit.",
+        " above that 429 with the wait. Everybody behind one NAT shares it; requests with an API key are not counted."
+        " 0 is no limit.",
     )
     connects_per_second: Rate = setting(
         200, kind="number", doc="The same of everybody together, five times that at once. 0 is no limit."
