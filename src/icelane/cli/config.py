@@ -28,7 +28,8 @@ def check(file: ConfigFile = None, as_json: JsonFlag = False) -> None:
     """Check the configuration as `icelane serve` does, without starting anything.
 
     Every wrong key is named at once, and then what does not fit together. What is allowed and still looks wrong is
-    said, and does not fail the check. Files that are named are read, and the modules of turn.auth and of hooks are imported.
+    said, and does not fail the check. Files that are named are read, and the modules of turn.auth and of hooks are
+    imported.
     """
     with speaking(as_json) as output:
         require_extra("server")
