@@ -117,7 +117,7 @@ class TurnServer:
         web: HttpServer | None = None,
     ) -> None:
         self._config = config
-        self._web = web if web is not None else web_for(config)
+        self._web = web if web is not None or (share is not None and not share.web) else web_for(config)
         self._share = share
         self._entropy = entropy or SystemEntropy()
         self._wall_clock = wall_clock or SystemWallClock()
@@ -668,7 +668,7 @@ class TurnServer:
 
     async def _open_web(self) -> None:
         """Start the application, then take who comes to it."""
-        if self._web is None or (self._share is not None and not self._share.web):
+        if self._web is None:
             return
         await self._web.start()
         for number, setting in enumerate(self._config.server.listen):
