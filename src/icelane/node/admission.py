@@ -13,11 +13,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from icelane.aio.access_files import AccessSources, AccessWatch
+from icelane.aio.access_files import AccessWatch
 from icelane.core.entropy import Entropy
 from icelane.core.origin import parse_origin
 from icelane.crypto.provider import SystemEntropy
 from icelane.errors import ConfigurationError
+from icelane.server.access import access_sources
 from icelane.server.config import Config, JwtSettings
 from icelane.server.config.sources import read_file
 from icelane.server.config.values import HookNames, WebListener
@@ -75,18 +76,6 @@ class ConfiguredAdmission:
         """Deliver what programs are to be told, and close connections to them."""
         await self.control.close()
         await self._fetcher.close()
-
-
-def access_sources(config: Config) -> AccessSources:
-    """`[lists]`."""
-    lists = config.lists
-    return AccessSources(
-        allow=lists.allow,
-        deny=lists.deny,
-        allow_file=lists.allow_file,
-        deny_file=lists.deny_file,
-        countries=lists.countries,
-    )
 
 
 def admission_settings(
