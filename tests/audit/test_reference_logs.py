@@ -45,7 +45,7 @@ def test_every_end_of_an_allocation_is_documented_and_no_other_is() -> None:
 
 
 def test_every_event_is_documented_and_no_other_is() -> None:
-    calls = r"report|_write|_report|LOGGER\.(?:info|warning|error|exception)"
+    calls = r"report|_write|_log|LOGGER\.(?:info|warning|error|exception)"
     written = set(re.findall(rf'(?:{calls})\(\s*"([a-z]+\.[a-z_]+)"', SOURCE))
     table = PAGE.partition("| Event |")[2].partition("\n\n")[0]
     assert set(re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)) == written

@@ -40,7 +40,7 @@ def test_a_changed_list_ends_what_is_allocated() -> None:
     kept = driver.caller()
     assert kept.request(Method.ALLOCATE, UDP_RELAY).code is None
     minted = mint(SECRET, "team/mallory", 600, driver.clock.unix_time(driver.clock.now))
-    ended = driver.caller(minted.username, minted.password, path=path_from(7000))
+    ended = driver.caller(minted.username, minted.password, path=path_from(port=7000))
     assert ended.request(Method.ALLOCATE, UDP_RELAY).code is None
     lists.replace(deny("identity:team/mallory"))
     assert driver.engine.enforce_access() == 1
