@@ -13,7 +13,7 @@ are run from here:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -93,6 +93,8 @@ class HttpServer:
         self._dating: asyncio.TimerHandle | None = None
         self._wall_clock = SystemWallClock()
         self._closing = False
+        self.on_close: Callable[[], Awaitable[None]] | None = None
+        """Awaited once, behind the end of the application."""
 
     def __len__(self) -> int:
         """How many connections there are."""
@@ -162,6 +164,8 @@ class HttpServer:
             await self._lifespan.shutdown()
         if self._dating is not None:
             self._dating.cancel()
+        if self.on_close is not None:
+            await self.on_close()
 
     async def _wait_for_connections(self) -> None:
         if not self._connections:

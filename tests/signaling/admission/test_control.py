@@ -516,6 +516,17 @@ def test_whoever_guesses_is_shut_out_and_nobody_else() -> None:
     asyncio.run(scenario())
 
 
+def test_a_backend_asks_for_all_of_its_users_from_one_address() -> None:
+    """SG-11: the rate of an address is not for whoever shows an API key; lists and Origin are."""
+    control = entrance(lists=AccessLists(deny("198.51.100.0/24")))
+    assert all(control.screen(bearing(API_KEY)) is None for _ in range(100))
+    assert all(control.screen(knock(("Authorization", BACKEND))) is None for _ in range(100))
+    assert sum(control.screen(bearing(f"{API_KEY}x")) is None for _ in range(100)) == 10
+    assert refused(control.screen(bearing(API_KEY, ip="198.51.100.1"))).status == 403
+    foreign = knock(("Authorization", BACKEND), ("Origin", "null"))
+    assert refused(control.screen(foreign)).status == 403
+
+
 def test_forged_hops_do_not_open_a_second_bucket() -> None:
     """SG-5: fifty requests through the proxy with rotated forgeries: one bucket, 429 after its limit."""
     control = entrance()

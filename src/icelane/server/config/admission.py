@@ -241,8 +241,8 @@ class ListSettings(Section):
         kind="list of entries",
         doc="Addresses (`203.0.113.0/24`, `2001:db8::1`, `10.0.0.1-10.0.0.9`), countries (`country:NO`) and identities"
         " (`identity:alice`, `identity:team-*`). Once it names places, clients have to be at one of them; once it names"
-        " identities, they have to be one of them. Empty allows everybody. Lists are read again on reload, and files also"
-        " when they change; who is connected and may not be any more is closed within five seconds.",
+        " identities, they have to be one of them. Empty allows everybody. Lists are read again on reload, and files"
+        " also when they change; who is connected and may not be any more is closed within five seconds.",
     )
     deny: AccessList = setting(
         (), kind="list of entries", doc="The same; whoever is in it is refused whatever `lists.allow` says."
@@ -270,8 +270,9 @@ class LimitSettings(Section):
     connects_per_minute_per_address: Rate = setting(
         60,
         kind="number",
-        doc="Connections and requests from one address, IPv6 counted by /64, in a minute, a sixth of them at once; above that 429 with the"
-        " wait. Everybody behind one NAT shares it. 0 is no limit.",
+        doc="Connections and requests from one address, IPv6 counted by /64, in a minute, a sixth of them at once;"
+        " above that 429 with the wait. Everybody behind one NAT shares it; requests with an API key are not counted."
+        " 0 is no limit.",
     )
     connects_per_second: Rate = setting(
         200, kind="number", doc="The same of everybody together, five times that at once. 0 is no limit."

@@ -100,6 +100,7 @@ def _sendable(password: SecretStr) -> SecretStr:
 
 Listeners = Annotated[tuple[Annotated[Listener, PlainValidator(parse_listener)], ...], AsList, Filled, Unique]
 WebListeners = Annotated[tuple[Annotated[WebListener, PlainValidator(parse_web_listener)], ...], AsList, Unique]
+Compat = Annotated[tuple[Literal["uberti", "matrix", "twilio", "cloudflare", "xirsys"], ...], AsList, Unique]
 RelayAddresses = Annotated[tuple[Annotated[str, PlainValidator(parse_relay_address)], ...], AsList, Filled, Unique]
 AddressRanges = Annotated[tuple[Annotated[str, PlainValidator(parse_peers)], ...], AsList, Unique]
 Nat64Prefixes = Annotated[tuple[Annotated[str, PlainValidator(parse_nat64)], ...], AsList, Unique]
@@ -463,6 +464,12 @@ class ServerSettings(Section):
         " origin of `server.public_url` is allowed as well. Programs that are no browsers send none and are let"
         " through; then no cookie counts.",
     )
+    compat: Compat = _key(
+        (),
+        kind="list of names",
+        doc="Shapes of others in which TURN credentials are handed out as well, so that programs written for them need"
+        " another host name only: `uberti` (`/turn`), `matrix`, `twilio`, `cloudflare` with its revoke, `xirsys`.",
+    )
     hsts: Annotated[DurationValue, PlainValidator(parse_duration)] = _key(
         DurationValue(365 * 86_400),
         kind="duration",
@@ -474,6 +481,16 @@ class ServerSettings(Section):
         kind="true or false",
         doc="Lets `http://` listeners that others than this machine reach serve signaling and hand out credentials"
         " without TLS, for a network that a proxy in front of it closes off. Whoever is on the way reads the tokens.",
+    )
+
+
+class EngineSettings(Section):
+    """`[engine]`: where rooms are kept."""
+
+    url: Literal["memory://"] = _key(
+        "memory://",
+        kind="URL",
+        doc="`memory://` is this process, for one node. A restart forgets rooms; clients join anew.",
     )
 
 
@@ -539,6 +556,7 @@ class Config(Section):
     hooks: HookSettings = Field(default_factory=HookSettings)
     lists: ListSettings = Field(default_factory=ListSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
+    engine: EngineSettings = Field(default_factory=EngineSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     admin: AdminSettings = Field(default_factory=AdminSettings)

@@ -68,6 +68,9 @@ class Credentials:
         self, request: ConnectRequest, verdict: OriginVerdict, unix_time: UnixSeconds, now: Instant
     ) -> Shown:
         """Who shows himself. Raises CredentialRefusedError or TokenRefusedError."""
+        owner = self.backend_of(request)
+        if owner is not None:
+            return _backend(owner)
         carried = request.carried
         if Carrier.AUTHORIZATION in carried:
             return await self._authorization(carried[Carrier.AUTHORIZATION], unix_time)
@@ -85,6 +88,22 @@ class Credentials:
             return await self._token(carried[Carrier.QUERY], unix_time)
         return Shown()
 
+    def backend_of(self, request: ConnectRequest) -> str | None:
+        """Whose API key a request shows, if it is one."""
+        lines = request.headers.lines("authorization")
+        if len(lines) != 1 or not len(self.api_keys) or len(lines[0]) > MAX_TOKEN:
+            return None
+        scheme, _, rest = lines[0].partition(" ")
+        if scheme.lower() == "bearer":
+            return self.api_keys.owner_of(rest.strip(" "))
+        if scheme.lower() != "basic":
+            return None
+        try:
+            name, key = parse_basic(rest.strip(" "))
+        except CredentialRefusedError:
+            return None
+        return self.api_keys.owner_of(key, name)
+
     def _cookie(self, request: ConnectRequest, verdict: OriginVerdict) -> str | None:
         """The token in a cookie, where it counts (SG-2)."""
         if verdict is not OriginVerdict.ALLOWED:
@@ -98,15 +117,11 @@ class Credentials:
         scheme, _, rest = value.partition(" ")
         rest = rest.strip(" ")
         if scheme.lower() == "basic":
-            name, key = parse_basic(rest)
-            owner = self.api_keys.owner_of(key, name)
-            if owner is None:
-                raise CredentialRefusedError("unknown-api-key")
-            return _backend(owner)
+            parse_basic(rest)
+            raise CredentialRefusedError("unknown-api-key")
         if scheme.lower() != "bearer" or not rest:
             raise CredentialRefusedError("malformed-authorization")
-        owner = self.api_keys.owner_of(rest) if len(rest) <= MAX_TOKEN else None
-        return _backend(owner) if owner is not None else await self._token(rest, unix_time)
+        return await self._token(rest, unix_time)
 
     async def _token(self, text: str, unix_time: UnixSeconds) -> Shown:
         """A token: one of ours, or what only a hook can make sense of."""

@@ -13,7 +13,8 @@ key or channel in a path is only repeated. The draft's API key in the query is n
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from email.utils import formatdate
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -131,7 +132,7 @@ class Compatibility:
     async def _answer_twilio(self, request: Request) -> Response:
         fields = await _form(request)
         issued = await self._issue(request, IceServersRequest(ttl=_number(fields.get("Ttl"))), "twilio")
-        made_at = formatdate(issued.expires_at - issued.ttl, usegmt=False)
+        made_at = format_datetime(datetime.fromtimestamp(issued.expires_at - issued.ttl, UTC))
         body = {
             "account_sid": request.path_params["sid"],
             "date_created": made_at,

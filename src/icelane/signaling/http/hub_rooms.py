@@ -4,21 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Protocol, TypeVar
 
 from msgspec import UNSET, Raw
 
-from icelane.aio.system import monotonic
+from icelane.core.clock import Instant
 from icelane.signaling.engine import Presence, RoomOptions
 from icelane.signaling.http.room_endpoints import RoomPeer, RoomSettings, RoomView
 from icelane.signaling.moderation import Moderation, RoomSummary
 
+R = TypeVar("R")
+
+
+class Service(Protocol):
+    """Who drives the hub."""
+
+    @property
+    def moderation(self) -> Moderation:
+        """What administrators see."""
+        ...
+
+    def run(self, verb: Callable[[Instant], R]) -> R:
+        """Call a verb with the time, and do what follows."""
+        ...
+
 
 class HubRooms:
-    """Satisfies `RoomDirectory`. `drain` carries out what the hub wants after each verb."""
+    """Satisfies `RoomDirectory`."""
 
-    def __init__(self, moderation: Moderation, drain: Callable[[], None]) -> None:
-        self._moderation = moderation
-        self._drain = drain
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._moderation = service.moderation
 
     async def rooms(self) -> Sequence[RoomView]:
         """All of them."""
@@ -40,28 +56,23 @@ class HubRooms:
             max_peers=None if settings.max_peers is UNSET else settings.max_peers,
             kept=True,
         )
-        self._moderation.configure(room, options, monotonic())
-        self._drain()
+        self._service.run(lambda now: self._moderation.configure(room, options, now))
 
     async def close(self, room: str, reason: str) -> bool:
         """Send everybody out, and forget it."""
-        return self._did(self._moderation.close_room(room, reason, monotonic()))
+        return self._service.run(lambda now: self._moderation.close_room(room, reason, now))
 
     async def kick(self, room: str, peer: str, reason: str) -> bool:
         """Send one out."""
-        return self._did(self._moderation.kick(room, peer, reason, monotonic()))
+        return self._service.run(lambda now: self._moderation.kick(room, peer, reason, now))
 
     async def lock(self, room: str, locked: bool) -> bool:
         """Let nobody in, or again."""
-        return self._did(self._moderation.lock(room, locked, monotonic()))
+        return self._service.run(lambda now: self._moderation.lock(room, locked, now))
 
     async def send(self, room: str, data: Raw, to: str | None) -> bool:
         """Say something in the name of the server."""
-        return self._did(self._moderation.send(room, data, monotonic(), to))
-
-    def _did(self, done: bool) -> bool:
-        self._drain()
-        return done
+        return self._service.run(lambda now: self._moderation.send(room, data, now, to))
 
 
 def _view(summary: RoomSummary) -> RoomView:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from icelane.signaling.http.caller import Callers
@@ -19,12 +19,12 @@ from icelane.signaling.ice_servers import IceServers
 class HttpSurface:
     """What the endpoints stand on. What is None has no endpoint.
 
-    `signal_url` is where clients connect; `compat` are the shapes of others that are served beside ours.
+    `signal_url` says where clients connect; `compat` are the shapes of others that are served beside ours.
     """
 
     callers: Callers
     readiness: Readiness
-    signal_url: str
+    signal_url: Callable[[], str]
     ice: IceServers | None = None
     revoker: Revoker | None = None
     before_ice: BeforeIce | None = None

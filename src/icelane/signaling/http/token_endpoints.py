@@ -6,7 +6,7 @@ within a minute, so that nothing that lives longer stands in the URL of a WebSoc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -120,10 +120,15 @@ class TicketAnswer(Struct, kw_only=True, rename="camel"):
 
 
 class TokenEndpoints:
-    """`signal_url` is where clients connect, `wss://HOST/v1/signal`. Without a maker there is no endpoint."""
+    """`signal_url` says where clients connect, `wss://HOST/v1/signal`. Without a maker there is no endpoint."""
 
     def __init__(
-        self, callers: Callers, signal_url: str, *, tokens: TokenMaker | None = None, tickets: TicketMaker | None = None
+        self,
+        callers: Callers,
+        signal_url: Callable[[], str],
+        *,
+        tokens: TokenMaker | None = None,
+        tickets: TicketMaker | None = None,
     ) -> None:
         self._callers = callers
         self._url = signal_url
@@ -171,16 +176,16 @@ class TokenEndpoints:
             token, expires_at = self._tokens.make(order)
         except LocalProtocolError as error:
             raise bad_request(str(error), "bad_token_request") from None
-        one_room = len(order.rooms) == 1
+        one_room, url = len(order.rooms) == 1, self._url()
         answer = TokenAnswer(
-            url=self._url,
+            url=url,
             token=token,
             identity=order.identity,
             expires_at=iso_time(expires_at),
             ttl=order.ttl,
             room=order.rooms[0] if one_room else UNSET,
             rooms=UNSET if one_room else tuple(order.rooms),
-            server_url=self._url if asked.from_livekit else UNSET,
+            server_url=url if asked.from_livekit else UNSET,
             participant_token=token if asked.from_livekit else UNSET,
         )
         return json_response(answer, 201)
@@ -190,7 +195,7 @@ class TokenEndpoints:
         ticket = self._tickets.make(await user_of(self._callers, request))
         if ticket is None:
             raise Problem(status=503, code="busy", title="too many tickets are out", retryable=True, retry_after=5.0)
-        return json_response(TicketAnswer(ticket=ticket, url=self._url, expires_in=TICKET_TTL), 201)
+        return json_response(TicketAnswer(ticket=ticket, url=self._url(), expires_in=TICKET_TTL), 201)
 
 
 def _order(asked: TokenRequest) -> TokenOrder:
