@@ -277,7 +277,7 @@ def test_an_identity_that_says_too_much_is_told_to_wait(run: Run) -> None:
 
 
 def test_an_admission_that_breaks_admits_nobody(run: Run, caplog: pytest.LogCaptureFixture) -> None:
-    """SG-3: whatever goes wrong, the answer is no, and others get in."""
+    """SG-3: whatever goes wrong, the answer is no, and others get in. SG-7: what it said is not written."""
 
     async def scenario() -> None:
         gate = FakeGate()
@@ -294,7 +294,9 @@ def test_an_admission_that_breaks_admits_nobody(run: Run, caplog: pytest.LogCapt
                 await enter(client, "bob")
 
     run(scenario())
-    assert "signaling.failed" in caplog.text
+    [record] = [record for record in caplog.records if record.getMessage() == "signaling.failed"]
+    assert vars(record)["error"] == "RuntimeError"
+    assert "s3cret" not in caplog.text + str(vars(record))
 
 
 def test_a_token_is_refreshed_whatever_the_first_one_came_with(run: Run) -> None:

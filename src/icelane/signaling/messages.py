@@ -32,6 +32,7 @@ _MAX_SAFE_INTEGER: Final = 2**53 - 1
 # A token travels in a header or in hello; whoever makes longer ones puts a photograph into them.
 MAX_TOKEN: Final = 16_384
 EMPTY_OBJECT: Final = Raw(b"{}")
+JsonObject = Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
 
 FrameId = Annotated[int, Meta(ge=1, le=_MAX_SAFE_INTEGER, description="Chosen by the client; `re` of the answer.")]
 Sequence = Annotated[int, Meta(ge=0, le=_MAX_SAFE_INTEGER, description="Counts the pushes of a session, from 1.")]
@@ -43,6 +44,11 @@ Key = Annotated[str, Meta(min_length=1, max_length=MAX_KEY, description="A repea
 Token = Annotated[str, Meta(min_length=1, max_length=MAX_TOKEN)]
 Reason = Annotated[str, Meta(max_length=MAX_REASON)]
 ShortText = Annotated[str, Meta(max_length=MAX_IDENTITY)]
+
+
+def _empty_object() -> Raw:
+    """A factory rather than a default, because JSON Schema has no words for a Raw."""
+    return EMPTY_OBJECT
 
 
 class _Struct(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, rename="camel"):
@@ -148,7 +154,7 @@ class PeerInfo(_Struct, kw_only=True, frozen=True):
     peer: str
     identity: str
     polite: bool
-    meta: Raw = EMPTY_OBJECT
+    meta: JsonObject = msgspec.field(default_factory=_empty_object)
     name: str | UnsetType = UNSET
 
 
@@ -209,7 +215,7 @@ class Join(_Frame, kw_only=True, frozen=True):
 
     id: FrameId
     room: RoomName
-    meta: Raw = EMPTY_OBJECT
+    meta: JsonObject = msgspec.field(default_factory=_empty_object)
 
 
 class Leave(_Frame, kw_only=True, frozen=True):
@@ -224,7 +230,7 @@ class Update(_Frame, kw_only=True, frozen=True):
 
     id: FrameId
     room: RoomName
-    meta: Raw
+    meta: JsonObject
 
 
 class SendSignal(_Frame, kw_only=True, frozen=True):
@@ -349,7 +355,7 @@ class PeerJoined(_Frame, kw_only=True, frozen=True):
     peer: str
     identity: str
     polite: bool
-    meta: Raw = EMPTY_OBJECT
+    meta: JsonObject = msgspec.field(default_factory=_empty_object)
     name: str | UnsetType = UNSET
 
 
@@ -359,7 +365,7 @@ class PeerUpdated(_Frame, kw_only=True, frozen=True):
     seq: int
     room: str
     peer: str
-    meta: Raw = EMPTY_OBJECT
+    meta: JsonObject = msgspec.field(default_factory=_empty_object)
 
 
 class PeerLeft(_Frame, kw_only=True, frozen=True):

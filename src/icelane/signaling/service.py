@@ -36,6 +36,7 @@ from icelane.signaling.close_code import CloseCode
 from icelane.signaling.engine import SignalEngine
 from icelane.signaling.engine_memory import MemoryEngine
 from icelane.signaling.error_code import ErrorCode
+from icelane.signaling.failure import report_failure
 from icelane.signaling.gate import Gate, IceSource
 from icelane.signaling.hub import Hub
 from icelane.signaling.hub_event import (
@@ -186,7 +187,7 @@ class SignalService:
     def handle_frame(self, connection: SignalConnection, text: str) -> None:
         """A frame came on a connection."""
         self.hub.handle_frame(connection.id, text, monotonic())
-        self._drive()
+        self.drive()
 
     def handle_closed(self, connection: SignalConnection, code: int) -> None:
         """A connection is closed."""
@@ -198,7 +199,7 @@ class SignalService:
         try:
             return verb(monotonic())
         finally:
-            self._drive()
+            self.drive()
 
     def drain(self, within: Duration, url: str | None = None) -> None:
         """Admit nobody any more and send everybody away, each at a time of his own."""
@@ -215,7 +216,7 @@ class SignalService:
             task.cancel()
         self._wakeup.set(None)
 
-    def _drive(self) -> None:
+    def drive(self) -> None:
         """Everything that the hub wants, until it wants nothing."""
         if self._driving:
             return
@@ -249,7 +250,7 @@ class SignalService:
             self._lists_at = None
             self._ask_lists(now)
         self.hub.handle_timeout(now)
-        self._drive()
+        self.drive()
 
     def _ask_lists(self, now: Instant) -> None:
         sessions = (Client(one.session, one.address, one.identity) for one in self.moderation.sessions())
@@ -289,8 +290,8 @@ class SignalService:
             if isinstance(answer, Refusal):
                 return answer, None
             return answer, await self._ice_for(answer, request.ip, "")
-        except Exception:  # whatever goes wrong in there, nobody gets in by it
-            LOGGER.exception("signaling.failed")
+        except Exception as error:  # whatever goes wrong in there, nobody gets in by it
+            report_failure("admission", error)
             return _MISTAKE, None
 
     async def _decision(self, command: AskJoin | AskMessage) -> Refusal | None:
@@ -299,8 +300,8 @@ class SignalService:
             if isinstance(command, AskJoin):
                 return await self._gate.before_join(_join_request(session, command))
             return await self._gate.before_message(_message_request(session, command), session.address)
-        except Exception:
-            LOGGER.exception("signaling.failed")
+        except Exception as error:
+            report_failure("decision", error)
             return _MISTAKE
 
     async def _ice_for(self, admission: Admission, address: str, session: str) -> IceServersBody | None:
@@ -312,8 +313,8 @@ class SignalService:
             if isinstance(policy, Refusal):
                 return None
             return self._ice.ice_servers(replace(admission, ice=policy), monotonic())
-        except Exception:
-            LOGGER.exception("signaling.failed")
+        except Exception as error:
+            report_failure("ice", error)
             return None
 
     # Events.
