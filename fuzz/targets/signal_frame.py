@@ -15,7 +15,7 @@ from icelane.signaling.admitted import Admission, Grant
 from icelane.signaling.engine_memory import MemoryEngine
 from icelane.signaling.hub import Hub
 from icelane.signaling.hub_event import Admit, Readmit
-from icelane.signaling.limits import MAX_DEPTH, MAX_FRAME
+from icelane.signaling.limits import MAX_FRAME
 from icelane.signaling.messages import encode_frame, parse_client_frame, parse_server_frame
 from icelane.signaling.outbox import CloseConnection
 from icelane.signaling.room_rule import RoomRule
@@ -83,8 +83,6 @@ def _read(text: str) -> None:
     assert len(text) <= MAX_FRAME
     again = encode_frame(frame)
     assert encode_frame(parse_client_frame(again)) == again
-    assert again.count("[") < MAX_FRAME
-    assert MAX_DEPTH < 1000
 
 
 class _World:
@@ -108,12 +106,12 @@ class _World:
         """From Eve."""
         self._tell(_EVE, text)
 
-    def read(self, connection: ConnectionId) -> list[str]:
+    def read(self, connection: ConnectionId) -> list[str | CloseConnection]:
         """All that waits for somebody."""
         found = []
         while (item := self.hub.poll_transmit(connection)) is not None:
             found.append(item)
-        return found  # type: ignore[return-value]  # run() looks at what is in it
+        return found
 
     def _tell(self, connection: ConnectionId, text: str) -> None:
         now = self.clock.now

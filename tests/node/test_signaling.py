@@ -17,7 +17,7 @@ from icelane.server.config import parse_config
 from tests.certificates import NAME
 from tests.loops import Run
 from tests.node.nodes import AS_OPERATOR, KEY, ORIGIN, SECRET, document, hear, node, say
-from tests.server.clients import Client, Peer, Refused, eventually
+from tests.server.clients import Client, Peer, Refused
 
 
 def test_two_peers_meet_and_one_is_relayed_by_what_he_was_handed(run: Run, tmp_path: Path) -> None:
@@ -312,8 +312,9 @@ def test_with_several_workers_one_has_the_rooms_and_all_are_told(run: Run, tmp_p
             assert (await running.ask("GET", "/readyz")).status == 200
             shown = await running.server.administer({"command": "room-show", "room": "demo"}, 0.0)  # type: ignore[arg-type]
             assert shown["members"] == 2
-            running.server.workers[0].kill()  # type: ignore[attr-defined]
-            await eventually(lambda: running.server.workers[0].state.value == "gone")  # type: ignore[attr-defined]
+            first = running.server.workers[0]  # type: ignore[attr-defined]
+            first.kill()
+            await first.gone.wait()
             for one in (alice, bob):
                 async with asyncio.timeout(10):
                     await one.wait_closed()

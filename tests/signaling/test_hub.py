@@ -457,6 +457,77 @@ def test_what_ends_a_connection_is_an_event_without_secrets() -> None:
     assert "s3cret" not in repr(Admit(1, eve.id, Hello(id=1, token="s3cret")))
 
 
+@pytest.mark.parametrize(("size", "count"), [(10, 256), (60_000, 17)])
+def test_whoever_does_not_read_is_let_go_at_the_bound(size: int, count: int) -> None:
+    """SG-10: at 256 frames or 1 MiB, whichever comes first, with 4413; others get everything, and he may resume."""
+    world = World()
+    for name in ("alice", "bob", "slow"):
+        limits = AdmissionLimits(frames_per_second=1e6, frame_burst=10_000)
+        world.admissions[name] = allow(name, limits=limits)
+    alice, bob, slow = (world.enter(name, "r") for name in ("alice", "bob", "slow"))
+    slow.reads = False
+    sent = 0
+    while (
+        world.hub.moderation.room("r")
+        and next(one for one in world.hub.moderation.sessions() if one.identity == "slow").connected
+    ):
+        alice.say(SendMessage(to="*", data=encode_json("x" * size)))
+        sent += 1
+        assert sent < 1000
+    assert sent == count + 1
+    assert len(bob.all(ServerMessage)) == sent
+    slow.reads = True
+    slow.read()
+    assert (slow.goodbye.code, slow.goodbye.reconnect) == (CloseCode.TOO_SLOW, True)
+    assert not slow.all(ServerMessage)  # what waited is not worth the wait: it comes again with the resume
+    again = world.connect().hello("slow", Resume(session=slow.welcome.session, seq=0))
+    assert again.welcome.resumed
+    assert len(again.all(ServerMessage)) == sent
+    assert again.sequences == list(range(1, sent + 1))
+
+
+def test_a_resume_needs_the_same_identity_and_a_number_that_was_given() -> None:
+    """SG-13: the id of somebody else's session is worth nothing."""
+    world = World()
+    alice = world.enter("alice", "r")
+    bob = world.enter("bob", "r")
+    bob.say(SendMessage(to="*", data=encode_json("for alice")))
+    alice.cut()
+    eve = world.connect().hello("eve", Resume(session=alice.welcome.session, seq=0))
+    assert not eve.welcome.resumed
+    assert eve.welcome.session != alice.welcome.session
+    assert not eve.all(ServerMessage)
+    future = world.connect().hello("alice", Resume(session=alice.welcome.session, seq=99))
+    assert not future.welcome.resumed
+    assert future.welcome.session == alice.welcome.session
+    [room] = future.welcome.rooms
+    assert (room.room, [peer.identity for peer in room.peers]) == ("r", ["bob"])
+    assert future.welcome.seq == alice.sequences[-1]
+
+
+def test_a_second_connection_takes_a_session_over_from_a_half_open_one() -> None:
+    world = World()
+    alice = world.enter("alice", "r")
+    again = world.connect().hello("alice", Resume(session=alice.welcome.session, seq=0))
+    assert again.welcome.resumed
+    assert alice.goodbye.code == CloseCode.SUPERSEDED
+    assert again.closed is None
+    world.advance(120.0)
+    assert again.closed is None
+
+
+def test_a_resume_with_less_takes_out_of_rooms_that_are_not_granted_any_more() -> None:
+    """SG-13: a resume brings no rights of old."""
+    world = World()
+    bob = world.enter("bob", "r")
+    alice = world.enter("alice", "r")
+    alice.cut()
+    world.admissions["alice"] = allow("alice", "elsewhere")
+    again = world.connect().hello("alice", Resume(session=alice.welcome.session, seq=0))
+    assert again.last(Left).reason is LeftReason.EXPIRED
+    assert bob.last(PeerLeft).peer == alice.peer
+
+
 def test_an_admission_covers_rooms_by_name_or_prefix() -> None:
     """SG-13: a pattern is a prefix and nothing more."""
     admission = Admission(identity="a", rooms=("lobby", "team-*"))

@@ -383,7 +383,7 @@ def trickle(sender: Connected, receiver: Connected) -> list[str]:
 
 
 def test_a_relay_only_room_passes_on_no_address() -> None:
-    """Nobody learns where anybody is, whatever the clients send."""
+    """SG-13: nobody learns where anybody is, whatever the clients send."""
     world = World(rules=(RoomRule(room="private-*", relay_only=True),))
     alice, bob = world.enter("alice", "private-1"), world.enter("bob", "private-1")
     assert bob.last(Joined).ice_transport_policy == "relay"

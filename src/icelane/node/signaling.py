@@ -70,6 +70,7 @@ class Signaling:
             self.admission.control, service=self.service, routes=routes(self.endpoints, self._callers)
         )
         self.web = HttpServer(self.app, hsts=config.server.hsts)
+        self.web.on_closing = self.service.close
         self.web.on_close = self._close
         self._watching: asyncio.Task[None] | None = None
         self._draining = False

@@ -93,6 +93,8 @@ class HttpServer:
         self._dating: asyncio.TimerHandle | None = None
         self._wall_clock = SystemWallClock()
         self._closing = False
+        self.on_closing: Callable[[], Awaitable[None]] | None = None
+        """Awaited once before any connection is ended, for what an application has to say in its own words."""
         self.on_close: Callable[[], Awaitable[None]] | None = None
         """Awaited once, behind the end of the application."""
 
@@ -154,6 +156,8 @@ class HttpServer:
             return
         self._closing = True
         self.begin_drain()
+        if self.on_closing is not None:
+            await self.on_closing()
         for connection in list(self._connections):
             connection.shut_down()
         await self._wait_for_connections()

@@ -9,8 +9,9 @@ from typing import Final, NamedTuple
 from icelane.signaling.limits import MAX_QUEUED_BYTES, MAX_REPLAY
 from icelane.signaling.messages import Push, encode_frame
 
-# Bytes of pushes that one session keeps, besides their number. At the bound the oldest go, and who needs them resyncs.
-MAX_REPLAY_BYTES: Final = MAX_QUEUED_BYTES
+# Bytes of pushes that one session keeps, besides their number: 512 descriptions of 8 KiB. At the bound the oldest go,
+# and who needs them resyncs. Well above what may be queued, so that whoever was too slow can still resume.
+MAX_REPLAY_BYTES: Final = 4 * MAX_QUEUED_BYTES
 _SEQUENCE: Final = '"seq":0'
 # What a number adds at most to the length of a frame.
 _DIGITS: Final = 16

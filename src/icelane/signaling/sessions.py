@@ -43,6 +43,8 @@ from icelane.signaling.timer import Timer, TimerKind
 
 # The wall clock may be set while a session lives; its expiry is looked at this often.
 EXPIRY_CHECK: Final[Duration] = 60.0
+# Never at once again: clocks have steps, and a deadline that is now is not worth a spin.
+_SOON: Final[Duration] = 0.01
 # Bytes of randomness. Who knows the id of a session can resume it, if he is the same identity as well.
 _SESSION_BYTES: Final = 18
 _PEER_BYTES: Final = 9
@@ -272,7 +274,7 @@ class Sessions:
         expires_at = session.admission.expires_at
         if expires_at is not None:
             remaining = expires_at - self._wall_clock.unix_time(now)
-            self._timers.set(Timer(TimerKind.EXPIRY, session.id), later(now, min(remaining, EXPIRY_CHECK)))
+            self._timers.set(Timer(TimerKind.EXPIRY, session.id), later(now, min(max(remaining, _SOON), EXPIRY_CHECK)))
 
     def _arm_ice(self, session: Session, ice: IceServersBody | None, now: Instant) -> None:
         session.ice = ice
