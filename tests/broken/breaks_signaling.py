@@ -111,6 +111,14 @@ def failures_are_written_with_their_text() -> None:
     swap(failure, "report_failure", written)
 
 
+# SG-8: what is too long.
+
+
+@breaks("SG-8", test=f"{MESSAGES}::test_lengths_have_bounds")
+def frames_have_no_bound() -> None:
+    swap(messages, "MAX_FRAME", 1 << 40)
+
+
 # SG-9: what is malformed.
 
 
