@@ -242,10 +242,12 @@ def _secret() -> str:
 
 
 def _kid(kid: str | None) -> str:
+    from icelane.aio.system import SystemWallClock, monotonic
     from icelane.server.config.values import parse_kid
 
+    today = datetime.fromtimestamp(SystemWallClock().unix_time(monotonic()), UTC)
     try:
-        return parse_kid(kid if kid is not None else f"k{datetime.now(UTC):%Y%m%d}")
+        return parse_kid(kid if kid is not None else f"k{today:%Y%m%d}")
     except ValueError as error:
         raise usage(f"--kid: {error}") from None
 
