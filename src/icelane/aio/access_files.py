@@ -74,7 +74,7 @@ class AccessWatch:
         self._changed: list[Callable[[], None]] = []
 
     def on_change(self, call: Callable[[], None]) -> None:
-        """Call this whenever the lists have been replaced."""
+        """Call this whenever a file has changed and its content counts. Whoever reloads knows that he has."""
         self._changed.append(call)
 
     def reload(self, sources: AccessSources) -> None:
@@ -82,7 +82,6 @@ class AccessWatch:
         stamp = sources.stamp()
         self._lists.replace(sources.load())
         self._sources, self._stamp = sources, stamp
-        self._tell()
 
     def look(self) -> bool:
         """Whether a file had changed, and its new content counts now."""

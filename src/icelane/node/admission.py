@@ -13,11 +13,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from icelane.aio.access_files import AccessSources, AccessWatch
+from icelane.aio.access_files import AccessWatch
 from icelane.core.entropy import Entropy
 from icelane.core.origin import parse_origin
 from icelane.crypto.provider import SystemEntropy
 from icelane.errors import ConfigurationError
+from icelane.server.access import access_sources
 from icelane.server.config import Config, JwtSettings
 from icelane.server.config.sources import read_file
 from icelane.server.config.values import HookNames, WebListener
@@ -77,18 +78,6 @@ class ConfiguredAdmission:
         await self._fetcher.close()
 
 
-def access_sources(config: Config) -> AccessSources:
-    """`[lists]`."""
-    lists = config.lists
-    return AccessSources(
-        allow=lists.allow,
-        deny=lists.deny,
-        allow_file=lists.allow_file,
-        deny_file=lists.deny_file,
-        countries=lists.countries,
-    )
-
-
 def admission_settings(
     config: Config, fetcher: HttpFetcher, node: str = "", listening: Sequence[WebListener] = ()
 ) -> AdmissionSettings:
@@ -144,9 +133,14 @@ def signaling_limits(config: Config) -> SignalingLimits:
     )
 
 
-def token_signer(config: Config) -> TokenSigner | None:
-    """What our own tokens are signed with: the first of `[[auth.jwt]]` that can. Raises ConfigurationError."""
+def token_signer(config: Config, issuer: str | None = None) -> TokenSigner | None:
+    """What our own tokens are signed with: the first of `[[auth.jwt]]`, or of an issuer's, that can.
+
+    Raises ConfigurationError.
+    """
     for index, entry in enumerate(config.auth.jwt):
+        if issuer not in (None, entry.issuer):
+            continue
         key = entry.secret.get_secret_value() if entry.secret is not None else None
         if entry.private_key is not None:
             key = _pem(entry.private_key, f"auth.jwt[{index}].private_key")

@@ -26,6 +26,7 @@ from icelane.core.entropy import Entropy
 from icelane.core.net import Path, SocketAddress, Transport
 from icelane.crypto.provider import SystemEntropy
 from icelane.errors import ConfigurationError
+from icelane.server.access import WatchedLists
 from icelane.server.bandwidth import Bandwidth, BandwidthLimits, Meter
 from icelane.server.config import Config
 from icelane.server.config.values import Listener as ListenSetting
@@ -144,6 +145,7 @@ class TurnServer:
         )
         self._observation = Observation(self, config)
         self._external_watch = watch_for(config, self._follow)
+        self._access = WatchedLists(self._enforce_access)
         self._listeners: list[Listener] = []
         self._web_listeners: list[StreamListener] = []
         self._listeners_by_key: dict[tuple[Transport, SocketAddress], Listener] = {}
@@ -169,13 +171,14 @@ class TurnServer:
     async def start(self) -> None:
         """Bind everything and serve.
 
-        Raises ConfigurationError naming the listener that cannot be bound, or the certificate, the list of revocations
-        or the function of `turn.auth` that cannot be used.
+        Raises ConfigurationError naming the listener that cannot be bound, or the certificate, the list of revocations,
+        what `[lists]` names, or the function of `turn.auth` that cannot be used.
         """
         turn = self._config.turn
         revoked = read_revoked(turn.revoked_file) if self._share is None else self._share.held.revoked
         if turn.auth is not None:
             self._answers = CredentialAnswers(load_source(turn.auth))
+        self._access.start(self._config)
         self._plane.start()
         try:
             for number, setting in enumerate(self._config.listeners):
@@ -193,12 +196,14 @@ class TurnServer:
                 nonce_key=nonce_key(self._config) if self._share is None else self._share.nonce_key,
                 revoked=revoked,
                 tally=self._share.allocations if self._share is not None else None,
+                access=self._access.lists,
             )
             if self._share is not None:
                 self._engine.restore_revocations(self._share.revoked, monotonic())
         except BaseException:
             self._close_listeners()
             self._plane.close()
+            await self._access.close()
             await self._observation.close()
             if self._web is not None:
                 await self._web.close()
@@ -223,6 +228,7 @@ class TurnServer:
             self._sharing.close()
         for lookup in self._lookups:
             lookup.cancel()
+        await self._access.close()
         if self._answers is not None:
             await self._answers.close()
         self._close_listeners()
@@ -255,6 +261,7 @@ class TurnServer:
         settings = self._settings(merged)
         revoked = read_revoked(merged.turn.revoked_file) if held is None else held.revoked
         credentials = credential_store(merged)
+        self._access.reload(merged)
         # Nothing below fails: either all of it counts, or nothing.
         self._config = merged
         ended = engine.reconfigure(settings, credentials, revoked, monotonic())
@@ -316,6 +323,12 @@ class TurnServer:
             self.settle(engine)
         report("turn.revoked", logging.INFO, **{"kid": entry.kid} if entry.kid else {"user": entry.name}, ended=ended)
         return ended
+
+    def _enforce_access(self) -> None:
+        """A list has changed."""
+        if self._engine is not None and (ended := self._engine.enforce_access()):
+            report("turn.access_ended", logging.INFO, ended=ended)
+            self.settle(self._engine)
 
     def end(self, clients: Collection[Path]) -> int:
         """End the allocations of these clients, who may come again; returns how many."""

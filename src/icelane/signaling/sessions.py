@@ -43,6 +43,8 @@ from icelane.signaling.timer import Timer, TimerKind
 
 # The wall clock may be set while a session lives; its expiry is looked at this often.
 EXPIRY_CHECK: Final[Duration] = 60.0
+# Never at once again: clocks have steps, and a deadline that is now is not worth a spin.
+_SOON: Final[Duration] = 0.01
 # Bytes of randomness. Who knows the id of a session can resume it, if he is the same identity as well.
 _SESSION_BYTES: Final = 18
 _PEER_BYTES: Final = 9
@@ -72,6 +74,8 @@ class Sessions:
         self._limits = limits
         self._entropy = entropy
         self._wall_clock = wall_clock
+        self.begun = 0
+        self.resumed = 0
 
     def welcome(
         self, connection: Connection, hello: Hello, admission: Admission, ice: IceServersBody | None, now: Instant
@@ -181,6 +185,7 @@ class Sessions:
             address=connection.address,
             client=ClientInfo() if hello.client is UNSET else hello.client,
         )
+        self.begun += 1
         self._desk.add(session)
         self._attach(session, connection, ice, now)
         self._admit(session, admission, now)
@@ -211,6 +216,7 @@ class Sessions:
             session.replay.clear()
             self._desk.send(connection, self._welcome(session, re, ice, resumed=False))
         else:
+            self.resumed += 1
             session.replay.acknowledge(resume.seq)
             self._desk.send(connection, self._welcome(session, re, ice, resumed=True, seq=resume.seq))
             connection.outbox.replay(missed)
@@ -272,7 +278,7 @@ class Sessions:
         expires_at = session.admission.expires_at
         if expires_at is not None:
             remaining = expires_at - self._wall_clock.unix_time(now)
-            self._timers.set(Timer(TimerKind.EXPIRY, session.id), later(now, min(remaining, EXPIRY_CHECK)))
+            self._timers.set(Timer(TimerKind.EXPIRY, session.id), later(now, min(max(remaining, _SOON), EXPIRY_CHECK)))
 
     def _arm_ice(self, session: Session, ice: IceServersBody | None, now: Instant) -> None:
         session.ice = ice

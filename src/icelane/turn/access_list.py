@@ -14,13 +14,22 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Generic, NamedTuple, TypeVar
+from urllib.parse import unquote
 
-from icelane.core.net import AddressFamily, family_of
+from icelane.core.net import AddressFamily, family_of, unmapped_host
 from icelane.errors import ConfigurationError, MalformedError
 from icelane.turn.address_range import AddressRange, RangeTable, number_of, parse_address_range
 
 # Of one list. A list of a whole registry is below; beyond it somebody has named the wrong file.
 MAX_ENTRIES: Final = 200_000
+
+DENIED_ADDRESS: Final = "denied-address"
+DENIED_COUNTRY: Final = "denied-country"
+NOT_ALLOWED_ADDRESS: Final = "not-allowed-address"
+DENIED_IDENTITY: Final = "denied-identity"
+NOT_ALLOWED_IDENTITY: Final = "not-allowed-identity"
+REASONS: Final = (DENIED_ADDRESS, DENIED_COUNTRY, NOT_ALLOWED_ADDRESS, DENIED_IDENTITY, NOT_ALLOWED_IDENTITY)
+"""Why somebody is kept out, in the words of docs/reference/logs.md."""
 
 _COUNTRY: Final = "country:"
 _IDENTITY: Final = "identity:"
@@ -174,19 +183,30 @@ class _Pair:
         if self.empty:
             return None
         if self._deny.has_address(host):
-            return "denied-address"
+            return DENIED_ADDRESS
         # Looked up once, and only where a list speaks of countries.
         asks = self._country_of is not None and bool(self._allow.countries or self._deny.countries)
         country = self._country_of(host) if asks and self._country_of is not None else None
         if country in self._deny.countries:
-            return "denied-country"
+            return DENIED_COUNTRY
         if self._allow.has_places and not (self._allow.has_address(host) or country in self._allow.countries):
-            return "not-allowed-address"
+            return NOT_ALLOWED_ADDRESS
         return None
 
     def refuses_identity(self, identity: str) -> str | None:
         if self._deny.has_identity(identity):
-            return "denied-identity"
+            return DENIED_IDENTITY
         if self._allow.has_identities and not self._allow.has_identity(identity):
-            return "not-allowed-identity"
+            return NOT_ALLOWED_IDENTITY
         return None
+
+
+def refused_by(access: AccessLists, host: str, user_key: str) -> str | None:
+    """Why the lists keep a user of the relay at an address out, as a word for logs; None when they do not.
+
+    The names of ephemeral users are percent-encoded (`icelane.turn.credentials.mint`), and lists have them as they are.
+    """
+    found = access.refuses_address(unmapped_host(host))
+    if found is None:
+        found = access.refuses_identity(unquote(user_key))
+    return found

@@ -163,7 +163,7 @@ class FakeRooms:
 
 
 def peer(name: str) -> RoomPeer:
-    return RoomPeer(peer=f"p_{name}", identity=name)
+    return RoomPeer(peer=f"p_{name}", identity=name, meta=Raw(b"{}"))
 
 
 @dataclass

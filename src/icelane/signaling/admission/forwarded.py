@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from icelane.core.net import AddressFamily, canonical_host, family_of, unpack_host
+from icelane.core.net import AddressFamily, canonical_host, family_of, unmapped_host
 from icelane.errors import ConfigurationError, MalformedError
 from icelane.signaling.admission.headers import MAX_HEADER_BYTES, Headers
 from icelane.turn.address_range import RangeTable, number_of, parse_address_range
@@ -21,7 +21,6 @@ from icelane.turn.address_range import RangeTable, number_of, parse_address_rang
 MAX_HOPS: Final = 32
 
 _TRUSTED: Final = "trusted"
-_MAPPED: Final = "::ffff:"
 _FORWARDED_PAIR: Final = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)=(?:\"((?:[^\"\\]|\\.)*)\"|([^\s\",;=]*))")
 _PORT: Final = re.compile(r"[0-9]{1,5}")
 
@@ -31,12 +30,7 @@ def canonical_address(host: str) -> str:
 
     Raises MalformedError when it is not an IP address.
     """
-    text = canonical_host(host)
-    if text.startswith(_MAPPED):
-        number = number_of(text)
-        if number >> 32 == 0xFFFF:
-            return unpack_host((number & 0xFFFFFFFF).to_bytes(4, "big"))
-    return text
+    return unmapped_host(canonical_host(host))
 
 
 class TrustedProxies:

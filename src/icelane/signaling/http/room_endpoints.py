@@ -40,7 +40,7 @@ class RoomPeer(Struct, kw_only=True, rename="camel", frozen=True, omit_defaults=
     peer: str
     identity: str
     name: str | UnsetType = UNSET
-    meta: Raw = Raw(b"{}")
+    meta: Raw
     node: str | UnsetType = UNSET
 
 

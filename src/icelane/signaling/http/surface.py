@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from icelane.signaling.http.caller import Callers
 from icelane.signaling.http.compatibility import Compatibility
 from icelane.signaling.http.credential_endpoints import BeforeIce, CredentialEndpoints, Revoker
+from icelane.signaling.http.description_endpoints import DescriptionEndpoints
 from icelane.signaling.http.diagnostic_endpoints import DiagnosticEndpoints, Readiness
 from icelane.signaling.http.endpoint import Endpoint
 from icelane.signaling.http.room_endpoints import RoomDirectory, RoomEndpoints
-from icelane.signaling.http.token_endpoints import TicketMaker, TokenEndpoints, TokenMaker
+from icelane.signaling.http.token_endpoints import SIGNAL_PATH, TicketMaker, TokenEndpoints, TokenMaker
 from icelane.signaling.ice_servers import IceServers
 
 
@@ -43,4 +44,8 @@ class HttpSurface:
         table += TokenEndpoints(self.callers, self.signal_url, tokens=self.tokens, tickets=self.tickets).endpoints()
         if self.rooms is not None:
             table += RoomEndpoints(self.callers, self.rooms).endpoints()
-        return table
+        return [*table, *DescriptionEndpoints(list(table), self._url).endpoints()]
+
+    def _url(self) -> str:
+        """Where this server is, out of where clients connect."""
+        return "http" + self.signal_url().removeprefix("ws").removesuffix(SIGNAL_PATH)
