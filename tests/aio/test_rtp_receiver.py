@@ -22,6 +22,8 @@ from tests.aio.calls import EncodedTrack, call, encoded_pictures, hear, negotiat
 from tests.aio.peers import configured, connect, pair, until
 from tests.loops import Run, run_in
 
+pytestmark = pytest.mark.realtime
+
 
 def test_a_track_that_nobody_reads_is_not_decoded(run: Run) -> None:
     """What waits is bounded, and who begins to read gets what is new."""

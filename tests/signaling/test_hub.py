@@ -528,6 +528,21 @@ def test_a_resume_with_less_takes_out_of_rooms_that_are_not_granted_any_more() -
     assert bob.last(PeerLeft).peer == alice.peer
 
 
+def test_figures_count_by_words_that_are_ours() -> None:
+    """OP-14: no label holds what a client wrote."""
+    world = World()
+    alice, bob = world.enter("alice", "r"), world.enter("bob", "r")
+    alice.say(SendMessage(to="*", data=encode_json("x")))
+    alice.cut()
+    world.connect().hello("alice", Resume(session=alice.welcome.session, seq=0))
+    bob.say('{"type":"nonsense"}')
+    figures = world.hub.figures()
+    assert (figures.connections, figures.sessions, figures.rooms, figures.begun, figures.resumed) == (1, 1, 1, 2, 1)
+    assert figures.received == {"hello": 3, "join": 2, "message": 1}
+    assert figures.sent["message"] == 1
+    assert figures.closed == {CloseCode.BAD_FRAME: 1}
+
+
 def test_an_admission_covers_rooms_by_name_or_prefix() -> None:
     """SG-13: a pattern is a prefix and nothing more."""
     admission = Admission(identity="a", rooms=("lobby", "team-*"))

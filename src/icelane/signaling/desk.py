@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 
 from msgspec import UNSET, UnsetType
@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from icelane.signaling.close_code import CloseCode, Reconnect
 from icelane.signaling.error_code import ErrorCode
 from icelane.signaling.hub_event import ConnectionEnded, HubEvent
-from icelane.signaling.messages import Error, Goodbye, ServerFrame, encode_frame
+from icelane.signaling.messages import Error, Goodbye, ServerFrame, encode_frame, frame_type
 from icelane.signaling.outbox import CloseConnection
 from icelane.signaling.push import PreparedPush
 from icelane.signaling.session import Connection, ConnectionId, ConnectionState, Session
@@ -20,7 +20,7 @@ class Desk:
     """The sessions of this node by id and by peer, and the outboxes of their connections.
 
     Whoever has something to be written is in `wakes`, once; whoever was too slow for it is in `slow` until the hub has
-    let him go.
+    let him go. `sent` counts frames by type, `closed` our closes by code.
     """
 
     def __init__(self, events: deque[HubEvent]) -> None:
@@ -29,6 +29,8 @@ class Desk:
         self._sessions_by_peer: dict[str, Session] = {}
         self._awake: dict[ConnectionId, None] = {}
         self.slow: dict[Connection, None] = {}
+        self.sent: Counter[str] = Counter()
+        self.closed: Counter[CloseCode] = Counter()
 
     def __len__(self) -> int:
         return len(self._sessions_by_id)
@@ -56,6 +58,7 @@ class Desk:
 
     def push(self, session: Session, push: PreparedPush) -> None:
         """Number a push, keep it, and send it when there is a connection."""
+        self.sent[push.kind] += 1
         sequence = session.replay.add(push)
         connection = session.connection
         if connection is not None:
@@ -63,6 +66,7 @@ class Desk:
 
     def send(self, connection: Connection, frame: ServerFrame) -> None:
         """A frame that is not repeated after a resume."""
+        self.sent[frame_type(frame)] += 1
         self._put(connection, encode_frame(frame))
 
     def answer(self, session: Session, frame: ServerFrame) -> None:
@@ -103,6 +107,7 @@ class Desk:
         if connection.state is ConnectionState.CLOSING:
             return
         connection.state = ConnectionState.CLOSING
+        self.closed[code] += 1
         word = error.value if isinstance(error, ErrorCode) else error
         last = Goodbye(
             code=code,

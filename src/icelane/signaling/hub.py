@@ -20,6 +20,8 @@ latter all of `poll_transmit`, or as much as its socket takes; then it reads `ne
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol, TypeAlias, assert_never
 
 from icelane.core.clock import Duration, Instant, TimerTable, WallClock, later
@@ -50,6 +52,7 @@ from icelane.signaling.messages import (
     ServerPing,
     ServerPong,
     Update,
+    frame_type,
     parse_client_frame,
 )
 from icelane.signaling.moderation import Moderation
@@ -78,6 +81,20 @@ class _Asked(NamedTuple):
 
     connection: Connection
     frame: _Decided
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubFigures:
+    """Gauges, and counts since the start. Labels are ours, and few: types of frames, and close codes."""
+
+    connections: int
+    sessions: int
+    rooms: int
+    begun: int
+    resumed: int
+    closed: Mapping[CloseCode, int]
+    received: Mapping[str, int]
+    sent: Mapping[str, int]
 
 
 class Throttle(Protocol):
@@ -132,8 +149,7 @@ class Hub:
         )
         self.moderation = Moderation(engine, self._desk, self._sessions, rules, self._limits, self._settle)
         """What administrators do."""
-        self.received: Counter[str] = Counter()
-        """Frames of clients by type."""
+        self._received: Counter[str] = Counter()
 
     # Inputs.
 
@@ -288,6 +304,19 @@ class Hub:
         """How many there are, with those that have not said hello."""
         return len(self._connections)
 
+    def figures(self) -> HubFigures:
+        """What there is and has been, for metrics."""
+        return HubFigures(
+            connections=len(self._connections),
+            sessions=len(self._desk),
+            rooms=len(self._rooms),
+            begun=self._sessions.begun,
+            resumed=self._sessions.resumed,
+            closed=dict(self._desk.closed),
+            received=dict(self._received),
+            sent=dict(self._desk.sent),
+        )
+
     @property
     def empty(self) -> bool:
         """Whether nothing of any client is left."""
@@ -301,7 +330,7 @@ class Hub:
         except MalformedError as error:
             self._close(connection, CloseCode.BAD_FRAME, ErrorCode.BAD_FRAME, now, message=str(error))
             return
-        self.received[frame.__struct_config__.tag or ""] += 1  # type: ignore[index]  # our tags are text
+        self._received[frame_type(frame)] += 1
         if connection.state is ConnectionState.OPEN:
             self._hear(connection, now)
         if isinstance(frame, ClientPing):

@@ -17,7 +17,7 @@ know is skipped. Types come out of here as JSON Schema: `icelane.signaling.schem
 from __future__ import annotations
 
 import enum
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final, TypeAlias, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
@@ -449,12 +449,18 @@ _ENCODER: Final = msgspec.json.Encoder()
 _CLIENT: Final[msgspec.json.Decoder[ClientFrame]] = msgspec.json.Decoder(ClientFrame)
 _SERVER: Final[msgspec.json.Decoder[ServerFrame]] = msgspec.json.Decoder(ServerFrame)
 _ANYTHING: Final = msgspec.json.Decoder()
+_TYPES: Final = {frame: str(frame.__struct_config__.tag) for frame in (*get_args(ClientFrame), *get_args(ServerFrame))}
 _TOO_DEEP: Final = "nested too deeply"
 
 
 def encode_frame(frame: ClientFrame | ServerFrame) -> str:
     """The text of a frame."""
     return _ENCODER.encode(frame).decode()
+
+
+def frame_type(frame: ClientFrame | ServerFrame) -> str:
+    """The word of `type`."""
+    return _TYPES[type(frame)]
 
 
 def parse_client_frame(text: str | bytes) -> ClientFrame:

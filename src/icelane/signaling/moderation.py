@@ -63,6 +63,11 @@ class Moderation:
         for session in self._desk:
             yield session.summary()
 
+    def clients(self) -> Iterator[tuple[str, str, str]]:
+        """Session, address and identity of each, for whoever asks about all of them every few seconds."""
+        for session in self._desk:
+            yield session.id, session.address, session.admission.identity
+
     def configure(self, room: str, options: RoomOptions, now: Instant) -> None:
         """Replace how a room is, and make it if it is to be kept."""
         self._engine.configure(room, options, now)

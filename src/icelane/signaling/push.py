@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from icelane.signaling.limits import MAX_QUEUED_BYTES, MAX_REPLAY
-from icelane.signaling.messages import Push, encode_frame
+from icelane.signaling.messages import Push, encode_frame, frame_type
 
 # Bytes of pushes that one session keeps, besides their number: 512 descriptions of 8 KiB. At the bound the oldest go,
 # and who needs them resyncs. Well above what may be queued, so that whoever was too slow can still resume.
@@ -22,6 +22,7 @@ class PreparedPush(NamedTuple):
 
     head: str
     tail: str
+    kind: str
 
     def text(self, sequence: int) -> str:
         """The frame for one session."""
@@ -37,7 +38,7 @@ def prepare(push: Push) -> PreparedPush:
     """Encode a push whose `seq` is 0."""
     # `type` comes first and `seq` second, so nothing that a client wrote stands before it.
     head, _, tail = encode_frame(push).partition(_SEQUENCE)
-    return PreparedPush(f'{head}"seq":', tail)
+    return PreparedPush(f'{head}"seq":', tail, frame_type(push))
 
 
 class Replay:

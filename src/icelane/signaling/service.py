@@ -253,8 +253,8 @@ class SignalService:
         self.drive()
 
     def _ask_lists(self, now: Instant) -> None:
-        sessions = (Client(one.session, one.address, one.identity) for one in self.moderation.sessions())
-        for session, refusal in list(self._gate.refused_now(sessions)):
+        clients = (Client(*client) for client in self.moderation.clients())
+        for session, refusal in list(self._gate.refused_now(clients)):
             self.moderation.end_session(session, refusal, now)
 
     def _start(self, work: Coroutine[object, object, None]) -> None:

@@ -74,6 +74,8 @@ class Sessions:
         self._limits = limits
         self._entropy = entropy
         self._wall_clock = wall_clock
+        self.begun = 0
+        self.resumed = 0
 
     def welcome(
         self, connection: Connection, hello: Hello, admission: Admission, ice: IceServersBody | None, now: Instant
@@ -183,6 +185,7 @@ class Sessions:
             address=connection.address,
             client=ClientInfo() if hello.client is UNSET else hello.client,
         )
+        self.begun += 1
         self._desk.add(session)
         self._attach(session, connection, ice, now)
         self._admit(session, admission, now)
@@ -213,6 +216,7 @@ class Sessions:
             session.replay.clear()
             self._desk.send(connection, self._welcome(session, re, ice, resumed=False))
         else:
+            self.resumed += 1
             session.replay.acknowledge(resume.seq)
             self._desk.send(connection, self._welcome(session, re, ice, resumed=True, seq=resume.seq))
             connection.outbox.replay(missed)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from joserfc import jws
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
@@ -27,7 +27,7 @@ from icelane.signaling.admission.json_web_token import (
     TrustedIssuer,
     parse_token,
 )
-from icelane.signaling.admission.key_set import RETRY_INTERVAL, STALE_FOR, parse_key_set
+from icelane.signaling.admission.key_set import FRESH_FOR, RETRY_INTERVAL, STALE_FOR, parse_key_set
 from tests.signaling.admission.entrance import (
     ISSUER,
     NOW,
@@ -40,6 +40,7 @@ from tests.signaling.admission.entrance import (
 )
 
 RSA = RSAKey.generate_key(2048)
+OTHER_RSA = RSAKey.generate_key(2048)
 EC = ECKey.generate_key("P-256")
 ED = OKPKey.generate_key("Ed25519")
 
@@ -87,7 +88,8 @@ def test_each_kind_of_key_verifies(algorithm: Any, key: RSAKey | ECKey | OKPKey,
     if wire != algorithm:
         text = jws.serialize_compact({"alg": wire}, json.dumps(claims()), key, algorithms=[wire])
     assert verify(text, issuer)["sub"] == "alice"
-    other = TrustedIssuer(issuer="example", algorithm=algorithm, public_key=pem(type(key).generate_key()))
+    stranger = OTHER_RSA if isinstance(key, RSAKey) else type(key).generate_key()
+    other = TrustedIssuer(issuer="example", algorithm=algorithm, public_key=pem(stranger))
     assert fault(text, other) is TokenFault.BAD_SIGNATURE
 
 
@@ -277,11 +279,11 @@ def test_an_entry_that_cannot_work_names_its_key(changes: dict[str, Any], key: s
 
 
 def test_a_key_has_to_be_strong_and_on_the_right_curve() -> None:
-    small = rsa.generate_private_key(65537, 1024)
-    weak = RSAKey.import_key(small.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    for key, algorithm in ((weak, "RS256"), (ECKey.generate_key("P-384"), "ES256"), (EC, "ES384")):
+    small = rsa.generate_private_key(65537, 1024).public_key()
+    weak = small.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    for text, algorithm in ((weak, "RS256"), (pem(ECKey.generate_key("P-384")), "ES256"), (pem(EC), "ES384")):
         with pytest.raises(ConfigurationError, match="public_key"):
-            TokenVerifier((TrustedIssuer(issuer="x", algorithm=algorithm, public_key=pem(key)),))  # type: ignore[arg-type]
+            TokenVerifier((TrustedIssuer(issuer="x", algorithm=algorithm, public_key=text),))  # type: ignore[arg-type]
 
 
 def test_one_issuer_has_each_kid_once() -> None:
@@ -351,7 +353,7 @@ def test_published_keys_are_fetched_once_and_from_the_configured_place_alone() -
 
 def test_a_new_key_is_found_and_an_old_one_forgotten() -> None:
     async def scenario() -> None:
-        published, clock, other = Published(RSA), StandingClock(), RSAKey.generate_key(2048)
+        published, clock, other = Published(RSA), StandingClock(), OTHER_RSA
         verifier = TokenVerifier((REMOTE,), published, clock=clock)
         assert await outcome(verifier.verify(rs256(), NOW)) is None
         published.body = json.dumps({"keys": [{**other.as_dict(private=False), "kid": "k2"}]}).encode()
@@ -382,11 +384,35 @@ def test_an_issuer_that_is_down_locks_nobody_out_for_a_day() -> None:
     asyncio.run(scenario())
 
 
+def test_nobody_waits_for_an_issuer_whose_keys_are_known() -> None:
+    """SG-11: keys that are five minutes old are good while new ones are fetched, however long that takes."""
+
+    async def scenario() -> None:
+        published, clock, answer = Published(RSA), StandingClock(), asyncio.Event()
+
+        async def fetch(url: str, limit: int) -> bytes:
+            if published.asked:
+                await answer.wait()
+            return await published(url, limit)
+
+        verifier = TokenVerifier((REMOTE,), fetch, clock=clock)
+        assert await outcome(verifier.verify(rs256(), NOW)) is None
+        clock.pass_by(FRESH_FOR + 1)
+        async with asyncio.timeout(5):
+            assert await outcome(verifier.verify(rs256(), NOW)) is None
+        answer.set()
+        await asyncio.sleep(0.01)
+        assert len(published.asked) == 2
+        await verifier.close()
+
+    asyncio.run(scenario())
+
+
 def test_keys_of_two_issuers_are_not_mixed_up() -> None:
     """SG-6: keys are looked up by issuer and kid."""
 
     async def scenario() -> None:
-        other = RSAKey.generate_key(2048)
+        other = OTHER_RSA
         bodies = {"https://a": Published.of(RSA), "https://b": Published.of(other)}
 
         async def fetch(url: str, limit: int) -> bytes:

@@ -83,9 +83,12 @@ class PublishedKeys:
 
     async def find(self, kid: str | None) -> Sequence[Key]:
         """The keys that may have signed; without a `kid` the only one there is. Raises KeySetUnavailableError."""
-        if self._clock() - self._fetched_at > FRESH_FOR or not self._suiting(kid):
-            await self._refresh()
-        if self._clock() - self._fetched_at > STALE_FOR:
+        usable = self._age <= STALE_FOR and bool(self._suiting(kid))
+        if not usable or self._age > FRESH_FOR:
+            fetching = self._refresh()
+            if fetching is not None and not usable:
+                await asyncio.shield(fetching)  # else nobody waits for an issuer that is slow or down
+        if self._age > STALE_FOR:
             raise KeySetUnavailableError("the issuer's keys cannot be fetched")
         return self._suiting(kid)
 
@@ -101,14 +104,16 @@ class PublishedKeys:
         key = self._keys.get(kid)
         return () if key is None else (key,)
 
-    async def _refresh(self) -> None:
-        """Fetch, once at a time for all who wait, and not again within RETRY_INTERVAL."""
-        if self._running is None:
-            if self._clock() - self._asked_at < RETRY_INTERVAL:
-                return
+    def _refresh(self) -> asyncio.Task[None] | None:
+        """What fetches, once at a time for all who wait; None when that was within RETRY_INTERVAL."""
+        if self._running is None and self._clock() - self._asked_at >= RETRY_INTERVAL:
             self._asked_at = self._clock()
             self._running = asyncio.create_task(self._load(), name="fetch of a key set")
-        await asyncio.shield(self._running)
+        return self._running
+
+    @property
+    def _age(self) -> Duration:
+        return self._clock() - self._fetched_at
 
     async def _load(self) -> None:
         try:

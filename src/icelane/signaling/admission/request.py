@@ -77,8 +77,8 @@ class ConnectRequest:
     cookies: Mapping[str, str] = field(default_factory=lambda: _NO_TEXT, repr=False)
     origin: str | None = None
     token: str | None = field(default=None, repr=False)
-    claims: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
-    query: Mapping[str, str] = field(default_factory=lambda: _NO_TEXT)
+    claims: Mapping[str, object] = field(default_factory=lambda: _NOTHING, repr=False)
+    query: Mapping[str, str] = field(default_factory=lambda: _NO_TEXT, repr=False)
     data: object = field(default=None, repr=False)
     transport: str = "websocket"
     tls: TlsFacts | None = None
