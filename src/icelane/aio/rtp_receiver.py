@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
+from icelane.aio.encoded_track import EncodedTrack
 from icelane.aio.event_target import EventTarget
 from icelane.aio.frame_queue import QueuePolicy
 from icelane.aio.media_port import MediaPort
@@ -57,6 +58,7 @@ class RTCRtpReceiver(EventTarget):
         self._transceiver = transceiver
         self._track = ReceivedTrack(transceiver.kind, transceiver.receiver.track_id, policy, capacity)
         self._pump = ReceiverPump(port, transceiver, self._track)
+        self._encoded_track: EncodedTrack | None = None
         self._target: float | None = None
 
     def __repr__(self) -> str:
@@ -147,6 +149,15 @@ class RTCRtpReceiver(EventTarget):
         finally:
             self._pump.close_encoded()
 
+    def encoded_track(self) -> EncodedTrack:
+        """The same frames as a track, for `MediaRecorder` and for other connections' `addTrack`; one at a time."""
+        track = self._encoded_track
+        if track is None or track.readyState == "ended":
+            track = self._encoded_track = EncodedTrack(self._port, self._transceiver, self._pump)
+            if self._track.readyState == "ended":
+                track.stop()
+        return track
+
     async def rtp_packets(self) -> AsyncIterator[RtpPacket]:
         """Packets as they came, decrypted, retransmissions in their place, in the order of arrival and each once.
 
@@ -184,6 +195,8 @@ class RTCRtpReceiver(EventTarget):
     def _end(self) -> None:
         self._pump.end()
         self._track.stop()
+        if self._encoded_track is not None:
+            self._encoded_track._end()
 
     async def _close(self) -> None:
         self._end()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import subprocess
 import sys
 import threading
@@ -15,12 +14,10 @@ import pytest
 from icelane.aio.media.recorder import MediaRecorder
 from icelane.aio.media.recording import Recording
 from icelane.aio.media.synthetic import TestCardTrack, ToneTrack
-from icelane.aio.media_stream_track import AudioStreamTrack, MediaStreamTrack, TrackFrame
+from icelane.aio.media_stream_track import AudioStreamTrack, MediaStreamTrack
 from icelane.aio.remote_stream_track import RemoteStreamTrack
 from icelane.errors import InvalidStateError, LocalProtocolError, NotSupportedError
 from icelane.media.codec import MediaKind
-from icelane.media.codecs.capability import VP8
-from icelane.media.frame import EncodedFrame
 from icelane.media.pyav import av
 from icelane.media.synthetic.clock_card import read_card
 from icelane.media.synthetic.sound import measure_tone
@@ -273,27 +270,9 @@ def test_tracks_are_added_until_the_header_is_written(run: Run, tmp_path: Path) 
     assert len(seen) == 1
 
 
-def test_encoded_tracks_are_refused(run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    class Sudden(MediaStreamTrack):
-        kind = "video"
-
-        async def recv(self) -> TrackFrame:
-            return EncodedFrame(data=b"", timestamp=0)
-
-    async def scenario() -> None:
-        recorder = MediaRecorder(tmp_path / "file.mkv")
-        with pytest.raises(NotSupportedError):
-            recorder.addTrack(RemoteStreamTrack(MediaKind.VIDEO, codec=VP8))
-        with pytest.raises(NotSupportedError, match="unknown"):
-            recorder.addTrack(MediaStreamTrack())
-        recorder.addTrack(Sudden())
-        await recorder.start()
-        await asyncio.sleep(0.05)
-        await recorder.stop()
-
-    with caplog.at_level(logging.WARNING):
-        run(scenario())
-    assert "only tracks of decoded frames" in caplog.text
+def test_a_track_of_another_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NotSupportedError, match="unknown"):
+        MediaRecorder(tmp_path / "file.mkv").addTrack(MediaStreamTrack())
 
 
 def test_what_the_format_cannot_hold_is_refused(tmp_path: Path) -> None:

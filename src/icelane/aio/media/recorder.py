@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
 
+from icelane.aio.encoded_track import EncodedTrack
 from icelane.aio.media.recording import Recording
 from icelane.aio.media_stream_track import MediaStreamTrack
 from icelane.aio.media_worker import MediaWorkers
@@ -55,18 +56,18 @@ class MediaRecorder:
     def addTrack(self, track: MediaStreamTrack) -> None:  # noqa: N802  (aiortc's name)
         """Record `track` as well.
 
-        Raises InvalidStateError when it is too late for that, NotSupportedError for a track that is encoded already or
-        that the format has no encoder for.
+        A track of encoded frames is recorded as it is, pictures from the first key frame on: one of a MediaPlayer that
+        does not decode, or a receiver's `encoded_track()`. Raises InvalidStateError when it is too late for that,
+        NotSupportedError for a track that the format has no encoder for, or whose codec it does not take.
         """
         if self._is_stopped or len(self._tracks) >= MAX_TRACKS:
             raise InvalidStateError("the recorder takes no further track")
         if track in self._tracks:
             return
-        if track.codec is not None:
-            raise NotSupportedError("only tracks of decoded frames are recorded")
         if track.kind not in ("audio", "video"):
             raise NotSupportedError(f"a track of {track.kind!r} is not recorded")
-        self._tracks[track] = self._recording.expect(MediaKind(track.kind))
+        is_encoded = isinstance(track, EncodedTrack)
+        self._tracks[track] = self._recording.expect(MediaKind(track.kind), track.codec, is_encoded=is_encoded)
         if self._is_started:
             self._begin(track)
 
@@ -109,9 +110,14 @@ class MediaRecorder:
         try:
             while True:
                 frame = await track.recv()
-                if isinstance(frame, EncodedFrame):
-                    raise NotSupportedError("only tracks of decoded frames are recorded")
-                await self._lane.run(self._recording.write, number, frame, loop.time())
+                if not isinstance(frame, EncodedFrame):
+                    await self._lane.run(self._recording.write, number, frame, loop.time())
+                elif track.codec is None:
+                    raise NotSupportedError("the track gives encoded frames and does not say by its `codec` of which")
+                else:
+                    cname = track.cname if isinstance(track, EncodedTrack) else None
+                    write = self._recording.write_encoded
+                    await self._lane.run(write, number, frame, track.codec, loop.time(), cname)
         except MediaStreamError:
             pass
         except IcelaneError as error:
