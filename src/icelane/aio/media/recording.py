@@ -7,6 +7,7 @@ picture's size is not known before. What has been encoded until then is held bac
 from __future__ import annotations
 
 import threading
+from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -44,9 +45,12 @@ _SAMPLES: Final = 960
 _CLOCK: Final = 90_000
 _FRAME_RATE: Final = 30
 
-# Sound that is off its place by more than this, in samples, is put there: by silence, or by leaving some out. Less is
-# what clocks and buffers differ by, and what nobody notices beside a picture.
+# Sound that is off its place by more than this, in samples, is put there: by silence, or by leaving some out.
 _TOLERANCE: Final = _RATE * 25 // 1000
+# Off by less, from so much on, it is brought there by pieces that are that many samples longer or shorter, which nobody
+# hears: it is what clocks and buffers differ by, and would stay for the rest of a recording.
+_NOTICED: Final = _RATE * 5 // 1000
+_STRETCH: Final = _RATE // 2000
 # The longest silence that is written, in samples. Behind a longer one the file has a hole.
 _MAX_SILENCE: Final = _RATE * 60
 
@@ -266,6 +270,7 @@ class _AudioWriter:
         self._timeline = Timeline(clocks)
         self._next: int | None = None
         self._is_ahead = False
+        self._is_brought = False
 
     def encode(self, frame: MediaFrame, arrival: float) -> list[Packet[Stream]]:
         packets: list[Packet[Stream]] = []
@@ -283,8 +288,16 @@ class _AudioWriter:
                 self._next = place
             elif missing > _TOLERANCE:
                 packets += self._encode_silence(missing)
-            packets += self._encode_piece(bytes(audio_bytes(piece)))
+            packets += self._encode_piece(self._brought(bytes(audio_bytes(piece)), missing))
         return packets
+
+    def _brought(self, pcm: bytes, missing: int) -> bytes:
+        """A piece, stretched or shortened where it is off by as many samples, but by less than what is put right."""
+        off = abs(missing)
+        self._is_brought = off <= _TOLERANCE and off > (_STRETCH if self._is_brought else _NOTICED)
+        if not self._is_brought:
+            return pcm
+        return _stretched(pcm, _STRETCH if missing > 0 else -_STRETCH)
 
     def flush(self) -> list[Packet[Stream]]:
         return list(self._stream.encode(None)) if self._next is not None else []
@@ -304,6 +317,23 @@ class _AudioWriter:
         frame.sample_rate, frame.pts, frame.time_base = _RATE, self._next, Fraction(1, _RATE)
         self._next = (self._next or 0) + samples
         return list(self._stream.encode(frame))
+
+
+def _stretched(pcm: bytes, by: int) -> bytes:
+    """Stereo sound with so many samples more, or less: each is between two of those that there were."""
+    values = memoryview(pcm).cast("h")
+    count = len(values) // _CHANNELS
+    if count <= abs(by) + 1:
+        return pcm
+    stretched, last = array("h"), count - 1
+    for index in range(count + by):
+        position, rest = divmod(index * last, last + by)
+        here, share = position * _CHANNELS, rest / (last + by)
+        behind = here + _CHANNELS if position < last else here
+        for channel in range(_CHANNELS):
+            one = values[here + channel]
+            stretched.append(round(one + (values[behind + channel] - one) * share))
+    return stretched.tobytes()
 
 
 class _VideoWriter:
