@@ -13,8 +13,8 @@ from icelane.errors import IcelaneError
 from icelane.media.codec import RtpCodec
 from icelane.media.frame import EncodedFrame
 
-# What may wait of one track: twenty seconds of sound, and of pictures as many as that many bytes have room for, a second
-# and a half of 720p. At either the track is read no further, and its own queue does then what its policy says.
+# What may wait of one track: twenty seconds of sound; of pictures as many as so many bytes have room for, which is a
+# second and a half of 720p. At either the track is read no further, and its own queue does then what its policy says.
 MAX_WAITING: Final = 1_000
 MAX_WAITING_BYTES: Final = 64 * 1024 * 1024
 
