@@ -26,6 +26,7 @@ from icelane.media.codec import MediaKind, NegotiatedCodec
 from icelane.media.event import InboundEvent, SourceChanged, SourceEnded, SourceHeard, SourceSilent
 from icelane.media.frame import EncodedFrame
 from icelane.media.inbound_format import InboundFormat, InboundFormats
+from icelane.media.inbound_layer import LayerChoice
 from icelane.media.inbound_source import InboundSource
 from icelane.media.payload.rtx import OVERHEAD, parse_retransmission
 from icelane.media.playout import Decode, Playout
@@ -91,6 +92,7 @@ class InboundStream:
         if not self._formats.by_payload_type:
             raise InvalidAccessError("none of the codecs can be received")
         self._source: InboundSource | None = None
+        self._layers = LayerChoice(options.extensions)
         self._former_ssrc = -1
         self._changed_at = Instant(0.0)
         self._heard_at = NEVER
@@ -271,7 +273,7 @@ class InboundStream:
     def _handle_repeated(self, packet: RtpPacket, payload_type: int, now: Instant) -> None:
         """RFC 4588 section 4: the packet as it was sent the first time."""
         source = self._source
-        if source is None:
+        if source is None or self._layers.is_other(packet, is_repeated=True):
             return
         source.count_repeated(packet, now)
         if len(packet.payload) < OVERHEAD:  # padding, by which the sender tries how much the path carries
@@ -300,8 +302,9 @@ class InboundStream:
         if source is not None and source.ssrc == packet.ssrc:
             if known.codec.clock_rate == source.format.codec.clock_rate:
                 return source
-        elif packet.ssrc == self._former_ssrc and now - self._changed_at < _FORMER_SOURCE:
+        elif self._is_passed_over(packet, now):
             return None
+        self._layers.take(packet)
         if source is not None:
             self._former_ssrc = source.ssrc
             self.statistics.source_changes += 1
@@ -316,6 +319,12 @@ class InboundStream:
         self._is_silent = False
         self._events.append(SourceChanged(packet.ssrc))
         return self._source
+
+    def _is_passed_over(self, packet: RtpPacket, now: Instant) -> bool:
+        """Of the source before and overtaken, or of another layer than the one that is taken."""
+        if packet.ssrc == self._former_ssrc and now - self._changed_at < _FORMER_SOURCE:
+            return True
+        return self._source is not None and not self._is_silent and self._layers.is_other(packet)
 
     def _heard(self, now: Instant) -> None:
         self._heard_at = now

@@ -56,7 +56,7 @@ def preferred_codec(parameters: RtpParameters) -> NegotiatedCodec:
 
 def extension_map(extensions: Iterable[tuple[int, str]]) -> ExtensionMap:
     """By their numbers, each of which and each URI is there once."""
-    found = ExtensionMap()
+    found = ExtensionMap(two_byte=True)
     for number, uri in extensions:
         found.add(number, uri)
     return found

@@ -49,7 +49,7 @@ _FRAME_RATE: Final = 30
 _TOLERANCE: Final = _RATE * 25 // 1000
 # Off by less, from so much on, it is brought there by pieces that are that many samples longer or shorter, which nobody
 # hears: it is what clocks and buffers differ by, and would stay for the rest of a recording.
-_NOTICED: Final = _RATE * 5 // 1000
+_NOTICED: Final = _RATE * 3 // 1000
 _STRETCH: Final = _RATE // 2000
 # The longest silence that is written, in samples. Behind a longer one the file has a hole.
 _MAX_SILENCE: Final = _RATE * 60
