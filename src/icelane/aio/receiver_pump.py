@@ -129,7 +129,7 @@ class ReceiverPump:
     def open_packets(self) -> FrameQueue[RtpPacket]:
         """Packets as they come, from now on."""
         self._packets = FrameQueue("drop-oldest", capacity=MAX_PACKETS)
-        self._port.engine.media.keep_packets(self._transceiver, monotonic())
+        self._port.engine.media.keep_packets(self._transceiver)
         return self._packets
 
     def close_encoded(self) -> None:
@@ -139,6 +139,7 @@ class ReceiverPump:
     def close_packets(self) -> None:
         """Nobody reads them any more."""
         self._packets = None
+        self._port.engine.media.keep_packets(self._transceiver, is_wanted=False)
 
     def end(self) -> None:
         """The track has ended for good."""

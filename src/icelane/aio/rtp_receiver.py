@@ -159,10 +159,10 @@ class RTCRtpReceiver(EventTarget):
         return track
 
     async def rtp_packets(self) -> AsyncIterator[RtpPacket]:
-        """Packets as they came, decrypted, retransmissions in their place, in the order of arrival and each once.
+        """Packets as they come from now on, decrypted, retransmissions in their place, each once.
 
-        To be begun before something comes, since what was received is forgotten. Packets wait in a queue of
-        MAX_PACKETS, and then the oldest is dropped. Ends with the track. Raises InvalidStateError when iterated twice.
+        Packets wait in a queue of MAX_PACKETS, and then the oldest is dropped. Ends with the track. One reads them at a
+        time: raises InvalidStateError when somebody else does.
         """
         if self._pump.has_packets:
             raise InvalidStateError("the packets are read already")

@@ -102,6 +102,7 @@ class InboundStream:
         self._round_trip: Duration | None = None
         self._intra_requests = 0
         self._lost_before = 0
+        self._keeps_packets = options.keeps_packets
         self._frames: deque[EncodedFrame] = deque()
         self._playouts: deque[Playout] = deque(maxlen=MAX_QUEUED)
         self._raw: deque[RtpPacket] = deque(maxlen=MAX_RAW_PACKETS)
@@ -160,6 +161,12 @@ class InboundStream:
         """What lip synchronization adds."""
         self._synchronization_delay = delay
         self._apply_delays()
+
+    def keep_packets(self, is_wanted: bool) -> None:
+        """Whether packets can be fetched as they come, from now on."""
+        self._keeps_packets = is_wanted
+        if not is_wanted:
+            self._raw.clear()
 
     def learn_round_trip(self, seconds: Duration) -> None:
         """How long a packet takes to the peer and back, as others have measured it: reports about what we send, ICE."""
@@ -259,7 +266,7 @@ class InboundStream:
         counts.packets_received += 1
         counts.bytes_received += len(packet.payload)
         counts.header_bytes_received += header_size_of(packet)
-        if source.receive(packet, inbound_format, now) and self.options.keeps_packets:
+        if source.receive(packet, inbound_format, now) and self._keeps_packets:
             self._raw.append(packet)
 
     def _note_contributing(self, packet: RtpPacket, now: Instant) -> None:
@@ -294,7 +301,7 @@ class InboundStream:
         )
         self._heard(now)
         inbound_format = self._formats.by_payload_type[payload_type]
-        if source.repair(original, inbound_format, now) and self.options.keeps_packets:
+        if source.repair(original, inbound_format, now) and self._keeps_packets:
             self._raw.append(original)
 
     def _source_of(self, packet: RtpPacket, known: InboundFormat, now: Instant) -> InboundSource | None:

@@ -194,11 +194,14 @@ class MediaPlane:
         if (stream := self._inbound.get(transceiver)) is not None:
             stream.set_minimum_delay(delay)
 
-    def keep_packets(self, transceiver: Transceiver, now: Instant) -> None:
-        """Let packets be fetched as they come, besides frames."""
-        self._keeps_packets.add(transceiver)
-        if transceiver in self._inbound:
-            self._open_inbound(transceiver, self._close_inbound(transceiver, now), now)
+    def keep_packets(self, transceiver: Transceiver, *, is_wanted: bool = True) -> None:
+        """Whether packets can be fetched as they come, besides frames, from now on."""
+        if is_wanted:
+            self._keeps_packets.add(transceiver)
+        else:
+            self._keeps_packets.discard(transceiver)
+        if (stream := self._inbound.get(transceiver)) is not None:
+            stream.keep_packets(is_wanted)
 
     def learn_round_trip(self, seconds: Duration) -> None:
         """How long ICE's checks take to the peer and back."""
