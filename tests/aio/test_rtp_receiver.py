@@ -19,7 +19,11 @@ from icelane.media.frame import EncodedFrame
 from icelane.media.pyav import av
 from icelane.media.synthetic.clock_card import read_card
 from icelane.peer import payload_type
-from icelane.rtp.header_extension import TRANSPORT_SEQUENCE_NUMBER
+from icelane.rtp.header_extension import (
+    CONTRIBUTING_AUDIO_LEVELS,
+    TRANSPORT_SEQUENCE_NUMBER,
+    encode_contributing_audio_levels,
+)
 from icelane.rtp.packet import TWO_BYTE_PROFILE, RtpPacket
 from tests.aio.calls import EncodedTrack, call, encoded_pictures, hear, negotiate, pictures, read_clock, sounds
 from tests.aio.peers import configured, connect, pair, until
@@ -237,11 +241,15 @@ def test_sources_are_those_that_were_heard_last(run: Run) -> None:
             assert source.audioLevel == pytest.approx(0.1, rel=0.4)
             assert receiver.getContributingSources() == []
             packet = RtpPacket(96, 1, 0, 0, b"\xf8" + bytes(20))
-            packet.csrcs = (7, 8)
+            packet.csrcs = (7, 8, 9)
+            known = {one.uri: one.id for one in receiver.getParameters().headerExtensions}
+            levels = encode_contributing_audio_levels((20, 127))
+            packet.set_extension(known[CONTRIBUTING_AUDIO_LEVELS], levels)
             stream = made.bob._engine.media.inbound(made.bob._engine.transceivers[0])
             assert stream is not None
             stream._note_contributing(packet, stream._heard_at)
-            assert [one.source for one in receiver.getContributingSources()] == [7, 8]
+            found = receiver.getContributingSources()
+            assert [(one.source, one.audioLevel) for one in found] == [(7, pytest.approx(0.1)), (8, 0.0), (9, None)]
 
     run(main())
 

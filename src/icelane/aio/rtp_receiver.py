@@ -108,13 +108,13 @@ class RTCRtpReceiver(EventTarget):
         )
 
     def getContributingSources(self) -> list[RTCRtpContributingSource]:  # noqa: N802
-        """Whose sound a mixer has put into what came within the last ten seconds (RFC 3550: CSRC)."""
+        """Whose sound a mixer has put into what came within the last ten seconds (CSRC), and how loud (RFC 6465)."""
         stream, now = self._port.inbound(self._transceiver), monotonic()
         if stream is None:
             return []
         return [
-            RTCRtpContributingSource(at, source, timestamp)
-            for source, (at, timestamp) in stream.contributing.items()
+            RTCRtpContributingSource(at, source, timestamp, linear_level(level))
+            for source, (at, timestamp, level) in stream.contributing.items()
             if now - at <= _SOURCE_MEMORY
         ]
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Final
 
 from icelane.core.clock import NEVER, Duration, Instant, UnixSeconds, later
@@ -31,7 +32,12 @@ from icelane.media.inbound_source import InboundSource
 from icelane.media.payload.rtx import OVERHEAD, parse_retransmission
 from icelane.media.playout import Decode, Playout
 from icelane.media.statistics import InboundStatistics, RemoteOutboundStatistics, header_size_of
-from icelane.rtp.header_extension import ExtensionMap
+from icelane.rtp.header_extension import (
+    CONTRIBUTING_AUDIO_LEVELS,
+    ExtensionMap,
+    parse_contributing_audio_levels,
+    value_of,
+)
 from icelane.rtp.ntp import unix_time_of
 from icelane.rtp.packet import RtpPacket
 from icelane.rtp.rtcp import (
@@ -87,12 +93,13 @@ class InboundStream:
         self.remote = RemoteOutboundStatistics()
         self.cname: str | None = None
         # When each was in a packet last, and the packet's timestamp.
-        self.contributing: dict[int, tuple[Instant, int]] = {}
+        self.contributing: dict[int, tuple[Instant, int, int | None]] = {}
         self._formats = InboundFormats(options.codecs)
         if not self._formats.by_payload_type:
             raise InvalidAccessError("none of the codecs can be received")
         self._source: InboundSource | None = None
         self._layers = LayerChoice(options.extensions)
+        self._contributing_levels = options.extensions.identifier_of(CONTRIBUTING_AUDIO_LEVELS)
         self._former_ssrc = -1
         self._changed_at = Instant(0.0)
         self._heard_at = NEVER
@@ -271,9 +278,10 @@ class InboundStream:
 
     def _note_contributing(self, packet: RtpPacket, now: Instant) -> None:
         """What a mixer says about whom it has mixed (RFC 3550 section 7.1)."""
-        for source in packet.csrcs:
+        levels = value_of(packet, self._contributing_levels, parse_contributing_audio_levels) or ()
+        for source, level in zip_longest(packet.csrcs, levels[: len(packet.csrcs)]):
             self.contributing.pop(source, None)
-            self.contributing[source] = now, packet.timestamp
+            self.contributing[source] = now, packet.timestamp, level
         while len(self.contributing) > MAX_CONTRIBUTING:
             del self.contributing[next(iter(self.contributing))]
 

@@ -18,7 +18,6 @@ from icelane.rtp.header_extension import (
     PLAYOUT_DELAY,
     REPAIRED_RTP_STREAM_ID,
     RTP_STREAM_ID,
-    TRANSMISSION_OFFSET,
     TRANSPORT_SEQUENCE_NUMBER,
     VIDEO_ORIENTATION,
     AudioLevel,
@@ -43,7 +42,6 @@ OF_THIS_HOP: Final = frozenset(
         REPAIRED_RTP_STREAM_ID,
         ABSOLUTE_SEND_TIME,
         TRANSPORT_SEQUENCE_NUMBER,
-        TRANSMISSION_OFFSET,
     }
 )
 """What is not passed on with a packet that comes from somewhere else."""
