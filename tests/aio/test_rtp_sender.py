@@ -317,8 +317,12 @@ def test_what_the_peer_takes_is_never_passed(run: Run) -> None:
             await asyncio.gather(*(read_clock(track, 10) for track in made.bobs_tracks))
             assert told == [50_000]
             assert [sender._pump.counts.target_bitrate for sender in (first, second)] == [50_000, 50_000]
+            reasons = [one.qualityLimitationReason for one in (await made.alice.getStats()).of_type("outbound-rtp")]
+            assert reasons == ["bandwidth", "bandwidth"]
             await limits(made, maxBitrate=30_000)
             await read_clock(made.bobs_tracks[1], 10)
+            reasons = [one.qualityLimitationReason for one in (await made.alice.getStats()).of_type("outbound-rtp")]
+            assert "none" in reasons
             assert second._pump.counts.target_bitrate == 30_000
             assert second._pump.counts.key_frames_encoded == 1
 

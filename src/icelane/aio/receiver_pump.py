@@ -109,6 +109,12 @@ class ReceiverPump:
             self._wake.set()
 
     @property
+    def heard_at(self) -> Instant | None:
+        """When the last packet came."""
+        inbound = self._port.inbound(self._transceiver)
+        return inbound.heard_at if inbound is not None else None
+
+    @property
     def has_encoded(self) -> bool:
         """Whether somebody takes encoded frames."""
         return self._encoded is not None
@@ -259,4 +265,6 @@ class ReceiverPump:
             self._port.request_key_frame(self._transceiver)
         if is_shown:
             for frame in frames:
+                if self._kind is MediaKind.VIDEO:
+                    self.counts.note_shown(monotonic())
                 await self._track.deliver(frame)

@@ -242,6 +242,16 @@ class InboundStream:
         """Of the source, None before the first packet."""
         return self._source.ssrc if self._source is not None else None
 
+    @property
+    def heard_at(self) -> Instant | None:
+        """When the last packet came, None before the first one."""
+        return None if self._heard_at == NEVER else self._heard_at
+
+    @property
+    def repeated_ssrc(self) -> int | None:
+        """Of the stream of retransmissions, None before something came by it."""
+        return self._source.repeated_ssrc if self._source is not None else None
+
     def latency(self, now: Instant) -> Duration | None:
         """When frames are played, on our clock, less when they were captured, on the sender's; None when not known.
 
