@@ -15,6 +15,8 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from icelane.media.codecs.thread_policy import ordinary_threads
+
 WIDTH, HEIGHT = 322, 182
 
 VIDEO = {
@@ -60,6 +62,8 @@ def video_frames(name: str, count: int = 6) -> tuple[bytes, ...]:
     context.thread_count = 1
     context.options = options
     frames: list[bytes] = []
+    with ordinary_threads():  # SVT-AV1 would make this process a real-time one, and every browser that it starts
+        context.open()
     for index in range(count):
         frames += map(bytes, context.encode(_picture(index)))
     frames += map(bytes, context.encode(None))
