@@ -338,7 +338,9 @@ def test_what_the_peer_takes_is_never_passed(run: Run) -> None:
     [("a=ptime:60", 60), ("a=ptime:10", 10), ("a=ptime:60\r\na=maxptime:40", 40), ("a=maxptime:15", 10)],
 )
 @pytest.mark.parametrize("codec", ["opus", "PCMU"])
-def test_packets_hold_as_much_sound_as_the_peer_asks_for(run: Run, lines: str, milliseconds: int, codec: str) -> None:
+def test_packets_hold_as_much_sound_as_the_peer_asks_for(
+    run: Run, monkeypatch: pytest.MonkeyPatch, lines: str, milliseconds: int, codec: str
+) -> None:
     """RFC 8866 section 6.5."""
 
     async def main() -> None:
@@ -346,13 +348,14 @@ def test_packets_hold_as_much_sound_as_the_peer_asks_for(run: Run, lines: str, m
             transceiver = alice.addTransceiver(ToneTrack(500))
             codecs = [one for one in RTCRtpSender.getCapabilities("audio").codecs if codec in one.mimeType]  # type: ignore[union-attr]
             transceiver.setCodecPreferences(codecs)
-            await bob.setRemoteDescription(await alice.createOffer())
-            await alice.setLocalDescription()
-            await bob.setLocalDescription()
-            answer = bob.localDescription
-            assert answer is not None
-            text = answer.sdp.replace("a=rtcp-mux\r\n", f"a=rtcp-mux\r\n{lines}\r\n")
-            await alice.setRemoteDescription(RTCSessionDescription(text, "answer"))
+            set_remote = alice.setRemoteDescription
+
+            async def set_answer(answer: RTCSessionDescription) -> None:
+                text = answer.sdp.replace("a=rtcp-mux\r\n", f"a=rtcp-mux\r\n{lines}\r\n")
+                await set_remote(RTCSessionDescription(text, answer.type))
+
+            monkeypatch.setattr(alice, "setRemoteDescription", set_answer)
+            await connect(alice, bob)
             packets = bob.getReceivers()[0].rtp_packets()
             first = await asyncio.wait_for(anext(packets), 10)
             apart = (await anext(packets)).timestamp - first.timestamp & 0xFFFFFFFF

@@ -230,6 +230,7 @@ class OutboundStream:
         self._may_retransmit = "nack" in codec.codec.feedback
         if self._clock.clock_rate != codec.codec.clock_rate:
             self._clock = MediaClock(codec.codec.clock_rate)
+            self.tones.set_clock_rate(codec.codec.clock_rate)
         repeated = OVERHEAD if self._has_rtx else 0
         room = self.options.max_packet_size - HEADER_SIZE - PROTECTION_SIZE - repeated - self._extensions.size
         self._max_payload_size = max(room, MIN_PAYLOAD_SIZE)
