@@ -64,6 +64,9 @@ def pytest_runtest_call() -> Generator[None, object, object]:
         raise AssertionError("a library has made this thread a real-time one: see icelane.media.codecs.thread_policy")
     if _loop_errors.said:
         raise AssertionError("\n".join(_loop_errors.said))
+    if sys.platform == "linux" and os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        raise AssertionError("this thread has become a real-time one, as an encoder does that: see ordinary_threads")
     return result
 
 

@@ -61,6 +61,8 @@ def video_frames(name: str, count: int = 6) -> tuple[bytes, ...]:
     context.gop_size = count - 2
     context.thread_count = 1
     context.options = options
+    with ordinary_threads():
+        context.open()
     frames: list[bytes] = []
     with ordinary_threads():  # SVT-AV1 would make this process a real-time one, and every browser that it starts
         context.open()
@@ -127,6 +129,8 @@ def packets_of_ffmpeg(name: str, frames: Sequence[bytes], keys: Sequence[int], s
     with av.open(sink, "w", format="rtp", options=options) as container:
         stream = cast(VideoStream, container.add_stream(VIDEO[name][0], rate=30))
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        with ordinary_threads():
+            container.start_encoding()  # opens an encoder as well, which nothing is given to
         for index, frame in enumerate(frames):
             packet = Packet(frame)
             packet.stream, packet.time_base = stream, Fraction(1, 30)
