@@ -64,8 +64,6 @@ def video_frames(name: str, count: int = 6) -> tuple[bytes, ...]:
     with ordinary_threads():
         context.open()
     frames: list[bytes] = []
-    with ordinary_threads():  # SVT-AV1 would make this process a real-time one, and every browser that it starts
-        context.open()
     for index in range(count):
         frames += map(bytes, context.encode(_picture(index)))
     frames += map(bytes, context.encode(None))
