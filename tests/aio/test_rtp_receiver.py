@@ -170,7 +170,7 @@ def test_packets_can_be_read_in_the_middle_of_a_call_and_again_and_nothing_begin
             assert int(stats.packetsReceived) > 40
             stream = made.bob._media.port.inbound(made.bob.getTransceivers()[0]._transceiver)
             assert stream is not None
-            assert len(stream._raw) == 0
+            assert stream.poll_packet() is None
 
     run(main())
 

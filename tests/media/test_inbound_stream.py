@@ -9,7 +9,7 @@ from icelane.errors import InvalidAccessError
 from icelane.media import inbound_stream
 from icelane.media.codec import MediaKind, NegotiatedCodec, RtpCodec
 from icelane.media.event import InboundEvent, SourceChanged, SourceEnded, SourceHeard, SourceSilent, ToneReceived
-from icelane.media.inbound_layer import MAX_OTHERS
+from icelane.media.inbound_layer import MAX_OTHERS, LayerChoice
 from icelane.media.inbound_stream import MAX_QUEUED, MAX_RAW_PACKETS, SOURCE_TIMEOUT, InboundOptions, InboundStream
 from icelane.media.outbound_stream import OutboundOptions, OutboundStream
 from icelane.media.payload.registry import packetizer_for
@@ -402,12 +402,11 @@ def test_who_names_no_layers_may_change_the_source_as_before() -> None:
 
 def test_the_layers_that_are_known_are_bounded() -> None:
     """SR-4."""
-    stream = layered_stream()
-    stream.handle_packets(layered(0, b"l", 1, key=True), NOW)
+    layers = LayerChoice(layered_stream().options.extensions)
+    layers.take(layered(0, b"l", 1)[0])
     for ssrc in range(2, 500):
-        stream.handle_packets(layered(0, b"h", ssrc, key=True), NOW)
-    assert stream.ssrc == 1
-    assert len(stream._layers._others) == MAX_OTHERS
+        assert layers.is_other(layered(0, b"h", ssrc)[0])
+    assert len(layers._others) == MAX_OTHERS
 
 
 def test_a_goodbye_ends_the_source_and_packets_bring_it_back() -> None:
