@@ -14,6 +14,7 @@ import uvicorn
 
 import icelane
 from icelane import RTCConfiguration, RTCDataChannel, RTCPeerConnection, SignalClient
+from icelane.aio.system import monotonic
 from icelane.errors import (
     CertificateRefusedError,
     InvalidStateError,
@@ -70,7 +71,7 @@ def test_two_programs_of_ten_lines_call_each_other(run: Run) -> None:
             client(url, "bob") as bob,
         ):
             heard = await asyncio.gather(chat(ann, "from ann"), chat(bob, "from bob"))
-            assert heard == ["from bob", "from ann"]
+            assert list(heard) == ["from bob", "from ann"]
             assert (ann.identity, bob.identity) == ("ann", "bob")
         assert gate.requests[0].carried
         assert gate.places == 0
@@ -226,6 +227,26 @@ def test_a_room_that_is_refused_is_an_error_of_the_join(run: Run) -> None:
             with pytest.raises(SignalError, match="not_today: come tomorrow"):
                 await client(url, "ann").connect()
         assert gate.places == 0
+
+    run(scenario())
+
+
+def test_who_is_sent_away_while_he_waits_for_an_answer_is_told_why(run: Run) -> None:
+    async def scenario() -> None:
+        gate = FakeGate()
+        async with (
+            asyncio.timeout(TIMEOUT),
+            serving(signaling_app(gate)) as url,
+            client(url, "ann") as ann,
+        ):
+            ann._session.handle_frame(
+                '{"type":"goodbye","code":4403,"reason":"banned","message":"bye","reconnect":false}', monotonic()
+            )
+            asking = asyncio.create_task(ann.join("other"))
+            await asyncio.sleep(0)
+            ann._driver.run(lambda now: ann._session.handle_closed(4403, "", now))
+            with pytest.raises(SignalRefusedError, match="banned: bye"):
+                await asking
 
     run(scenario())
 

@@ -361,7 +361,8 @@ class SignalClient(EventTarget):
             case Unanswered(number):
                 future = self._answers.pop(number, None)
                 if future is not None and not future.done():
-                    future.set_exception(OperationError("the session was lost before the server answered"))
+                    lost = OperationError("the session was lost before the server answered")
+                    future.set_exception(self._refusal or lost)
             case _:
                 assert_never(event)
 

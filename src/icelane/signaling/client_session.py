@@ -583,8 +583,8 @@ class ClientSession:
     def _end(self, code: int, reason: str, message: str) -> None:
         self._state = ClientState.CLOSED
         self._timers.clear()
-        self._events.extend(Unanswered(number) for number in self._outgoing.drop(lambda *_: True))
         self._events.append(Ended(code, reason, message))
+        self._events.extend(Unanswered(number) for number in self._outgoing.drop(lambda *_: True))
 
     def _tell(self, events: Iterable[ClientEvent]) -> None:
         self._events.extend(events)
