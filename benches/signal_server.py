@@ -6,6 +6,7 @@ either environment, so it imports what it serves and nothing else.
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Any
 
@@ -58,6 +59,7 @@ def socketio() -> Any:
 
 def main() -> None:
     """The command."""
+    logging.getLogger("icelane").addHandler(logging.NullHandler())  # who floods is refused; that is no news here
     app = {"icelane": icelane, "python-socketio": socketio}[sys.argv[1]]()
     uvicorn.run(
         app,
