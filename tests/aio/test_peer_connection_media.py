@@ -194,6 +194,11 @@ def test_statistics_are_named_as_browsers_name_them() -> None:
             assert seen.framesDecoded
             assert seen.keyFramesDecoded == 1
             assert seen.trackIdentifier == made.bobs_tracks[1].id
+            assert 5 <= int(seen.framesPerSecond) <= 31
+            assert float(seen.totalInterFrameDelay) > 0.3
+            assert 0 <= float(seen.timestamp) - float(seen.lastPacketReceivedTimestamp) < 2_000
+            assert video.qualityLimitationReason == "none"
+            assert sent["T"].selectedCandidatePairChanges == 1
             one = await made.alice.getStats(made.alice.getSenders()[1].track)
             assert {stats.type for stats in one.values()} >= {
                 "outbound-rtp", "media-source", "codec", "transport", "candidate-pair", "remote-inbound-rtp",
