@@ -109,6 +109,12 @@ class ReceiverPump:
             self._wake.set()
 
     @property
+    def heard_at(self) -> Instant | None:
+        """When the last packet came."""
+        inbound = self._port.inbound(self._transceiver)
+        return inbound.heard_at if inbound is not None else None
+
+    @property
     def has_encoded(self) -> bool:
         """Whether somebody takes encoded frames."""
         return self._encoded is not None
@@ -129,7 +135,7 @@ class ReceiverPump:
     def open_packets(self) -> FrameQueue[RtpPacket]:
         """Packets as they come, from now on."""
         self._packets = FrameQueue("drop-oldest", capacity=MAX_PACKETS)
-        self._port.engine.media.keep_packets(self._transceiver, monotonic())
+        self._port.engine.media.keep_packets(self._transceiver)
         return self._packets
 
     def close_encoded(self) -> None:
@@ -139,6 +145,7 @@ class ReceiverPump:
     def close_packets(self) -> None:
         """Nobody reads them any more."""
         self._packets = None
+        self._port.engine.media.keep_packets(self._transceiver, is_wanted=False)
 
     def end(self) -> None:
         """The track has ended for good."""
@@ -258,4 +265,6 @@ class ReceiverPump:
             self._port.request_key_frame(self._transceiver)
         if is_shown:
             for frame in frames:
+                if self._kind is MediaKind.VIDEO:
+                    self.counts.note_shown(monotonic())
                 await self._track.deliver(frame)

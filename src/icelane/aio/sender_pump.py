@@ -105,6 +105,12 @@ class SenderPump:
         """Pictures that went out in the last second."""
         return sum(now - at < _RATE_WINDOW for at in self._sent_at)
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether the peer takes less than the encoder would give."""
+        limit, target = self._wish().limit, self.counts.target_bitrate
+        return limit is not None and target is not None and target >= limit
+
     def follow(self, track: MediaStreamTrack | None) -> None:
         """Send this track from now on; None: nothing."""
         if track is self._track:

@@ -84,6 +84,11 @@ class InboundSource:
         self._missing.repaired(number, now)
         return self._deliver(number, packet, inbound_format, True, now)
 
+    @property
+    def repeated_ssrc(self) -> int | None:
+        """Of what is sent again, None before something came."""
+        return self._repeated.ssrc if self._repeated is not None else None
+
     def count_repeated(self, packet: RtpPacket, now: Instant) -> None:
         """A packet of the stream of retransmissions came: that has numbers and losses of its own."""
         repeated = self._repeated

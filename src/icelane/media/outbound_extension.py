@@ -18,7 +18,6 @@ from icelane.rtp.header_extension import (
     PLAYOUT_DELAY,
     REPAIRED_RTP_STREAM_ID,
     RTP_STREAM_ID,
-    TRANSMISSION_OFFSET,
     TRANSPORT_SEQUENCE_NUMBER,
     VIDEO_ORIENTATION,
     AudioLevel,
@@ -43,7 +42,6 @@ OF_THIS_HOP: Final = frozenset(
         REPAIRED_RTP_STREAM_ID,
         ABSOLUTE_SEND_TIME,
         TRANSPORT_SEQUENCE_NUMBER,
-        TRANSMISSION_OFFSET,
     }
 )
 """What is not passed on with a packet that comes from somewhere else."""
@@ -76,9 +74,7 @@ class OutboundExtensions:
         self._audio_level = extensions.identifier_of(AUDIO_LEVEL)
         self._orientation = extensions.identifier_of(VIDEO_ORIENTATION)
         self._playout_delay: Elements = []
-        identifier = extensions.identifier_of(PLAYOUT_DELAY)
-        if playout_delay is not None and identifier is not None:
-            self._playout_delay.append((identifier, encode_playout_delay(playout_delay)))
+        self.set_playout_delay(playout_delay)
         self._names = self._named((MID, mid), (RTP_STREAM_ID, rid))
         self._repaired_names = self._named((MID, mid), (REPAIRED_RTP_STREAM_ID, rid))
         self._of_this_hop = {identifier for identifier, uri in extensions if uri in OF_THIS_HOP}
@@ -90,6 +86,13 @@ class OutboundExtensions:
             if value and identifier is not None:
                 elements.append((identifier, encode_token(value)))
         return elements
+
+    def set_playout_delay(self, wanted: PlayoutDelay | None) -> None:
+        """Ask the receiver for it with each frame from now on. Raises InvalidAccessError for what does not fit."""
+        identifier = self._map.identifier_of(PLAYOUT_DELAY)
+        self._playout_delay = []
+        if wanted is not None and identifier is not None:
+            self._playout_delay.append((identifier, encode_playout_delay(wanted)))
 
     @property
     def size(self) -> int:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from icelane.core.clock import NEVER, Duration, Instant, WallClock, later
@@ -230,9 +230,19 @@ class OutboundStream:
         self._may_retransmit = "nack" in codec.codec.feedback
         if self._clock.clock_rate != codec.codec.clock_rate:
             self._clock = MediaClock(codec.codec.clock_rate)
+            self.tones.set_clock_rate(codec.codec.clock_rate)
         repeated = OVERHEAD if self._has_rtx else 0
         room = self.options.max_packet_size - HEADER_SIZE - PROTECTION_SIZE - repeated - self._extensions.size
         self._max_payload_size = max(room, MIN_PAYLOAD_SIZE)
+
+    def set_telephone_event(self, tones: NegotiatedCodec | None) -> None:
+        """The format of tones that goes with the codec, None where the peer takes none."""
+        self.options = replace(self.options, telephone_event=tones)
+
+    def set_playout_delay(self, wanted: PlayoutDelay | None) -> None:
+        """Ask the receiver for another delay than it would choose. Raises InvalidAccessError for what does not fit."""
+        self._extensions.set_playout_delay(wanted)
+        self.options = replace(self.options, playout_delay=wanted)
 
     # Outputs
 

@@ -133,6 +133,7 @@ class IceTransport:
         self._sources_done = False
         self._holds_back = False
         self._selected: PairSelected | None = None
+        self.selections = 0
         self._names = RemoteNames()
         self._transmits: deque[Transmit] = deque()
         self._events: deque[IceTransportEvent] = deque()
@@ -669,6 +670,7 @@ class IceTransport:
         self._pass_on(event)
         if isinstance(event, PairSelected):
             self._selected = event
+            self.selections += 1
             self._before_restart = None
             if not self._is_direct(event.path):
                 self._relays.bind_channel(event.path, now)

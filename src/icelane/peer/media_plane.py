@@ -44,7 +44,7 @@ from icelane.peer.media_event import (
 from icelane.peer.media_transport import MediaTransport, SrtpKeys
 from icelane.peer.rtp_parameters import RtpParameters
 from icelane.peer.rtp_router import RtpRouter
-from icelane.peer.rtp_stream import open_inbound, open_outbound, preferred_codec
+from icelane.peer.rtp_stream import open_inbound, open_outbound, preferred_codec, tones_for
 from icelane.peer.transceiver import Transceiver
 from icelane.rtp.header_extension import TRANSPORT_SEQUENCE_NUMBER, ExtensionMap
 from icelane.rtp.packet import RtpPacket
@@ -194,11 +194,14 @@ class MediaPlane:
         if (stream := self._inbound.get(transceiver)) is not None:
             stream.set_minimum_delay(delay)
 
-    def keep_packets(self, transceiver: Transceiver, now: Instant) -> None:
-        """Let packets be fetched as they come, besides frames."""
-        self._keeps_packets.add(transceiver)
-        if transceiver in self._inbound:
-            self._open_inbound(transceiver, self._close_inbound(transceiver, now), now)
+    def keep_packets(self, transceiver: Transceiver, *, is_wanted: bool = True) -> None:
+        """Whether packets can be fetched as they come, besides frames, from now on."""
+        if is_wanted:
+            self._keeps_packets.add(transceiver)
+        else:
+            self._keeps_packets.discard(transceiver)
+        if (stream := self._inbound.get(transceiver)) is not None:
+            stream.keep_packets(is_wanted)
 
     def learn_round_trip(self, seconds: Duration) -> None:
         """How long ICE's checks take to the peer and back."""
@@ -271,6 +274,7 @@ class MediaPlane:
             raise InvalidStateError(f"no codec was negotiated with the payload type {payload_type}")
         if codec != stream.codec:
             stream.set_codec(codec)
+            stream.set_telephone_event(tones_for(codec, transceiver.negotiated.send_codecs))
 
     # What was negotiated
 
@@ -294,6 +298,8 @@ class MediaPlane:
             self._begin_reports(now).add_outbound(opened, now)
         elif _codec_of(parameters, stream.codec.payload_type) != stream.codec:
             stream.set_codec(preferred_codec(parameters))
+        if stream is not None:
+            stream.set_telephone_event(tones_for(stream.codec, parameters.send_codecs))
 
     def _open_inbound(self, transceiver: Transceiver, parameters: RtpParameters, now: Instant) -> None:
         stream = open_inbound(transceiver, parameters, keeps_packets=transceiver in self._keeps_packets)
