@@ -11,6 +11,7 @@ import msgspec
 from icelane.core.clock import Instant, UnixSeconds
 from icelane.signaling.admitted import Admission, Refusal
 from icelane.signaling.close_code import CloseCode
+from icelane.signaling.engine import SignalEngine
 from icelane.signaling.engine_memory import MemoryBroker, MemoryEngine
 from icelane.signaling.hub import Hub
 from icelane.signaling.hub_event import Admit, AskJoin, AskMessage, HubCommand, HubEvent, IssueIce, Readmit
@@ -175,7 +176,7 @@ class World:
     def start(self, node: str) -> Hub:
         """A node comes up."""
         self.hubs[node] = Hub(
-            MemoryEngine(self.now, node, self.broker),
+            self.make_engine(node),
             self.entropy,
             self.clock,
             self.limits,
@@ -184,6 +185,10 @@ class World:
             self.ask_message,
         )
         return self.hubs[node]
+
+    def make_engine(self, node: str) -> SignalEngine:
+        """What joins this node to the others."""
+        return MemoryEngine(self.now, node, self.broker)
 
     def kill(self, node: str) -> None:
         """A node is gone without a word; its clients' connections break."""

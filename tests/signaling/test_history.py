@@ -37,6 +37,14 @@ def test_nodes_that_share_an_engine_keep_one_order(seed: int) -> None:
     history.check()
 
 
+@pytest.mark.parametrize("seed", range(40, 50))
+def test_an_engine_that_takes_its_time_changes_nothing(seed: int) -> None:
+    """OP-10: joins that are answered later, and what is said behind them."""
+    history = History(seed, nodes=2, restarts=False, late=True)
+    history.run(400)
+    history.check()
+
+
 def test_the_histories_have_in_them_what_they_are_about() -> None:
     """OP-10: slow readers, silent ones, restarts, absences, and more missed than is kept."""
     happened: Counter[str] = Counter()

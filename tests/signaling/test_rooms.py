@@ -39,6 +39,7 @@ from icelane.signaling.messages import (
 )
 from icelane.signaling.room_rule import RoomRule
 from tests.signaling.hub_world import Connected, World, allow
+from tests.signaling.late_engine import LateWorld
 
 MODERATOR = frozenset({*DEFAULT_GRANTS, Grant.MODERATE})
 OFFER = SignalData(description=Description(type=DescriptionType.OFFER, sdp="v=0\r\n"))
@@ -479,6 +480,30 @@ def test_a_room_spans_nodes_and_all_see_one_order() -> None:
     assert clients[1].last(ServerSignal).sender == clients[0].peer
     clients[2].cut(1000)
     assert all(client.last(PeerLeft).peer == clients[2].peer for client in clients if client is not clients[2])
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_joins_that_are_answered_late_race_with_leaves_and_ends(seed: int) -> None:
+    """SG-16: whatever overtakes whatever, presence and rooms go back to zero."""
+    world = LateWorld(seed, nodes=2)
+    clients: list[Connected] = []
+    for number in range(200):
+        client = world.connect(f"node-{number % 2}").hello(f"user-{world.dice.randrange(12)}")
+        clients.append(client)
+        for frame_id in range(2, 6):
+            if client.closed is None:
+                room = f"r{world.dice.randrange(3)}"
+                moves = (Join(id=frame_id, room=room), Leave(id=frame_id, room=room), message("*", 1, room=room))
+                client.say(world.dice.choice(moves))
+        if world.dice.random() < 0.5 and client.closed is None:
+            client.cut(world.dice.choice((1000, 1006)))
+    for client in clients:
+        if client.closed is None and client.id in world.connections:
+            client.cut(1000)
+    world.catch_up()
+    world.advance(61.0)
+    assert all(hub.empty for hub in world.hubs.values())
+    assert world.broker.empty
 
 
 def test_an_identity_is_superseded_across_nodes() -> None:
