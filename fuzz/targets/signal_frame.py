@@ -16,7 +16,16 @@ from icelane.signaling.engine_memory import MemoryEngine
 from icelane.signaling.hub import Hub
 from icelane.signaling.hub_event import Admit, Readmit
 from icelane.signaling.limits import MAX_FRAME
-from icelane.signaling.messages import encode_frame, parse_client_frame, parse_server_frame
+from icelane.signaling.messages import (
+    CandidateInit,
+    Description,
+    ServerSignal,
+    SignalData,
+    encode_frame,
+    frame_type,
+    parse_client_frame,
+    parse_server_frame,
+)
 from icelane.signaling.outbox import CloseConnection
 from icelane.signaling.room_rule import RoomRule
 from icelane.signaling.session import ConnectionId
@@ -42,6 +51,9 @@ SEEDS = [
     b'{"type":"close","id":9,"room":"r"}',
     b'{"type":"refresh","id":10,"token":"t"}',
     b'{"type":"ping","id":11}\n{"type":"pong"}',
+    b'{"type":"signal","id":5,"to":"PEER","data":{"description":{"type":"offer","sdp":"' + _SDP + b'"}}}\n'
+    b'{"type":"signal","to":"PEER","data":{"candidate":{"candidate":"candidate:1 1 udp 1 203.0.113.5 9 typ relay '
+    b'raddr 192.0.2.7 rport 9"}}}\n{"type":"leave","id":8,"room":"r"}',
 ]
 DICTIONARY = [
     b'"type":', b'"id":', b'"room":', b'"to":', b'"data":', b'"key":', b'"meta":', b'"candidate":', b'"description":',
@@ -51,38 +63,55 @@ DICTIONARY = [
 
 _EVE: Final = ConnectionId(1)
 _BOB: Final = ConnectionId(2)
-_ADDRESS: Final = "192.0.2.7"
 
 
 def run(data: bytes) -> Hashable:
     """What became of it: frame by frame, one to a line, with PEER for the other one's id."""
     world = _World()
+    kinds = []
     for line in data.split(b"\n")[:40]:
         text = line.decode("utf-8", "replace").replace("PEER", world.bob)
-        _read(text)
+        kinds.append(_read(text))
         world.say(text)
     heard = world.read(_BOB)
     for frame in heard:
         assert not isinstance(frame, CloseConnection), "somebody else was closed"
         json.loads(frame)
-        parse_server_frame(frame)
-        if '"type":"signal"' in frame:
-            assert _ADDRESS not in frame, "a relay-only room tells an address"
+        pushed = parse_server_frame(frame)
+        if isinstance(pushed, ServerSignal):
+            _tells_nothing(pushed.data)
     world.hub.handle_closed(_EVE, 1000, world.clock.now)
     world.hub.handle_closed(_BOB, 1000, world.clock.now)
     world.hub.handle_timeout(Instant(world.clock.now + 3600))
     assert world.hub.empty
-    return tuple(frame[:24] for frame in world.read(_EVE) if isinstance(frame, str)), len(heard)
+    answers = tuple(frame[:24] for frame in world.read(_EVE) if isinstance(frame, str))
+    return frozenset(kinds), answers, min(len(heard), 8)
 
 
-def _read(text: str) -> None:
+def _tells_nothing(data: SignalData) -> None:
+    """The room is one of relays only."""
+    lines = data.description.sdp.splitlines() if isinstance(data.description, Description) else []
+    if isinstance(data.candidate, CandidateInit) and data.candidate.candidate:
+        lines.append(f"a={data.candidate.candidate}")
+    for line in lines:
+        assert not line.startswith("c=") or line == "c=IN IP4 0.0.0.0", "a relay-only room tells an address"
+        if line.startswith("a=candidate:"):
+            words = line.split()
+            assert words[6:8] == ["typ", "relay"], "a relay-only room passes on a candidate"
+            pairs = dict(zip(words[8::2], words[9::2], strict=False))
+            assert pairs.get("raddr", "::") in ("0.0.0.0", "::"), "a relay-only room tells what is behind a relay"
+
+
+def _read(text: str) -> str:
+    """The type of a frame, or the beginning of why it is none."""
     try:
         frame = parse_client_frame(text)
-    except MalformedError:
-        return
+    except MalformedError as error:
+        return "".join(letter for letter in str(error)[:60] if not letter.isdigit())
     assert len(text) <= MAX_FRAME
     again = encode_frame(frame)
     assert encode_frame(parse_client_frame(again)) == again
+    return frame_type(frame)
 
 
 class _World:

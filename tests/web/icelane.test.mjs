@@ -417,12 +417,26 @@ test("the impolite one keeps its offer, the polite one gives way", async () => {
     const client = await server.enter({}, [{ ...BOB, polite: bobIsPolite }])
     const pc = client.connectPeer(client.peers[0])
     pc.dispatchEvent(new Event("negotiationneeded"))
-    await settle()
+    await server.clock.advance(0.6)
     server.socket.say({ type: "signal", seq: 1, from: "p_bob", data: { description: { type: "offer", sdp: "theirs" } } })
     server.socket.say({ type: "signal", seq: 2, from: "p_bob", data: { candidate: { candidate: "candidate:1", sdpMid: "0" } } })
     await settle()
     assert.deepEqual(server.socket.of("signal").map(({ data }) => data.description.type), ["offer", ...answers])
     assert.deepEqual(pc.log.filter(([what]) => what === "candidate"), bobIsPolite ? [] : [["candidate", "candidate:1"]])
+  }
+})
+
+test("the polite one leaves the first word to the other for half a second", async () => {
+  for (const speaks of [true, false]) {
+    const server = new Server()
+    const client = await server.enter({}, [{ ...BOB, polite: false }])
+    const pc = client.connectPeer(client.peers[0])
+    pc.dispatchEvent(new Event("negotiationneeded"))
+    await server.clock.advance(0.4)
+    assert.deepEqual(server.socket.of("signal"), [])
+    if (speaks) server.socket.say({ type: "signal", seq: 1, from: "p_bob", data: { description: { type: "offer", sdp: "theirs" } } })
+    await server.clock.advance(0.2)
+    assert.deepEqual(server.socket.of("signal").map(({ data }) => data.description.type), [speaks ? "answer" : "offer"])
   }
 })
 

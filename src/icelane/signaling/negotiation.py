@@ -1,8 +1,9 @@
 """Perfect negotiation (W3C WebRTC section 10.7): both peers may change a call at any time.
 
 When offers collide, the polite one gives way. Who that is the server says, so nobody has to agree on it. What is added
-to the W3C's example: an offer that nobody answers is sent again, since the answer may have been lost with a session; an
-answer to an offer that is answered already is dropped; ICE that has failed is restarted.
+to the W3C's example: the polite one leaves the first word to the other for a moment; an offer that nobody answers is
+sent again, since the answer may have been lost with a session; an answer to an offer that is answered already is
+dropped; ICE that has failed is restarted.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ _log = logging.getLogger(__name__)
 MAX_SIGNALS: Final = 1024
 # How long an offer waits for its answer before it is sent again.
 OFFER_PATIENCE: Final[Duration] = 10.0
+# How long the polite one leaves the first word to the other. Whoever begins a call begins it at both ends, so first
+# offers would nearly always collide, and a rollback costs time, or more where the other end is a browser.
+FIRST_OFFER_DELAY: Final[Duration] = 0.5
 
 
 class Negotiation:
@@ -39,6 +43,10 @@ class Negotiation:
         self._making_offer = False
         self._setting_answer = False
         self._ignoring_offer = False
+        self._begun = False
+        self._first_word: asyncio.TimerHandle | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._heard = False
         self._signals: deque[SignalData] = deque()
         self._task: asyncio.Task[None] | None = None
         self._patience: asyncio.TimerHandle | None = None
@@ -75,6 +83,8 @@ class Negotiation:
         self._signals.clear()
         self._send = _nowhere
         self._wait_no_longer()
+        if self._first_word is not None:
+            self._first_word.cancel()
         self._pc.remove_listener("negotiationneeded", self._offer)
         self._pc.remove_listener("icecandidate", self._trickle)
         self._pc.remove_listener("iceconnectionstatechange", self._watch)
@@ -82,6 +92,18 @@ class Negotiation:
     # What our own side says.
 
     async def _offer(self) -> None:
+        if self._polite and not self._begun:
+            self._begun = True
+            self._first_word = asyncio.get_running_loop().call_later(FIRST_OFFER_DELAY, self._begin)
+        else:
+            await self._make_offer()
+
+    def _begin(self) -> None:
+        # Where the peer has spoken, we are asked again after the answer, if there is still a need.
+        if not self._heard and not self.is_over:
+            self._opening = asyncio.get_running_loop().create_task(self._make_offer())
+
+    async def _make_offer(self) -> None:
         self._making_offer = True
         try:
             await self._pc.setLocalDescription()
@@ -140,6 +162,7 @@ class Negotiation:
 
     async def _apply_description(self, description: Description) -> None:
         pc = self._pc
+        self._heard = True
         is_offer = description.type is DescriptionType.OFFER
         is_ready = not self._making_offer and (pc.signalingState == "stable" or self._setting_answer)
         collides = is_offer and not is_ready

@@ -69,6 +69,10 @@ const MAX_HELD_SIGNALS = 64
 const MAX_ARRIVALS = 1024
 // How long an offer waits for its answer before it is sent again.
 const OFFER_PATIENCE = 10
+// How long the polite one leaves the first word to the other. Whoever begins a call begins it at both ends, so first
+// offers would nearly always collide; and after a rollback Chromium 156 answers no offer that has data in another place
+// ("Failed to start SCTP transport").
+const FIRST_OFFER_DELAY = 0.5
 
 const NEVER = new Set([1000, 1002, 1003, 1007, 1009])
 const COME_BACK = new Set([4408, 4413, 4429])
@@ -878,6 +882,8 @@ class Negotiation {
   #settingAnswer = false
   #ignoringOffer = false
   #detached = false
+  #begun = false
+  #heard = false
   #chain = Promise.resolve()
   /** @type {any} */
   #patience
@@ -902,7 +908,7 @@ class Negotiation {
   /** @param {Signal} data */
   handle(data) {
     // What is of no use is the peer's mistake, or comes after the end: nothing that the page could do.
-    this.#chain = this.#chain.then(() => this.#apply(data)).catch(() => {})
+    this.#chain = this.#chain.then(() => this.#apply(data)).catch(error => console.debug("a signal was of no use", error))
   }
 
   repeatOffer() {
@@ -923,6 +929,11 @@ class Negotiation {
   }
 
   async #offer() {
+    if (this.#polite && !this.#begun) {
+      this.#begun = true
+      await new Promise(done => this.#environment.setTimeout(() => done(undefined), FIRST_OFFER_DELAY * 1000))
+      if (this.#heard) return // after the answer the browser asks again, if there is still a need
+    }
     if (this.#detached) return
     this.#makingOffer = true
     try {
@@ -945,6 +956,7 @@ class Negotiation {
   /** @param {RTCSessionDescriptionInit} description */
   async #applyDescription(description) {
     const { pc } = this
+    this.#heard = true
     const isOffer = description.type === "offer"
     const isReady = !this.#makingOffer && (pc.signalingState === "stable" || this.#settingAnswer)
     this.#ignoringOffer = isOffer && !isReady && !this.#polite
