@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -59,6 +61,13 @@ async def chat(signal: SignalClient, text: str) -> str | bytes:
 def test_the_client_is_exported() -> None:
     assert "SignalClient" in icelane.__all__
     assert icelane.SignalClient is SignalClient
+
+
+def test_the_client_needs_nothing_of_the_server_extra() -> None:
+    extra = ("httpx", "joserfc", "prometheus_client", "pydantic", "starlette", "structlog", "uvicorn", "uvloop")
+    program = f"import sys, icelane; icelane.SignalClient; print([name for name in {extra} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_two_programs_of_ten_lines_call_each_other(run: Run) -> None:
