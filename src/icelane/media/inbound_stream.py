@@ -29,10 +29,10 @@ from icelane.media.inbound_format import InboundFormat, InboundFormats
 from icelane.media.inbound_source import InboundSource
 from icelane.media.payload.rtx import OVERHEAD, parse_retransmission
 from icelane.media.playout import Decode, Playout
-from icelane.media.statistics import InboundStatistics, RemoteOutboundStatistics, header_size_of
+from icelane.media.statistics import InboundStatistics, RemoteOutboundStatistics
 from icelane.rtp.header_extension import ExtensionMap
 from icelane.rtp.ntp import unix_time_of
-from icelane.rtp.packet import RtpPacket
+from icelane.rtp.packet import RtpPacket, header_size
 from icelane.rtp.rtcp import (
     Bye,
     FullIntraRequest,
@@ -256,7 +256,7 @@ class InboundStream:
         counts = self.statistics
         counts.packets_received += 1
         counts.bytes_received += len(packet.payload)
-        counts.header_bytes_received += header_size_of(packet)
+        counts.header_bytes_received += header_size(packet)
         if source.receive(packet, inbound_format, now) and self.options.keeps_packets:
             self._raw.append(packet)
 

@@ -45,6 +45,9 @@ cdef int _check_element(Py_ssize_t stop, Py_ssize_t end, Py_ssize_t count) excep
 @cython.locals(header=bytearray, padding=bytes)
 cpdef bytes serialize(RtpPacket packet)
 
+@cython.locals(size=Py_ssize_t, total=Py_ssize_t, elements=list, data=bytes)
+cpdef Py_ssize_t header_size(RtpPacket packet) except -1
+
 @cython.locals(first=int, timestamp="long long", ssrc="long long", header=bytearray)
 cpdef bytearray encode_header(RtpPacket packet)
 

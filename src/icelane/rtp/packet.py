@@ -225,6 +225,18 @@ def serialize(packet: RtpPacket) -> bytes:
     return b"".join((header, packet.payload))
 
 
+def header_size(packet: RtpPacket) -> int:
+    """The bytes before the payload, where extension elements have headers of one byte."""
+    size = HEADER_SIZE + 4 * len(packet.csrcs)
+    elements = packet.extensions
+    if elements:
+        total = len(elements)
+        for _, data in elements:
+            total += len(data)
+        size += 4 + total + (-total & 3)
+    return size
+
+
 def encode_header(packet: RtpPacket) -> bytearray:
     """What stands before the payload of `packet`. Raises as `serialize` does."""
     if not 0 <= packet.padding_length <= 255 or not 0 <= packet.payload_type <= 127 or len(packet.csrcs) > MAX_CSRCS:
