@@ -100,6 +100,7 @@ class InboundStream:
         self._round_trip: Duration | None = None
         self._intra_requests = 0
         self._lost_before = 0
+        self._keeps_packets = options.keeps_packets
         self._frames: deque[EncodedFrame] = deque()
         self._playouts: deque[Playout] = deque(maxlen=MAX_QUEUED)
         self._raw: deque[RtpPacket] = deque(maxlen=MAX_RAW_PACKETS)
@@ -125,17 +126,15 @@ class InboundStream:
         if source is None:
             return
         for packet in packets:
-            match packet:
-                case SenderReport() if packet.ssrc == source.ssrc:
+            if isinstance(packet, SenderReport):
+                if packet.ssrc == source.ssrc:
                     self._handle_sender_report(source, packet, now)
-                case SourceDescription():
-                    for chunk in packet.chunks:
-                        if chunk.ssrc == source.ssrc and chunk.cname is not None:
-                            self.cname = chunk.cname
-                case Bye() if source.ssrc in packet.ssrcs:
-                    self._end(SourceEnded(source.ssrc, packet.reason))
-                case _:
-                    pass
+            elif isinstance(packet, SourceDescription):
+                for chunk in packet.chunks:
+                    if chunk.ssrc == source.ssrc and chunk.cname is not None:
+                        self.cname = chunk.cname
+            elif isinstance(packet, Bye) and source.ssrc in packet.ssrcs:
+                self._end(SourceEnded(source.ssrc, packet.reason))
 
     def handle_timeout(self, now: Instant) -> None:
         """A deadline passed."""
@@ -257,7 +256,7 @@ class InboundStream:
         counts.packets_received += 1
         counts.bytes_received += len(packet.payload)
         counts.header_bytes_received += header_size(packet)
-        if source.receive(packet, inbound_format, now) and self.options.keeps_packets:
+        if source.receive(packet, inbound_format, now) and self._keeps_packets:
             self._raw.append(packet)
 
     def _note_contributing(self, packet: RtpPacket, now: Instant) -> None:
@@ -292,13 +291,13 @@ class InboundStream:
         )
         self._heard(now)
         inbound_format = self._formats.by_payload_type[payload_type]
-        if source.repair(original, inbound_format, now) and self.options.keeps_packets:
+        if source.repair(original, inbound_format, now) and self._keeps_packets:
             self._raw.append(original)
 
     def _source_of(self, packet: RtpPacket, known: InboundFormat, now: Instant) -> InboundSource | None:
         source = self._source
         if source is not None and source.ssrc == packet.ssrc:
-            if known.codec.clock_rate == source.format.codec.clock_rate:
+            if known.clock_rate == source.format.clock_rate:
                 return source
         elif packet.ssrc == self._former_ssrc and now - self._changed_at < _FORMER_SOURCE:
             return None

@@ -38,7 +38,8 @@ def test_spans_are_few_even_and_without_a_gap(start: int, size: int, room: int) 
     lengths = [last - first for first, last in spans]
     assert sum(lengths) == size
     assert all(0 < length <= room for length in lengths)
-    assert max(lengths, default=0) - min(lengths, default=0) <= 1
+    assert len(set(lengths[:-1])) <= 1
+    assert all(0 <= lengths[0] - last < len(lengths) for last in lengths)
     assert [first for first, _ in spans[1:]] == [last for _, last in spans[:-1]]
 
 
