@@ -24,5 +24,6 @@ cpdef check_fragments(fragments)
 @cython.locals(pieces=list, fragment=Fragment)
 cpdef bytes join(fragments)
 
-@cython.locals(size=Py_ssize_t, count=Py_ssize_t, length=Py_ssize_t, position=Py_ssize_t, spans=list)
+@cython.locals(size=Py_ssize_t, count=Py_ssize_t, length=Py_ssize_t, last=Py_ssize_t, position=Py_ssize_t,
+               spans=list)
 cpdef list even_spans(Py_ssize_t start, Py_ssize_t end, Py_ssize_t room)

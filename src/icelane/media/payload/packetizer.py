@@ -19,6 +19,10 @@ MAX_UNITS: Final = 128
 """How many NAL units or OBUs a packet has at most. We write no more, and a packet that has more is malformed."""
 
 
+LAST_SHORTER: Final = 8
+"""By how much the last packet of a frame is shorter than the others, if it can be: as much as extensions add to it."""
+
+
 class Fragment:
     """What one packet carries of a frame; made for every packet, so slotted and not frozen.
 
@@ -204,14 +208,18 @@ def whole_units(fragments: Sequence[Fragment]) -> list[bytes]:
 def even_spans(start: int, end: int, room: int) -> list[tuple[int, int]]:
     """Cut what lies from `start` to `end` into as few spans of at most `room` as possible, of nearly the same length.
 
-    A last packet of a few bytes costs as much as any other and is lost as easily. All have one length, and the last
-    has at most that: so they leave as one run, where the kernel takes runs.
+    A last packet of a few bytes costs as much as any other and is lost as easily. All have one length, and the last one
+    is a little shorter where that makes no difference to their number: with the header extensions that belong to the
+    frame it is no longer than the others, and they leave as one run where the kernel takes runs.
     """
     size = end - start
     count = -(-size // room)
     if count <= 1:
         return [(start, end)] if count else []
-    length = -(-size // count)
-    spans = [(position, position + length) for position in range(start, start + length * (count - 1), length)]
-    spans.append((start + length * (count - 1), end))
+    length = min(-(-(size + LAST_SHORTER) // count), room)
+    if length * (count - 1) >= size:
+        length = -(-size // count)
+    last = start + length * (count - 1)
+    spans = [(position, position + length) for position in range(start, last, length)]
+    spans.append((last, end))
     return spans
