@@ -129,7 +129,8 @@ def test_feedback_goes_at_once_and_alone_where_reduced_size_was_negotiated() -> 
 def test_arrivals_are_told_for_the_whole_transport() -> None:
     made = reporter()
     for number in range(10):
-        made.record_arrival(number, 22 + number % 2, NOW)
+        arrived = RtpPacket(ssrc=22 + number % 2, extensions=[(3, bytes((0, number)))])
+        made.record_arrivals([arrived, RtpPacket(ssrc=22)], 3, NOW)
     at = made.next_timeout()
     assert at == later(NOW, 0.1)
     made.collect(at)

@@ -67,7 +67,7 @@ class InboundVideo:
     def insert(self, read: ReadPacket, now: Instant) -> bool:
         """A packet came; False when it is of no use any more."""
         self._formats[read.format.payload_type] = read.format
-        if self._playout_delay is not None:
+        if self._playout_delay is not None and read.packet.extension(self._playout_delay) is not None:
             self._learn_playout_delay(read.packet)
         self.buffer.payload_tells_beginning = read.format.tells_beginning
         return self.buffer.insert(read.number, read.timestamp, read.packet, read.fragment, now)

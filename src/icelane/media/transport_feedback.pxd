@@ -2,6 +2,7 @@
 
 cimport cython
 
+from icelane.rtp.packet cimport RtpPacket
 from icelane.rtp.sequence cimport Unwrapper
 
 
@@ -15,6 +16,9 @@ cdef class TransportFeedbackRecorder:
     cdef long long _media_ssrc
     cdef int _count
     cdef double _next_at
+
+    @cython.locals(packet=RtpPacket, data=bytes, high=int, low=int)
+    cpdef record_packets(self, list packets, int identifier, double now)
 
     @cython.locals(number="long long")
     cpdef record(self, int sequence_number, long long media_ssrc, double now)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from icelane.core.clock import NEVER, Duration, Instant, later
+from icelane.rtp.packet import RtpPacket
 from icelane.rtp.rtcp import TransportFeedback, feedback_from_arrivals
 from icelane.rtp.rtcp.transport_feedback import MAX_STATUSES
 from icelane.rtp.sequence import Unwrapper
@@ -57,6 +58,13 @@ class TransportFeedbackRecorder:
     def next_at(self) -> Instant:
         """When there is something to report; NEVER when nothing has come since the last time."""
         return self._next_at
+
+    def record_packets(self, packets: list[RtpPacket], identifier: int, now: Instant) -> None:
+        """Packets came, whose numbers are in the element of the header extension with this identifier."""
+        for packet in packets:
+            data = packet.extension(identifier)
+            if data is not None and len(data) >= 2:
+                self.record(data[0] << 8 | data[1], packet.ssrc, now)
 
     def record(self, sequence_number: int, media_ssrc: int, now: Instant) -> None:
         """A packet with this transport-wide sequence number (0 to 65,535) came; the second time does not count."""

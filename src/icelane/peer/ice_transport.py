@@ -34,7 +34,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from icelane.core.clock import Instant
+from icelane.core.clock import Instant, earliest
 from icelane.core.engine import Transmit
 from icelane.core.entropy import Entropy
 from icelane.core.net import Path, SocketAddress, Transport
@@ -478,8 +478,7 @@ class IceTransport:
 
     def next_timeout(self) -> Instant | None:
         """When `handle_timeout` wants to be called, or None."""
-        deadlines = (self.agent.next_timeout(), self._probes.next_timeout(), self._relays.next_timeout())
-        return min((at for at in deadlines if at is not None), default=None)
+        return earliest(self.agent.next_timeout(), self._probes.next_timeout(), self._relays.next_timeout())
 
     # Properties and privates
 
