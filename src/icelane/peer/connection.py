@@ -573,6 +573,10 @@ class PeerConnection(ConnectionSources, ConnectionMedia):
         if packets and self.media.handle_packets(packets, now):
             transport.note_authentic_media(now)
 
+    def _send_from_media(self, now: Instant) -> None:
+        if self.transport is not None:
+            self._send_media(self.transport, now)
+
     def _send_media(self, transport: SecureTransport, now: Instant) -> None:
         transport.send_media(self.media.take_datagrams(), now)
         while (event := self.media.poll_event()) is not None:

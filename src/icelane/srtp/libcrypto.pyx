@@ -40,6 +40,8 @@ cdef enum:
     WINDOW = 1024
     WORDS = 16
     RTP_HEADER = 12
+    LONGEST_SIMPLE_HEADER = 128
+    ONE_BYTE_PROFILE = 0xBEDE
     RTCP_HEADER = 8
     TRAILER = 4
     GCM_TAG = 16
@@ -447,7 +449,48 @@ cdef class Transform:
         return GOOD
 
 
-# Fields of what was opened
+# Headers from fields, and fields from headers
+
+
+cdef int _write_header(Byte *place, RtpPacket packet) except -1:
+    """Write the header as `encode_header` does, and return its size; 0: it is one of a rare kind, left to that."""
+    cdef list elements = packet.extensions
+    cdef tuple element
+    cdef bytes data
+    cdef int identifier
+    cdef Py_ssize_t size
+    cdef int end = RTP_HEADER
+    if packet.csrcs or not 0 <= packet.payload_type <= 127:
+        return 0
+    place[0] = 0x80
+    place[1] = (0x80 if packet.marker else 0) | packet.payload_type
+    place[2] = packet.sequence_number >> 8 & 0xFF
+    place[3] = packet.sequence_number & 0xFF
+    _put_uint32(place + 4, <uint32_t>packet.timestamp)
+    _put_uint32(place + 8, <uint32_t>packet.ssrc)
+    if not elements:
+        return end
+    if packet.extension_profile and packet.extension_profile != ONE_BYTE_PROFILE:
+        return 0
+    place[0] = 0x90
+    end += 4
+    for element in elements:
+        identifier, data = element
+        size = PyBytes_GET_SIZE(data)
+        # Elements of one byte for identifier and length (RFC 8285 section 4.2), as long as there is room.
+        if not 1 <= identifier <= 14 or not 1 <= size <= 16 or end + 1 + size > LONGEST_SIMPLE_HEADER - 3:
+            return 0
+        place[end] = <Byte>(identifier << 4 | (size - 1))
+        memcpy(place + end + 1, PyBytes_AS_STRING(data), size)
+        end += 1 + <int>size
+    while end & 3:
+        place[end] = 0
+        end += 1
+    place[RTP_HEADER] = ONE_BYTE_PROFILE >> 8
+    place[RTP_HEADER + 1] = ONE_BYTE_PROFILE & 0xFF
+    place[RTP_HEADER + 2] = 0
+    place[RTP_HEADER + 3] = (end - RTP_HEADER - 4) >> 2
+    return end
 
 
 cdef RtpPacket _parse(bytes data, bytes payload):
@@ -538,25 +581,18 @@ cdef class Sender:
     cdef bytes seal_packet(self, RtpPacket packet):
         """From its fields: the payload goes into its cipher from where it is."""
         cdef bytearray front
-        cdef Byte simple[RTP_HEADER]
+        cdef Byte simple[LONGEST_SIMPLE_HEADER]
         cdef Byte *head = simple
-        cdef int header = RTP_HEADER
+        cdef int header = _write_header(simple, packet)
         cdef bytes payload = packet.payload
         cdef Py_ssize_t size = PyBytes_GET_SIZE(payload)
         cdef bytes sealed
         cdef uint64_t index
         cdef Outcome outcome
-        if packet.extensions or packet.csrcs or not 0 <= packet.payload_type <= 127:
+        if header == 0:
             front = encode_header(packet)
             head = <Byte *>PyByteArray_AS_STRING(front)
             header = <int>PyByteArray_GET_SIZE(front)
-        else:
-            simple[0] = 0x80
-            simple[1] = (0x80 if packet.marker else 0) | packet.payload_type
-            simple[2] = packet.sequence_number >> 8 & 0xFF
-            simple[3] = packet.sequence_number & 0xFF
-            _put_uint32(simple + 4, <uint32_t>packet.timestamp)
-            _put_uint32(simple + 8, <uint32_t>packet.ssrc)
         size += header
         if size > MAX_PACKET:
             raise InvalidAccessError(f"no RTP packet of version 2: {size} bytes")
