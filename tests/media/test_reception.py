@@ -132,8 +132,6 @@ def test_each_packet_is_new_once(order: list[int]) -> None:
     source = reception()
     receive(source, [500])
     new = [source.mark(number) for number in receive(source, [number + 400 for number in order]) if number >= 0]
-    again = [
-        source.mark(number) for number in receive(source, [number + 400 for number in order]) if number >= 0
-    ]
+    again = [source.mark(number) for number in receive(source, [number + 400 for number in order]) if number >= 0]
     assert all(new)
     assert not any(again)
