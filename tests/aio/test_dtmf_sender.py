@@ -13,6 +13,8 @@ from tests.aio.calls import call, hear
 from tests.aio.peers import until
 from tests.loops import Run
 
+pytestmark = pytest.mark.realtime
+
 
 def test_tones_go_both_ways_beside_sound(run: Run) -> None:
     async def main() -> None:

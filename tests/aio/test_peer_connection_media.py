@@ -33,6 +33,8 @@ from tests.aio.calls import call, hear, negotiate, pictures, read_clock, sounds
 from tests.aio.peers import LOOPBACK, Signaling, configured, connect, pair, until
 from tests.loops import Run, run_in
 
+pytestmark = pytest.mark.realtime
+
 
 def test_a_tone_and_a_test_card_reach_the_peer_both_ways(run: Run) -> None:
     async def main() -> None:

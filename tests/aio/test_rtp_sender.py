@@ -32,6 +32,8 @@ from tests.aio.calls import (
 from tests.aio.peers import connect, pair, until
 from tests.loops import Run, run_in
 
+pytestmark = pytest.mark.realtime
+
 
 async def limits(made: Call, **wanted: object) -> RTCRtpSender:
     """Set them for the last sender."""

@@ -27,6 +27,8 @@ from icelane.media.synthetic.sound import measure_tone
 from tests.aio.media.files import GivenTrack, clock_errors, packed, pictures, read_file, sounds, write_file
 from tests.loops import Run
 
+pytestmark = pytest.mark.realtime
+
 
 async def ended(*tracks: MediaStreamTrack) -> None:
     """Wait until all of these have given everything, and that has been written."""
