@@ -43,6 +43,8 @@ from tests.media.call import (
     vp8_frame,
 )
 
+pytestmark = pytest.mark.twin
+
 NOW = Instant(1000.0)
 FRAME_PACKETS = 2
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from icelane.core.clock import Instant
 from icelane.media.packet_history import MAX_AGE, MAX_BYTES, MAX_PACKETS, MAX_RETRANSMISSIONS, PacketHistory
 from icelane.rtp.packet import RtpPacket
+
+pytestmark = pytest.mark.twin
 
 
 def packet(number: int, size: int = 100) -> RtpPacket:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +12,8 @@ from icelane.core.clock import Instant
 from icelane.media.reception import MAX_DROPOUT, WINDOW, Reception
 from icelane.rtp.ntp import ntp_of
 from icelane.testing.clock import DEFAULT_EPOCH
+
+pytestmark = pytest.mark.twin
 
 SSRC = 0xABCD
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from icelane.core.clock import Instant, later
 from icelane.media.codec import MediaKind, NegotiatedCodec
 from icelane.media.inbound_stream import InboundOptions, InboundStream
@@ -23,6 +25,8 @@ from icelane.rtp.rtcp import (
 from icelane.testing.clock import VirtualClock
 from icelane.testing.entropy import SeededEntropy
 from tests.media.call import OPUS, VP8, opus_frame, vp8_frame
+
+pytestmark = pytest.mark.twin
 
 CLOCK = VirtualClock()
 NOW = CLOCK.now

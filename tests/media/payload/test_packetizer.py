@@ -23,6 +23,8 @@ from icelane.media.payload.packetizer import (
     whole_units,
 )
 
+pytestmark = pytest.mark.twin
+
 
 def units(*fragments: Fragment) -> list[bytes]:
     return whole_units(fragments)

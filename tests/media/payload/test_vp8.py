@@ -13,6 +13,8 @@ from icelane.media.payload.packetizer import MIN_PAYLOAD_SIZE
 from icelane.media.payload.vp8 import Vp8Depacketizer, Vp8Packetizer, is_key_frame, parse_frame_size
 from tests.media.payload.trips import fragments_of, trip
 
+pytestmark = pytest.mark.twin
+
 KEY = bytes.fromhex("10b900 9d012a 8002e001") + bytes(30)  # 640 by 480
 DELTA = bytes.fromhex("11b900") + bytes(30)
 
