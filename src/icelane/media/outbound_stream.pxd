@@ -44,7 +44,7 @@ cdef class OutboundStream:
     cdef Py_ssize_t _max_payload_size
 
     @cython.locals(
-        timestamp="long long", ssrc="long long", number="long long", index=Py_ssize_t, payload=bytes, packets=list,
+        timestamp="long long", ssrc="long long", number="long long", payload=bytes, packets=list,
         last=RtpPacket, payload_type=int
     )
     cdef list _packets_of(self, frame, list payloads)

@@ -287,12 +287,16 @@ class OutboundStream:
         """One packet for each payload; what belongs to the frame is told by the last."""
         timestamp = frame.timestamp + self._timestamp_offset & 0xFFFFFFFF
         payload_type, ssrc, number = self._payload_type, self._ssrc, self._next_number
-        packets = [
-            RtpPacket(payload_type, number + index & 0xFFFF, timestamp, ssrc, payload)
-            for index, payload in enumerate(payloads)
-        ]
-        self._next_number = number + len(packets)
-        last = packets[-1]
+        packets: list[RtpPacket] = []
+        last = RtpPacket()
+        for payload in payloads:
+            last = RtpPacket()
+            last.payload_type, last.ssrc = payload_type, ssrc
+            last.sequence_number, last.timestamp = number & 0xFFFF, timestamp
+            last.payload = payload
+            packets.append(last)
+            number += 1
+        self._next_number = number
         last.extensions = self._extensions.of_frame(frame)
         last.marker = self._is_video or self._begins_talkspurt(frame)
         return packets

@@ -35,7 +35,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from icelane.core.clock import Instant, earliest
-from icelane.core.engine import Transmit
+from icelane.core.engine import Transmit, transmits_on
 from icelane.core.entropy import Entropy
 from icelane.core.net import Path, SocketAddress, Transport
 from icelane.errors import IcelaneError, LocalProtocolError, MalformedError, StunError
@@ -435,7 +435,7 @@ class IceTransport:
         if path is None:
             return False
         if self._is_direct(path):
-            self._transmits.extend([Transmit(path, data) for data in batch])
+            self._transmits.extend(transmits_on(path, batch))
         else:
             self._knows_deadline = False
             for data in batch:
