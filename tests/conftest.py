@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 from collections.abc import Generator, Iterator
 from typing import Final
 
@@ -57,6 +58,9 @@ def pytest_runtest_call() -> Generator[None, object, object]:
     result = yield
     if _loop_errors.said:
         raise AssertionError("\n".join(_loop_errors.said))
+    if sys.platform == "linux" and os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        raise AssertionError("this thread has become a real-time one, as an encoder does that: see ordinary_threads")
     return result
 
 
