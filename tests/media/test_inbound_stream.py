@@ -50,6 +50,8 @@ from tests.media.call import (
     vp8_frame,
 )
 
+pytestmark = pytest.mark.twin
+
 NOW = Instant(1000.0)
 FRAME_PACKETS = 2
 RID, REPAIRED_RID = 10, 11

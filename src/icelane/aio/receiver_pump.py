@@ -76,6 +76,11 @@ class ReceivedTrack(RemoteStreamTrack):
             return False
         return not self._queue.is_full or now - self._read_at < IDLE_TIME
 
+    @property
+    def is_left(self) -> bool:
+        """Whether nobody has read since `forget`."""
+        return not self._readers and self._read_at is None
+
     def forget(self) -> None:
         """Nobody reads any more, and what waits is too old for whoever will."""
         self._read_at = None
@@ -105,7 +110,7 @@ class ReceiverPump:
         if self._task is None and not self._port.is_closed:
             self._task = asyncio.create_task(self._run(), name=f"receiver of {self._kind.value}")
         self._fetch()
-        if self._backlog:
+        if self._backlog and not self._track.is_left:
             self._wake.set()
 
     @property

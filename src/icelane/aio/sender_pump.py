@@ -14,7 +14,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from icelane.aio.frame_pace import FramePace, FrameRateLimit, TimestampMapper
@@ -246,7 +246,7 @@ class SenderPump:
         if self._mapper is None or self._mapper.clock_rate != codec.codec.clock_rate:
             self._begin_timestamps(codec)
         if self._mapper is not None:
-            frame = replace(frame, timestamp=self._mapper.map(frame.timestamp, now), payload_type=codec.payload_type)
+            frame = frame.sent_as(codec.payload_type, self._mapper.map(frame.timestamp, now))
         with suppress(IcelaneError):
             self._port.send_frame(self._transceiver, frame, now)
 

@@ -31,7 +31,7 @@ from icelane.media.inbound_layer import LayerChoice
 from icelane.media.inbound_source import InboundSource
 from icelane.media.payload.rtx import OVERHEAD, parse_retransmission
 from icelane.media.playout import Decode, Playout
-from icelane.media.statistics import InboundStatistics, RemoteOutboundStatistics, header_size_of
+from icelane.media.statistics import InboundStatistics, RemoteOutboundStatistics
 from icelane.rtp.header_extension import (
     CONTRIBUTING_AUDIO_LEVELS,
     ExtensionMap,
@@ -39,7 +39,7 @@ from icelane.rtp.header_extension import (
     value_of,
 )
 from icelane.rtp.ntp import unix_time_of
-from icelane.rtp.packet import RtpPacket
+from icelane.rtp.packet import RtpPacket, header_size
 from icelane.rtp.rtcp import (
     Bye,
     FullIntraRequest,
@@ -135,17 +135,15 @@ class InboundStream:
         if source is None:
             return
         for packet in packets:
-            match packet:
-                case SenderReport() if packet.ssrc == source.ssrc:
+            if isinstance(packet, SenderReport):
+                if packet.ssrc == source.ssrc:
                     self._handle_sender_report(source, packet, now)
-                case SourceDescription():
-                    for chunk in packet.chunks:
-                        if chunk.ssrc == source.ssrc and chunk.cname is not None:
-                            self.cname = chunk.cname
-                case Bye() if source.ssrc in packet.ssrcs:
-                    self._end(SourceEnded(source.ssrc, packet.reason))
-                case _:
-                    pass
+            elif isinstance(packet, SourceDescription):
+                for chunk in packet.chunks:
+                    if chunk.ssrc == source.ssrc and chunk.cname is not None:
+                        self.cname = chunk.cname
+            elif isinstance(packet, Bye) and source.ssrc in packet.ssrcs:
+                self._end(SourceEnded(source.ssrc, packet.reason))
 
     def handle_timeout(self, now: Instant) -> None:
         """A deadline passed."""
@@ -282,7 +280,7 @@ class InboundStream:
         counts = self.statistics
         counts.packets_received += 1
         counts.bytes_received += len(packet.payload)
-        counts.header_bytes_received += header_size_of(packet)
+        counts.header_bytes_received += header_size(packet)
         if source.receive(packet, inbound_format, now) and self._keeps_packets:
             self._raw.append(packet)
 
@@ -325,7 +323,7 @@ class InboundStream:
     def _source_of(self, packet: RtpPacket, known: InboundFormat, now: Instant) -> InboundSource | None:
         source = self._source
         if source is not None and source.ssrc == packet.ssrc:
-            if known.codec.clock_rate == source.format.codec.clock_rate:
+            if known.clock_rate == source.format.clock_rate:
                 return source
         elif self._is_passed_over(packet, now):
             return None

@@ -269,12 +269,13 @@ class MediaPlane:
     def _select_codec(self, transceiver: Transceiver, stream: OutboundStream, payload_type: int) -> None:
         if transceiver.negotiated is None:
             raise InvalidStateError("nothing was negotiated yet")
+        if payload_type == stream.codec.payload_type:
+            return  # `follow` sees to it that the codec in use is one that was negotiated
         codec = _codec_of(transceiver.negotiated, payload_type)
         if codec is None:
             raise InvalidStateError(f"no codec was negotiated with the payload type {payload_type}")
-        if codec != stream.codec:
-            stream.set_codec(codec)
-            stream.set_telephone_event(tones_for(codec, transceiver.negotiated.send_codecs))
+        stream.set_codec(codec)
+        stream.set_telephone_event(tones_for(codec, transceiver.negotiated.send_codecs))
 
     # What was negotiated
 
@@ -358,19 +359,11 @@ class MediaPlane:
     # Packets
 
     def _handle_rtp(self, packets: list[RtpPacket], now: Instant) -> None:
-        batches: dict[Transceiver, list[RtpPacket]] = {}
         identifiers, reporter = self._sequence_identifiers, self._reporter
-        for packet in packets:
-            transceiver = self.router.route(packet)
-            if transceiver is None:
-                continue
+        for transceiver, batch in self.router.sort(packets).items():
             identifier = identifiers.get(transceiver)
             if identifier is not None and reporter is not None:
-                number = packet.extension(identifier)
-                if number is not None and len(number) >= 2:
-                    reporter.record_arrival(number[0] << 8 | number[1], packet.ssrc, now)
-            batches.setdefault(transceiver, []).append(packet)
-        for transceiver, batch in batches.items():
+                reporter.record_arrivals(batch, identifier, now)
             stream = self._inbound.get(transceiver)
             if stream is None:
                 continue
@@ -412,7 +405,9 @@ class MediaPlane:
                 self._events.append(ToneStarted(transceiver, event.tone))
 
     def _send_rtp(self) -> None:
-        packets = [packet for stream in self._outbound.values() for packet in stream.poll_packets()]
+        packets: list[RtpPacket] = []
+        for stream in self._outbound.values():
+            packets += stream.poll_packets()
         if packets:
             self._datagrams += self.transport.protect(packets, self._plainly_repeated)
 
