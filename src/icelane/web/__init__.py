@@ -1,6 +1,6 @@
 """What browsers load: `icelane.js`, the client of signaling as one ES module without dependencies.
 
-    app.mount("/static", StaticFiles(directory=icelane.web.FOLDER))        # /static/icelane.js
+app.mount("/static", StaticFiles(directory=icelane.web.FOLDER))        # /static/icelane.js
 """
 
 from __future__ import annotations
