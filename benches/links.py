@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import random
 import socket
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,8 @@ from icelane.testing.namespace import inside, new_namespace
 CLIENT_HOST, SERVER_HOST = "198.18.0.1", "198.18.0.2"  # of the range for benchmarks, RFC 2544
 
 PORTS_PER_LOOPBACK_SOURCE = 250
+# Below those of clients, of relays, and of whoever asks the kernel for any.
+_LISTENING_PORTS = range(10_000, 20_000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +55,12 @@ class Link:
             yield
 
     def free_port(self) -> int:
-        """A port that is free over UDP and TCP on the server's side."""
+        """A port that is free over UDP and TCP on the server's side, and that nobody is given who asks for any."""
         with self.server_side():
-            for _ in range(64):
+            for port in random.sample(_LISTENING_PORTS, 64):
                 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams, socket.socket() as streams:
-                    datagrams.bind((self.server_host, 0))
-                    port: int = datagrams.getsockname()[1]
                     with contextlib.suppress(OSError):
+                        datagrams.bind((self.server_host, port))
                         streams.bind((self.server_host, port))
                         return port
         raise RuntimeError("no free port")

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from icelane.errors import InvalidAccessError
+from icelane.media.codec import MediaKind
 from icelane.peer.description import Description
-from icelane.peer.media_capabilities import MediaCapabilities
+from icelane.peer.media_capabilities import EXTENSIONS, MediaCapabilities
 from icelane.peer.rtp_section import read_formats
 from icelane.peer.signaling_state import DescriptionType, SignalingState
 from icelane.peer.transceiver import Transceiver
@@ -754,6 +755,21 @@ def test_extensions_that_are_not_known_or_go_the_other_way_are_left_out_or_rever
     assert negotiated is not None
     assert 6 in dict(negotiated.send_extensions)
     assert 6 not in dict(negotiated.receive_extensions)
+
+
+def test_no_number_of_the_peer_s_means_something_else_in_an_offer_of_ours() -> None:
+    """Firefox refuses such an offer, also where the extension is one that we do not know or only write."""
+    peer = MediaPeer()
+    peer.set_remote(Description(DescriptionType.OFFER, OFFERS["firefox_media_offer"]))
+    peer.set_local()
+    offered = parse_session(OFFERS["firefox_media_offer"]).media
+    theirs = {one.id: one.uri for section in offered for one in section.header_extensions}
+    assert set(theirs.values()) - {uri for kind in MediaKind for uri in EXTENSIONS[kind]}
+    peer.add_track("mic")
+    peer.set_local()
+    ours = [one for section in sections(peer.local) for one in section.header_extensions]
+    assert {one.uri for one in ours} - set(theirs.values())
+    assert all(theirs.get(one.id, one.uri) == one.uri for one in ours)
 
 
 # Peers of other kinds

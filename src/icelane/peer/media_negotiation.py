@@ -139,6 +139,11 @@ class MediaNegotiation:
                 continue
             direction = local.direction(ours) if we_answer else reverse(remote.direction(theirs))
             self._agree(transceiver, ours, theirs, direction, we_answer)
+        if we_answer:
+            # Numbers of what we do not take, too: the peer would not have them mean something else (RFC 8285 section 5).
+            for section in remote.media:
+                for one in section.header_extensions:
+                    self._extensions.settle(one.uri, one.id)
 
     def settle(self) -> None:
         """The exchange is over: those whose section is rejected go."""
