@@ -58,11 +58,14 @@ class Link:
         """A port that is free over UDP and TCP on the server's side, and that nobody is given who asks for any."""
         with self.server_side():
             for port in random.sample(_LISTENING_PORTS, 64):
-                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams, socket.socket() as streams:
-                    with contextlib.suppress(OSError):
-                        datagrams.bind((self.server_host, port))
-                        streams.bind((self.server_host, port))
-                        return port
+                with (
+                    contextlib.suppress(OSError),
+                    socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
+                    socket.socket() as streams,
+                ):
+                    datagrams.bind((self.server_host, port))
+                    streams.bind((self.server_host, port))
+                    return port
         raise RuntimeError("no free port")
 
 

@@ -140,7 +140,7 @@ class MediaNegotiation:
             direction = local.direction(ours) if we_answer else reverse(remote.direction(theirs))
             self._agree(transceiver, ours, theirs, direction, we_answer)
         if we_answer:
-            # Numbers of what we do not take, too: the peer would not have them mean something else (RFC 8285 section 5).
+            # Those of what we do not take, too: the peer does not have them mean anything else (RFC 8285 section 5).
             for section in remote.media:
                 for one in section.header_extensions:
                     self._extensions.settle(one.uri, one.id)
