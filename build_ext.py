@@ -65,6 +65,7 @@ COMPILED_MODULES = (
     "icelane.stun.nonce",
     "icelane.turn.allocate",
     "icelane.turn.allocation",
+    "icelane.turn.allocation_alarms",
     "icelane.turn.allocation_table",
     "icelane.turn.attributes",
     "icelane.turn.authentication",

@@ -161,7 +161,7 @@ class Rig:
         self._permissions: dict[tuple[int, str], PermissionRoute] = {}
         for end in ends.clients:
             relay = _free()
-            assert plane.bind(BindRelayPort(BindId(len(self.relays)), relay))
+            assert plane.bind(BindRelayPort(BindId(len(self.relays)), relay, and_next=False, transport=Transport.UDP))
             path = Path(self.listener.local, SocketAddress(*end.getsockname()), Transport.UDP)
             client = plane.assign(AssignRelayPort(relay, path, "alice"), self.listener.relay_sender(path))
             self.listener.attach(client)

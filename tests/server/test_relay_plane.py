@@ -619,7 +619,8 @@ def test_a_pair_of_ports_is_bound_together_or_not_at_all(run: Run) -> None:
     async def scenario() -> None:
         plane = RelayPlane(SystemEntropy())
         squatter = Peer("127.0.0.9", 50_005)
-        pair = BindRelayPort(BindId(1), SocketAddress("127.0.0.9", 50_004), and_next=True)
+        relay = SocketAddress("127.0.0.9", 50_004)
+        pair = BindRelayPort(BindId(1), relay, and_next=True, transport=Transport.UDP)
         assert not plane.bind(pair)
         Peer("127.0.0.9", 50_004).close()  # was let go again
         squatter.close()
