@@ -507,7 +507,7 @@ class Routed:
     def __init__(self) -> None:
         self.plane = RelayPlane(SystemEntropy())
         self._relay = RelaySocket(bind_udp(SocketAddress("127.0.0.1", 0)))
-        self._local = self._relay._udp.local
+        self._local = self._relay.udp.local
         self._client = Path(SocketAddress("192.0.2.1", 3478), SocketAddress("192.0.2.2", 9), Transport.UDP)
         self._sent: list[bytes] = []
         self.plane.adopt(self._local, self._relay)

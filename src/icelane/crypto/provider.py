@@ -5,10 +5,10 @@ from __future__ import annotations
 import binascii
 import hashlib
 import hmac
-import secrets
 import zlib
 from collections.abc import Callable
 from functools import lru_cache
+from os import urandom
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
@@ -35,11 +35,18 @@ class SystemEntropy:
 
     def token(self, size: int) -> bytes:
         """`size` random bytes."""
-        return secrets.token_bytes(size)
+        return urandom(size)
 
     def below(self, limit: int) -> int:
         """A uniform integer in `0 <= n < limit`."""
-        return secrets.randbelow(limit)
+        if limit <= 0:
+            raise ValueError("there is no number below that")
+        bits = (limit - 1).bit_length()
+        size, excess = (bits + 7) // 8, -bits % 8
+        while True:
+            number = int.from_bytes(urandom(size), "big") >> excess
+            if number < limit:
+                return number
 
 
 def _find_libcrypto() -> ModuleType | None:
