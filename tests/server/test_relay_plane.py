@@ -326,7 +326,7 @@ def test_dont_fragment_is_for_one_packet(run: Run, wanted: tuple[Attribute, ...]
             assert isinstance(relay, RelaySocket)
             ipv6 = peer_host == "::1"
             level, option = (socket.IPPROTO_IPV6, 23) if ipv6 else (socket.IPPROTO_IP, 10)  # IP*_MTU_DISCOVER
-            assert relay._udp._socket.getsockopt(level, option) == 0  # IP*_PMTUDISC_DONT
+            assert relay.udp._socket.getsockopt(level, option) == 0  # IP*_PMTUDISC_DONT
 
     run(scenario())
 
@@ -643,7 +643,7 @@ def test_an_ipv6_relay_socket_never_reaches_ipv4(run: Run) -> None:
             (relayed,) = server.plane.clients.values()
             (relay,) = relayed.relays.values()
             assert isinstance(relay, RelaySocket)
-            assert relay._udp._socket.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
+            assert relay.udp._socket.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
             wildcard = RelaySocket(bind_udp(SocketAddress("::", 0)))
             for sender in (relay, wildcard):
                 with pytest.raises(OSError):
