@@ -31,6 +31,7 @@ COMPILED_MODULES = (
     "icelane.core.engine",
     "icelane.core.net",
     "icelane.core.reader",
+    "icelane.core.tracking",
     "icelane.crypto.libcrypto",
     "icelane.crypto.provider",
     "icelane.dtls.libssl",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Final
 
-from icelane.core.net import AddressFamily, SocketAddress, canonical_host
+from icelane.core.net import SocketAddress, canonical_host
 
 # Linux opens a socket like that in one call.
 # A member of an enumeration costs a call where it is looked up, and a name of ours does not.

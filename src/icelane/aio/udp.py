@@ -126,7 +126,8 @@ class UdpSocket:
     ) -> None:
         """Take over a bound, non-blocking socket and read it from now on, by `reader` or else by the loop.
 
-        `new_at` says that it is new, and where it is bound, so that the kernel need not be asked. Raises NotSupportedError when the loop cannot.
+        `new_at` says that it is new, and where it is bound, so that the kernel need not be asked. Raises
+        NotSupportedError when the loop cannot.
         """
         check_loop(loop)
         self._socket = bound

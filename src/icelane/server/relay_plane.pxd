@@ -42,7 +42,6 @@ cdef class RelayedClient:
 cdef class RelaySocket:
     cdef UdpSocket _udp
     cdef readonly object sendto
-    cdef readonly object send_again
     cdef RelayedClient _client
     cdef dict _channels_by_peer
     cdef dict _permissions_by_wire_host

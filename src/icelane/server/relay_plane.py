@@ -243,11 +243,9 @@ class RelayedClient:
 class RelaySocket:
     """One relayed transport address: a UDP socket and the peers that may speak to it."""
 
-    __slots__ = ("_channels_by_peer", "_client", "_permissions_by_wire_host", "_udp", "send_again", "sendto")
+    __slots__ = ("_channels_by_peer", "_client", "_permissions_by_wire_host", "_udp", "sendto")
 
-    def __init__(
-        self, bound: socket.socket, reader: Reader | None = None, new_at: SocketAddress | None = None
-    ) -> None:
+    def __init__(self, bound: socket.socket, reader: Reader | None = None, new_at: SocketAddress | None = None) -> None:
         """Take over a socket that is bound, to be read by `reader` or else by the loop; raises OSError.
 
         `new_at` says that it is new, and where it is bound.
@@ -260,7 +258,6 @@ class RelaySocket:
             bound.close()
             raise
         self.sendto = self._udp.sendto
-        self.send_again = self._udp.send_again
         self._client: RelayedClient | None = None
         # A client may name one peer in two ways, local and external, and each name stands for itself: the first counts.
         self._channels_by_peer: dict[RawAddress, tuple[bytes, ...]] = {}
@@ -288,6 +285,10 @@ class RelaySocket:
     def permits(self, wire_host: str) -> bool:
         """Whether any port of that host may send."""
         return wire_host in self._permissions_by_wire_host
+
+    def send_again(self, payload: bytes, peer: RawAddress, error: OSError) -> None:
+        """See UdpSocket."""
+        self._udp.send_again(payload, peer, error)
 
     def send(self, payload: bytes, peer: RawAddress, dont_fragment: bool) -> None:
         """Send to a peer, with the DF bit when the client asked for it."""

@@ -13,8 +13,6 @@ from icelane.turn.request cimport AllocateRequest
 from icelane.turn.response cimport Responder
 
 
-@cython.no_gc
-@cython.freelist(16)
 cdef class _PendingAllocate:
     cdef public Message message
     cdef public AllocateRequest request

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from icelane.core.clock import NEVER, Instant
+from icelane.core.garbage import untracked
 from icelane.core.net import Path, SocketAddress
 from icelane.stun.message import Message
 from icelane.turn.allocation import Allocation, AllocationCreated, Relay
@@ -132,8 +133,10 @@ class Allocates:
     def _complete(self, pending: _PendingAllocate, acquired: Acquired, now: Instant) -> None:
         del self._pending_by_client[acquired.client]
         identity = pending.identity
+        client = untracked(acquired.client)
+        untracked(client.remote)
         allocation = Allocation(
-            client=acquired.client,
+            client=client,
             credential=identity.credential,
             kid=identity.kid,
             slot=pending.slot,
@@ -147,7 +150,8 @@ class Allocates:
             credential_ends_at=NEVER,
             alarm_at=NEVER,
         )
-        relays = [Relay(local, self._relay_ports.external(local), now) for local in acquired.relays]
+        untracked(allocation)
+        relays = [untracked(Relay(local, self._relay_ports.external(local), now)) for local in acquired.relays]
         # Zero, which ends an allocation that is refreshed, means nothing here (RFC 8656 section 7.2).
         lifetime = self._lifetime(pending.request.lifetime or None)
         self._table.add(allocation, relays, lifetime, now)

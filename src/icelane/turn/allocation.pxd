@@ -1,4 +1,4 @@
-# The types of the compiled form. None of these can be part of a cycle, so none is visited for garbage.
+# The types of the compiled form.
 
 cimport cython
 
@@ -6,14 +6,12 @@ from icelane.turn.quota cimport QuotaSlot
 from icelane.turn.routes cimport ChannelRoute, PermissionRoute
 
 
-@cython.no_gc
 cdef class Relay:
     cdef public object local
     cdef public object external
     cdef public double expires_at
 
 
-@cython.no_gc
 cdef class Permission:
     cdef public object peer_host
     cdef public Relay relay
@@ -23,7 +21,6 @@ cdef class Permission:
     cpdef PermissionRoute route(self, client)
 
 
-@cython.no_gc
 cdef class Channel:
     cdef public object number
     cdef public object peer
@@ -34,7 +31,6 @@ cdef class Channel:
     cpdef ChannelRoute route(self, client)
 
 
-@cython.no_gc
 cdef class Allocation:
     cdef public object client
     cdef public object credential
@@ -54,7 +50,6 @@ cdef class Allocation:
     cpdef double next_expiry(self) except? -1
 
 
-@cython.no_gc
 cdef class AllocationCreated:
     cdef public object client
     cdef public object username
@@ -62,7 +57,6 @@ cdef class AllocationCreated:
     cdef public object relays
 
 
-@cython.no_gc
 cdef class AllocationEnded:
     cdef readonly object client
     cdef readonly object username

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from icelane.core.clock import Instant
+from icelane.core.garbage import untracked
 from icelane.core.net import AddressFamily, Path, SocketAddress
 from icelane.turn.credentials import Credential
 from icelane.turn.peer_policy import Verdict
@@ -54,7 +55,7 @@ class Permission:
 
     def route(self, client: Path) -> PermissionRoute:
         """The permission as a plane sees it."""
-        return PermissionRoute(client, self.relay.local, self.peer_host, self.verdict, self.expires_at)
+        return untracked(PermissionRoute(client, self.relay.local, self.peer_host, self.verdict, self.expires_at))
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """When what belongs to an allocation expires: one alarm for each, however much it holds.
 
-An alarm is never later than the first deadline of its allocation. It may be earlier, when that deadline has moved since;
-then it is moved when it is its turn. So what is refreshed, which is most of what happens, moves no alarm.
+An alarm is never later than the first deadline of its allocation. It may be earlier, when that deadline has moved
+since; then it is moved when it is its turn. So what is refreshed, which is most of what happens, moves no alarm.
 """
 
 from __future__ import annotations
@@ -27,6 +27,11 @@ class AllocationAlarms:
         self._heap: list[tuple[Instant, int, Allocation]] = []
         self._live = 0
         self._sequence = 0
+
+    @property
+    def entries(self) -> int:
+        """How many alarms are remembered, stale ones included."""
+        return len(self._heap)
 
     def watch(self, allocation: Allocation, at: Instant) -> None:
         """The allocation has a deadline at `at`, beside those it had."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from icelane.core.clock import NEVER, Duration, Instant, later
+from icelane.core.garbage import untracked
 from icelane.core.net import AddressFamily, Path, SocketAddress
 from icelane.turn.allocation import Allocation, Channel, EndReason, Permission, Relay
 from icelane.turn.allocation_alarms import AllocationAlarms
@@ -111,7 +112,7 @@ class AllocationTable:
     def permit(self, allocation: Allocation, peer_host: str, relay: Relay, verdict: Verdict, now: Instant) -> None:
         """Install or refresh a permission."""
         expires_at = later(now, self._permission_lifetime)
-        permission = Permission(peer_host, relay, verdict, expires_at)
+        permission = untracked(Permission(peer_host, relay, verdict, expires_at))
         permissions = allocation.permissions_by_host
         if peer_host in permissions:
             del permissions[peer_host]  # what is refreshed is the last to expire
@@ -126,7 +127,7 @@ class AllocationTable:
         self.permit(allocation, peer.host, relay, verdict, now)
         expires_at = later(now, self._channel_lifetime)
         wire_peer = peer if peer.host == verdict.wire_host else SocketAddress(verdict.wire_host, peer.port)
-        channel = Channel(number, peer, wire_peer, relay, expires_at)
+        channel = untracked(Channel(number, untracked(peer), wire_peer, relay, expires_at))
         channels = allocation.channels_by_number
         if number in channels:
             del channels[number]

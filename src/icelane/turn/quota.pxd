@@ -1,9 +1,6 @@
 # The types of the compiled form.
 
-cimport cython
 
-
-@cython.no_gc
 cdef class QuotaSlot:
     cdef public object user_key
     cdef public bint held

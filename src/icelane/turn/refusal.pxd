@@ -1,9 +1,6 @@
 # The types of the compiled form. Refusal is an exception, and Python's.
 
-cimport cython
 
-
-@cython.no_gc
 cdef class RequestRefused:
     cdef public object client
     cdef public object method

@@ -7,8 +7,6 @@ from icelane.turn.request cimport AllocateRequest
 from icelane.turn.routes cimport BindRelayPort, ReleaseRelayPort
 
 
-@cython.no_gc
-@cython.freelist(16)
 cdef class Acquired:
     cdef public object client
     cdef public list relays
@@ -16,8 +14,6 @@ cdef class Acquired:
     cdef public dict failures
 
 
-@cython.no_gc
-@cython.freelist(16)
 cdef class _Acquisition:
     cdef public Acquired result
     cdef public list wanted

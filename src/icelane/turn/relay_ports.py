@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from icelane.core.entropy import Entropy
+from icelane.core.garbage import untracked
 from icelane.core.net import AddressFamily, SocketAddress, canonical_host, family_of, socket_address
 from icelane.turn.attributes import RESERVATION_TOKEN_SIZE
 from icelane.turn.port_pool import PortPool
@@ -90,7 +91,7 @@ class RelayPorts:
             pool = self._pools[host]
             port = pool.take_pair() if and_next else pool.take_even() if even else pool.take()
             if port is not None:
-                return socket_address(host, port)
+                return untracked(socket_address(host, port))
         return None
 
     def give_back(self, relay: SocketAddress, *, and_next: bool = False) -> int | None:

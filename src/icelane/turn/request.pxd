@@ -1,7 +1,5 @@
 # The types of the compiled form.
 
-cimport cython
-
 from icelane.stun.message cimport Message
 
 cdef int _ADDITIONAL_ADDRESS_FAMILY
@@ -17,8 +15,6 @@ cdef int _RESERVATION_TOKEN
 cdef int _XOR_PEER_ADDRESS
 
 
-@cython.no_gc
-@cython.freelist(16)
 cdef class AllocateRequest:
     cdef public bint tcp
     cdef public object family
@@ -35,8 +31,6 @@ cdef class RefreshRequest:
     cdef readonly object family
 
 
-@cython.no_gc
-@cython.freelist(16)
 cdef class ChannelBindRequest:
     cdef public int channel
     cdef public object peer

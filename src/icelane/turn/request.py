@@ -96,7 +96,16 @@ class AllocateRequest:
     it wants to reach peers by TCP.
     """
 
-    __slots__ = ("additional", "draft_numbers", "even_port", "family", "lifetime", "reservation_token", "reserve_next", "tcp")
+    __slots__ = (
+        "additional",
+        "draft_numbers",
+        "even_port",
+        "family",
+        "lifetime",
+        "reservation_token",
+        "reserve_next",
+        "tcp",
+    )
 
     tcp: bool
     family: AddressFamily

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
+from typing import Final
 
 from icelane.core.clock import Duration
 from icelane.core.entropy import Entropy
@@ -33,6 +34,8 @@ from icelane.turn.routes import (
     RemovePermissionRoute,
 )
 
+_NOTHING: Final[list[bytes]] = []
+
 
 class BatchedClient(RelayedClient):
     """A client that the core knows by `number`. On a stream, what one read has brought goes out as one batch."""
@@ -44,8 +47,9 @@ class BatchedClient(RelayedClient):
     ) -> None:
         super().__init__(command.client, command.user_key, send, entropy)
         self._core = core
-        self._from_stream: list[bytes] = []
-        self._to_stream: list[bytes] = []
+        # What goes over UDP is not gathered.
+        self._from_stream: list[bytes] = [] if self._padded else _NOTHING
+        self._to_stream: list[bytes] = self._from_stream if not self._padded else []
         self.number = core.add_client(listener, raw_address(command.client.remote))
 
     def traffic(self) -> Traffic:
