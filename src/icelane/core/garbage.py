@@ -18,6 +18,6 @@ def _untracked(value: T) -> T:
 
 
 try:
-    from icelane.core.tracking import untracked
+    from icelane.core.tracking import untracked as untracked
 except ImportError:
     untracked = _untracked

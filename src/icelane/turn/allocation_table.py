@@ -7,7 +7,7 @@ by is always what this table holds.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from icelane.core.clock import NEVER, Duration, Instant, later
@@ -110,15 +110,17 @@ class AllocationTable:
                 self._end_relay(allocation, relay.local.family, EndReason.REFRESHED_TO_ZERO)
 
     def permit(self, allocation: Allocation, peer_host: str, relay: Relay, verdict: Verdict, now: Instant) -> None:
-        """Install or refresh a permission."""
+        """Install a permission, or refresh it, of which the plane need not hear: it ends when it is removed."""
         expires_at = later(now, self._permission_lifetime)
-        permission = untracked(Permission(peer_host, relay, verdict, expires_at))
         permissions = allocation.permissions_by_host
-        if peer_host in permissions:
-            del permissions[peer_host]  # what is refreshed is the last to expire
-        permissions[peer_host] = permission
+        permission = permissions.pop(peer_host, None)
+        if permission is not None and permission.relay is relay and permission.verdict == verdict:
+            permission.expires_at = expires_at
+        else:
+            permission = untracked(Permission(peer_host, relay, verdict, expires_at))
+            self._install(allocation, permission)
+        permissions[peer_host] = permission  # the last of them to expire
         self._alarms.watch(allocation, expires_at)
-        self._install(allocation, permission)
 
     def bind_channel(
         self, allocation: Allocation, number: int, peer: SocketAddress, relay: Relay, verdict: Verdict, now: Instant
@@ -194,9 +196,9 @@ class AllocationTable:
 
     def _expire(self, allocation: Allocation, now: Instant) -> None:
         """End what is due of an allocation, and watch the rest."""
-        for permission in _due(allocation.permissions_by_host, now):
+        for permission in _due(allocation.permissions_by_host.values(), now):
             self._remove_permission(allocation, permission)
-        for channel in _due(allocation.channels_by_number, now):
+        for channel in _due(allocation.channels_by_number.values(), now):
             self._remove_channel(allocation, channel)
         for family in [family for family, relay in allocation.relays.items() if relay.expires_at <= now]:
             self._end_relay(allocation, family, EndReason.EXPIRED)
@@ -236,10 +238,10 @@ class AllocationTable:
             self._on_end(allocation, reason)
 
 
-def _due(entries: Mapping[object, E], now: Instant) -> list[E]:
+def _due(entries: Iterable[E], now: Instant) -> list[E]:
     """Those that are over, of some that are in the order of their expiry."""
     due = []
-    for entry in entries.values():
+    for entry in entries:
         if entry.expires_at > now:
             break
         due.append(entry)

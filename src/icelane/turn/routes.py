@@ -39,7 +39,8 @@ class ChannelRoute:
 class PermissionRoute:
     """Payload of Send indications of `client` goes out of `relay` to `verdict.wire_host`, and back as Data.
 
-    Every packet's port must pass `verdict.allows_port`, both ways. RFC 8656 section 9.
+    Every packet's port must pass `verdict.allows_port`, both ways. RFC 8656 section 9. It stands until it is removed:
+    `expires_at` is what was known when it was installed, and a permission that is refreshed is not installed again.
     """
 
     __slots__ = ("client", "expires_at", "peer_host", "relay", "verdict")
