@@ -73,3 +73,14 @@ def test_deadlines_that_move_back_and_forth_do_not_fill_memory() -> None:
         alarms.watch(allocation, Instant(at))
     assert alarms.entries < 200
     assert alarms.next() == 1.0
+
+
+def test_allocations_that_have_ended_are_not_remembered_until_their_time() -> None:
+    alarms = AllocationAlarms()
+    allocations = [an_allocation(number, 600.0 + number) for number in range(1000)]
+    for one in allocations:
+        alarms.watch(one, one.next_expiry())
+    for one in allocations:
+        alarms.forget(one)
+    assert alarms.entries <= 64
+    assert alarms.next() is None

@@ -41,8 +41,7 @@ class AllocationAlarms:
             self._live += 1
         allocation.alarm_at = at
         if len(self._heap) > 2 * self._live + _STALE_SLACK:
-            self._heap = list({entry[2]: entry for entry in self._heap if entry[0] == entry[2].alarm_at}.values())
-            heapq.heapify(self._heap)
+            self._heap = _without_stale(self._heap)
         self._push(allocation)
 
     def forget(self, allocation: Allocation) -> None:
@@ -50,6 +49,9 @@ class AllocationAlarms:
         if allocation.alarm_at != _NEVER:
             self._live -= 1
             allocation.alarm_at = _NEVER
+            # Else those that have ended would be remembered until their time had come.
+            if len(self._heap) > 2 * self._live + _STALE_SLACK:
+                self._heap = _without_stale(self._heap)
 
     def next(self) -> Instant | None:
         """The earliest deadline of all, or None when there is none."""
@@ -79,3 +81,10 @@ class AllocationAlarms:
     def _push(self, allocation: Allocation) -> None:
         self._sequence += 1
         heapq.heappush(self._heap, (allocation.alarm_at, self._sequence, allocation))
+
+
+def _without_stale(heap: list[tuple[Instant, int, Allocation]]) -> list[tuple[Instant, int, Allocation]]:
+    """A heap of the live alarms, one for each allocation."""
+    live = list({entry[2]: entry for entry in heap if entry[0] == entry[2].alarm_at}.values())
+    heapq.heapify(live)
+    return live
