@@ -135,6 +135,7 @@ bench: $(STAMP) $(PEERS_STAMP)
 	$(PYTHON) -m benches.srtp
 	$(PYTHON) -m benches.datachannel
 	$(PYTHON) -m benches.media
+	$(PYTHON) -m benches.signaling
 	$(PYTHON) -m benches.allocate
 	$(PYTHON) -m benches.relay
 	$(PYTHON) -m benches.workers

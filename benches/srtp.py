@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from icelane.errors import NotSupportedError
-from icelane.rtp.packet import RtpPacket, parse_rtp_packet, serialize
+from icelane.rtp.packet import RtpPacket, serialize
 from icelane.srtp.backend import Backend, native_backend, python_backend
 from icelane.srtp.profile import ProtectionProfile
 from icelane.srtp.session import SrtpSession
@@ -168,9 +168,9 @@ def measure_way(profile: ProtectionProfile, size: int, packets: int) -> tuple[fl
             for number in range(first, first + CHUNK)
         ]
         began = time.process_time_ns()
-        protected = session.protect_batch([serialize(packet) for packet in plain])
+        protected = session.protect_packets(plain)
         between = time.process_time_ns()
-        opened = [parse_rtp_packet(data) for data in session.unprotect_batch(protected) if data is not None]
+        opened, _, _ = session.unprotect_packets(protected)
         ended = time.process_time_ns()
         if [packet.payload for packet in opened] != [packet.payload for packet in plain]:
             raise RuntimeError("what was unprotected is not what was protected")

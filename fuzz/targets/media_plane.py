@@ -10,12 +10,14 @@ from collections.abc import Hashable
 from typing import Final
 
 from icelane.core.clock import Instant, later
+from icelane.errors import MalformedError
 from icelane.media.codec import MediaKind
 from icelane.media.frame import EncodedFrame
 from icelane.peer.media_plane import MediaPlane
 from icelane.peer.rtp_router import MAX_LEARNT
 from icelane.peer.transceiver import Transceiver
-from icelane.rtp.packet import RtpPacket, serialize
+from icelane.rtp.classify import is_rtcp
+from icelane.rtp.packet import RtpPacket, parse_rtp_packet, serialize
 from icelane.rtp.rtcp import (
     Bye,
     FullIntraRequest,
@@ -50,12 +52,21 @@ class _OpenSession(SrtpSession):
     def __init__(self) -> None:
         self.sent = 0
 
-    def unprotect_batch(self, packets: list[bytes]) -> list[bytes | None]:
-        return list(packets)
+    def unprotect_packets(self, packets: list[bytes]) -> tuple[list[RtpPacket], list[bytes], int]:
+        rtp: list[RtpPacket] = []
+        unreadable = 0
+        for data in packets:
+            if is_rtcp(data):
+                continue
+            try:
+                rtp.append(parse_rtp_packet(data))
+            except MalformedError:
+                unreadable += 1
+        return rtp, [data for data in packets if is_rtcp(data)], unreadable
 
-    def protect_batch(self, packets: list[bytes]) -> list[bytes]:
+    def protect_packets(self, packets: list[RtpPacket]) -> list[bytes]:
         self.sent += len(packets)
-        return packets
+        return [serialize(packet) for packet in packets]
 
     def protect_rtcp(self, rtcp: bytes) -> bytes:
         return rtcp

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 
 from icelane.errors import MalformedError
-from icelane.rtp.classify import is_rtcp, is_rtp
+from icelane.rtp.classify import is_rtcp
 from icelane.rtp.header_extension import (
     encode_audio_level,
     encode_contributing_audio_levels,
     encode_playout_delay,
     encode_token,
-    encode_transmission_offset,
     encode_transport_sequence_number,
     encode_video_orientation,
     parse_absolute_send_time,
@@ -19,7 +18,6 @@ from icelane.rtp.header_extension import (
     parse_contributing_audio_levels,
     parse_playout_delay,
     parse_token,
-    parse_transmission_offset,
     parse_transport_sequence_number,
     parse_video_orientation,
 )
@@ -42,7 +40,6 @@ _TYPED: tuple[tuple[Callable[[bytes], object], Callable[..., bytes] | None], ...
     (parse_token, encode_token),
     (parse_absolute_send_time, None),  # a float: rounding is looked at in the tests
     (parse_transport_sequence_number, encode_transport_sequence_number),
-    (parse_transmission_offset, encode_transmission_offset),
     (parse_audio_level, encode_audio_level),
     (parse_contributing_audio_levels, encode_contributing_audio_levels),
     (parse_playout_delay, encode_playout_delay),
@@ -57,7 +54,7 @@ def run(data: bytes) -> Hashable:
     except MalformedError as error:
         return str(error).split(" ", 1)[-1][:12]
     assert len(data) >= 12
-    assert is_rtp(data) != is_rtcp(data)
+    assert is_rtcp(data) == (192 <= data[1] <= 223)
     assert 0 <= packet.padding_length <= 255
     assert len(packet.extensions) <= MAX_EXTENSIONS
     size = 12 + 4 * len(packet.csrcs) + sum(len(element) for _, element in packet.extensions)

@@ -6,6 +6,7 @@ from collections.abc import Hashable
 
 from icelane.errors import AuthenticationError, InvalidAccessError, MalformedError, NotSupportedError, ReplayError
 from icelane.rtp.classify import is_rtcp
+from icelane.rtp.packet import RtpPacket
 from icelane.srtp.backend import Backend, native_backend, python_backend
 from icelane.srtp.profile import ProtectionProfile
 from icelane.srtp.session import SrtpSession
@@ -54,7 +55,9 @@ def run(data: bytes) -> Hashable:
                 assert session.unprotect_batch([later, report]) == [_LATER, _RTCP]
                 assert session.stream_count == 1
             assert session.unprotect_batch([first, data]) == [None, None]
-            seen.append((outcome, session.auth_failures, session.replays, session.malformed, _protect(session, data)))
+            sealed = _protect(session, data)
+            counts = session.auth_failures, session.replays, session.malformed
+            seen.append((outcome, counts, sealed, _read(_session(profile, backend), sealed)))
         assert all(other == seen[0] for other in seen)
         outcomes.append(repr(seen[0])[:20])
     return tuple(outcomes)
@@ -67,8 +70,22 @@ def _unprotect(session: SrtpSession, data: bytes) -> Hashable:
         return type(error).__name__
 
 
+def _read(session: SrtpSession, sealed: bytes | None) -> Hashable:
+    """What is found in a packet that is authentic, whatever it is."""
+    if sealed is None:
+        return None
+    packets, reports, unreadable = session.unprotect_packets([sealed])
+    return tuple([_told(packet) for packet in packets]), tuple(reports), unreadable
+
+
 def _protect(session: SrtpSession, data: bytes) -> bytes | None:
     try:
         return session.protect_batch([data])[0]
     except InvalidAccessError:
         return None
+
+
+def _told(packet: RtpPacket) -> Hashable:
+    numbers = (packet.payload_type, packet.sequence_number, packet.timestamp, packet.ssrc, packet.marker)
+    elements = (tuple(packet.extensions), packet.csrcs, packet.extension_profile, packet.padding_length)
+    return numbers, elements, packet.payload

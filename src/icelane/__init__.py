@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from icelane.media.codecs.registry import CodecRegistry
     from icelane.media.frame import EncodedFrame
     from icelane.rtp.packet import RtpPacket
+    from icelane.signaling.client import SignalClient
 
 __all__ = [
     "RTCPeerConnection",
@@ -94,6 +95,7 @@ __all__ = [
     "UdpMux",
     "TurnRelay",
     "connect_turn",
+    "SignalClient",
     "__compiled__",
     "__version__",
 ]
@@ -138,6 +140,7 @@ _HOMES = {
     "connect_turn": "icelane.aio.turn_client",
     "TurnRelay": "icelane.aio.turn_relay",
     "UdpMux": "icelane.aio.udp_mux",
+    "SignalClient": "icelane.signaling.client",
 }
 
 if os.environ.get("ICELANE_PURE") == "1":

@@ -22,6 +22,8 @@ IcelaneError
 │   └── DowngradeError           somebody tried to weaken the authentication
 ├── TransactionTimeoutError      no answer after every retransmission; also a TimeoutError
 ├── ResolutionError              a name has no usable address
+├── SignalError                  a signaling server does not do what was asked
+│   └── SignalRefusedError       a signaling server does not let us in, or has sent us away
 ├── StunError                    a STUN server answered with an error code
 │   └── TurnError                a TURN server answered with an error code
 └── TransportClosedError         the connection under us is gone; also a ConnectionError
@@ -151,6 +153,32 @@ class StunError(IcelaneError):
 
 class TurnError(StunError):
     """A TURN server answered a request with an error response."""
+
+
+class SignalError(IcelaneError):
+    """A signaling server answered that it does not do what was asked.
+
+    `code` is its word for programs, such as `peer_not_found`, `message` its sentence for people; `retryable` says
+    whether the same may work later, `after` in how many seconds, None where it did not say.
+    """
+
+    def __init__(self, code: str, message: str = "", *, retryable: bool = False, after: float | None = None) -> None:
+        self.code = code
+        self.message = message
+        self.retryable = retryable
+        self.after = after
+        super().__init__(f"{code}: {message}" if message and message != code else code)
+
+
+class SignalRefusedError(SignalError):
+    """A signaling server does not let us in, or has sent us away for good.
+
+    `close_code` is that of the WebSocket (4401, 4403 and so on), or the status of an HTTP answer.
+    """
+
+    def __init__(self, code: str, message: str = "", *, close_code: int) -> None:
+        self.close_code = close_code
+        super().__init__(code, message)
 
 
 class TransportClosedError(IcelaneError, ConnectionError):

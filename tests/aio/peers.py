@@ -97,6 +97,12 @@ class Signaling:
         await asyncio.gather(*self._pumps, return_exceptions=True)
         assert not self.errors, self.errors
 
+    def hold(self, pc: RTCPeerConnection) -> Callable[[], None]:
+        """Keep back what is on its way to `pc`, until the function that is returned is called."""
+        (end,) = (end for end in self._ends if end.pc is pc)
+        end.is_open.clear()
+        return end.is_open.set
+
     async def stable(self) -> None:
         """Wait until nothing is under way any more."""
         quiet = 0
@@ -110,8 +116,10 @@ class _End:
 
     def __init__(self, signaling: Signaling, pc: RTCPeerConnection, *, polite: bool) -> None:
         self.other: _End
+        self.pc = pc
+        self.is_open = asyncio.Event()
+        self.is_open.set()
         self._signaling = signaling
-        self._pc = pc
         self._polite = polite
         self._making_offer = False
         self._ignore_offer = False
@@ -122,14 +130,14 @@ class _End:
 
     @property
     def is_quiet(self) -> bool:
-        return self._inbox.empty() and not self._busy and not self._making_offer and self._pc.signalingState == "stable"
+        return self._inbox.empty() and not self._busy and not self._making_offer and self.pc.signalingState == "stable"
 
     async def _negotiate(self) -> None:
         try:
             self._making_offer = True
-            await self._pc.setLocalDescription()
-            assert self._pc.localDescription is not None
-            self._tell(self._pc.localDescription)
+            await self.pc.setLocalDescription()
+            assert self.pc.localDescription is not None
+            self._tell(self.pc.localDescription)
         except Exception as error:
             self._signaling.errors.append(error)
         finally:
@@ -149,6 +157,7 @@ class _End:
             message = await self._inbox.get()
             self._busy = True
             await asyncio.sleep(self._signaling.delay)
+            await self.is_open.wait()
             try:
                 await self._handle(message)
             except Exception as error:
@@ -156,7 +165,7 @@ class _End:
             self._busy = False
 
     async def _handle(self, message: RTCSessionDescription | RTCIceCandidate) -> None:
-        pc = self._pc
+        pc = self.pc
         if isinstance(message, RTCIceCandidate):
             try:
                 await pc.addIceCandidate(message)

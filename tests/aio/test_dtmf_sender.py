@@ -8,10 +8,13 @@ import pytest
 
 from icelane.aio.media.synthetic import TestCardTrack, ToneTrack
 from icelane.aio.rtp_parameters import ReceivedTone
+from icelane.aio.rtp_sender import RTCRtpSender
 from icelane.errors import InvalidAccessError, InvalidStateError
-from tests.aio.calls import call, hear
+from tests.aio.calls import call, hear, negotiate
 from tests.aio.peers import until
 from tests.loops import Run
+
+pytestmark = pytest.mark.realtime
 
 
 def test_tones_go_both_ways_beside_sound(run: Run) -> None:
@@ -38,6 +41,39 @@ def test_tones_go_both_ways_beside_sound(run: Run) -> None:
             assert told == ["1", "5", "#", ""]
             assert ours.toneBuffer == ""
             # Sound goes on.
+            await hear(made.bobs_tracks[0], 440)
+
+    run(main())
+
+
+def test_tones_follow_the_clock_of_another_codec(run: Run) -> None:
+    """RFC 4733 section 2.1: behind a change from Opus to PCMU they have 8 kHz, and last as long as before."""
+
+    async def main() -> None:
+        async with call(ToneTrack(440)) as made:
+            got: list[ReceivedTone] = []
+            made.bob.getReceivers()[0].on("tone", got.append)
+            tones = made.alice.getSenders()[0].dtmf
+            assert tones is not None
+            await hear(made.bobs_tracks[0], 440)
+            tones.insertDTMF("1", 100)
+            await until(lambda: len(got) == 1)
+            stream = made.alice._engine.media.outbound(made.alice._engine.transceivers[0])
+            assert stream is not None
+            before = stream.options.telephone_event
+            capabilities = RTCRtpSender.getCapabilities("audio")
+            assert capabilities is not None
+            wanted = [one for one in capabilities.codecs if "opus" not in one.mimeType and "G722" not in one.mimeType]
+            made.alice.getTransceivers()[0].setCodecPreferences(wanted)
+            await negotiate(made)
+            await hear(made.bobs_tracks[0], 440)
+            after = stream.options.telephone_event
+            assert before is not None
+            assert after is not None
+            assert (before.codec.clock_rate, after.codec.clock_rate) == (48_000, 8_000)
+            tones.insertDTMF("2", 100)
+            await until(lambda: len(got) == 2)
+            assert [one.duration for one in got] == [pytest.approx(0.1, abs=0.005)] * 2
             await hear(made.bobs_tracks[0], 440)
 
     run(main())

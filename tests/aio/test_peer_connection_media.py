@@ -33,6 +33,8 @@ from tests.aio.calls import call, hear, negotiate, pictures, read_clock, sounds
 from tests.aio.peers import LOOPBACK, Signaling, configured, connect, pair, until
 from tests.loops import Run, run_in
 
+pytestmark = pytest.mark.realtime
+
 
 def test_a_tone_and_a_test_card_reach_the_peer_both_ways(run: Run) -> None:
     async def main() -> None:
@@ -192,6 +194,11 @@ def test_statistics_are_named_as_browsers_name_them() -> None:
             assert seen.framesDecoded
             assert seen.keyFramesDecoded == 1
             assert seen.trackIdentifier == made.bobs_tracks[1].id
+            assert 5 <= int(seen.framesPerSecond) <= 31
+            assert float(seen.totalInterFrameDelay) > 0.3
+            assert 0 <= float(seen.timestamp) - float(seen.lastPacketReceivedTimestamp) < 2_000
+            assert video.qualityLimitationReason == "none"
+            assert sent["T"].selectedCandidatePairChanges == 1
             one = await made.alice.getStats(made.alice.getSenders()[1].track)
             assert {stats.type for stats in one.values()} >= {
                 "outbound-rtp", "media-source", "codec", "transport", "candidate-pair", "remote-inbound-rtp",

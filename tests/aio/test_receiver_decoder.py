@@ -8,7 +8,7 @@ import pytest
 
 from icelane.aio.media_worker import MediaWorkers
 from icelane.aio.receiver_decoder import DecoderCounts, ReceiverDecoder, Work
-from icelane.core.clock import UnixSeconds
+from icelane.core.clock import Instant, UnixSeconds
 from icelane.media.capture_time import CaptureTime, capture_time_of
 from icelane.media.codec import MediaKind, NegotiatedCodec, RtpCodec
 from icelane.media.codecs.capability import G722, OPUS, PCMU, VP8
@@ -186,3 +186,14 @@ def test_a_camera_that_is_held_on_its_side_gives_pictures_that_stand(run: Run) -
         await decoding.close()
 
     run(main())
+
+
+def test_what_was_shown_is_counted_with_its_distances_and_pauses() -> None:
+    counts = DecoderCounts()
+    for at in (10.0, 10.1, 10.3, 16.3):
+        counts.note_shown(Instant(at))
+    assert counts.total_inter_frame_delay == pytest.approx(6.3)
+    assert counts.total_squared_inter_frame_delay == pytest.approx(0.01 + 0.04 + 36)
+    assert counts.pauses == 1
+    assert counts.total_pauses_duration == pytest.approx(6.0)
+    assert counts.frames_per_second(Instant(16.4)) == 1

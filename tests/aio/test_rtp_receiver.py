@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 import pytest
 
@@ -17,10 +18,18 @@ from icelane.media.codecs.default import default_registry
 from icelane.media.frame import EncodedFrame
 from icelane.media.pyav import av
 from icelane.media.synthetic.clock_card import read_card
-from icelane.rtp.packet import RtpPacket
+from icelane.peer import payload_type
+from icelane.rtp.header_extension import (
+    CONTRIBUTING_AUDIO_LEVELS,
+    TRANSPORT_SEQUENCE_NUMBER,
+    encode_contributing_audio_levels,
+)
+from icelane.rtp.packet import TWO_BYTE_PROFILE, RtpPacket
 from tests.aio.calls import EncodedTrack, call, encoded_pictures, hear, negotiate, pictures, read_clock, sounds
 from tests.aio.peers import configured, connect, pair, until
 from tests.loops import Run, run_in
+
+pytestmark = pytest.mark.realtime
 
 
 def test_a_track_that_nobody_reads_is_not_decoded(run: Run) -> None:
@@ -30,9 +39,9 @@ def test_a_track_that_nobody_reads_is_not_decoded(run: Run) -> None:
         async with call(ToneTrack(500), TestCardTrack(160, 120)) as made:
             audio, video = (receiver._pump for receiver in made.bob.getReceivers())
             await until(lambda: video.last is not None and audio.last is not None)
-            await asyncio.sleep(0.5)
+            await until(lambda: len(video._backlog) > 5)
             assert (audio.counts.frames_decoded, video.counts.frames_decoded) == (0, 0)
-            assert 5 < len(video._backlog) <= MAX_BACKLOG[MediaKind.VIDEO]
+            assert len(video._backlog) <= MAX_BACKLOG[MediaKind.VIDEO]
             assert len(audio._backlog) <= MAX_BACKLOG[MediaKind.AUDIO]
             waiting = len(video._backlog)
             (first,), (heard,) = await asyncio.gather(pictures(made.bobs_tracks[1], 1), sounds(made.bobs_tracks[0], 1))
@@ -140,6 +149,59 @@ def test_encoded_frames_and_packets_have_one_reader_each(run: Run) -> None:
     run(main())
 
 
+def test_packets_can_be_read_in_the_middle_of_a_call_and_again_and_nothing_begins_anew(run: Run) -> None:
+    """Whoever decodes beside it sees nothing of that, and when nobody reads packets none are kept."""
+
+    async def main() -> None:
+        async with call(TestCardTrack(160, 120)) as made:
+            receiver = made.bob.getReceivers()[0]
+            await read_clock(made.bobs_tracks[0], 3)
+            for _ in range(2):
+                packets = receiver.rtp_packets()
+                numbers = [(await anext(packets)).sequence_number for _ in range(20)]
+                assert [(number - numbers[0]) & 0xFFFF for number in numbers] == list(range(20))
+                with pytest.raises(InvalidStateError):
+                    await anext(receiver.rtp_packets())
+                await packets.aclose()  # type: ignore[attr-defined]
+                await read_clock(made.bobs_tracks[0], 3)
+            (stats,) = (await made.bob.getStats()).of_type("inbound-rtp")
+            assert stats.keyFramesDecoded == 1
+            assert stats.pliCount == 0
+            assert int(stats.packetsReceived) > 40
+            stream = made.bob._media.port.inbound(made.bob.getTransceivers()[0]._transceiver)
+            assert stream is not None
+            assert stream.poll_packet() is None
+
+    run(main())
+
+
+def test_extensions_of_two_bytes_go_over_the_wire(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 8285 section 4.3: an offer that numbers its extensions from 21 on."""
+    numbers = payload_type._Numbers[str].get
+
+    def numbered(self: payload_type.ExtensionIdentifiers, uri: str, *, taken: Iterable[int] = ()) -> int | None:
+        return numbers(self._numbers, uri, taken, iter(range(21, 200)))
+
+    monkeypatch.setattr(payload_type.ExtensionIdentifiers, "of", numbered)
+
+    async def main() -> None:
+        async with call(ToneTrack(500), TestCardTrack(160, 120)) as made:
+            packets = made.bob.getReceivers()[1].rtp_packets()
+            packet = await anext(packets)
+            assert packet.extension_profile == TWO_BYTE_PROFILE
+            assert min(number for number, _ in packet.extensions) > 20
+            known = {one.uri: one.id for one in made.bob.getReceivers()[1].getParameters().headerExtensions}
+            assert packet.extension(known[TRANSPORT_SEQUENCE_NUMBER]) is not None
+            await packets.aclose()  # type: ignore[attr-defined]
+            await read_clock(made.bobs_tracks[1], 3)
+            await hear(made.bobs_tracks[0], 500)
+            level = made.bob.getReceivers()[0].getSynchronizationSources()[0].audioLevel
+            assert level is not None
+            assert level > 0
+
+    run(main())
+
+
 async def _all(frames: object) -> list[EncodedFrame]:
     return [frame async for frame in frames]  # type: ignore[attr-defined]
 
@@ -181,11 +243,15 @@ def test_sources_are_those_that_were_heard_last(run: Run) -> None:
             assert source.audioLevel == pytest.approx(0.1, rel=0.4)
             assert receiver.getContributingSources() == []
             packet = RtpPacket(96, 1, 0, 0, b"\xf8" + bytes(20))
-            packet.csrcs = (7, 8)
+            packet.csrcs = (7, 8, 9)
+            known = {one.uri: one.id for one in receiver.getParameters().headerExtensions}
+            levels = encode_contributing_audio_levels((20, 127))
+            packet.set_extension(known[CONTRIBUTING_AUDIO_LEVELS], levels)
             stream = made.bob._engine.media.inbound(made.bob._engine.transceivers[0])
             assert stream is not None
             stream._note_contributing(packet, stream._heard_at)
-            assert [one.source for one in receiver.getContributingSources()] == [7, 8]
+            found = receiver.getContributingSources()
+            assert [(one.source, one.audioLevel) for one in found] == [(7, pytest.approx(0.1)), (8, 0.0), (9, None)]
 
     run(main())
 

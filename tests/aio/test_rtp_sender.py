@@ -11,6 +11,7 @@ from icelane.aio.media.synthetic import TestCardTrack, ToneTrack
 from icelane.aio.media_stream_track import AudioStreamTrack, MediaStreamTrack, TrackFrame
 from icelane.aio.rtp_parameters import RTCRtpEncodingParameters
 from icelane.aio.rtp_sender import RTCRtpSender
+from icelane.aio.session_description import RTCSessionDescription
 from icelane.errors import InvalidModificationError, InvalidStateError
 from icelane.media.codec import MediaKind
 from icelane.media.codecs.capability import AV1, PCMU, VP8
@@ -18,6 +19,7 @@ from icelane.media.frame import EncodedFrame
 from icelane.media.pyav import av
 from icelane.media.synthetic.clock_card import read_card
 from icelane.peer.media_event import BitrateLimited
+from icelane.rtp.header_extension import PLAYOUT_DELAY, PlayoutDelay, parse_playout_delay
 from tests.aio.calls import (
     Call,
     EncodedTrack,
@@ -31,6 +33,8 @@ from tests.aio.calls import (
 )  # fmt: skip
 from tests.aio.peers import connect, pair, until
 from tests.loops import Run, run_in
+
+pytestmark = pytest.mark.realtime
 
 
 async def limits(made: Call, **wanted: object) -> RTCRtpSender:
@@ -317,9 +321,65 @@ def test_what_the_peer_takes_is_never_passed(run: Run) -> None:
             await asyncio.gather(*(read_clock(track, 10) for track in made.bobs_tracks))
             assert told == [50_000]
             assert [sender._pump.counts.target_bitrate for sender in (first, second)] == [50_000, 50_000]
+            reasons = [one.qualityLimitationReason for one in (await made.alice.getStats()).of_type("outbound-rtp")]
+            assert reasons == ["bandwidth", "bandwidth"]
             await limits(made, maxBitrate=30_000)
             await read_clock(made.bobs_tracks[1], 10)
+            reasons = [one.qualityLimitationReason for one in (await made.alice.getStats()).of_type("outbound-rtp")]
+            assert "none" in reasons
             assert second._pump.counts.target_bitrate == 30_000
             assert second._pump.counts.key_frames_encoded == 1
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("lines", "milliseconds"),
+    [("a=ptime:60", 60), ("a=ptime:10", 10), ("a=ptime:60\r\na=maxptime:40", 40), ("a=maxptime:15", 10)],
+)
+@pytest.mark.parametrize("codec", ["opus", "PCMU"])
+def test_packets_hold_as_much_sound_as_the_peer_asks_for(
+    run: Run, monkeypatch: pytest.MonkeyPatch, lines: str, milliseconds: int, codec: str
+) -> None:
+    """RFC 8866 section 6.5."""
+
+    async def main() -> None:
+        async with pair() as (alice, bob):
+            transceiver = alice.addTransceiver(ToneTrack(500))
+            codecs = [one for one in RTCRtpSender.getCapabilities("audio").codecs if codec in one.mimeType]  # type: ignore[union-attr]
+            transceiver.setCodecPreferences(codecs)
+            set_remote = alice.setRemoteDescription
+
+            async def set_answer(answer: RTCSessionDescription) -> None:
+                text = answer.sdp.replace("a=rtcp-mux\r\n", f"a=rtcp-mux\r\n{lines}\r\n")
+                await set_remote(RTCSessionDescription(text, answer.type))
+
+            monkeypatch.setattr(alice, "setRemoteDescription", set_answer)
+            await connect(alice, bob)
+            packets = bob.getReceivers()[0].rtp_packets()
+            first = await asyncio.wait_for(anext(packets), 10)
+            apart = (await anext(packets)).timestamp - first.timestamp & 0xFFFFFFFF
+            assert apart == milliseconds * (48 if codec == "opus" else 8)
+            await hear(bob.getReceivers()[0].track, 500)
+
+    run(main())
+
+
+def test_a_wish_for_a_playout_delay_goes_with_the_pictures(run: Run) -> None:
+    async def main() -> None:
+        async with call(TestCardTrack(160, 120)) as made:
+            sender, receiver = made.alice.getSenders()[0], made.bob.getReceivers()[0]
+            assert sender.playoutDelay is None
+            sender.playoutDelay = (300, 900)
+            number = {one.uri: one.id for one in receiver.getParameters().headerExtensions}[PLAYOUT_DELAY]
+            packets = receiver.rtp_packets()
+            while (data := (await anext(packets)).extension(number)) is None:
+                pass
+            assert parse_playout_delay(data) == PlayoutDelay(0.3, 0.9)
+            await packets.aclose()  # type: ignore[attr-defined]
+            await pictures(made.bobs_tracks[0], 15)
+            assert min(await read_clock(made.bobs_tracks[0], 5)) > 250
+            with pytest.raises(ValueError, match="playoutDelay"):
+                sender.playoutDelay = (5, 1)
 
     run(main())

@@ -17,6 +17,8 @@ from icelane.aio.udp_runs import MAX_PLAIN, RunUdpSocket
 from icelane.core.net import SocketAddress
 from tests.aio.test_udp import IPV4, IPV6, Inbox
 
+pytestmark = pytest.mark.twin
+
 # Equal ones and a shorter end, one alone, growing ones, an empty one, more than one call takes.
 SIZES = [1200] * 5 + [300] + [40, 1200, 1200, 0, 1200] + [1000] * 150 + [1]
 

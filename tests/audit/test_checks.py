@@ -19,6 +19,9 @@ CHECKS: Final = {
     *(f"SC-{number}" for number in range(1, 10)),
     *(f"SD-{number}" for number in range(1, 6)),
     *(f"SR-{number}" for number in range(1, 6)),
+    "SG-1", "SG-2", "SG-5", "SG-6", "SG-15",
+    "SG-3", "SG-4", "SG-7", "SG-8", "SG-9", "SG-10", "SG-11", "SG-12", "SG-13", "SG-14", "SG-16", "OP-2", "OP-10",
+    "CR-1", "CR-2", "CR-3", "CR-4", "CR-5", "CR-6", "CR-7", "CR-8", "CR-9", "SG-17",
     "FZ-1", "FZ-2", "FZ-4",
     "OP-1", "OP-3", "OP-4", "OP-5", "OP-7", "OP-8", "OP-9", "OP-12", "OP-14", "OP-15",
 }  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from icelane.turn import peer_policy
+from icelane.turn import access_list, peer_policy
 from icelane.turn.allocation import EndReason
 from icelane.turn.credentials import RefusalReason
 from icelane.turn.peer_policy import ADDRESS_FAMILY_MISMATCH, EMBEDDED_IPV4, FORBIDDEN, HARD, SPECIAL_PURPOSE
@@ -31,7 +31,8 @@ def possible_refusals() -> set[tuple[int, str]]:
     family = {(ADDRESS_FAMILY_MISMATCH, peer_policy.REASON_FAMILY)}
     names = {(401, reason.value) for reason in RefusalReason}
     quotas = {(refusal.code, refusal.value) for refusal in QuotaRefusal}
-    return written | ranges | policy | family | names | quotas
+    lists = {(FORBIDDEN, reason) for reason in access_list.REASONS}
+    return written | ranges | policy | family | names | quotas | lists
 
 
 def test_every_refusal_is_documented_with_its_code_and_no_other_is() -> None:
@@ -44,6 +45,7 @@ def test_every_end_of_an_allocation_is_documented_and_no_other_is() -> None:
 
 
 def test_every_event_is_documented_and_no_other_is() -> None:
-    written = set(re.findall(r'(?:report|_write|LOGGER\.exception)\(\s*"([a-z]+\.[a-z_]+)"', SOURCE))
+    calls = r"report|_write|_log|LOGGER\.(?:info|warning|error|exception)"
+    written = set(re.findall(rf'(?:{calls})\(\s*"([a-z]+\.[a-z_]+)"', SOURCE))
     table = PAGE.partition("| Event |")[2].partition("\n\n")[0]
     assert set(re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)) == written

@@ -57,6 +57,8 @@ PROGRAMS_BY_PACKAGE = {
     "libnss3-tools": "certutil",
     "mount": "mount",
     "nftables": "nft",
+    "node-typescript": "tsc",
+    "nodejs": "node",
     "openssl": "openssl",
     "tinyproxy": "tinyproxy",
     "util-linux": "unshare",

@@ -37,6 +37,8 @@ PRIORITY_ZERO: Final = (
     *(f"SC-{number}" for number in (1, 2, 3, 4, 5)),
     *(f"SD-{number}" for number in (1, 2, 3)),
     *(f"SR-{number}" for number in (1, 2, 3)),
+    "SG-1", "SG-2", "SG-5", "SG-6",
+    "SG-3", "SG-4", "SG-7", "SG-8", "SG-9", "SG-10", "SG-11", "SG-12", "SG-13", "OP-2", "OP-10",
     "FZ-1", "FZ-2", "FZ-4", "OP-1", "OP-3", "OP-4", "OP-5", "OP-7", "OP-8",
 )  # fmt: skip
 

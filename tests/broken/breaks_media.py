@@ -8,7 +8,7 @@ from icelane.errors import IcelaneError
 from icelane.peer import rtp_router
 from icelane.peer.media_plane import MediaPlane
 from icelane.peer.media_transport import MediaTransport
-from icelane.rtp.classify import is_rtp
+from icelane.rtp.classify import is_rtcp
 from icelane.rtp.packet import RtpPacket, parse_rtp_packet
 from icelane.rtp.rtcp import RtcpPacket
 from tests.broken.registry import breaks, swap
@@ -25,7 +25,7 @@ def packets_in_the_clear_are_taken() -> None:
         rtp, rtcp = unprotect(self, packets)
         for data in packets:
             with suppress(IcelaneError):
-                if not rtp and not rtcp and is_rtp(data):
+                if not rtp and not rtcp and not is_rtcp(data):
                     rtp.append(parse_rtp_packet(data))
         return rtp, rtcp
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icelane.core.clock import NEVER, Instant, TimerTable, later
+from icelane.core.clock import NEVER, Instant, TimerTable, earliest, later
 from icelane.testing.clock import DEFAULT_EPOCH, VirtualClock
 
 pytestmark = pytest.mark.twin
@@ -17,6 +17,12 @@ START = Instant(100.0)
 def test_later_moves_an_instant() -> None:
     assert later(START, 2.5) == 102.5
     assert later(START, 1e9) < NEVER
+
+
+def test_the_earliest_of_some_deadlines_is_found() -> None:
+    assert earliest() is None
+    assert earliest(None, None) is None
+    assert earliest(None, later(START, 2), START, None) == START
 
 
 def test_the_earliest_deadline_comes_next() -> None:

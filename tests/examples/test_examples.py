@@ -63,7 +63,14 @@ def say(program: subprocess.Popen[str], text: str) -> None:
 
 
 def test_every_example_is_tested_here() -> None:
-    tested = {"call_yourself.py", "data_echo_server.py", "file_transfer.py", "terminal_chat.py"}
+    tested = {
+        "call_yourself.py",
+        "data_echo_server.py",
+        "fastapi_signaling.py",
+        "file_transfer.py",
+        "signaled_call.py",
+        "terminal_chat.py",
+    }
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested
 
 
@@ -187,3 +194,43 @@ def test_a_program_calls_itself_and_records_what_arrives(tmp_path: Path) -> None
 
 def _packed(frame: av.AudioFrame) -> list[av.AudioFrame]:
     return av.AudioResampler(format="s16", layout="stereo", rate=48_000).resample(frame)
+
+
+# -- fastapi_signaling.py, signaled_call.py
+
+
+@contextmanager
+def signaling_program() -> Iterator[str]:
+    """The FastAPI program under its command; where it listens."""
+    command = [sys.executable, "-m", "uvicorn", "fastapi_signaling:app", "--port", "0", "--app-dir", str(EXAMPLES)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as program:
+        try:
+            yield line_with(program, "running on").split("running on ")[1].split(" ")[0]
+        finally:
+            program.kill()
+
+
+def test_the_signaling_program_has_less_than_thirty_lines() -> None:
+    lines = (EXAMPLES / "fastapi_signaling.py").read_text().split('"""\n')[-1].splitlines()
+    assert len([line for line in lines if line.strip()]) < 30
+
+
+def test_two_programs_talk_by_way_of_a_fastapi_program() -> None:
+    with signaling_program() as url:
+        where = url.replace("http", "ws") + "/rtc/v1/signal"
+        with urllib.request.urlopen(f"{url}/icelane/icelane.js", timeout=TIMEOUT) as module:
+            assert b"export class SignalClient" in module.read()
+        with started("signaled_call.py", where, "ann", "demo") as ann:
+            line_with(ann, "in demo as ann")
+            with started("signaled_call.py", where, "bob", "demo") as bob:
+                line_with(bob, "ann: hello, I am ann")
+                line_with(ann, "bob: hello, I am bob")
+
+
+def test_whom_the_hook_refuses_sees_why() -> None:
+    with (
+        signaling_program() as url,
+        started("signaled_call.py", url.replace("http", "ws") + "/rtc/v1/signal", "eve", "demo") as eve,
+    ):
+        line_with(eve, "unknown: only ann and bob are known here")
+        assert eve.wait(TIMEOUT) == 1

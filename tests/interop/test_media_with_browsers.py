@@ -178,3 +178,69 @@ def test_tracks_are_added_paused_removed_and_added_again_ten_times_with_chromium
 async def assert_clocks_are_seen(ours: RemoteMedia, theirs: RemoteMedia) -> None:
     seen, seen_there = await asyncio.gather(ours.see_clock(5), theirs.see_clock(5))
     assert readable_share(seen) == readable_share(seen_there) == 1.0
+
+
+# What a browser tells of media and we do not, by type, with the reason; `*` for every type.
+NOT_TOLD: Final = {
+    "*": {
+        "mediaType": "of before the standard: it is kind",
+        "ip": "of before the standard: it is address",
+        "isRemote": "of before the standard: it is in the type",
+        "networkType": "deprecated",
+        "packetsSentWithEct1": "nothing is marked by ECN",
+        "packetsReceivedWithEct1": "ECN is not read",
+        "packetsReceivedWithCe": "ECN is not read",
+        "fecPacketsReceived": "FlexFEC and ULPFEC are not spoken",
+        "fecPacketsDiscarded": "FlexFEC and ULPFEC are not spoken",
+        "estimatedPlayoutTimestamp": "programs play, we do not",
+        "playoutId": "programs play, we do not",
+        "jitterBufferMinimumDelay": "there is no other than jitterBufferTargetDelay",
+        "qpSum": "PyAV does not tell quantizers",
+        "roundTripTimeMeasurements": "no extended reports are sent (RFC 3611)",
+        "totalRoundTripTime": "no extended reports are sent (RFC 3611)",
+    },
+    "candidate-pair": {
+        "bytesDiscardedOnSend": "nothing is",
+        "packetsDiscardedOnSend": "nothing is",
+        "writable": "not of the standard",
+        "availableOutgoingBitrate": "there is no estimation of bandwidth yet",
+    },
+    "outbound-rtp": {
+        "encodingIndex": "there is one encoding",
+        "scalabilityMode": "there is one layer",
+        "hugeFramesSent": "sizes are not compared",
+        "qualityLimitationDurations": "a record within a record",
+        "qualityLimitationResolutionChanges": "nothing is made smaller by itself",
+        "totalEncodedBytesTarget": "encoders do not tell it",
+        "contentType": "only of what is captured from a screen",
+    },
+}
+
+
+def test_statistics_are_those_of_chromium(scene: Stage) -> None:
+    """Every type but the one of loudspeakers, and every name, but those above."""
+
+    async def call() -> None:
+        async with both(scene, "chromium") as (ours, theirs):
+            for media, frequency in ((ours, OUR_TONE), (theirs, THEIR_TONE)):
+                await media.send_tone(frequency, LEVEL)
+                await media.send_clock(*SIZE)
+            await negotiate(ours.peer, theirs.peer, trickle=True)
+            await assert_everything_arrives(ours, theirs)
+            await asyncio.sleep(6)  # until both have reported
+            we, they = by_type(await ours.stats()), by_type(await theirs.stats())
+        assert they.keys() - we.keys() <= {"media-playout"}
+        for kind in sorted(they.keys() & we.keys()):
+            lacking = they[kind] - we[kind]
+            print(f"\n{kind}: {len(we[kind])} names, without {', '.join(sorted(lacking)) or 'any less'}")
+            assert lacking <= {*NOT_TOLD["*"], *NOT_TOLD.get(kind, {})}, kind
+
+    scene.run(call())
+
+
+def by_type(entries: list[dict[str, Any]]) -> dict[str, set[str]]:
+    """The names that records of each type have."""
+    found: dict[str, set[str]] = {}
+    for entry in entries:
+        found.setdefault(entry["type"], set()).update(entry)
+    return found

@@ -9,6 +9,8 @@ import pytest
 from icelane.core.clock import Instant
 from icelane.media.arrival_delay import MAX_DELAY, ArrivalDelay
 
+pytestmark = pytest.mark.twin
+
 
 def feed(delay: ArrivalDelay, latenesses: list[float], start: float = 0.0) -> Instant:
     now = start

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +13,8 @@ from icelane.core.clock import NEVER, Instant
 from icelane.media.frame_buffer import MAX_BYTES, MAX_FRAMES, MAX_PACKETS, BufferedFrame, FrameBuffer
 from icelane.media.payload.packetizer import Fragment
 from icelane.rtp.packet import RtpPacket
+
+pytestmark = pytest.mark.twin
 
 PACKETS = 3
 

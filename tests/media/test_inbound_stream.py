@@ -9,12 +9,19 @@ from icelane.errors import InvalidAccessError
 from icelane.media import inbound_stream
 from icelane.media.codec import MediaKind, NegotiatedCodec, RtpCodec
 from icelane.media.event import InboundEvent, SourceChanged, SourceEnded, SourceHeard, SourceSilent, ToneReceived
+from icelane.media.inbound_layer import MAX_OTHERS, LayerChoice
 from icelane.media.inbound_stream import MAX_QUEUED, MAX_RAW_PACKETS, SOURCE_TIMEOUT, InboundOptions, InboundStream
 from icelane.media.outbound_stream import OutboundOptions, OutboundStream
 from icelane.media.payload.registry import packetizer_for
 from icelane.media.payload.rtx import encode_retransmission
 from icelane.media.playout import Decode
-from icelane.rtp.header_extension import PLAYOUT_DELAY, PlayoutDelay, encode_playout_delay
+from icelane.rtp.header_extension import (
+    PLAYOUT_DELAY,
+    REPAIRED_RTP_STREAM_ID,
+    RTP_STREAM_ID,
+    PlayoutDelay,
+    encode_playout_delay,
+)
 from icelane.rtp.ntp import ntp_of
 from icelane.rtp.packet import RtpPacket
 from icelane.rtp.rtcp import (
@@ -43,8 +50,11 @@ from tests.media.call import (
     vp8_frame,
 )
 
+pytestmark = pytest.mark.twin
+
 NOW = Instant(1000.0)
 FRAME_PACKETS = 2
+RID, REPAIRED_RID = 10, 11
 
 
 def made(codec: RtpCodec = VP8, *, keeps_packets: bool = False) -> InboundStream:
@@ -324,6 +334,81 @@ def test_one_section_keeps_one_source_however_many_come() -> None:
     assert stream.statistics.source_changes == 1999
     assert len(events(stream)) <= inbound_stream.MAX_EVENTS
     assert len(stream.report_blocks(later(NOW, 4000.0))) == 1
+
+
+def layered(number: int, rid: bytes, ssrc: int, *, key: bool = False, named: bool = True) -> list[RtpPacket]:
+    """Packets of a frame of a layer."""
+    packets = video(number, key=key, ssrc=ssrc)
+    for packet in packets:
+        packet.extensions = [(RID, rid)] if named else []
+    return packets
+
+
+def layered_stream() -> InboundStream:
+    known = extensions()
+    known.add(RID, RTP_STREAM_ID)
+    known.add(REPAIRED_RID, REPAIRED_RTP_STREAM_ID)
+    codecs = (NegotiatedCodec(codec=VP8, payload_type=96, rtx_payload_type=97),)
+    return InboundStream(InboundOptions(kind=MediaKind.VIDEO, codecs=codecs, extensions=known, local_ssrc=5))
+
+
+def test_of_several_layers_the_first_is_taken_as_long_as_it_comes() -> None:
+    """RFC 8853: an answer without `a=simulcast` asks for one; a peer that sends all is received all the same."""
+    stream = layered_stream()
+    for number in range(60):
+        now = later(NOW, number / 30)
+        named = number < 30  # until they are reported
+        stream.handle_packets(layered(number, b"l", 1, key=number == 0, named=named), now)
+        stream.handle_packets(layered(number, b"h", 2, key=number == 0, named=named), now)
+    assert frames(stream) == list(range(60))
+    assert stream.ssrc == 1
+    assert stream.statistics.source_changes == 0
+    assert stream.statistics.packets_discarded == 120
+    now = later(NOW, 2 + SOURCE_TIMEOUT + 1)
+    stream.handle_timeout(now)
+    stream.handle_packets(layered(60, b"h", 2, key=True, named=False), now)
+    assert stream.ssrc == 2
+    stream.handle_packets(layered(61, b"h", 2), later(now, 0.1))
+    stream.handle_timeout(later(now, 2.0))
+    assert frames(stream) == [60, 61]
+
+
+def test_retransmissions_of_another_layer_are_not_taken_for_those_of_the_one_that_is() -> None:
+    stream = layered_stream()
+    stream.handle_packets(layered(0, b"l", 1, key=True), NOW)
+    stream.handle_packets(layered(1, b"l", 1)[:1] + layered(2, b"l", 1), later(NOW, 0.03))
+    [_, missing] = layered(1, b"l", 1)
+    for rid, data in ((b"h", b"another"), (b"l", None)):
+        repeated = again(missing)
+        repeated.extensions = [(REPAIRED_RID, rid)]
+        repeated.ssrc = 100 if rid == b"h" else 101
+        if data is not None:
+            repeated.payload = repeated.payload[:2] + data
+        stream.handle_packets([repeated], later(NOW, 0.06))
+    stream.handle_timeout(later(NOW, 1.0))
+    assert stream.poll_frame() is not None
+    frame = stream.poll_frame()
+    assert frame is not None
+    assert b"another" not in frame.data
+    assert stream.statistics.retransmitted_packets_received == 1
+
+
+def test_who_names_no_layers_may_change_the_source_as_before() -> None:
+    stream = layered_stream()
+    stream.handle_packets(layered(0, b"", 1, key=True, named=False), NOW)
+    stream.handle_packets(layered(50, b"h", 2, key=True), later(NOW, 2.0))
+    assert stream.ssrc == 2
+    stream.handle_packets(layered(90, b"h", 3, key=True), later(NOW, 4.0))
+    assert stream.ssrc == 3
+
+
+def test_the_layers_that_are_known_are_bounded() -> None:
+    """SR-4."""
+    layers = LayerChoice(layered_stream().options.extensions)
+    layers.take(layered(0, b"l", 1)[0])
+    for ssrc in range(2, 500):
+        assert layers.is_other(layered(0, b"h", ssrc)[0])
+    assert len(layers._others) == MAX_OTHERS
 
 
 def test_a_goodbye_ends_the_source_and_packets_bring_it_back() -> None:

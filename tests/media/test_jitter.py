@@ -10,6 +10,8 @@ from icelane.media.jitter import MAX_FRAMES, MAX_SILENCE, START_DELAY, JitterBuf
 from icelane.media.playout import Conceal, Decode, DecodeForwardErrorCorrection, Playout
 from icelane.media.statistics import InboundStatistics
 
+pytestmark = pytest.mark.twin
+
 FRAME = 960
 
 

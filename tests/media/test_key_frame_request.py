@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
+
 from icelane.core.clock import NEVER, Instant
 from icelane.media.key_frame_request import FIRST_INTERVAL, MAX_INTERVAL, KeyFrameRequest
+
+pytestmark = pytest.mark.twin
 
 
 def test_it_is_asked_for_at_once_and_then_less_and_less_often() -> None:

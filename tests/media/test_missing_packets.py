@@ -7,6 +7,8 @@ import pytest
 from icelane.core.clock import NEVER, Instant
 from icelane.media.missing_packets import MAX_AGE, MAX_MISSING, MAX_REORDERING, MAX_TRIES, MissingPackets
 
+pytestmark = pytest.mark.twin
+
 
 def test_a_gap_is_asked_for_at_once_and_again_after_a_round_trip() -> None:
     missing = MissingPackets()

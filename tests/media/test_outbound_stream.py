@@ -59,6 +59,8 @@ from tests.media.call import (
     vp8_frame,
 )
 
+pytestmark = pytest.mark.twin
+
 MID_ID, SEND_TIME_ID, SEQUENCE_ID, LEVEL_ID, ORIENTATION_ID = 1, 2, 3, 4, 5
 CLOCK = VirtualClock()
 NOW = CLOCK.now

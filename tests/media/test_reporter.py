@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from icelane.core.clock import Instant, later
 from icelane.media.codec import MediaKind, NegotiatedCodec
 from icelane.media.inbound_stream import InboundOptions, InboundStream
@@ -23,6 +25,8 @@ from icelane.rtp.rtcp import (
 from icelane.testing.clock import VirtualClock
 from icelane.testing.entropy import SeededEntropy
 from tests.media.call import OPUS, VP8, opus_frame, vp8_frame
+
+pytestmark = pytest.mark.twin
 
 CLOCK = VirtualClock()
 NOW = CLOCK.now
@@ -129,7 +133,8 @@ def test_feedback_goes_at_once_and_alone_where_reduced_size_was_negotiated() -> 
 def test_arrivals_are_told_for_the_whole_transport() -> None:
     made = reporter()
     for number in range(10):
-        made.record_arrival(number, 22 + number % 2, NOW)
+        arrived = RtpPacket(ssrc=22 + number % 2, extensions=[(3, bytes((0, number)))])
+        made.record_arrivals([arrived, RtpPacket(ssrc=22)], 3, NOW)
     at = made.next_timeout()
     assert at == later(NOW, 0.1)
     made.collect(at)

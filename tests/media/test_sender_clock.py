@@ -8,6 +8,8 @@ from icelane.media.sender_clock import SenderClock
 from icelane.rtp.ntp import ntp_of
 from icelane.testing.clock import DEFAULT_EPOCH
 
+pytestmark = pytest.mark.twin
+
 
 def test_timestamps_before_and_behind_the_report_have_their_times() -> None:
     clock = SenderClock(90_000)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from icelane.core.clock import NEVER, Instant, later
 from icelane.media.transport_feedback import INTERVAL, MAX_ARRIVALS, MAX_UNREPORTED, TransportFeedbackRecorder
 from icelane.rtp.rtcp import parse_rtcp, serialize_rtcp
 from icelane.rtp.rtcp.transport_feedback import TransportFeedback
+
+pytestmark = pytest.mark.twin
 
 NOW = Instant(50.0)
 

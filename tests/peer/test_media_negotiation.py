@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -741,7 +742,7 @@ def test_the_peers_bandwidth_is_read(lines: str, limit: int | None) -> None:
 def test_extensions_that_are_not_known_or_go_the_other_way_are_left_out_or_reversed() -> None:
     peer = MediaPeer()
     text = OFFERS["firefox_media_offer"].replace(
-        "a=extmap:4 http", "a=extmap:15 urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id\r\na=extmap:4 http"
+        "a=extmap:4 http", "a=extmap:256 urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id\r\na=extmap:4 http"
     )
     peer.set_remote(Description(DescriptionType.OFFER, text))
     peer.set_local()
@@ -911,3 +912,83 @@ def check_media(one: MediaPeer, other: MediaPeer) -> None:
                 assert source.ssrc == transceiver.sender.ssrc
                 if any(codec.rtx_payload_type is not None for codec in transceiver.negotiated.send_codecs):
                     assert source.rtx_ssrc == transceiver.sender.rtx_ssrc
+
+
+# What is offered beyond what we have
+
+
+SIMULCAST = """a=rid:h send
+a=rid:m send pt=96;max-width=640
+a=rid:l send
+a=simulcast:send h;~m;l
+"""
+
+
+@pytest.mark.parametrize("lines", [SIMULCAST, "a=simulcast:send h;l recv x\n", "a=rid:h send\na=rid:h send\n"])
+def test_layers_are_not_in_the_answer_and_the_section_is_accepted(lines: str) -> None:
+    """RFC 8853 section 5.3.2: who answers without `a=simulcast` is sent one stream."""
+    one, other = media_pair()
+    one.add_track("camera", VIDEO)
+    one.set_local()
+    text = one.local.sdp.replace("a=rtcp-mux\r\n", "a=rtcp-mux\r\n" + lines.replace("\n", "\r\n"))
+    text = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("a=ssrc"))
+    other.set_remote(Description(DescriptionType.OFFER, text))
+    other.set_local()
+    answer = other.local.sdp
+    assert "simulcast" not in answer
+    assert "a=rid" not in answer
+    assert "a=recvonly\r\n" in answer
+    assert other.transceivers[0].negotiated is not None
+    one.set_remote(typed(other.local, DescriptionType.ANSWER))
+    assert one.transceivers[0].sends
+
+
+def moved_extensions(text: str, by: int) -> str:
+    """The description with other numbers for its header extensions."""
+    return re.sub(r"a=extmap:(\d+)", lambda found: f"a=extmap:{int(found[1]) + by}", text)
+
+
+@pytest.mark.parametrize("by", [13, 100, 241])
+def test_extensions_whose_numbers_take_two_bytes_are_answered_with_them(by: int) -> None:
+    """RFC 8285 section 4.3, with `a=extmap-allow-mixed` in both descriptions."""
+    one, other = media_pair()
+    one.add_track("camera", VIDEO)
+    one.set_local()
+    offered = moved_extensions(one.local.sdp, by)
+    assert "a=extmap-allow-mixed" in offered
+    other.set_remote(Description(DescriptionType.OFFER, offered))
+    other.set_local()
+    numbers = {extension.uri: extension.id for extension in sections(other.local)[0].header_extensions}
+    assert numbers == {one.uri: one.id for one in parse_session(offered).media[0].header_extensions}
+    assert "a=extmap-allow-mixed" in other.local.sdp
+    negotiated = other.transceivers[0].negotiated
+    assert negotiated is not None
+    assert dict(negotiated.receive_extensions)[1 + by] == MID
+    assert max(dict(negotiated.send_extensions)) > 14
+    # What we offer later keeps them.
+    other.add_track("another", VIDEO)
+    other.set_local()
+    assert {f"a=extmap:{number} {uri}" for uri, number in numbers.items()} <= set(other.local.sdp.splitlines())
+
+
+def test_without_mixed_headers_numbers_of_two_bytes_are_left_out() -> None:
+    """Our packets have headers of two bytes only where they need them, which such a peer does not allow."""
+    one, other = media_pair()
+    one.add_track("camera", VIDEO)
+    one.set_local()
+    text = moved_extensions(one.local.sdp, 12).replace("a=extmap-allow-mixed\r\n", "")
+    other.set_remote(Description(DescriptionType.OFFER, text))
+    other.set_local()
+    assert [extension.id for extension in sections(other.local)[0].header_extensions] == [13, 14]
+    assert "extmap-allow-mixed" not in other.local.sdp
+
+
+@pytest.mark.parametrize("number", [256, 4096])
+def test_numbers_that_no_header_has_are_left_out(number: int) -> None:
+    one, other = media_pair()
+    one.add_track("mic")
+    one.set_local()
+    text = one.local.sdp.replace(f"a=extmap:1 {MID}", f"a=extmap:{number} {MID}")
+    other.set_remote(Description(DescriptionType.OFFER, text))
+    other.set_local()
+    assert MID not in [extension.uri for extension in sections(other.local)[0].header_extensions]

@@ -10,6 +10,8 @@ from icelane.peer.media_transport import MAX_EARLY, MAX_KEPT, MediaTransport, Sr
 from icelane.rtp.packet import RtpPacket, serialize
 from icelane.rtp.rtcp import PictureLossIndication, ReceiverReport
 
+pytestmark = pytest.mark.twin
+
 PROFILES = list(SrtpProfile)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from icelane.media.codec import NegotiatedCodec
 from icelane.peer.rtp_parameters import RemoteSource, RtpParameters
 from icelane.peer.rtp_router import MAX_LEARNT, RtpRouter
@@ -12,6 +14,8 @@ from icelane.rtp.packet import RtpPacket
 from icelane.sdp.rtp_attributes import Direction
 from icelane.testing.entropy import SeededEntropy
 from tests.peer.media import AUDIO, CAPABILITIES, OPUS, VIDEO, VP8
+
+pytestmark = pytest.mark.twin
 
 MID_NUMBER = 4
 
@@ -48,6 +52,21 @@ def routed(*, sources: tuple[RemoteSource, ...] = ()) -> tuple[RtpRouter, Transc
     router = RtpRouter()
     router.set_transceivers(every)
     return router, sound, first, second
+
+
+def test_packets_that_came_together_are_sorted_and_stay_in_order() -> None:
+    router, sound, first, second = routed()
+    packets = [
+        packet(7, 96, "2"),
+        packet(8, 96, "1"),
+        packet(7, 96),
+        packet(99, 50),
+        packet(9, 111),
+        packet(8, 97),
+    ]
+    found = router.sort(packets)
+    assert found == {second: [packets[0], packets[2]], first: [packets[1], packets[5]], sound: [packets[4]]}
+    assert router.unknown == 1
 
 
 def test_the_mid_decides_and_teaches_the_ssrc() -> None:

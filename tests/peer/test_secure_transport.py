@@ -37,6 +37,8 @@ from tests.peer.wire import (
     two_peers,
 )
 
+pytestmark = pytest.mark.twin
+
 CERTIFICATE = Certificate.generate(now=UnixSeconds(DEFAULT_EPOCH))
 # Written out: a product whose bounds are broken on purpose must not move these.
 MAX_HELD, MAX_HELD_BYTES = 8, 16 * 1024

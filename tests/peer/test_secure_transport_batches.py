@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from icelane.core.net import Path, SocketAddress, Transport
 from icelane.dtls.connection import DtlsState
 from icelane.testing.peer import PeerHost
 from tests.scenarios.internet import Internet, connect
+
+pytestmark = pytest.mark.twin
 
 Batch = list[tuple[bytes, Path]]
 

@@ -19,7 +19,6 @@ from icelane.rtp.header_extension import (
     encode_contributing_audio_levels,
     encode_playout_delay,
     encode_token,
-    encode_transmission_offset,
     encode_transport_sequence_number,
     encode_video_orientation,
     parse_absolute_send_time,
@@ -27,7 +26,6 @@ from icelane.rtp.header_extension import (
     parse_contributing_audio_levels,
     parse_playout_delay,
     parse_token,
-    parse_transmission_offset,
     parse_transport_sequence_number,
     parse_video_orientation,
     value_of,
@@ -42,7 +40,6 @@ from icelane.rtp.packet import RtpPacket
         (encode_absolute_send_time(1.0), b"\x04\x00\x00"),
         (encode_absolute_send_time(64.0 + 0.5), b"\x02\x00\x00"),
         (encode_transport_sequence_number(0x1FFFF), b"\xff\xff"),
-        (encode_transmission_offset(-1), b"\xff\xff\xff"),
         (encode_audio_level(AudioLevel(127, voice=True)), b"\xff"),
         (encode_audio_level(AudioLevel(30)), b"\x1e"),
         (encode_contributing_audio_levels((0, 127)), b"\x00\x7f"),
@@ -62,11 +59,6 @@ def test_tokens_come_back(value: str) -> None:
 @given(st.floats(0, 1e9))
 def test_send_times_come_back_within_the_circle(seconds: float) -> None:
     assert abs(parse_absolute_send_time(encode_absolute_send_time(seconds)) - seconds % 64) % 64 < 1e-5
-
-
-@given(st.integers(-(1 << 23), (1 << 23) - 1))
-def test_offsets_come_back_with_their_sign(ticks: int) -> None:
-    assert parse_transmission_offset(encode_transmission_offset(ticks)) == ticks
 
 
 @given(st.integers(0, 4095), st.integers(0, 4095))
@@ -98,7 +90,6 @@ def test_bytes_behind_a_value_are_ignored() -> None:
         (parse_token, bytes(256)),
         (parse_absolute_send_time, bytes(2)),
         (parse_transport_sequence_number, b"\x01"),
-        (parse_transmission_offset, b""),
         (parse_audio_level, b""),
         (parse_contributing_audio_levels, b""),
         (parse_contributing_audio_levels, bytes(16)),
@@ -125,7 +116,6 @@ def test_a_packet_without_the_element_or_with_a_malformed_one_says_nothing() -> 
         lambda: encode_token("x" * 256),
         lambda: encode_token("é"),
         lambda: encode_token("a b"),
-        lambda: encode_transmission_offset(1 << 23),
         lambda: encode_audio_level(AudioLevel(128)),
         lambda: encode_contributing_audio_levels(()),
         lambda: encode_contributing_audio_levels((0,) * 16),

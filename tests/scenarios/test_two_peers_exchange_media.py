@@ -280,7 +280,7 @@ def test_a_packet_is_passed_on_as_it_came(call: Call) -> None:
     """From Alice to Bob, as a forwarder does with what it got elsewhere."""
     (audio, _) = call.alice.engine.transceivers
     (bobs, _) = call.bob.engine.transceivers
-    call.bob.run(lambda now: call.bob.engine.media.keep_packets(bobs, now))
+    call.bob.run(lambda _: call.bob.engine.media.keep_packets(bobs))
     for number in range(5):
         packet = RtpPacket(8, 100 + number, 960 * number, 7, b"\xf8" + bytes([number]))
         assert call.alice.run(partial(call.alice.engine.send_packet, audio, packet))

@@ -626,6 +626,9 @@ def test_users_that_could_not_be_read_are_not_said_to_be_missing(environ: dict[s
         (f"{TWO}\nstun.behavior_ports = [3478, 50000]", "stun.behavior_ports"),
         ("metrics.listen = '0.0.0.0:9641'", "metrics.listen"),
         ("metrics.listen = '8.8.8.8:9641'", "metrics.listen"),
+        ("server.listen = ['http://127.0.0.1:8080']", "auth.jwt"),
+        ("auth.dangerously_accept_tokens_in_urls = true", "auth.dangerously_accept_tokens_in_urls"),
+        ("hooks.before_join = 'https://app.example.org/hook'", "hooks.before_join"),
     ],
 )
 def test_what_is_allowed_and_probably_wrong_is_said(text: str, key: str) -> None:

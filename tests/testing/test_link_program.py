@@ -16,7 +16,10 @@ import pytest
 from icelane.testing.link_program import LEFT_HOST, RIGHT_HOST, LinkCounters, Way, measure_ceiling, missing, tun_link
 from icelane.testing.namespace import inside, new_namespace
 
-pytestmark = pytest.mark.skipif(missing() is not None, reason=f"the link {missing()}")
+pytestmark = [
+    pytest.mark.skipif(missing() is not None, reason=f"the link {missing()}"),
+    pytest.mark.realtime,
+]
 
 _STAMP = struct.Struct("!Id")
 

@@ -31,6 +31,7 @@ from icelane.stun.integrity import (
 from icelane.stun.message import HEADER_SIZE, Message, MessageBuilder, MessageClass, Method, parse_message
 from icelane.testing.clock import VirtualClock
 from icelane.testing.entropy import SeededEntropy
+from icelane.turn.access_list import AccessLists
 from icelane.turn.allocation import Allocation, AllocationEnded
 from icelane.turn.attributes import encode_channel_number, encode_requested_transport
 from icelane.turn.credentials import CredentialStore, RestCredentials, Secret, StaticUsers
@@ -195,6 +196,7 @@ class ServerDriver:
         clock: VirtualClock | None = None,
         realm: str = REALM,
         config: TurnServerConfig | None = None,
+        access: AccessLists | None = None,
     ) -> None:
         """`config` gives the settings that have no argument here; the arguments win."""
         self.clock = clock or VirtualClock()
@@ -219,6 +221,7 @@ class ServerDriver:
             entropy=entropy or SeededEntropy(seed),
             wall_clock=self.clock,
             nonce_key=nonce_key,
+            access=access,
         )
         self.plane = FakePlane()
         self.sent: list[tuple[Path, bytes]] = []

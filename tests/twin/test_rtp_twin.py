@@ -95,7 +95,6 @@ def test_both_forms_count_alike(numbers: list[int], circle: int) -> None:
         first, second = (
             (
                 module.sequence_distance(one & 0xFFFF, other & 0xFFFF),
-                module.is_newer(one & 0xFFFF, other & 0xFFFF),
                 module.timestamp_distance(one, other),
             )
             for module in SEQUENCE

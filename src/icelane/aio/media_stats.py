@@ -24,7 +24,7 @@ def add_media_stats(report: StatsReport, transceivers: Iterable[RTCRtpTransceive
         if sent is not None:
             _complete_outbound(sent, transceiver, now)
         if received is not None:
-            _complete_inbound(received, transceiver)
+            _complete_inbound(received, transceiver, now)
 
 
 def select_stats(report: StatsReport, identifier: str) -> StatsReport:
@@ -76,13 +76,17 @@ def _complete_outbound(stats: Stats, transceiver: RTCRtpTransceiver, now: Instan
             "frameWidth": counts.width or None,
             "frameHeight": counts.height or None,
             "framesPerSecond": sender._pump.frames_per_second(now),
+            "qualityLimitationReason": "bandwidth" if sender._pump.is_limited else "none",
         }
     stats.update({name: value for name, value in more.items() if value is not None})
 
 
-def _complete_inbound(stats: Stats, transceiver: RTCRtpTransceiver) -> None:
-    counts = transceiver.receiver._pump.counts
+def _complete_inbound(stats: Stats, transceiver: RTCRtpTransceiver, now: Instant) -> None:
+    pump = transceiver.receiver._pump
+    counts, heard_at = pump.counts, pump.heard_at
     more: dict[str, Value | None] = {"totalProcessingDelay": counts.total_decode_time}
+    if heard_at is not None:
+        more["lastPacketReceivedTimestamp"] = float(stats["timestamp"]) - (now - heard_at) * 1000
     if transceiver.kind == "video":
         more |= {
             "decoderImplementation": counts.implementation or None,
@@ -91,6 +95,11 @@ def _complete_inbound(stats: Stats, transceiver: RTCRtpTransceiver) -> None:
             "totalDecodeTime": counts.total_decode_time,
             "frameWidth": counts.width or None,
             "frameHeight": counts.height or None,
+            "framesPerSecond": counts.frames_per_second(now),
+            "totalInterFrameDelay": counts.total_inter_frame_delay,
+            "totalSquaredInterFrameDelay": counts.total_squared_inter_frame_delay,
+            "pauseCount": counts.pauses,
+            "totalPausesDuration": counts.total_pauses_duration,
         }
     else:
         more |= {

@@ -44,7 +44,7 @@ from icelane.aio.udp_mux import MuxedSocket, UdpMux
 from icelane.aio.udp_runs import RunUdpSocket
 from icelane.aio.wakeup import Wakeup
 from icelane.core.clock import Duration, Instant
-from icelane.core.engine import Transmit
+from icelane.core.engine import Transmit, by_path
 from icelane.core.net import AddressFamily, Path, SocketAddress, Transport
 from icelane.errors import IcelaneError, OperationError
 from icelane.ice.agent import IceAgent
@@ -427,14 +427,8 @@ class PeerDriver:
 
     def _transmit(self, transmits: list[Transmit]) -> None:
         """Send them in this order, those on one path together."""
-        start = 0
-        while start < len(transmits):
-            path = transmits[start].path
-            end = start + 1
-            while end < len(transmits) and transmits[end].path == path:
-                end += 1
-            self._transmit_on(path, [transmit.data for transmit in transmits[start:end]])
-            start = end
+        for path, batch in by_path(transmits):
+            self._transmit_on(path, batch)
 
     def _transmit_on(self, path: Path, batch: list[bytes]) -> None:
         if path.transport is Transport.UDP:

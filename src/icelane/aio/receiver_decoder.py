@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from icelane.aio.media_worker import MediaLane
 from icelane.aio.received_times import MediaTimes, SoundTimes
 from icelane.aio.rtp_parameters import linear_level
 from icelane.aio.system import monotonic
-from icelane.core.clock import Duration
+from icelane.core.clock import Duration, Instant
 from icelane.errors import MalformedError
 from icelane.media.capture_time import CaptureTime, mark_captured
 from icelane.media.codec import MediaKind, NegotiatedCodec
@@ -22,6 +23,12 @@ from icelane.media.playout import Conceal, Decode, DecodeForwardErrorCorrection,
 
 if TYPE_CHECKING:
     from icelane.media.codecs.rotation import Rotator
+
+# W3C pauseCount: nothing was shown for longer than this.
+_PAUSE: Final[Duration] = 5.0
+# Pictures are counted over the last second, and no more of them.
+_RATE_WINDOW: Final[Duration] = 1.0
+MAX_RATE: Final = 240
 
 Work: TypeAlias = EncodedFrame | Playout
 """A picture, or an instruction about sound."""
@@ -41,6 +48,26 @@ class DecoderCounts:
     audio_level: float = 0.0
     total_audio_energy: float = 0.0
     total_samples_duration: Duration = 0.0
+    pauses: int = 0
+    total_pauses_duration: Duration = 0.0
+    total_inter_frame_delay: Duration = 0.0
+    total_squared_inter_frame_delay: float = 0.0
+    shown: deque[Instant] = field(default_factory=lambda: deque(maxlen=MAX_RATE))
+
+    def note_shown(self, now: Instant) -> None:
+        """A picture was given to the track."""
+        if self.shown:
+            delay = now - self.shown[-1]
+            self.total_inter_frame_delay += delay
+            self.total_squared_inter_frame_delay += delay**2
+            if delay > _PAUSE:
+                self.pauses += 1
+                self.total_pauses_duration += delay
+        self.shown.append(now)
+
+    def frames_per_second(self, now: Instant) -> int:
+        """Pictures of the last second."""
+        return sum(now - at < _RATE_WINDOW for at in self.shown)
 
 
 class ReceiverDecoder:

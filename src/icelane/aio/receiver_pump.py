@@ -76,6 +76,11 @@ class ReceivedTrack(RemoteStreamTrack):
             return False
         return not self._queue.is_full or now - self._read_at < IDLE_TIME
 
+    @property
+    def is_left(self) -> bool:
+        """Whether nobody has read since `forget`."""
+        return not self._readers and self._read_at is None
+
     def forget(self) -> None:
         """Nobody reads any more, and what waits is too old for whoever will."""
         self._read_at = None
@@ -105,8 +110,14 @@ class ReceiverPump:
         if self._task is None and not self._port.is_closed:
             self._task = asyncio.create_task(self._run(), name=f"receiver of {self._kind.value}")
         self._fetch()
-        if self._backlog:
+        if self._backlog and not self._track.is_left:
             self._wake.set()
+
+    @property
+    def heard_at(self) -> Instant | None:
+        """When the last packet came."""
+        inbound = self._port.inbound(self._transceiver)
+        return inbound.heard_at if inbound is not None else None
 
     @property
     def has_encoded(self) -> bool:
@@ -129,7 +140,7 @@ class ReceiverPump:
     def open_packets(self) -> FrameQueue[RtpPacket]:
         """Packets as they come, from now on."""
         self._packets = FrameQueue("drop-oldest", capacity=MAX_PACKETS)
-        self._port.engine.media.keep_packets(self._transceiver, monotonic())
+        self._port.engine.media.keep_packets(self._transceiver)
         return self._packets
 
     def close_encoded(self) -> None:
@@ -139,6 +150,7 @@ class ReceiverPump:
     def close_packets(self) -> None:
         """Nobody reads them any more."""
         self._packets = None
+        self._port.engine.media.keep_packets(self._transceiver, is_wanted=False)
 
     def end(self) -> None:
         """The track has ended for good."""
@@ -258,4 +270,6 @@ class ReceiverPump:
             self._port.request_key_frame(self._transceiver)
         if is_shown:
             for frame in frames:
+                if self._kind is MediaKind.VIDEO:
+                    self.counts.note_shown(monotonic())
                 await self._track.deliver(frame)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
+from icelane.aio.encoded_track import EncodedTrack
 from icelane.aio.event_target import EventTarget
 from icelane.aio.frame_queue import QueuePolicy
 from icelane.aio.media_port import MediaPort
@@ -57,6 +58,7 @@ class RTCRtpReceiver(EventTarget):
         self._transceiver = transceiver
         self._track = ReceivedTrack(transceiver.kind, transceiver.receiver.track_id, policy, capacity)
         self._pump = ReceiverPump(port, transceiver, self._track)
+        self._encoded_track: EncodedTrack | None = None
         self._target: float | None = None
 
     def __repr__(self) -> str:
@@ -106,13 +108,13 @@ class RTCRtpReceiver(EventTarget):
         )
 
     def getContributingSources(self) -> list[RTCRtpContributingSource]:  # noqa: N802
-        """Whose sound a mixer has put into what came within the last ten seconds (RFC 3550: CSRC)."""
+        """Whose sound a mixer has put into what came within the last ten seconds (CSRC), and how loud (RFC 6465)."""
         stream, now = self._port.inbound(self._transceiver), monotonic()
         if stream is None:
             return []
         return [
-            RTCRtpContributingSource(at, source, timestamp)
-            for source, (at, timestamp) in stream.contributing.items()
+            RTCRtpContributingSource(at, source, timestamp, linear_level(level))
+            for source, (at, timestamp, level) in stream.contributing.items()
             if now - at <= _SOURCE_MEMORY
         ]
 
@@ -147,11 +149,20 @@ class RTCRtpReceiver(EventTarget):
         finally:
             self._pump.close_encoded()
 
-    async def rtp_packets(self) -> AsyncIterator[RtpPacket]:
-        """Packets as they came, decrypted, retransmissions in their place, in the order of arrival and each once.
+    def encoded_track(self) -> EncodedTrack:
+        """The same frames as a track, for `MediaRecorder` and for other connections' `addTrack`; one at a time."""
+        track = self._encoded_track
+        if track is None or track.readyState == "ended":
+            track = self._encoded_track = EncodedTrack(self._port, self._transceiver, self._pump)
+            if self._track.readyState == "ended":
+                track.stop()
+        return track
 
-        To be begun before something comes, since what was received is forgotten. Packets wait in a queue of
-        MAX_PACKETS, and then the oldest is dropped. Ends with the track. Raises InvalidStateError when iterated twice.
+    async def rtp_packets(self) -> AsyncIterator[RtpPacket]:
+        """Packets as they come from now on, decrypted, retransmissions in their place, each once.
+
+        Packets wait in a queue of MAX_PACKETS, and then the oldest is dropped. Ends with the track. One reads them at a
+        time: raises InvalidStateError when somebody else does.
         """
         if self._pump.has_packets:
             raise InvalidStateError("the packets are read already")
@@ -184,6 +195,8 @@ class RTCRtpReceiver(EventTarget):
     def _end(self) -> None:
         self._pump.end()
         self._track.stop()
+        if self._encoded_track is not None:
+            self._encoded_track._end()
 
     async def _close(self) -> None:
         self._end()

@@ -41,9 +41,14 @@ from icelane.errors import InvalidModificationError, InvalidStateError
 from icelane.media.codec import MediaKind
 from icelane.media.codecs.interface import MAX_FRAME_RATE
 from icelane.media.frame import EncodedFrame
+from icelane.peer.rtp_parameters import packet_time
 from icelane.peer.stats import StatsReport
 from icelane.peer.transceiver import Transceiver
+from icelane.rtp.header_extension import PlayoutDelay
 from icelane.rtp.packet import RtpPacket
+
+# What twelve bits of 10 ms say (the header extension `playout-delay`).
+_MAX_PLAYOUT_DELAY = 40_950.0
 
 
 class RTCRtpSender(EventTarget):
@@ -63,6 +68,7 @@ class RTCRtpSender(EventTarget):
         self._encoding = RTCRtpEncodingParameters()
         self._transaction = ""
         self._limit: int | None = None
+        self._playout_delay: tuple[float, float] | None = None
         self._dtmf = RTCDTMFSender(port, transceiver) if transceiver.kind is MediaKind.AUDIO else None
         self._pump = SenderPump(port, transceiver, self._wish)
 
@@ -88,6 +94,18 @@ class RTCRtpSender(EventTarget):
     def dtmf(self) -> RTCDTMFSender | None:
         """Tones, for sound."""
         return self._dtmf
+
+    @property
+    def playoutDelay(self) -> tuple[float, float] | None:  # noqa: N802  (ours, written as what it stands beside)
+        """Between how many milliseconds the peer is asked to hold pictures back, None: as it likes."""
+        return self._playout_delay
+
+    @playoutDelay.setter
+    def playoutDelay(self, wanted: tuple[float, float] | None) -> None:  # noqa: N802
+        if wanted is not None and not 0 <= wanted[0] <= wanted[1] <= _MAX_PLAYOUT_DELAY:
+            raise ValueError(f"playoutDelay is a range within 0 to {_MAX_PLAYOUT_DELAY:.0f} ms")
+        self._playout_delay = wanted
+        self._apply_playout_delay()
 
     @staticmethod
     def getCapabilities(kind: str) -> RTCRtpCapabilities | None:  # noqa: N802  (W3C names)
@@ -177,8 +195,14 @@ class RTCRtpSender(EventTarget):
 
     def _follow(self) -> None:
         """Begin or stop to take frames from the track, as it has become allowed."""
+        self._apply_playout_delay()
         may_send = self._transceiver.sends and self._port.is_ready and self._encoding.active
         self._pump.follow(self._track if may_send and not self._port.is_closed else None)
+
+    def _apply_playout_delay(self) -> None:
+        stream, wanted = self._port.outbound(self._transceiver), self._playout_delay
+        if stream is not None:
+            stream.set_playout_delay(None if wanted is None else PlayoutDelay(wanted[0] / 1000, wanted[1] / 1000))
 
     def _key_frame_requested(self) -> None:
         self._pump.force_key_frame = True
@@ -215,6 +239,7 @@ class RTCRtpSender(EventTarget):
             bitrate=encoding.maxBitrate,
             limit=min((limit for limit in limits if limit is not None), default=None),
             packet_loss=round(stream.remote.fraction_lost, 2) if stream is not None else 0.0,
+            packet_time=packet_time(negotiated) if negotiated is not None else None,
             scale_down_by=encoding.scaleResolutionDownBy or 1.0,
             frame_rate=encoding.maxFramerate,
         )

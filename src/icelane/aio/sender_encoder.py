@@ -9,7 +9,7 @@ from icelane.aio.media_worker import MediaLane
 from icelane.aio.system import monotonic
 from icelane.core.clock import Duration
 from icelane.media.codec import MediaKind, NegotiatedCodec
-from icelane.media.codecs.interface import Encoder, EncoderSettings
+from icelane.media.codecs.interface import DEFAULT_PACKET_TIME, Encoder, EncoderSettings
 from icelane.media.codecs.registry import CodecRegistry
 from icelane.media.frame import EncodedFrame
 
@@ -27,12 +27,14 @@ class EncoderWish:
     """What an encoder is to aim at from the next frame on.
 
     `bitrate` is the program's wish and `limit` what the peer takes, both in bit/s and None where nobody says anything.
-    `packet_loss` is a fraction, as the peer reports it.
+    `packet_loss` is a fraction, as the peer reports it. `packet_time` is how much sound the peer wants in a packet, in
+    seconds; it counts when an encoder opens.
     """
 
     bitrate: int | None = None
     limit: int | None = None
     packet_loss: float = 0.0
+    packet_time: Duration | None = None
     scale_down_by: float = 1.0
     frame_rate: float | None = None
 
@@ -130,7 +132,10 @@ def _settings(codec: NegotiatedCodec, wish: EncoderWish) -> EncoderSettings:
     if codec.codec.kind is MediaKind.VIDEO:
         bitrate = None if wish.bitrate is None else target_bitrate(codec, wish, 0, 0)
         return EncoderSettings(bitrate=bitrate, frame_rate=wish.frame_rate or 30.0)
-    return EncoderSettings(bitrate=target_bitrate(codec, wish, 0, 0), packet_loss=wish.packet_loss)
+    bitrate = target_bitrate(codec, wish, 0, 0)
+    return EncoderSettings(
+        bitrate=bitrate, packet_loss=wish.packet_loss, packet_time=wish.packet_time or DEFAULT_PACKET_TIME
+    )
 
 
 def _scaled(frame: av.VideoFrame, by: float) -> av.VideoFrame:

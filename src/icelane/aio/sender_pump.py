@@ -14,7 +14,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from icelane.aio.frame_pace import FramePace, FrameRateLimit, TimestampMapper
@@ -104,6 +104,12 @@ class SenderPump:
     def frames_per_second(self, now: Instant) -> int:
         """Pictures that went out in the last second."""
         return sum(now - at < _RATE_WINDOW for at in self._sent_at)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether the peer takes less than the encoder would give."""
+        limit, target = self._wish().limit, self.counts.target_bitrate
+        return limit is not None and target is not None and target >= limit
 
     def follow(self, track: MediaStreamTrack | None) -> None:
         """Send this track from now on; None: nothing."""
@@ -240,7 +246,7 @@ class SenderPump:
         if self._mapper is None or self._mapper.clock_rate != codec.codec.clock_rate:
             self._begin_timestamps(codec)
         if self._mapper is not None:
-            frame = replace(frame, timestamp=self._mapper.map(frame.timestamp, now), payload_type=codec.payload_type)
+            frame = frame.sent_as(codec.payload_type, self._mapper.map(frame.timestamp, now))
         with suppress(IcelaneError):
             self._port.send_frame(self._transceiver, frame, now)
 

@@ -80,13 +80,16 @@ def receive_run(udp: socket.socket, limit: int) -> tuple[bytes, int, tuple[Any, 
     return data, len(data), source
 
 
-def run_length(sizes: Sequence[int], start: int) -> int:
+def run_length(sizes: list[int], start: int) -> int:
     """How many datagrams from `start` on make one run. An empty one is always alone: at the end of a run it is lost."""
     size, end, total = sizes[start], start + 1, sizes[start]
     last = min(len(sizes), start + MAX_SEGMENTS)
-    while end < last and 0 < sizes[end] <= size and total + sizes[end] <= MAX_RUN_BYTES:
-        total += sizes[end]
+    while end < last:
+        following = sizes[end]
+        if not 0 < following <= size or total + following > MAX_RUN_BYTES:
+            break
+        total += following
         end += 1
-        if sizes[end - 1] < size:
+        if following < size:
             break
     return end - start

@@ -101,7 +101,7 @@ def reload(path: SocketOption = None, file: ConfigFile = None, as_json: JsonFlag
     Exits with 2 and says why when the configuration cannot be used: then the old one still counts. So it does for keys
     that need a restart, which are named.
     """
-    with speaking(as_json) as output, _Connection.opened(path, file) as connection:
+    with speaking(as_json) as output, Connection.opened(path, file) as connection:
         document = connection.ask({"command": "reload"})
         changed = ", ".join(document["changed"]) or "nothing"
         output.line(f"changed: {changed}", "green")
@@ -130,7 +130,7 @@ DRAIN_EXAMPLE = "Example: `icelane turn drain`"
 
 
 def _do(request: Mapping[str, Any], text: str, path: Path | None, file: str | None, as_json: bool) -> None:
-    with speaking(as_json) as output, _Connection.opened(path, file) as connection:
+    with speaking(as_json) as output, Connection.opened(path, file) as connection:
         document = connection.ask(request)
         output.line(text.format(**document), "green")
         output.result(document)
@@ -147,7 +147,7 @@ def _show(
     file: str | None,
     as_json: bool,
 ) -> None:
-    with speaking(as_json) as output, _Connection.opened(path, file) as connection:
+    with speaking(as_json) as output, Connection.opened(path, file) as connection:
         documents = _sampled(connection, request, name, key)
         if not watch:
             document = next(documents)
@@ -163,7 +163,7 @@ def _show(
                 output.result(document)
 
 
-def _sampled(connection: _Connection, request: Mapping[str, Any], name: str, key: str) -> Iterator[dict[str, Any]]:
+def _sampled(connection: Connection, request: Mapping[str, Any], name: str, key: str) -> Iterator[dict[str, Any]]:
     """Answers a second apart, each row with its rates since the one before."""
     before = connection.ask(request)
     while True:
@@ -227,7 +227,7 @@ def _size(count: float) -> str:
     return f"{count:.1f} TB"
 
 
-class _Connection:
+class Connection:
     """A conversation with the server; what goes wrong is a CommandError."""
 
     def __init__(self, stream: BufferedRWPair, start: str) -> None:
@@ -236,7 +236,7 @@ class _Connection:
 
     @classmethod
     @contextmanager
-    def opened(cls, path: Path | None, file: str | None) -> Iterator[_Connection]:
+    def opened(cls, path: Path | None, file: str | None) -> Iterator[Connection]:
         """Connect to `path`, or to where the configuration says."""
         start = f"icelane serve{f' -c {shlex.quote(file)}' if file is not None else ''}"
         path = path or _configured(file)

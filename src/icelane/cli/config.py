@@ -28,7 +28,8 @@ def check(file: ConfigFile = None, as_json: JsonFlag = False) -> None:
     """Check the configuration as `icelane serve` does, without starting anything.
 
     Every wrong key is named at once, and then what does not fit together. What is allowed and still looks wrong is
-    said, and does not fail the check. Files that are named are read, and the module of turn.auth is imported.
+    said, and does not fail the check. Files that are named are read, and the modules of turn.auth and of hooks are
+    imported.
     """
     with speaking(as_json) as output:
         require_extra("server")
@@ -79,6 +80,7 @@ def docs(as_json: JsonFlag = False) -> None:
 def _about_what_is_named(config: Config) -> list[Advice]:
     """What looks wrong with what stands outside of the configuration. Raises ConfigurationError for all of it that the
     server could not use."""
+    from icelane.node.admission import unusable
     from icelane.server.config.validation import refuse
     from icelane.server.credential_source import load_source
     from icelane.server.planes import is_compiled
@@ -96,7 +98,7 @@ def _about_what_is_named(config: Config) -> list[Advice]:
             look()
         except ConfigurationError as error:
             problems.append(error)
-    refuse(problems)
+    refuse((*problems, *unusable(config)))
     return advice
 
 

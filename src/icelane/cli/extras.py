@@ -6,7 +6,9 @@ import importlib.util
 
 from icelane.cli.output import CommandError, ExitCode, Problem
 
-_MODULES_BY_EXTRA = {"server": ("prometheus_client", "pydantic", "starlette", "structlog", "uvicorn")}
+_MODULES_BY_EXTRA = {
+    "server": ("httpx", "joserfc", "prometheus_client", "pydantic", "starlette", "structlog", "uvicorn"),
+}
 
 
 def require_extra(extra: str) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import icelane
-from icelane.cli import config, health, ice, init, peer, serve, stun, turn
+from icelane.cli import config, health, ice, init, keys, peer, room, serve, stun, token, turn
 from icelane.cli.switches import tell_no_types
 from icelane.cli.usage_errors import Commands
 
@@ -34,7 +34,10 @@ app.command(epilog=stun.EXAMPLE)(stun.stun)
 app.command(epilog=ice.EXAMPLE)(ice.ice)
 app.command(epilog=health.EXAMPLE)(health.health)
 app.add_typer(turn.app, name="turn")
+app.add_typer(room.app, name="room")
 app.add_typer(peer.app, name="peer")
+app.add_typer(token.app, name="token")
+app.add_typer(keys.app, name="keys")
 app.add_typer(config.app, name="config")
 tell_no_types(app)
 

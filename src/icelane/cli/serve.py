@@ -30,7 +30,7 @@ def serve(
     log_format: Annotated[str | None, typer.Option(metavar="human|json", help="Instead of log.format.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Run the server until SIGINT or SIGTERM.
+    """Run the STUN and TURN server, and signaling where [server] has listeners, until SIGINT or SIGTERM.
 
     SIGHUP reads the configuration again. SIGTERM and SIGINT take no new clients and end the server when the last call
     is over, or after turn.drain_deadline; a second one ends it at once.
@@ -63,17 +63,18 @@ def serve(
 
 
 async def _serve(config: Config, load: Callable[[], Config], output: Output) -> None:
+    from icelane.node.program import PROGRAM
     from icelane.server.garbage import look_for_garbage_rarely
     from icelane.server.ice_servers import advertised, turn_url
     from icelane.server.logs import configure_logging
     from icelane.server.service import Service
     from icelane.server.workers.choice import serving
 
-    server = serving(config)
+    server = serving(config, PROGRAM)
 
     def started() -> None:
         look_for_garbage_rarely()
-        listening = [str(listener) for listener in server.listening]
+        listening = [str(listener) for listener in (*server.listening, *server.web_listening)]
         clients = [turn_url(listener) for listener in advertised(config)]
         for url in listening:
             output.line(f"listening on {url}")

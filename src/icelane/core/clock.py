@@ -23,6 +23,15 @@ def later(now: Instant, by: Duration) -> Instant:
     return Instant(now + by)
 
 
+def earliest(*deadlines: Instant | None) -> Instant | None:
+    """The first of some deadlines; None where there is none, and when all are None."""
+    found: Instant | None = None
+    for at in deadlines:
+        if at is not None and (found is None or at < found):
+            found = at
+    return found
+
+
 class WallClock(Protocol):
     """What translates the monotonic `now` into calendar time, for credentials with an expiry date."""
 

@@ -20,6 +20,7 @@ every poll to None, then reads `next_timeout()`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
 from icelane.core.clock import Instant
@@ -44,6 +45,25 @@ class Transmit:
 
     def __repr__(self) -> str:
         return f"Transmit({self.path}, {len(self.data)} bytes)"
+
+
+def transmits_on(path: Path, batch: Iterable[bytes]) -> list[Transmit]:
+    """Datagrams that all leave on one path."""
+    return [Transmit(path, data) for data in batch]
+
+
+def by_path(transmits: list[Transmit]) -> list[tuple[Path, list[bytes]]]:
+    """What follows one another on one path, together, in the order in which it is to leave."""
+    batches: list[tuple[Path, list[bytes]]] = []
+    last: Path | None = None
+    batch: list[bytes] = []
+    for transmit in transmits:
+        path = transmit.path
+        if last is None or (path is not last and path != last):
+            last, batch = path, []
+            batches.append((path, batch))
+        batch.append(transmit.data)
+    return batches
 
 
 class Engine(Protocol[E_co]):

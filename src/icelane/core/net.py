@@ -14,6 +14,10 @@ from icelane.errors import MalformedError
 _ADDRESS_CACHE = 4096
 
 
+_MAPPED: Final = "::ffff:"
+_MAPPED_PREFIX: Final = bytes(10) + b"\xff\xff"
+
+
 class AddressFamily(enum.IntEnum):
     """The address family codes of STUN (RFC 8489 section 14.1) and TURN (RFC 8656 section 18.6)."""
 
@@ -126,6 +130,14 @@ def canonical_host(host: str) -> str:
     Raises MalformedError when it is not an IP address.
     """
     return unpack_host(pack_host(host))
+
+
+def unmapped_host(host: str) -> str:
+    """A canonical address, or the IPv4 address that an IPv4-mapped one stands for."""
+    if not host.startswith(_MAPPED):
+        return host
+    packed = pack_host(host)
+    return unpack_host(packed[12:]) if packed.startswith(_MAPPED_PREFIX) else host
 
 
 def _host_and_port(host: str, port: int) -> str:

@@ -20,7 +20,7 @@ import enum
 from collections import deque
 from typing import Final, assert_never
 
-from icelane.core.clock import Duration, Instant, TimerTable, later
+from icelane.core.clock import Duration, Instant, TimerTable, earliest, later
 from icelane.core.engine import Transmit
 from icelane.core.entropy import Entropy
 from icelane.core.net import Path, SocketAddress, Transport
@@ -337,8 +337,7 @@ class Session:
 
     def next_timeout(self) -> Instant | None:
         """When `handle_timeout` wants to be called, or None."""
-        deadlines = (self._timers.next(), self._exchange.next_timeout(), self._connections.next_timeout())
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        return earliest(self._timers.next(), self._exchange.next_timeout(), self._connections.next_timeout())
 
     @property
     def remote(self) -> Credentials | None:

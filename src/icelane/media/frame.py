@@ -30,3 +30,18 @@ class EncodedFrame:
     rotation: int = 0
     follows_gap: bool = False
     captured_at: UnixSeconds | None = None
+
+    def sent_as(self, payload_type: int, timestamp: int) -> EncodedFrame:
+        """The same frame, as it goes into another stream."""
+        return EncodedFrame(
+            data=self.data,
+            timestamp=timestamp,
+            duration=self.duration,
+            is_key=self.is_key,
+            payload_type=payload_type,
+            audio_level=self.audio_level,
+            voice_activity=self.voice_activity,
+            rotation=self.rotation,
+            follows_gap=self.follows_gap,
+            captured_at=self.captured_at,
+        )

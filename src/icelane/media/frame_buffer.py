@@ -62,7 +62,7 @@ class BufferedFrame:
         self.play_at = completed_at
 
 
-class _Assembly:
+class Assembly:
     """Packets of one timestamp, by their extended sequence numbers."""
 
     __slots__ = ("ends", "first_at", "highest", "is_key", "lowest", "pieces", "size", "timestamp")
@@ -130,8 +130,8 @@ class FrameBuffer:
         self.wants_key_frame = True
         self._delay = ArrivalDelay(clock_rate, _QUANTILE)
         # None stands for a packet that is part of no frame, such as padding.
-        self._by_number: dict[int, _Assembly | None] = {}
-        self._by_timestamp: dict[int, _Assembly] = {}
+        self._by_number: dict[int, Assembly | None] = {}
+        self._by_timestamp: dict[int, Assembly] = {}
         self._held: deque[BufferedFrame] = deque()
         self._size = 0
         self._highest = -1
@@ -154,7 +154,7 @@ class FrameBuffer:
             return False
         assembly = self._by_timestamp.get(timestamp)
         if assembly is None:
-            assembly = self._by_timestamp[timestamp] = _Assembly(timestamp, number, now)
+            assembly = self._by_timestamp[timestamp] = Assembly(timestamp, number, now)
         assembly.add(number, packet, fragment)
         self._by_number[number] = assembly
         self._size += len(packet.payload)
@@ -209,8 +209,11 @@ class FrameBuffer:
 
     def take(self, now: Instant) -> BufferedFrame | None:
         """The next frame whose time has come, or None."""
-        if self._held and (self._held[0].play_at <= now or len(self._held) > MAX_FRAMES):
-            return self._held.popleft()
+        if self._held:
+            frame = self._held[0]
+            if frame.play_at <= now or len(self._held) > MAX_FRAMES:
+                self._held.popleft()
+                return frame
         return None
 
     def lacks_key_frame(self, now: Instant) -> bool:
@@ -218,10 +221,13 @@ class FrameBuffer:
         return self.wants_key_frame and now >= self._key_frame_overdue_at()
 
     def _key_frame_overdue_at(self) -> Instant:
-        keys = [assembly for assembly in self._by_timestamp.values() if assembly.is_key]
-        return max([later(key.first_at, self._patience_for(key)) for key in keys], default=Instant(0.0))
+        latest = Instant(0.0)
+        for assembly in self._by_timestamp.values():
+            if assembly.is_key:
+                latest = max(latest, later(assembly.first_at, self._patience_for(assembly)))
+        return latest
 
-    def _patience_for(self, key: _Assembly) -> Duration:
+    def _patience_for(self, key: Assembly) -> Duration:
         # Nobody knows of packets before the first one that came, so they are not asked for.
         known = key.lowest != self._first or key.pieces[key.lowest][1].begins_frame
         return self.patience if known else min(self.patience, _OVERTAKEN)
@@ -288,7 +294,7 @@ class FrameBuffer:
                 return
             self._drop(assembly)
 
-    def _go_on_at(self, assembly: _Assembly, now: Instant) -> None:
+    def _go_on_at(self, assembly: Assembly, now: Instant) -> None:
         """Drop what is before `assembly`, and let it out."""
         for earlier in self._in_order():
             if earlier.lowest >= assembly.lowest:
@@ -302,7 +308,7 @@ class FrameBuffer:
         self.wants_key_frame = False
         self._emit(assembly, now)
 
-    def _is_complete(self, assembly: _Assembly) -> bool:
+    def _is_complete(self, assembly: Assembly) -> bool:
         pieces = assembly.pieces
         lowest, highest = assembly.lowest, assembly.highest
         if len(pieces) != highest - lowest + 1:
@@ -319,23 +325,28 @@ class FrameBuffer:
             return True
         return fragment.begins_frame and (self.payload_tells_beginning or number == self._first)
 
-    def _emit(self, assembly: _Assembly, now: Instant) -> None:
+    def _emit(self, assembly: Assembly, now: Instant) -> None:
         pieces = assembly.pieces
-        ordered = [pieces[number] for number in range(assembly.lowest, assembly.highest + 1)]
+        packets: list[RtpPacket] = []
+        fragments: list[Fragment] = []
+        for number in range(assembly.lowest, assembly.highest + 1):
+            packet, fragment = pieces[number]
+            packets.append(packet)
+            fragments.append(fragment)
         self._remove(assembly)
         self._next = assembly.highest + 1
         self._blocked_since = NEVER  # what is missing behind it has been so for less long
         frame = BufferedFrame(
             assembly.timestamp,
-            [packet for packet, _ in ordered],
-            [fragment for _, fragment in ordered],
+            packets,
+            fragments,
             assembly.is_key,
             self._follows_gap,
             assembly.first_at,
             now,
         )
         self._follows_gap = False
-        self._learn_layers(ordered[0][1])
+        self._learn_layers(fragments[0])
         self._delay.learn(assembly.timestamp, now)
         frame.play_at = self._play_at(assembly.timestamp, now)
         self._last_play_at = frame.play_at
@@ -375,7 +386,7 @@ class FrameBuffer:
                 self._release(self._next, now)
                 return
 
-    def _needs_base_layer_only(self, assembly: _Assembly) -> bool:
+    def _needs_base_layer_only(self, assembly: Assembly) -> bool:
         """Whether it is the frame of the base layer behind the last one, so that only upper layers are missing.
 
         RFC 7741 section 4.2: TL0PICIDX counts the frames of the base layer, which need no others.
@@ -395,21 +406,21 @@ class FrameBuffer:
         self.restart()
         self._highest, self._next = highest, highest + 1
 
-    def _in_order(self) -> list[_Assembly]:
+    def _in_order(self) -> list[Assembly]:
         return sorted(self._by_timestamp.values(), key=_lowest)
 
-    def _drop(self, assembly: _Assembly) -> None:
+    def _drop(self, assembly: Assembly) -> None:
         if self._is_complete(assembly):
             self._passed = assembly.highest
         self._remove(assembly)
         self.frames_dropped += 1
 
-    def _remove(self, assembly: _Assembly) -> None:
+    def _remove(self, assembly: Assembly) -> None:
         for number in assembly.pieces:
             del self._by_number[number]
         del self._by_timestamp[assembly.timestamp]
         self._size -= assembly.size
 
 
-def _lowest(assembly: _Assembly) -> int:
+def _lowest(assembly: Assembly) -> int:
     return assembly.lowest

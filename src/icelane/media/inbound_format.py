@@ -19,6 +19,7 @@ class InboundFormat:
     """One payload type of a codec, and how its payload is read."""
 
     __slots__ = (
+        "clock_rate",
         "codec",
         "depacketizer",
         "has_forward_error_correction",
@@ -32,6 +33,7 @@ class InboundFormat:
     def __init__(self, payload_type: int, codec: RtpCodec) -> None:
         self.payload_type = payload_type
         self.codec = codec
+        self.clock_rate = codec.clock_rate
         self.depacketizer: Depacketizer = depacketizer_for(codec)
         self.tells_beginning = codec.name.lower() in _TELLING
         self.has_nack = "nack" in codec.feedback
@@ -64,6 +66,8 @@ class ReadPacket:
 
 class InboundFormats:
     """All payload types of a section. Codecs without a payload format here are left out, and tones of another clock."""
+
+    __slots__ = ("by_payload_type", "repeated_by_payload_type", "tones")
 
     def __init__(self, codecs: Iterable[NegotiatedCodec]) -> None:
         self.by_payload_type: dict[int, InboundFormat] = {}

@@ -32,6 +32,23 @@ _OUTAGE_PACKETS: Final = 30
 class InboundSource:
     """The state of one SSRC; `statistics` are the stream's, which has had other sources before."""
 
+    __slots__ = (
+        "_first",
+        "_heard_at",
+        "_last_timestamps",
+        "_media",
+        "_missing",
+        "_overflows",
+        "_repeated",
+        "_restarts",
+        "_statistics",
+        "_timestamps",
+        "clock",
+        "format",
+        "reception",
+        "ssrc",
+    )
+
     def __init__(
         self, ssrc: int, inbound_format: InboundFormat, extensions: ExtensionMap, statistics: InboundStatistics
     ) -> None:
@@ -58,16 +75,17 @@ class InboundSource:
 
     def receive(self, packet: RtpPacket, inbound_format: InboundFormat | None, now: Instant) -> bool:
         """A packet of the stream itself came, of a tone when it has no format; False when it is of no use."""
-        before = self.reception.highest
-        number = self.reception.receive(packet.sequence_number, packet.timestamp, now)
-        if number is None:
+        reception = self.reception
+        before = reception.highest
+        number = reception.receive(packet.sequence_number, packet.timestamp, now)
+        if number < 0:
             self._statistics.packets_discarded += 1
             return False
-        if self.reception.restarts != self._restarts:
-            self._restarts = self.reception.restarts
+        if reception.restarts != self._restarts:
+            self._restarts = reception.restarts
             self._begin_anew()
             before = -1
-        if not self.reception.mark(number):
+        if not reception.mark(number):
             self._statistics.packets_duplicated += 1
             self._statistics.packets_discarded += 1
             return False
@@ -83,6 +101,11 @@ class InboundSource:
             return False
         self._missing.repaired(number, now)
         return self._deliver(number, packet, inbound_format, True, now)
+
+    @property
+    def repeated_ssrc(self) -> int | None:
+        """Of what is sent again, None before something came."""
+        return self._repeated.ssrc if self._repeated is not None else None
 
     def count_repeated(self, packet: RtpPacket, now: Instant) -> None:
         """A packet of the stream of retransmissions came: that has numbers and losses of its own."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Final
 
 from icelane.core.clock import NEVER, Duration, Instant, UnixSeconds, later
@@ -26,13 +27,19 @@ from icelane.media.codec import MediaKind, NegotiatedCodec
 from icelane.media.event import InboundEvent, SourceChanged, SourceEnded, SourceHeard, SourceSilent
 from icelane.media.frame import EncodedFrame
 from icelane.media.inbound_format import InboundFormat, InboundFormats
+from icelane.media.inbound_layer import LayerChoice
 from icelane.media.inbound_source import InboundSource
 from icelane.media.payload.rtx import OVERHEAD, parse_retransmission
 from icelane.media.playout import Decode, Playout
-from icelane.media.statistics import InboundStatistics, RemoteOutboundStatistics, header_size_of
-from icelane.rtp.header_extension import ExtensionMap
+from icelane.media.statistics import InboundStatistics, RemoteOutboundStatistics
+from icelane.rtp.header_extension import (
+    CONTRIBUTING_AUDIO_LEVELS,
+    ExtensionMap,
+    parse_contributing_audio_levels,
+    value_of,
+)
 from icelane.rtp.ntp import unix_time_of
-from icelane.rtp.packet import RtpPacket
+from icelane.rtp.packet import RtpPacket, header_size
 from icelane.rtp.rtcp import (
     Bye,
     FullIntraRequest,
@@ -86,11 +93,13 @@ class InboundStream:
         self.remote = RemoteOutboundStatistics()
         self.cname: str | None = None
         # When each was in a packet last, and the packet's timestamp.
-        self.contributing: dict[int, tuple[Instant, int]] = {}
+        self.contributing: dict[int, tuple[Instant, int, int | None]] = {}
         self._formats = InboundFormats(options.codecs)
         if not self._formats.by_payload_type:
             raise InvalidAccessError("none of the codecs can be received")
         self._source: InboundSource | None = None
+        self._layers = LayerChoice(options.extensions)
+        self._contributing_levels = options.extensions.identifier_of(CONTRIBUTING_AUDIO_LEVELS)
         self._former_ssrc = -1
         self._changed_at = Instant(0.0)
         self._heard_at = NEVER
@@ -100,6 +109,7 @@ class InboundStream:
         self._round_trip: Duration | None = None
         self._intra_requests = 0
         self._lost_before = 0
+        self._keeps_packets = options.keeps_packets
         self._frames: deque[EncodedFrame] = deque()
         self._playouts: deque[Playout] = deque(maxlen=MAX_QUEUED)
         self._raw: deque[RtpPacket] = deque(maxlen=MAX_RAW_PACKETS)
@@ -125,17 +135,15 @@ class InboundStream:
         if source is None:
             return
         for packet in packets:
-            match packet:
-                case SenderReport() if packet.ssrc == source.ssrc:
+            if isinstance(packet, SenderReport):
+                if packet.ssrc == source.ssrc:
                     self._handle_sender_report(source, packet, now)
-                case SourceDescription():
-                    for chunk in packet.chunks:
-                        if chunk.ssrc == source.ssrc and chunk.cname is not None:
-                            self.cname = chunk.cname
-                case Bye() if source.ssrc in packet.ssrcs:
-                    self._end(SourceEnded(source.ssrc, packet.reason))
-                case _:
-                    pass
+            elif isinstance(packet, SourceDescription):
+                for chunk in packet.chunks:
+                    if chunk.ssrc == source.ssrc and chunk.cname is not None:
+                        self.cname = chunk.cname
+            elif isinstance(packet, Bye) and source.ssrc in packet.ssrcs:
+                self._end(SourceEnded(source.ssrc, packet.reason))
 
     def handle_timeout(self, now: Instant) -> None:
         """A deadline passed."""
@@ -158,6 +166,12 @@ class InboundStream:
         """What lip synchronization adds."""
         self._synchronization_delay = delay
         self._apply_delays()
+
+    def keep_packets(self, is_wanted: bool) -> None:
+        """Whether packets can be fetched as they come, from now on."""
+        self._keeps_packets = is_wanted
+        if not is_wanted:
+            self._raw.clear()
 
     def learn_round_trip(self, seconds: Duration) -> None:
         """How long a packet takes to the peer and back, as others have measured it: reports about what we send, ICE."""
@@ -226,6 +240,16 @@ class InboundStream:
         """Of the source, None before the first packet."""
         return self._source.ssrc if self._source is not None else None
 
+    @property
+    def heard_at(self) -> Instant | None:
+        """When the last packet came, None before the first one."""
+        return None if self._heard_at == NEVER else self._heard_at
+
+    @property
+    def repeated_ssrc(self) -> int | None:
+        """Of the stream of retransmissions, None before something came by it."""
+        return self._source.repeated_ssrc if self._source is not None else None
+
     def latency(self, now: Instant) -> Duration | None:
         """When frames are played, on our clock, less when they were captured, on the sender's; None when not known.
 
@@ -256,22 +280,23 @@ class InboundStream:
         counts = self.statistics
         counts.packets_received += 1
         counts.bytes_received += len(packet.payload)
-        counts.header_bytes_received += header_size_of(packet)
-        if source.receive(packet, inbound_format, now) and self.options.keeps_packets:
+        counts.header_bytes_received += header_size(packet)
+        if source.receive(packet, inbound_format, now) and self._keeps_packets:
             self._raw.append(packet)
 
     def _note_contributing(self, packet: RtpPacket, now: Instant) -> None:
         """What a mixer says about whom it has mixed (RFC 3550 section 7.1)."""
-        for source in packet.csrcs:
+        levels = value_of(packet, self._contributing_levels, parse_contributing_audio_levels) or ()
+        for source, level in zip_longest(packet.csrcs, levels[: len(packet.csrcs)]):
             self.contributing.pop(source, None)
-            self.contributing[source] = now, packet.timestamp
+            self.contributing[source] = now, packet.timestamp, level
         while len(self.contributing) > MAX_CONTRIBUTING:
             del self.contributing[next(iter(self.contributing))]
 
     def _handle_repeated(self, packet: RtpPacket, payload_type: int, now: Instant) -> None:
         """RFC 4588 section 4: the packet as it was sent the first time."""
         source = self._source
-        if source is None:
+        if source is None or self._layers.is_other(packet, is_repeated=True):
             return
         source.count_repeated(packet, now)
         if len(packet.payload) < OVERHEAD:  # padding, by which the sender tries how much the path carries
@@ -292,16 +317,17 @@ class InboundStream:
         )
         self._heard(now)
         inbound_format = self._formats.by_payload_type[payload_type]
-        if source.repair(original, inbound_format, now) and self.options.keeps_packets:
+        if source.repair(original, inbound_format, now) and self._keeps_packets:
             self._raw.append(original)
 
     def _source_of(self, packet: RtpPacket, known: InboundFormat, now: Instant) -> InboundSource | None:
         source = self._source
         if source is not None and source.ssrc == packet.ssrc:
-            if known.codec.clock_rate == source.format.codec.clock_rate:
+            if known.clock_rate == source.format.clock_rate:
                 return source
-        elif packet.ssrc == self._former_ssrc and now - self._changed_at < _FORMER_SOURCE:
+        elif self._is_passed_over(packet, now):
             return None
+        self._layers.take(packet)
         if source is not None:
             self._former_ssrc = source.ssrc
             self.statistics.source_changes += 1
@@ -316,6 +342,12 @@ class InboundStream:
         self._is_silent = False
         self._events.append(SourceChanged(packet.ssrc))
         return self._source
+
+    def _is_passed_over(self, packet: RtpPacket, now: Instant) -> bool:
+        """Of the source before and overtaken, or of another layer than the one that is taken."""
+        if packet.ssrc == self._former_ssrc and now - self._changed_at < _FORMER_SOURCE:
+            return True
+        return self._source is not None and not self._is_silent and self._layers.is_other(packet)
 
     def _heard(self, now: Instant) -> None:
         self._heard_at = now

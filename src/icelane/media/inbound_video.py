@@ -35,6 +35,21 @@ _FREEZE_FACTOR: Final = 3
 class InboundVideo:
     """Frames in decoding order, and the wish for a key frame when they cannot go on."""
 
+    __slots__ = (
+        "_dropped",
+        "_formats",
+        "_interval",
+        "_last",
+        "_minimum_delay",
+        "_orientation",
+        "_playout_delay",
+        "_rotation",
+        "_sender_minimum",
+        "_statistics",
+        "buffer",
+        "key_frame_request",
+    )
+
     def __init__(self, clock_rate: int, extensions: ExtensionMap, statistics: InboundStatistics) -> None:
         self.buffer = FrameBuffer(clock_rate)
         self.key_frame_request = KeyFrameRequest()
@@ -52,7 +67,8 @@ class InboundVideo:
     def insert(self, read: ReadPacket, now: Instant) -> bool:
         """A packet came; False when it is of no use any more."""
         self._formats[read.format.payload_type] = read.format
-        self._learn_playout_delay(read.packet)
+        if self._playout_delay is not None and read.packet.extension(self._playout_delay) is not None:
+            self._learn_playout_delay(read.packet)
         self.buffer.payload_tells_beginning = read.format.tells_beginning
         return self.buffer.insert(read.number, read.timestamp, read.packet, read.fragment, now)
 

@@ -51,7 +51,7 @@ _SILENT_LEVEL: Final = 60
 _SUSPENDED: Final[Duration] = 1.0
 
 
-class _Waiting:
+class WaitingFrame:
     __slots__ = ("arrived_at", "frame", "has_redundancy", "number", "timestamp")
 
     def __init__(self, number: int, timestamp: int, frame: EncodedFrame, now: Instant, *, has_redundancy: bool) -> None:
@@ -99,7 +99,7 @@ class JitterBuffer:
         self.retransmission_time: Duration = 0.0
         self._statistics = statistics
         self._delay = ArrivalDelay(clock_rate, _QUANTILE)
-        self._frames: dict[int, _Waiting] = {}
+        self._frames: dict[int, WaitingFrame] = {}
         self._duration = duration
         self._cursor = 0
         self._next_at = NEVER
@@ -153,7 +153,7 @@ class JitterBuffer:
             return False
         if timestamp in self._frames:
             return False
-        self._frames[timestamp] = _Waiting(number, timestamp, frame, now, has_redundancy=has_redundancy)
+        self._frames[timestamp] = WaitingFrame(number, timestamp, frame, now, has_redundancy=has_redundancy)
         if len(self._frames) > MAX_FRAMES:
             del self._frames[min(self._frames)]
         return True
@@ -242,7 +242,7 @@ class JitterBuffer:
             return self._insert(now)
         return self._play(waiting, skipped, now)
 
-    def _play(self, waiting: _Waiting, skipped: int, now: Instant) -> Playout:
+    def _play(self, waiting: WaitingFrame, skipped: int, now: Instant) -> Playout:
         del self._frames[waiting.timestamp]
         frame = waiting.frame
         self._settle(waiting.number)
@@ -257,7 +257,7 @@ class JitterBuffer:
         counts.jitter_buffer_emitted_count += frame.duration
         return Decode(frame, skipped)
 
-    def _fill(self, upcoming: _Waiting, gap: int) -> Playout:
+    def _fill(self, upcoming: WaitingFrame, gap: int) -> Playout:
         """Something is missing before `upcoming`: the rest of a pause, or lost."""
         self._cursor += self._owed
         rest = gap - self._owed
@@ -274,7 +274,7 @@ class JitterBuffer:
         self._cursor += step
         return Conceal(step)
 
-    def _can_repair(self, upcoming: _Waiting, gap: int, now: Instant) -> bool:
+    def _can_repair(self, upcoming: WaitingFrame, gap: int, now: Instant) -> bool:
         """Whether a frame that was concealed may follow after all: where there should be more delay anyway."""
         if not self._has_redundancy(upcoming) or gap > upcoming.frame.duration:
             return False
@@ -284,7 +284,7 @@ class JitterBuffer:
         self._owed = 0
         return True
 
-    def _has_redundancy(self, upcoming: _Waiting) -> bool:
+    def _has_redundancy(self, upcoming: WaitingFrame) -> bool:
         return self.has_forward_error_correction and upcoming.has_redundancy
 
     def _stand_still(self, now: Instant) -> Playout | None:

@@ -25,7 +25,9 @@ _TOO_AMBIGUOUS: Final = 8
 _MARGIN: Final[Duration] = 0.01
 
 
-class _Missing:
+class MissingPacket:
+    """One of them."""
+
     __slots__ = ("asked_at", "since", "tries")
 
     def __init__(self, now: Instant) -> None:
@@ -40,7 +42,7 @@ class MissingPackets:
     __slots__ = ("_ambiguous", "_missing", "_next_at", "overflows", "reordering", "round_trip")
 
     def __init__(self) -> None:
-        self._missing: dict[int, _Missing] = {}
+        self._missing: dict[int, MissingPacket] = {}
         self._next_at = NEVER
         self._ambiguous = 0
         self.round_trip: Duration = INITIAL_ROUND_TRIP
@@ -68,7 +70,7 @@ class MissingPackets:
             self.overflows += 1
             return
         for number in range(first, stop):
-            self._missing[number] = _Missing(now)
+            self._missing[number] = MissingPacket(now)
         self._next_at = min(self._next_at, later(now, self.reordering))
         self.reordering *= _REORDERING_FADES
 
@@ -102,7 +104,7 @@ class MissingPackets:
             self._ambiguous = 0
             self.round_trip = min(2 * self.round_trip, MAX_ROUND_TRIP)
 
-    def _remove(self, extended: int) -> _Missing | None:
+    def _remove(self, extended: int) -> MissingPacket | None:
         entry = self._missing.pop(extended, None)
         if not self._missing:
             self._next_at = NEVER

@@ -18,7 +18,6 @@ from icelane.rtp.header_extension import (
     PLAYOUT_DELAY,
     REPAIRED_RTP_STREAM_ID,
     RTP_STREAM_ID,
-    TRANSMISSION_OFFSET,
     TRANSPORT_SEQUENCE_NUMBER,
     VIDEO_ORIENTATION,
     AudioLevel,
@@ -29,7 +28,6 @@ from icelane.rtp.header_extension import (
     encode_audio_level,
     encode_playout_delay,
     encode_token,
-    encode_transport_sequence_number,
     encode_video_orientation,
 )
 from icelane.rtp.packet import MAX_ONE_BYTE_ID, MAX_ONE_BYTE_SIZE, RtpPacket
@@ -43,7 +41,6 @@ OF_THIS_HOP: Final = frozenset(
         REPAIRED_RTP_STREAM_ID,
         ABSOLUTE_SEND_TIME,
         TRANSPORT_SEQUENCE_NUMBER,
-        TRANSMISSION_OFFSET,
     }
 )
 """What is not passed on with a packet that comes from somewhere else."""
@@ -59,6 +56,19 @@ _SIZES: Final = {
 
 class OutboundExtensions:
     """Writes them for one stream and the one that repeats it. `mid` and `rid` are "" where there is none."""
+
+    __slots__ = (
+        "_absolute_send_time",
+        "_audio_level",
+        "_map",
+        "_names",
+        "_of_this_hop",
+        "_orientation",
+        "_playout_delay",
+        "_repaired_names",
+        "_sequence",
+        "_sequence_number",
+    )
 
     def __init__(
         self,
@@ -76,20 +86,25 @@ class OutboundExtensions:
         self._audio_level = extensions.identifier_of(AUDIO_LEVEL)
         self._orientation = extensions.identifier_of(VIDEO_ORIENTATION)
         self._playout_delay: Elements = []
-        identifier = extensions.identifier_of(PLAYOUT_DELAY)
-        if playout_delay is not None and identifier is not None:
-            self._playout_delay.append((identifier, encode_playout_delay(playout_delay)))
-        self._names = self._named((MID, mid), (RTP_STREAM_ID, rid))
-        self._repaired_names = self._named((MID, mid), (REPAIRED_RTP_STREAM_ID, rid))
+        self.set_playout_delay(playout_delay)
+        self._names = self._named(((MID, mid), (RTP_STREAM_ID, rid)))
+        self._repaired_names = self._named(((MID, mid), (REPAIRED_RTP_STREAM_ID, rid)))
         self._of_this_hop = {identifier for identifier, uri in extensions if uri in OF_THIS_HOP}
 
-    def _named(self, *names: tuple[str, str]) -> Elements:
+    def _named(self, names: tuple[tuple[str, str], ...]) -> Elements:
         elements: Elements = []
         for uri, value in names:
             identifier = self._map.identifier_of(uri)
             if value and identifier is not None:
                 elements.append((identifier, encode_token(value)))
         return elements
+
+    def set_playout_delay(self, wanted: PlayoutDelay | None) -> None:
+        """Ask the receiver for it with each frame from now on. Raises InvalidAccessError for what does not fit."""
+        identifier = self._map.identifier_of(PLAYOUT_DELAY)
+        self._playout_delay = []
+        if wanted is not None and identifier is not None:
+            self._playout_delay.append((identifier, encode_playout_delay(wanted)))
 
     @property
     def size(self) -> int:
@@ -129,17 +144,24 @@ class OutboundExtensions:
         """Those of a packet of ours that stay the same when it is sent again."""
         return [element for element in packet.extensions if element[0] not in self._of_this_hop]
 
-    def stamp(self, packet: RtpPacket, now: Instant, *, named: bool, repaired: bool = False) -> None:
-        """Put those of this hop before what the packet has; `named` says whether it tells what it is of."""
-        elements: Elements = []
+    def stamp(self, packets: list[RtpPacket], now: Instant, named: bool, repaired: bool) -> None:
+        """Put those of this hop before what each packet has, in the order in which they leave.
+
+        `named` says whether they tell what they are of, `repaired` that they are sent again in a stream of their own.
+        """
+        shared: Elements = []
         if named:
-            elements += self._repaired_names if repaired else self._names
+            shared += self._repaired_names if repaired else self._names
         if self._absolute_send_time is not None:
-            elements.append((self._absolute_send_time, encode_absolute_send_time(now)))
-        if self._sequence_number is not None and self._sequence is not None:
-            elements.append((self._sequence_number, encode_transport_sequence_number(self._sequence.take())))
-        if elements:
-            packet.extensions = elements + packet.extensions
+            shared.append((self._absolute_send_time, encode_absolute_send_time(now)))
+        identifier, sequence = self._sequence_number, self._sequence
+        for packet in packets:
+            elements = shared
+            if identifier is not None and sequence is not None:
+                number = sequence.take()
+                elements = [*shared, (identifier, bytes((number >> 8 & 0xFF, number & 0xFF)))]
+            if elements:
+                packet.extensions = elements + packet.extensions
 
 
 def _size_of(elements: Elements) -> int:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from icelane.core.clock import NEVER, Duration, Instant, WallClock, later
@@ -31,12 +31,12 @@ from icelane.media.packet_history import PacketHistory
 from icelane.media.payload.packetizer import MIN_PAYLOAD_SIZE
 from icelane.media.payload.registry import packetizer_for
 from icelane.media.payload.rtx import OVERHEAD, encode_retransmission
-from icelane.media.statistics import OutboundStatistics, RemoteInboundStatistics, header_size_of
+from icelane.media.statistics import OutboundStatistics, RemoteInboundStatistics
 from icelane.media.tones import DEFAULT_DURATION, DEFAULT_GAP, ToneQueue
 from icelane.media.transport_sequence import TransportSequence
 from icelane.rtp.header_extension import ExtensionMap, PlayoutDelay
 from icelane.rtp.ntp import compact_ntp, ntp_of, round_trip_time
-from icelane.rtp.packet import HEADER_SIZE, RtpPacket
+from icelane.rtp.packet import HEADER_SIZE, RtpPacket, header_size
 from icelane.rtp.rtcp import (
     FullIntraRequest,
     Nack,
@@ -109,6 +109,7 @@ class OutboundStream:
         self.statistics = OutboundStatistics()
         self.remote = RemoteInboundStatistics()
         self._wall = wall
+        self._ssrc = options.ssrc
         self._extensions = OutboundExtensions(
             options.extensions, sequence, mid=options.mid, rid=options.rid, playout_delay=options.playout_delay
         )
@@ -144,20 +145,19 @@ class OutboundStream:
     def handle_rtcp(self, packets: Sequence[RtcpPacket], now: Instant) -> None:
         """RTCP of the transport came in; what is about other streams is passed over."""
         for packet in packets:
-            match packet:
-                case SenderReport() | ReceiverReport():
-                    self._handle_reports(packet.reports, now)
-                case Nack() if packet.media_ssrc == self.options.ssrc:
+            if isinstance(packet, SenderReport | ReceiverReport):
+                self._handle_reports(packet.reports, now)
+            elif isinstance(packet, Nack):
+                if packet.media_ssrc == self.options.ssrc:
                     self._handle_nack(packet, now)
-                case PictureLossIndication() if packet.media_ssrc == self.options.ssrc:
+            elif isinstance(packet, PictureLossIndication):
+                if packet.media_ssrc == self.options.ssrc:
                     self.statistics.pli_count += 1
                     self._want_key_frame(now)
-                case FullIntraRequest():
-                    self._handle_intra_request(packet, now)
-                case ReceiverEstimatedMaximumBitrate():
-                    self._handle_bitrate(packet)
-                case _:
-                    pass
+            elif isinstance(packet, FullIntraRequest):
+                self._handle_intra_request(packet, now)
+            elif isinstance(packet, ReceiverEstimatedMaximumBitrate):
+                self._handle_bitrate(packet)
 
     def handle_timeout(self, now: Instant) -> None:
         """A deadline passed: a tone goes on, or a key frame is to be asked for."""
@@ -179,12 +179,8 @@ class OutboundStream:
             self.statistics.frames_discarded += 1
             return False
         self._foreign = None
-        timestamp = frame.timestamp + self._timestamp_offset & 0xFFFFFFFF
-        last = len(payloads) - 1
-        for index, payload in enumerate(payloads):
-            elements = self._extensions.of_frame(frame) if index == last else []
-            marker = index == last if self._is_video else self._begins_talkspurt(frame)
-            self._send(RtpPacket(self._payload_type, self._take_number(), timestamp, 0, payload, marker, elements), now)
+        if payloads:
+            self._send(self._packets_of(frame, payloads), now)
         self._count_frame(frame)
         return True
 
@@ -202,13 +198,13 @@ class OutboundStream:
             self._payload_type,
             number & 0xFFFF,
             packet.timestamp + self._foreign_offset & 0xFFFFFFFF,
-            0,
+            self._ssrc,
             packet.payload,
             packet.marker,
             self._extensions.passed_on(packet, extensions) if extensions is not None else [],
         )
         self._clock.learn(timestamp_distance(ours.timestamp, self._timestamp_offset), now)
-        self._send(ours, now)
+        self._send([ours], now)
         return True
 
     def insert_tones(
@@ -230,9 +226,19 @@ class OutboundStream:
         self._may_retransmit = "nack" in codec.codec.feedback
         if self._clock.clock_rate != codec.codec.clock_rate:
             self._clock = MediaClock(codec.codec.clock_rate)
+            self.tones.set_clock_rate(codec.codec.clock_rate)
         repeated = OVERHEAD if self._has_rtx else 0
         room = self.options.max_packet_size - HEADER_SIZE - PROTECTION_SIZE - repeated - self._extensions.size
         self._max_payload_size = max(room, MIN_PAYLOAD_SIZE)
+
+    def set_telephone_event(self, tones: NegotiatedCodec | None) -> None:
+        """The format of tones that goes with the codec, None where the peer takes none."""
+        self.options = replace(self.options, telephone_event=tones)
+
+    def set_playout_delay(self, wanted: PlayoutDelay | None) -> None:
+        """Ask the receiver for another delay than it would choose. Raises InvalidAccessError for what does not fit."""
+        self._extensions.set_playout_delay(wanted)
+        self.options = replace(self.options, playout_delay=wanted)
 
     # Outputs
 
@@ -287,30 +293,47 @@ class OutboundStream:
     def _has_rtx(self) -> bool:
         return self.options.rtx_ssrc is not None and self._rtx_payload_type is not None
 
-    def _take_number(self) -> int:
-        number = self._next_number
-        self._next_number = number + 1
-        return number & 0xFFFF
+    def _packets_of(self, frame: EncodedFrame, payloads: list[bytes]) -> list[RtpPacket]:
+        """One packet for each payload; what belongs to the frame is told by the last."""
+        timestamp = frame.timestamp + self._timestamp_offset & 0xFFFFFFFF
+        payload_type, ssrc, number = self._payload_type, self._ssrc, self._next_number
+        packets: list[RtpPacket] = []
+        last = RtpPacket()
+        for payload in payloads:
+            last = RtpPacket()
+            last.payload_type, last.ssrc = payload_type, ssrc
+            last.sequence_number, last.timestamp = number & 0xFFFF, timestamp
+            last.payload = payload
+            packets.append(last)
+            number += 1
+        self._next_number = number
+        last.extensions = self._extensions.of_frame(frame)
+        last.marker = self._is_video or self._begins_talkspurt(frame)
+        return packets
 
-    def _send(self, packet: RtpPacket, now: Instant) -> None:
-        packet.ssrc = self.options.ssrc
-        size = len(packet.payload)
+    def _send(self, packets: list[RtpPacket], now: Instant) -> None:
         if self._may_retransmit:
-            self._history.keep(packet, now)
+            self._history.keep(packets, now)
+        size = self._enqueue(packets, now, False)
+        if self._may_retransmit:
             self._credit = min(self._credit + size, MAX_CREDIT)
-        self._enqueue(packet, now)
 
-    def _enqueue(self, packet: RtpPacket, now: Instant, *, repaired: bool = False) -> None:
-        self._extensions.stamp(packet, now, named=not self._is_known_to_peer, repaired=repaired)
-        self._queue.append(packet)
-        size = len(packet.payload)
+    def _enqueue(self, packets: list[RtpPacket], now: Instant, repaired: bool) -> int:
+        """Let packets out; how many bytes of payload they have. `repaired`: in the stream of retransmissions."""
+        self._extensions.stamp(packets, now, not self._is_known_to_peer, repaired)
+        self._queue.extend(packets)
+        size = headers = 0
+        for packet in packets:
+            size += len(packet.payload)
+            headers += header_size(packet)
         if not repaired:
-            self._own_packets += 1
+            self._own_packets += len(packets)
             self._own_bytes += size
         counts = self.statistics
-        counts.packets_sent += 1
+        counts.packets_sent += len(packets)
         counts.bytes_sent += size
-        counts.header_bytes_sent += header_size_of(packet)
+        counts.header_bytes_sent += headers
+        return size
 
     def _begins_talkspurt(self, frame: EncodedFrame) -> bool:
         """RFC 3551 section 4.1: the first packet after a silence in which nothing was sent has the marker."""
@@ -333,9 +356,11 @@ class OutboundStream:
             if self._tone_begin is None or self._tone_begin[0] != began_at:
                 self._tone_begin = began_at, self._clock.timestamp_at(began_at) + self._timestamp_offset
             timestamp = self._tone_begin[1] + tone.timestamp_offset
-            packet = RtpPacket(tones.payload_type, self._take_number(), timestamp & 0xFFFFFFFF, 0, tone.payload)
+            number = self._next_number
+            self._next_number = number + 1
+            packet = RtpPacket(tones.payload_type, number & 0xFFFF, timestamp & 0xFFFFFFFF, self._ssrc, tone.payload)
             packet.marker = tone.marker
-            self._send(packet, now)
+            self._send([packet], now)
 
     def _number_of(self, packet: RtpPacket, now: Instant) -> int:
         """Our number for a packet from elsewhere, and `_foreign_offset` for its timestamp."""
@@ -376,7 +401,7 @@ class OutboundStream:
             number = self._next_rtx_number & 0xFFFF
             self._next_rtx_number += 1
         again = RtpPacket(payload_type, number, packet.timestamp, ssrc, payload, packet.marker, elements)
-        self._enqueue(again, now, repaired=ssrc == rtx_ssrc)
+        self._enqueue([again], now, ssrc == rtx_ssrc)
         self._credit -= len(payload)
         self.statistics.retransmitted_packets_sent += 1
         self.statistics.retransmitted_bytes_sent += len(payload)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final
 
 from icelane.core.clock import Duration, Instant
@@ -18,11 +19,14 @@ MAX_RETRANSMISSIONS: Final = 10
 MIN_INTERVAL: Final[Duration] = 0.01
 
 
-class _SentPacket:
-    __slots__ = ("last_sent_at", "packet", "retransmissions", "sent_at")
+class SentPacket:
+    """One of them."""
+
+    __slots__ = ("last_sent_at", "packet", "retransmissions", "sent_at", "size")
 
     def __init__(self, packet: RtpPacket, now: Instant) -> None:
         self.packet = packet
+        self.size = len(packet.payload)
         self.sent_at = now
         self.last_sent_at = now
         self.retransmissions = 0
@@ -31,10 +35,12 @@ class _SentPacket:
 class PacketHistory:
     """The last packets of one stream by their sequence numbers. The packets are not copied."""
 
-    __slots__ = ("_bytes", "_sent")
+    __slots__ = ("_bytes", "_order", "_sent")
 
     def __init__(self) -> None:
-        self._sent: dict[int, _SentPacket] = {}
+        self._sent: dict[int, SentPacket] = {}
+        # As they were sent, those among them whose number was used again. A dictionary would be slow to tell its first.
+        self._order: deque[SentPacket] = deque()
         self._bytes = 0
 
     def __len__(self) -> int:
@@ -45,15 +51,18 @@ class PacketHistory:
         """Bytes of payload that are kept."""
         return self._bytes
 
-    def keep(self, packet: RtpPacket, now: Instant) -> None:
-        """`packet` has been sent."""
-        sent = self._sent
-        number = packet.sequence_number
-        earlier = sent.pop(number, None)
-        if earlier is not None:
-            self._bytes -= len(earlier.packet.payload)
-        sent[number] = _SentPacket(packet, now)
-        self._bytes += len(packet.payload)
+    def keep(self, packets: list[RtpPacket], now: Instant) -> None:
+        """`packets` have been sent."""
+        sent, order = self._sent, self._order
+        for packet in packets:
+            entry = SentPacket(packet, now)
+            earlier = sent.get(packet.sequence_number)
+            if earlier is not None:
+                self._bytes -= earlier.size
+                earlier.size = 0
+            sent[packet.sequence_number] = entry
+            order.append(entry)
+            self._bytes += entry.size
         self._trim(now)
 
     def take(self, sequence_number: int, round_trip: Duration, now: Instant) -> RtpPacket | None:
@@ -69,11 +78,13 @@ class PacketHistory:
         return entry.packet
 
     def _trim(self, now: Instant) -> None:
-        sent = self._sent
-        while sent:
-            number = next(iter(sent))
-            oldest = sent[number]
-            if len(sent) <= MAX_PACKETS and self._bytes <= MAX_BYTES and now - oldest.sent_at <= MAX_AGE:
+        sent, order = self._sent, self._order
+        while order:
+            oldest = order[0]
+            if len(order) <= MAX_PACKETS and self._bytes <= MAX_BYTES and now - oldest.sent_at <= MAX_AGE:
                 return
-            del sent[number]
-            self._bytes -= len(oldest.packet.payload)
+            order.popleft()
+            self._bytes -= oldest.size
+            number = oldest.packet.sequence_number
+            if sent.get(number) is oldest:
+                del sent[number]

@@ -63,8 +63,8 @@ class Reception:
         self._report_ntp = 0
         self._report_at = 0.0
 
-    def receive(self, sequence_number: int, timestamp: int, now: Instant) -> int | None:
-        """Count a packet; its extended sequence number, or None when it does not belong where the others are."""
+    def receive(self, sequence_number: int, timestamp: int, now: Instant) -> int:
+        """Count a packet; its extended sequence number, or -1 when it does not belong where the others are."""
         if self.highest < 0:
             self._begin(sequence_number, timestamp, now)
             return self.highest
@@ -72,7 +72,7 @@ class Reception:
         if not -MAX_MISORDER <= distance <= MAX_DROPOUT:
             if sequence_number != self._resumes_at:
                 self._resumes_at = sequence_number + 1 & 0xFFFF
-                return None
+                return -1
             distance = self._restart(sequence_number)
         self.packets_received += 1
         if distance > 0:

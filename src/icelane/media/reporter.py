@@ -4,7 +4,7 @@
     reporter.add_outbound(camera, now)
     reporter.add_inbound(their_camera, now)
     reporter.handle_rtcp(parse_rtcp(data), now)          each stream takes what is about it
-    reporter.record_arrival(number, packet.ssrc, now)    for transport-wide feedback
+    reporter.record_arrivals(packets, identifier, now)   for transport-wide feedback
     reporter.collect(now)                                after packets or time have moved the streams
     while (packets := reporter.poll_rtcp()) is not None:
         send(protect_rtcp(serialize_rtcp(packets)))
@@ -27,6 +27,7 @@ from icelane.media.inbound_stream import InboundStream
 from icelane.media.outbound_stream import OutboundStream
 from icelane.media.report_schedule import ReportSchedule
 from icelane.media.transport_feedback import TransportFeedbackRecorder
+from icelane.rtp.packet import RtpPacket
 from icelane.rtp.rtcp import (
     Bye,
     ReceiverReport,
@@ -72,9 +73,9 @@ class Reporter:
         for inbound in self._inbound:
             inbound.handle_rtcp(packets, now)
 
-    def record_arrival(self, sequence_number: int, ssrc: int, now: Instant) -> None:
-        """A packet with this transport-wide sequence number came, of whatever stream."""
-        self._recorder.record(sequence_number, ssrc, now)
+    def record_arrivals(self, packets: list[RtpPacket], identifier: int, now: Instant) -> None:
+        """Packets came, whose transport-wide sequence number is in the extension element with this identifier."""
+        self._recorder.record_packets(packets, identifier, now)
 
     # Commands
 

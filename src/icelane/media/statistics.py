@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from icelane.core.clock import Duration, UnixSeconds
-from icelane.rtp.packet import HEADER_SIZE, RtpPacket
 
 
 @dataclass(slots=True)
@@ -95,14 +94,3 @@ class InboundStatistics:
     removed_samples_for_acceleration: int = 0
     fec_samples: int = 0
     source_changes: int = 0
-
-
-def header_size_of(packet: RtpPacket) -> int:
-    """The bytes before the payload, where extension elements have headers of one byte."""
-    size = HEADER_SIZE + 4 * len(packet.csrcs)
-    if packet.extensions:
-        total = len(packet.extensions)
-        for _, data in packet.extensions:
-            total += len(data)
-        size += 4 + total + (-total & 3)
-    return size

@@ -42,6 +42,13 @@ class ToneQueue:
         self._packet: TonePacket | None = None
         self._events: deque[ToneStarted] = deque()
 
+    def set_clock_rate(self, clock_rate: int) -> None:
+        """Of tones that have not begun; one that sounds is over, as its packets count by the other clock."""
+        self._clock_rate = clock_rate
+        if self._packet is not None:
+            self._packets = iter(())
+            self._prepare()
+
     def insert(
         self, tones: str, now: Instant, *, duration: Duration = DEFAULT_DURATION, gap: Duration = DEFAULT_GAP
     ) -> None:

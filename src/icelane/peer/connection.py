@@ -24,7 +24,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final, assert_never
 
-from icelane.core.clock import Instant, UnixSeconds, WallClock
+from icelane.core.clock import Instant, UnixSeconds, WallClock, earliest
 from icelane.core.engine import Transmit
 from icelane.core.entropy import Entropy
 from icelane.core.net import Path
@@ -331,15 +331,13 @@ class PeerConnection(ConnectionSources, ConnectionMedia):
 
     def next_timeout(self) -> Instant | None:
         """When `handle_timeout` wants to be called, or None."""
-        deadlines = []
+        at = None
         if self.transport is not None:
-            deadlines.append(self.transport.next_timeout())
+            at = self.transport.next_timeout()
         elif self._retired is not None:
-            deadlines.append(self._retired.next_timeout())
-        if self.channels is not None:
-            deadlines.append(self.channels.next_timeout())
-        deadlines.append(self.media.next_timeout())
-        return min((at for at in deadlines if at is not None), default=None)
+            at = self._retired.next_timeout()
+        channels = self.channels.next_timeout() if self.channels is not None else None
+        return earliest(at, channels, self.media.next_timeout())
 
     # Properties and privates
 
@@ -574,6 +572,10 @@ class PeerConnection(ConnectionSources, ConnectionMedia):
         packets = transport.take_media()
         if packets and self.media.handle_packets(packets, now):
             transport.note_authentic_media(now)
+
+    def _send_from_media(self, now: Instant) -> None:
+        if self.transport is not None:
+            self._send_media(self.transport, now)
 
     def _send_media(self, transport: SecureTransport, now: Instant) -> None:
         transport.send_media(self.media.take_datagrams(), now)

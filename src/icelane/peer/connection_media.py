@@ -102,7 +102,7 @@ class ConnectionMedia(ABC):
     ) -> bool:
         """See `MediaPlane.send_frame`."""
         is_sent = self.media.send_frame(transceiver, frame, now, captured_at=captured_at)
-        self._settle(now)
+        self._send_from_media(now)
         return is_sent
 
     def send_packet(
@@ -110,7 +110,7 @@ class ConnectionMedia(ABC):
     ) -> bool:
         """See `MediaPlane.send_packet`."""
         is_sent = self.media.send_packet(transceiver, packet, now, extensions=extensions)
-        self._settle(now)
+        self._send_from_media(now)
         return is_sent
 
     def insert_tones(
@@ -150,6 +150,10 @@ class ConnectionMedia(ABC):
     @abstractmethod
     def _check_open(self) -> None:
         """Raise InvalidStateError once closed."""
+
+    @abstractmethod
+    def _send_from_media(self, now: Instant) -> None:
+        """Let out what media has to send, and its events: nothing else has changed."""
 
     @abstractmethod
     def _settle(self, now: Instant) -> None:

@@ -34,8 +34,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from icelane.core.clock import Instant
-from icelane.core.engine import Transmit
+from icelane.core.clock import Instant, earliest
+from icelane.core.engine import Transmit, transmits_on
 from icelane.core.entropy import Entropy
 from icelane.core.net import Path, SocketAddress, Transport
 from icelane.errors import IcelaneError, LocalProtocolError, MalformedError, StunError
@@ -117,6 +117,9 @@ class IceTransport:
         self._relay_only = relay_only or strict
         self._strict = strict
         self._closed = False
+        # What `next_timeout` said, until something but payload has passed: that is asked for each batch of it.
+        self._deadline: Instant | None = None
+        self._knows_deadline = False
         self._hides = hide_addresses
         self._published: frozenset[str] = frozenset()
         names = HostNames(entropy) if hide_addresses else None
@@ -133,6 +136,7 @@ class IceTransport:
         self._sources_done = False
         self._holds_back = False
         self._selected: PairSelected | None = None
+        self.selections = 0
         self._names = RemoteNames()
         self._transmits: deque[Transmit] = deque()
         self._events: deque[IceTransportEvent] = deque()
@@ -420,6 +424,7 @@ class IceTransport:
 
     def take_over(self, ended: IceTransport) -> None:
         """Give back what `ended`, which was closed, still has at TURN servers; to be called before anything else."""
+        self._knows_deadline = False
         self._relays.take_over(ended._relays)
         self._transmits += ended.take_transmits()
         self._commands += ended._commands
@@ -431,8 +436,9 @@ class IceTransport:
         if path is None:
             return False
         if self._is_direct(path):
-            self._transmits.extend([Transmit(path, data) for data in batch])
+            self._transmits.extend(transmits_on(path, batch))
         else:
+            self._knows_deadline = False
             for data in batch:
                 self._relays.send(data, path, now)
             self._drain_relay_transmits()
@@ -478,8 +484,11 @@ class IceTransport:
 
     def next_timeout(self) -> Instant | None:
         """When `handle_timeout` wants to be called, or None."""
-        deadlines = (self.agent.next_timeout(), self._probes.next_timeout(), self._relays.next_timeout())
-        return min((at for at in deadlines if at is not None), default=None)
+        if not self._knows_deadline:
+            agent, probes, relays = self.agent.next_timeout(), self._probes.next_timeout(), self._relays.next_timeout()
+            self._deadline = earliest(agent, probes, relays)
+            self._knows_deadline = True
+        return self._deadline
 
     # Properties and privates
 
@@ -580,6 +589,7 @@ class IceTransport:
 
     def _settle(self, now: Instant) -> None:
         """Pass on what one part has said to the others, until nobody has anything to say."""
+        self._knows_deadline = False
         if self._closed:
             self._settle_the_end()
             return
@@ -669,6 +679,7 @@ class IceTransport:
         self._pass_on(event)
         if isinstance(event, PairSelected):
             self._selected = event
+            self.selections += 1
             self._before_restart = None
             if not self._is_direct(event.path):
                 self._relays.bind_channel(event.path, now)

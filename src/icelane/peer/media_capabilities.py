@@ -9,6 +9,7 @@ from icelane.media.codec import RTX, MediaKind, RtpCodec
 from icelane.rtp.header_extension import (
     ABSOLUTE_SEND_TIME,
     AUDIO_LEVEL,
+    CONTRIBUTING_AUDIO_LEVELS,
     MID,
     PLAYOUT_DELAY,
     REPAIRED_RTP_STREAM_ID,
@@ -19,7 +20,7 @@ from icelane.rtp.header_extension import (
 
 # In the order in which new numbers are given. Whatever else a peer offers is not in our answer.
 EXTENSIONS: Final = {
-    MediaKind.AUDIO: (MID, AUDIO_LEVEL, ABSOLUTE_SEND_TIME, TRANSPORT_SEQUENCE_NUMBER),
+    MediaKind.AUDIO: (MID, AUDIO_LEVEL, ABSOLUTE_SEND_TIME, TRANSPORT_SEQUENCE_NUMBER, CONTRIBUTING_AUDIO_LEVELS),
     MediaKind.VIDEO: (
         MID,
         ABSOLUTE_SEND_TIME,

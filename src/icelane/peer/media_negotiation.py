@@ -25,6 +25,7 @@ from icelane.peer.rtp_parameters import RtpParameters
 from icelane.peer.rtp_section import RTP_PROTOCOL, RtpSection, read_formats, read_stream_ids, read_track_id
 from icelane.peer.transceiver import RECEIVING, SENDING, Transceiver, TransceiverState, intersect, reverse, state_of
 from icelane.peer.transceiver_list import TransceiverList
+from icelane.rtp.header_extension import MAX_TWO_BYTE_ID
 from icelane.rtp.packet import MAX_ONE_BYTE_ID
 from icelane.sdp.media import MediaDescription
 from icelane.sdp.rtp_attributes import Direction, HeaderExtension
@@ -73,6 +74,7 @@ class MediaNegotiation:
         section = offer.media[index]
         transceiver = self.transceivers.by_mid(mid_of(section, index))
         formats = self._answered_formats(section, transceiver)
+        allows_mixed = section.has("extmap-allow-mixed") or offer.has("extmap-allow-mixed")
         if transceiver is None or transceiver.is_stopping or not formats:
             return None
         return RtpSection(
@@ -81,11 +83,11 @@ class MediaNegotiation:
             protocol=section.protocol,
             direction=intersect(transceiver.wanted_direction, reverse(offer.direction(section))),
             formats=formats,
-            extensions=_answered_extensions(section, transceiver.kind),
+            extensions=_answered_extensions(section, transceiver.kind, allows_mixed=allows_mixed),
             sender=transceiver.sender,
             cname=self.cname,
             names_streams=transceiver.wanted_direction in SENDING or transceiver.sender.has_sent,
-            allows_mixed=section.has("extmap-allow-mixed") or offer.has("extmap-allow-mixed"),
+            allows_mixed=allows_mixed,
             reduced_size=section.rtcp_rsize,
         )
 
@@ -393,11 +395,18 @@ def _common(ours: tuple[RtpCodec, ...], theirs: tuple[NegotiatedCodec, ...]) -> 
     return pairs
 
 
-def _answered_extensions(section: MediaDescription, kind: MediaKind) -> tuple[HeaderExtension, ...]:
-    """Those that we know, by the peer's numbers, and seen from our side; each number and each URI once."""
+def _answered_extensions(
+    section: MediaDescription, kind: MediaKind, *, allows_mixed: bool
+) -> tuple[HeaderExtension, ...]:
+    """Those that we know, by the peer's numbers, and seen from our side; each number and each URI once.
+
+    Numbers that take headers of two bytes (RFC 8285 section 4.3) are taken from a peer that allows both kinds in one
+    stream, as our packets have two bytes only where they need them.
+    """
+    largest = MAX_TWO_BYTE_ID if allows_mixed else MAX_ONE_BYTE_ID
     found: dict[str, HeaderExtension] = {}
     for one in section.header_extensions:
-        is_known = one.uri in EXTENSIONS[kind] and one.uri not in found and 1 <= one.id <= MAX_ONE_BYTE_ID
+        is_known = one.uri in EXTENSIONS[kind] and one.uri not in found and 1 <= one.id <= largest
         if (
             is_known
             and one.direction is not Direction.INACTIVE

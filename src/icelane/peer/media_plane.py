@@ -44,7 +44,7 @@ from icelane.peer.media_event import (
 from icelane.peer.media_transport import MediaTransport, SrtpKeys
 from icelane.peer.rtp_parameters import RtpParameters
 from icelane.peer.rtp_router import RtpRouter
-from icelane.peer.rtp_stream import open_inbound, open_outbound, preferred_codec
+from icelane.peer.rtp_stream import open_inbound, open_outbound, preferred_codec, tones_for
 from icelane.peer.transceiver import Transceiver
 from icelane.rtp.header_extension import TRANSPORT_SEQUENCE_NUMBER, ExtensionMap
 from icelane.rtp.packet import RtpPacket
@@ -194,11 +194,14 @@ class MediaPlane:
         if (stream := self._inbound.get(transceiver)) is not None:
             stream.set_minimum_delay(delay)
 
-    def keep_packets(self, transceiver: Transceiver, now: Instant) -> None:
-        """Let packets be fetched as they come, besides frames."""
-        self._keeps_packets.add(transceiver)
-        if transceiver in self._inbound:
-            self._open_inbound(transceiver, self._close_inbound(transceiver, now), now)
+    def keep_packets(self, transceiver: Transceiver, *, is_wanted: bool = True) -> None:
+        """Whether packets can be fetched as they come, besides frames, from now on."""
+        if is_wanted:
+            self._keeps_packets.add(transceiver)
+        else:
+            self._keeps_packets.discard(transceiver)
+        if (stream := self._inbound.get(transceiver)) is not None:
+            stream.keep_packets(is_wanted)
 
     def learn_round_trip(self, seconds: Duration) -> None:
         """How long ICE's checks take to the peer and back."""
@@ -266,11 +269,13 @@ class MediaPlane:
     def _select_codec(self, transceiver: Transceiver, stream: OutboundStream, payload_type: int) -> None:
         if transceiver.negotiated is None:
             raise InvalidStateError("nothing was negotiated yet")
+        if payload_type == stream.codec.payload_type:
+            return  # `follow` sees to it that the codec in use is one that was negotiated
         codec = _codec_of(transceiver.negotiated, payload_type)
         if codec is None:
             raise InvalidStateError(f"no codec was negotiated with the payload type {payload_type}")
-        if codec != stream.codec:
-            stream.set_codec(codec)
+        stream.set_codec(codec)
+        stream.set_telephone_event(tones_for(codec, transceiver.negotiated.send_codecs))
 
     # What was negotiated
 
@@ -294,6 +299,8 @@ class MediaPlane:
             self._begin_reports(now).add_outbound(opened, now)
         elif _codec_of(parameters, stream.codec.payload_type) != stream.codec:
             stream.set_codec(preferred_codec(parameters))
+        if stream is not None:
+            stream.set_telephone_event(tones_for(stream.codec, parameters.send_codecs))
 
     def _open_inbound(self, transceiver: Transceiver, parameters: RtpParameters, now: Instant) -> None:
         stream = open_inbound(transceiver, parameters, keeps_packets=transceiver in self._keeps_packets)
@@ -352,19 +359,11 @@ class MediaPlane:
     # Packets
 
     def _handle_rtp(self, packets: list[RtpPacket], now: Instant) -> None:
-        batches: dict[Transceiver, list[RtpPacket]] = {}
         identifiers, reporter = self._sequence_identifiers, self._reporter
-        for packet in packets:
-            transceiver = self.router.route(packet)
-            if transceiver is None:
-                continue
+        for transceiver, batch in self.router.sort(packets).items():
             identifier = identifiers.get(transceiver)
             if identifier is not None and reporter is not None:
-                number = packet.extension(identifier)
-                if number is not None and len(number) >= 2:
-                    reporter.record_arrival(number[0] << 8 | number[1], packet.ssrc, now)
-            batches.setdefault(transceiver, []).append(packet)
-        for transceiver, batch in batches.items():
+                reporter.record_arrivals(batch, identifier, now)
             stream = self._inbound.get(transceiver)
             if stream is None:
                 continue
@@ -406,7 +405,9 @@ class MediaPlane:
                 self._events.append(ToneStarted(transceiver, event.tone))
 
     def _send_rtp(self) -> None:
-        packets = [packet for stream in self._outbound.values() for packet in stream.poll_packets()]
+        packets: list[RtpPacket] = []
+        for stream in self._outbound.values():
+            packets += stream.poll_packets()
         if packets:
             self._datagrams += self.transport.protect(packets, self._plainly_repeated)
 

@@ -55,6 +55,7 @@ def _add_outbound(add: Add, transceiver: Transceiver, stream: OutboundStream) ->
         nackCount=counts.nack_count,
         framesSent=counts.frames_sent if is_video else None,
         keyFramesEncoded=counts.key_frames_sent if is_video else None,
+        totalPacketSendDelay=0.0,  # nothing is held back: there is no pacer
         pliCount=counts.pli_count if is_video else None,
         firCount=counts.fir_count if is_video else None,
     )
@@ -87,6 +88,7 @@ def _add_inbound(add: Add, transceiver: Transceiver, stream: InboundStream, ssrc
         **common,
         mid=transceiver.mid,
         trackIdentifier=transceiver.receiver.track_id,
+        rtxSsrc=stream.repeated_ssrc,
         remoteId=f"RO{number}" if has_remote else None,
         packetsReceived=counts.packets_received,
         bytesReceived=counts.bytes_received,

@@ -18,8 +18,7 @@ from typing import Final
 from icelane.dtls.options import DtlsRole, SrtpProfile
 from icelane.dtls.security import KeyingMaterial
 from icelane.errors import MalformedError
-from icelane.rtp.classify import is_rtcp
-from icelane.rtp.packet import RtpPacket, parse_rtp_packet, serialize
+from icelane.rtp.packet import RtpPacket, serialize
 from icelane.rtp.rtcp import RtcpPacket, parse_rtcp, serialize_rtcp
 from icelane.srtp.profile import keys_for_role
 from icelane.srtp.session import SrtpSession
@@ -97,23 +96,19 @@ class MediaTransport:
         if self._session is None:
             self._hold(packets)
             return [], []
-        rtp: list[RtpPacket] = []
+        rtp, compounds, unreadable = self._session.unprotect_packets(packets)
+        self.malformed += unreadable
         rtcp: list[RtcpPacket] = []
-        for data in self._session.unprotect_batch(packets):
-            if data is None:
-                continue
+        for data in compounds:
             try:
-                if is_rtcp(data):
-                    rtcp += parse_rtcp(data)
-                else:
-                    rtp.append(parse_rtp_packet(data))
+                rtcp += parse_rtcp(data)
             except MalformedError:
                 self.malformed += 1
         return rtp, rtcp
 
     # Outputs
 
-    def protect(self, packets: Sequence[RtpPacket], plainly_repeated: frozenset[int] = frozenset()) -> list[bytes]:
+    def protect(self, packets: list[RtpPacket], plainly_repeated: frozenset[int] = frozenset()) -> list[bytes]:
         """The datagrams of RTP packets; none before there are keys.
 
         Of the SSRCs in `plainly_repeated` a packet may come a second time, and is sent just as it was the first time.
@@ -122,7 +117,7 @@ class MediaTransport:
         if session is None or not packets:
             return []
         if not plainly_repeated:
-            return session.protect_batch([serialize(packet) for packet in packets])
+            return session.protect_packets(packets)
         return [data for packet in packets if (data := self._protect(session, packet, plainly_repeated)) is not None]
 
     def protect_rtcp(self, packets: Sequence[RtcpPacket]) -> list[bytes]:

@@ -16,7 +16,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from icelane.core.clock import Duration, Instant, TimerTable, later
+from icelane.core.clock import Duration, Instant, TimerTable, earliest, later
 from icelane.core.engine import Transmit
 from icelane.core.entropy import Entropy
 from icelane.core.net import Path, SocketAddress, Transport
@@ -165,8 +165,7 @@ class ReflexiveProbes:
 
     def next_timeout(self) -> Instant | None:
         """When `handle_timeout` wants to be called, or None."""
-        candidates = (self._transactions.next_timeout(), self._deadlines.next(), self._keepalives.next())
-        return min((at for at in candidates if at is not None), default=None)
+        return earliest(self._transactions.next_timeout(), self._deadlines.next(), self._keepalives.next())
 
     # Properties and privates
 

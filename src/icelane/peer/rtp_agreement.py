@@ -11,7 +11,7 @@ from icelane.peer.rtp_section import (
     read_sources,
     with_common_feedback,
 )
-from icelane.rtp.packet import MAX_ONE_BYTE_ID
+from icelane.rtp.header_extension import MAX_TWO_BYTE_ID
 from icelane.sdp.media import MediaDescription
 from icelane.sdp.rtp_attributes import Direction
 
@@ -66,7 +66,7 @@ def _extensions(reader: MediaDescription, writer: MediaDescription) -> tuple[tup
     written = {one.uri for one in writer.header_extensions if one.direction in _WRITES}
     number_by_uri: dict[str, int] = {}
     for one in reader.header_extensions:
-        is_read = one.direction in _READS and one.uri in written and one.id <= MAX_ONE_BYTE_ID
+        is_read = one.direction in _READS and one.uri in written and 1 <= one.id <= MAX_TWO_BYTE_ID
         if is_read and one.id not in number_by_uri.values():
             number_by_uri.setdefault(one.uri, one.id)
     return tuple((number, uri) for uri, number in number_by_uri.items())

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
+from icelane.core.clock import Duration
 from icelane.media.codec import NegotiatedCodec
+
+# In milliseconds: what every encoder of sound makes packets of. Beyond the longest a loss is heard for too long.
+_PACKET_TIMES: Final = (10, 20, 40, 60)
+_USUAL_PACKET_TIME: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +41,15 @@ class RtpParameters:
     packet_time: float | None = None
     max_packet_time: float | None = None
     remote_sources: tuple[RemoteSource, ...] = ()
+
+
+def packet_time(parameters: RtpParameters) -> Duration | None:
+    """How much sound the peer wants in a packet, in seconds, of what encoders make; None where it does not say.
+
+    RFC 8866 section 6.5: `a=ptime` is a wish, and `a=maxptime` the most that it takes.
+    """
+    wished, longest = parameters.packet_time, parameters.max_packet_time
+    if wished is None and longest is None:
+        return None
+    allowed = [one for one in _PACKET_TIMES if longest is None or one <= longest] or _PACKET_TIMES[:1]
+    return min(allowed, key=lambda one: abs(one - (wished or _USUAL_PACKET_TIME))) / 1000

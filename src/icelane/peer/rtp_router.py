@@ -26,6 +26,16 @@ MAX_LEARNT: Final = 256
 class RtpRouter:
     """The tables of one transport. `unknown` counts packets that were nobody's."""
 
+    __slots__ = (
+        "_by_mid",
+        "_by_payload_type",
+        "_learnt",
+        "_mid_identifiers",
+        "_passed_over",
+        "_signalled",
+        "unknown",
+    )
+
     def __init__(self) -> None:
         self.unknown = 0
         self._mid_identifiers: frozenset[int] = frozenset()
@@ -58,6 +68,21 @@ class RtpRouter:
         self._mid_identifiers = frozenset(identifiers)
         self._passed_over = frozenset(passed_over)
         self._learnt = OrderedDict((ssrc, one) for ssrc, one in self._learnt.items() if one in receiving)
+
+    def sort(self, packets: list[RtpPacket]) -> dict[Transceiver, list[RtpPacket]]:
+        """Whose the packets are, each transceiver's in their order; without those that are nobody's."""
+        sorted_: dict[Transceiver, list[RtpPacket]] = {}
+        last: Transceiver | None = None
+        batch: list[RtpPacket] = []
+        for packet in packets:
+            transceiver = self.route(packet)
+            if transceiver is None:
+                continue
+            if transceiver is not last:
+                last = transceiver
+                batch = sorted_.setdefault(transceiver, [])
+            batch.append(packet)
+        return sorted_
 
     def route(self, packet: RtpPacket) -> Transceiver | None:
         """Whose the packet is, None when it is nobody's."""

@@ -30,7 +30,7 @@ def open_outbound(
         codec=codec,
         ssrc=sender.ssrc,
         rtx_ssrc=sender.rtx_ssrc if any(one.rtx_payload_type is not None for one in parameters.send_codecs) else None,
-        telephone_event=_tones_for(codec, parameters.send_codecs),
+        telephone_event=tones_for(codec, parameters.send_codecs),
         extensions=extension_map(parameters.send_extensions),
         mid=parameters.mid,
     )
@@ -56,14 +56,14 @@ def preferred_codec(parameters: RtpParameters) -> NegotiatedCodec:
 
 def extension_map(extensions: Iterable[tuple[int, str]]) -> ExtensionMap:
     """By their numbers, each of which and each URI is there once."""
-    found = ExtensionMap()
+    found = ExtensionMap(two_byte=True)
     for number, uri in extensions:
         found.add(number, uri)
     return found
 
 
-def _tones_for(codec: NegotiatedCodec, codecs: Iterable[NegotiatedCodec]) -> NegotiatedCodec | None:
-    """RFC 4733 section 2.1: tones have the clock of the sound that they are sent beside."""
+def tones_for(codec: NegotiatedCodec, codecs: Iterable[NegotiatedCodec]) -> NegotiatedCodec | None:
+    """The format of tones that goes with a codec (RFC 4733 section 2.1): one of the same clock."""
     clock_rate = codec.codec.clock_rate
     tones = (one for one in codecs if one.codec.name.lower() == TELEPHONE_EVENT)
     return next((one for one in tones if one.codec.clock_rate == clock_rate), None)

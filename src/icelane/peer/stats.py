@@ -107,6 +107,7 @@ def _add_transport(collector: _Collector, connection: PeerConnection, transport:
         iceRole=transport.ice.agent.role.value,
         iceLocalUsernameFragment=transport.ice.agent.credentials.ufrag,
         selectedCandidatePairId=selected,
+        selectedCandidatePairChanges=transport.ice.selections,
         localCertificateId=local,
         remoteCertificateId=remote,
         dtlsRole=transport.role.value if transport.role is not None else "unknown",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from icelane.rtp.packet import HEADER_SIZE
-
 # The second byte of RTCP is its packet type. In RTP it is marker and payload type, and with both on one port payload
 # types 64 to 95 are not used.
 _FIRST_PACKET_TYPE: Final = 192
@@ -15,8 +13,3 @@ _LAST_PACKET_TYPE: Final = 223
 def is_rtcp(data: bytes) -> bool:
     """Whether a datagram of PacketKind.RTP is RTCP, protected or not; otherwise it is RTP."""
     return len(data) >= 2 and _FIRST_PACKET_TYPE <= data[1] <= _LAST_PACKET_TYPE
-
-
-def is_rtp(data: bytes) -> bool:
-    """Whether a datagram has the version and the size of an RTP packet, protected or not, and is not RTCP."""
-    return len(data) >= HEADER_SIZE and data[0] >> 6 == 2 and not is_rtcp(data)

@@ -22,7 +22,6 @@ RTP_STREAM_ID: Final = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
 REPAIRED_RTP_STREAM_ID: Final = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"
 ABSOLUTE_SEND_TIME: Final = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 TRANSPORT_SEQUENCE_NUMBER: Final = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
-TRANSMISSION_OFFSET: Final = "urn:ietf:params:rtp-hdrext:toffset"
 AUDIO_LEVEL: Final = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 CONTRIBUTING_AUDIO_LEVELS: Final = "urn:ietf:params:rtp-hdrext:csrc-audio-level"
 PLAYOUT_DELAY: Final = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
@@ -130,19 +129,6 @@ def encode_transport_sequence_number(number: int) -> bytes:
 def parse_transport_sequence_number(data: bytes) -> int:
     """The number of a packet among all of its transport, 0 to 65,535."""
     return _unsigned(data, 2)
-
-
-def encode_transmission_offset(ticks: int) -> bytes:
-    """By how many ticks of the RTP clock a packet leaves later than its timestamp says (RFC 5450)."""
-    if not -(1 << 23) <= ticks < 1 << 23:
-        raise InvalidAccessError(f"a transmission offset of {ticks} does not fit into 24 bits")
-    return ticks.to_bytes(3, "big", signed=True)
-
-
-def parse_transmission_offset(data: bytes) -> int:
-    """By how many ticks of the RTP clock a packet left later than its timestamp says."""
-    number = _unsigned(data, 3)
-    return number - (1 << 24) if number >= 1 << 23 else number
 
 
 def _unsigned(data: bytes, size: int) -> int:

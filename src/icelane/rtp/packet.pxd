@@ -22,14 +22,17 @@ cdef class RtpPacket:
     cpdef set_extension(self, int identifier, bytes data)
 
 
-@cython.locals(size=Py_ssize_t, first=int, start=Py_ssize_t, end=Py_ssize_t, packet=RtpPacket, position=Py_ssize_t)
+@cython.locals(size=Py_ssize_t, first=int, second=int, start=Py_ssize_t, packet=RtpPacket, position=Py_ssize_t)
 cpdef RtpPacket parse_rtp_packet(bytes data)
+
+@cython.locals(size=Py_ssize_t)
+cpdef put_payload(RtpPacket packet, bytes payload, int first)
 
 @cython.locals(high="long long")
 cdef long long _uint32(bytes data, Py_ssize_t position) except? -1
 
 @cython.locals(size=Py_ssize_t, profile=int, end=Py_ssize_t)
-cdef Py_ssize_t _read_extension(RtpPacket packet, bytes data, Py_ssize_t start) except -1
+cpdef Py_ssize_t read_extension(RtpPacket packet, bytes data, Py_ssize_t start) except -1
 
 @cython.locals(elements=list, head=int, stop=Py_ssize_t)
 cdef list _read_one_byte_elements(bytes data, Py_ssize_t start, Py_ssize_t end)
@@ -39,8 +42,14 @@ cdef list _read_two_byte_elements(bytes data, Py_ssize_t start, Py_ssize_t end)
 
 cdef int _check_element(Py_ssize_t stop, Py_ssize_t end, Py_ssize_t count) except -1
 
-@cython.locals(first=int, header=bytes, parts=list)
+@cython.locals(header=bytearray, padding=bytes)
 cpdef bytes serialize(RtpPacket packet)
+
+@cython.locals(size=Py_ssize_t, total=Py_ssize_t, elements=list, data=bytes)
+cpdef Py_ssize_t header_size(RtpPacket packet) except -1
+
+@cython.locals(first=int, timestamp="long long", ssrc="long long", header=bytearray)
+cpdef bytearray encode_header(RtpPacket packet)
 
 @cython.locals(profile=int, one_byte=bint, identifier=int, data=bytes, body=bytearray, words=int)
 cdef object _encode_extension(RtpPacket packet)

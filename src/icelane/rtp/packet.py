@@ -119,31 +119,34 @@ def parse_rtp_packet(data: bytes) -> RtpPacket:
     size = len(data)
     if size < HEADER_SIZE:
         raise MalformedError(f"{size} bytes are too short for an RTP header")
-    first = data[0]
+    first, second = data[0], data[1]
     if first >> 6 != 2:
         raise MalformedError(f"RTP of version {first >> 6}")
     start = HEADER_SIZE + 4 * (first & 0x0F)
     if start > size:
         raise MalformedError(f"{first & 0x0F} contributing sources in {size} bytes")
-    packet = RtpPacket(
-        data[1] & 0x7F,
-        data[2] << 8 | data[3],
-        _uint32(data, 4),
-        _uint32(data, 8),
-    )
-    packet.marker = data[1] > 0x7F
+    packet = RtpPacket(second & 0x7F, data[2] << 8 | data[3], _uint32(data, 4), _uint32(data, 8))
+    packet.marker = second > 0x7F
     if start > HEADER_SIZE:
         packet.csrcs = tuple([_uint32(data, position) for position in range(HEADER_SIZE, start, 4)])
     if first & 0x10:
-        start = _read_extension(packet, data, start)
-    end = size
-    if first & 0x20:
-        packet.padding_length = data[size - 1]
-        if packet.padding_length == 0 or packet.padding_length > size - start:
-            raise MalformedError(f"{packet.padding_length} bytes of padding in {size - start}")
-        end = size - packet.padding_length
-    packet.payload = data[start:end]
+        start = read_extension(packet, data, start)
+    put_payload(packet, data[start:], first)
     return packet
+
+
+def put_payload(packet: RtpPacket, payload: bytes, first: int) -> None:
+    """Give `packet` its payload, with the padding that `first`, the first byte of its header, may announce behind it.
+
+    Raises MalformedError for padding of no length, or of more than there is.
+    """
+    if first & 0x20:
+        size = len(payload)
+        packet.padding_length = payload[size - 1] if size else 0
+        if packet.padding_length == 0 or packet.padding_length > size:
+            raise MalformedError(f"{packet.padding_length} bytes of padding in {size}")
+        payload = payload[: size - packet.padding_length]
+    packet.payload = payload
 
 
 def _uint32(data: bytes, position: int) -> int:
@@ -151,7 +154,8 @@ def _uint32(data: bytes, position: int) -> int:
     return high << 24 | data[position + 1] << 16 | data[position + 2] << 8 | data[position + 3]
 
 
-def _read_extension(packet: RtpPacket, data: bytes, start: int) -> int:
+def read_extension(packet: RtpPacket, data: bytes, start: int) -> int:
+    """Give `packet` the header extension that begins at `start`, and return where it ends; raises MalformedError."""
     size = len(data)
     if start + 4 > size:
         raise MalformedError("the header extension runs past the end")
@@ -214,6 +218,27 @@ def serialize(packet: RtpPacket) -> bytes:
 
     Raises InvalidAccessError when a value does not fit into its field.
     """
+    header = encode_header(packet)
+    if packet.padding_length:
+        padding = bytes(packet.padding_length - 1) + bytes((packet.padding_length,))
+        return b"".join((header, packet.payload, padding))
+    return b"".join((header, packet.payload))
+
+
+def header_size(packet: RtpPacket) -> int:
+    """The bytes before the payload, where extension elements have headers of one byte."""
+    size = HEADER_SIZE + 4 * len(packet.csrcs)
+    elements = packet.extensions
+    if elements:
+        total = len(elements)
+        for _, data in elements:
+            total += len(data)
+        size += 4 + total + (-total & 3)
+    return size
+
+
+def encode_header(packet: RtpPacket) -> bytearray:
+    """What stands before the payload of `packet`. Raises as `serialize` does."""
     if not 0 <= packet.padding_length <= 255 or not 0 <= packet.payload_type <= 127 or len(packet.csrcs) > MAX_CSRCS:
         raise InvalidAccessError(f"{packet!r} does not fit into an RTP header")
     first = 0x80 | len(packet.csrcs)
@@ -221,25 +246,20 @@ def serialize(packet: RtpPacket) -> bytes:
         first |= 0x10
     if packet.padding_length:
         first |= 0x20
-    header = pack(
-        ">BBHII",
-        first,
-        0x80 | packet.payload_type if packet.marker else packet.payload_type,
-        packet.sequence_number & 0xFFFF,
-        packet.timestamp & 0xFFFFFFFF,
-        packet.ssrc & 0xFFFFFFFF,
-    )
-    if first == 0x80:
-        return header + packet.payload
-    parts: list[bytes | bytearray] = [header]
+    timestamp, ssrc = packet.timestamp, packet.ssrc
+    header = bytearray(HEADER_SIZE)
+    header[0] = first
+    header[1] = 0x80 | packet.payload_type if packet.marker else packet.payload_type
+    header[2], header[3] = packet.sequence_number >> 8 & 0xFF, packet.sequence_number & 0xFF
+    header[4], header[5] = timestamp >> 24 & 0xFF, timestamp >> 16 & 0xFF
+    header[6], header[7] = timestamp >> 8 & 0xFF, timestamp & 0xFF
+    header[8], header[9] = ssrc >> 24 & 0xFF, ssrc >> 16 & 0xFF
+    header[10], header[11] = ssrc >> 8 & 0xFF, ssrc & 0xFF
     if packet.csrcs:
-        parts.append(pack(f">{len(packet.csrcs)}I", *packet.csrcs))
+        header += pack(f">{len(packet.csrcs)}I", *packet.csrcs)
     if packet.extensions:
-        parts.append(_encode_extension(packet))
-    parts.append(packet.payload)
-    if packet.padding_length:
-        parts.append(bytes(packet.padding_length - 1) + bytes((packet.padding_length,)))
-    return b"".join(parts)
+        header += _encode_extension(packet)
+    return header
 
 
 def _encode_extension(packet: RtpPacket) -> bytes | bytearray:

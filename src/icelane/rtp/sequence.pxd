@@ -2,8 +2,6 @@
 
 cpdef int sequence_distance(int later, int earlier)
 
-cpdef bint is_newer(int sequence_number, int than)
-
 cpdef long long timestamp_distance(long long later, long long earlier)
 
 

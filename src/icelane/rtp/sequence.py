@@ -17,11 +17,6 @@ def sequence_distance(later: int, earlier: int) -> int:
     return ((later - earlier + 0x8000) & 0xFFFF) - 0x8000
 
 
-def is_newer(sequence_number: int, than: int) -> bool:
-    """Whether a sequence number is ahead of another (RFC 1982); half a circle away it is not."""
-    return 0 < (sequence_number - than & 0xFFFF) < 0x8000
-
-
 def timestamp_distance(later: int, earlier: int) -> int:
     """How far one timestamp lies ahead of another, -2**31 to 2**31 - 1."""
     return ((later - earlier + 0x80000000) & 0xFFFFFFFF) - 0x80000000

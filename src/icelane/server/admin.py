@@ -76,7 +76,7 @@ SESSION_COMMANDS: Final = ("sessions", "users", "kick", "revoke")
 
 
 class Admin:
-    """Answers for a server. `sessions` carries out the SESSION_COMMANDS, `reload` reads the configuration again.
+    """Answers for a server. `sessions` carries out `commands`, `reload` reads the configuration again.
 
     `drain` begins the server's end and returns how many allocations there are. All raise RequestError,
     LocalProtocolError or ConfigurationError for what cannot be done.
@@ -88,7 +88,9 @@ class Admin:
         sessions: Callable[[Request, Instant], Awaitable[Answer]],
         reload: Callable[[], Awaitable[Reloaded]],
         drain: Callable[[], int],
+        commands: Collection[str] = SESSION_COMMANDS,
     ) -> None:
+        self._commands = commands
         self._sessions = sessions
         self._reload = reload
         self._drain = drain
@@ -101,13 +103,13 @@ class Admin:
         try:
             request = _parse(line)
             command = request.get("command")
-            if command in SESSION_COMMANDS:
+            if command in self._commands:
                 return {"ok": True} | await self._sessions(request, now)
             if command == "reload":
                 return {"ok": True} | vars(await self._reload())
             if command == "drain":
                 return {"ok": True, "allocations": self._drain()}
-            raise RequestError(f"the commands are {', '.join((*SESSION_COMMANDS, 'reload', 'drain'))}")
+            raise RequestError(f"the commands are {', '.join((*self._commands, 'reload', 'drain'))}")
         except ConfigurationError as error:
             problems = [
                 {"message": problem.message, "key": problem.key, "file": problem.file} for problem in problems_of(error)

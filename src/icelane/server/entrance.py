@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from pathlib import Path as File
+from typing import TYPE_CHECKING
 
 from icelane.aio.tcp import bind_tcp
 from icelane.aio.udp import Reader, bind_udp
@@ -12,13 +13,18 @@ from icelane.core.clock import Instant, WallClock
 from icelane.core.net import Path, Transport
 from icelane.server.config import Config
 from icelane.server.config.values import Listener as ListenSetting
+from icelane.server.config.values import WebListener
 from icelane.server.connection_limit import ConnectionLimit
 from icelane.server.connection_log import ConnectionLog
 from icelane.server.listeners import Listener, Receiver, UdpListener
+from icelane.server.public_url import public_url, serves_in_clear
 from icelane.server.stream_listener import StreamDeadlines, StreamListener
 from icelane.server.tls import PemPair, ServerTls
 from icelane.turn.address_range import parse_address_range
 from icelane.turn.quota import Tally
+
+if TYPE_CHECKING:
+    from icelane.server.http_server import HttpServer
 
 
 class Entrance:
@@ -82,6 +88,32 @@ class Entrance:
         listener.start()
         return listener
 
+    def open_web(self, setting: WebListener, http: HttpServer, bound: socket.socket | None = None) -> StreamListener:
+        """Listen there for HTTP, and with TLS for TURN. Raises as `open` does."""
+        from icelane.server.shared_port import SharedPort
+
+        clear = setting.secure or serves_in_clear(self._config, setting)
+        transport = setting.turn.transport
+        listener = StreamListener(
+            bound or bind_tcp(setting.address),
+            self._receive,
+            self._closed,
+            limit=self.limit,
+            log=self._log,
+            tls=self._certificate().http if setting.secure else None,
+            proxies=self._proxies,
+            deadlines=self._deadlines,
+            shared=SharedPort(
+                http,
+                transport,
+                log=self._log,
+                first_byte=self._deadlines.first_message,
+                redirect=None if clear else public_url(self._config),
+            ),
+        )
+        listener.start()
+        return listener
+
     def reload_certificates(self, certificate: File | None = None, key: File | None = None) -> bool:
         """Read the certificate again, from other files if they are given; False when the old one had to be kept."""
         return self.tls is None or self.tls.reload(certificate, key)
@@ -102,7 +134,7 @@ class Entrance:
     def _certificate(self) -> ServerTls:
         if self.tls is None:
             files = self._config.tls
-            assert files.certificate is not None, "a configuration with tls:// names the files"
-            assert files.key is not None, "a configuration with tls:// names the files"
+            assert files.certificate is not None, "a configuration with TLS names the files"
+            assert files.key is not None, "a configuration with TLS names the files"
             self.tls = ServerTls(files.certificate, files.key, self._wall_clock, held=self._pair)
         return self.tls

@@ -72,11 +72,13 @@ def unusable_files(config: Config, held: HeldFiles) -> list[ConfigurationError]:
 
 def tls_files(config: Config) -> tuple[Path, Path] | None:
     """The certificate and its key; None where nobody listens over TLS, without which they are not read."""
-    if not any(listener.transport is Transport.TLS for listener in config.listeners):
+    if not any(listener.transport is Transport.TLS for listener in config.listeners) and not any(
+        listener.secure for listener in config.server.listen
+    ):
         return None
     certificate, key = config.tls.certificate, config.tls.key
-    assert certificate is not None, "a configuration with tls:// names the files"
-    assert key is not None, "a configuration with tls:// names the files"
+    assert certificate is not None, "a configuration with TLS names the files"
+    assert key is not None, "a configuration with TLS names the files"
     return certificate, key
 
 

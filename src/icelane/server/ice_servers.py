@@ -69,7 +69,8 @@ def advertised(config: Config) -> list[Listener]:
 
     TLS only by host name, because a browser checks the certificate against it.
     """
-    usable = [listener for listener in config.turn.listen if listener.port not in (0, _DNS_PORT)]
+    shared = [listener.turn for listener in config.server.listen if listener.secure]
+    usable = [listener for listener in (*config.turn.listen, *shared) if listener.port not in (0, _DNS_PORT)]
     if config.turn.hostname is None or is_ip_address(config.turn.hostname):
         usable = [listener for listener in usable if listener.transport is not Transport.TLS]
     if config.turn.hostname is not None:

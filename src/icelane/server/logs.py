@@ -59,6 +59,8 @@ def configure_logging(settings: LogSettings, stream: TextIO | None = None, *, wo
     write_events_by(handler)
     level = _LEVELS[settings.level]
     root.setLevel(max(level, logging.INFO))
+    # It writes the URL of each request that goes to a webhook.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     _OURS.setLevel(level)
 
 

@@ -20,6 +20,7 @@ from starlette.routing import Route
 from icelane.aio.tcp import bind_tcp
 from icelane.core.net import SocketAddress
 from icelane.server.health import Readiness
+from icelane.server.http_gate import UVICORN_LOG_LEVEL
 
 # A scraper and a few probers; more get 503 at once.
 MAX_CONNECTIONS: Final = 32
@@ -57,7 +58,7 @@ class MonitoringServer:
                 ws="none",
                 lifespan="off",
                 log_config=None,
-                log_level="warning",
+                log_level=UVICORN_LOG_LEVEL,
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,

@@ -50,7 +50,9 @@ class Service:
         self._serving = False
         self._hung_up = False
         self._reloading: set[asyncio.Task[None]] = set()
-        admin = Admin(sessions=server.administer, reload=self.reload, drain=self._stop_and_count)
+        admin = Admin(
+            sessions=server.administer, reload=self.reload, drain=self._stop_and_count, commands=server.commands
+        )
         path = server.config.admin.socket
         self._socket = AdminSocket(path, lambda line: admin.answer(line, monotonic())) if path is not None else None
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import Protocol, Self
 
 from icelane.core.clock import Instant
-from icelane.server.admin import Answer, Request, Sessions
+from icelane.server.admin import SESSION_COMMANDS, Answer, Request, Sessions
+from icelane.server.companion import Companion, CompanionProgram
 from icelane.server.config import Config
 from icelane.server.config.values import Listener as ListenSetting
+from icelane.server.config.values import WebListener
+from icelane.server.health import Readiness
+from icelane.server.held_files import HeldFiles
 from icelane.server.reload import Reloaded
 from icelane.server.turn_server import TurnServer
+from icelane.turn.revocation import Revocation
 
 
 class Serving(Protocol):
@@ -23,6 +28,16 @@ class Serving(Protocol):
     @property
     def listening(self) -> list[ListenSetting]:
         """What is bound, with the ports that the system chose."""
+        ...
+
+    @property
+    def web_listening(self) -> list[WebListener]:
+        """The same of `server.listen`."""
+        ...
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """What `administer` carries out."""
         ...
 
     @property
@@ -61,21 +76,26 @@ class Serving(Protocol):
         ...
 
     async def administer(self, request: Request, now: Instant) -> Answer:
-        """Carry out one of the SESSION_COMMANDS. Raises RequestError or LocalProtocolError."""
+        """Carry out one of `commands`. Raises RequestError or LocalProtocolError."""
         ...
 
 
 class OneProcess:
-    """A server in this process."""
+    """A server in this process, with what runs beside it."""
 
     processes = 1
 
-    def __init__(self, server: TurnServer) -> None:
-        self._server = server
-        self._sessions = Sessions(server)
+    def __init__(self, config: Config, program: CompanionProgram | None = None) -> None:
+        """Raises ConfigurationError when the companion cannot be made."""
+        self._companion = program.make(config, self) if program is not None else None
+        self.commands = (*SESSION_COMMANDS, *(program.commands if program is not None else ()))
+        self._server = TurnServer(config, web=self._companion.web if self._companion is not None else None)
+        self._sessions = Sessions(self._server)
 
     async def __aenter__(self) -> Self:
         await self._server.start()
+        if self._companion is not None:
+            self._companion.started()
         return self
 
     async def __aexit__(self, *exception: object) -> None:
@@ -92,6 +112,11 @@ class OneProcess:
         return self._server.listening
 
     @property
+    def web_listening(self) -> list[WebListener]:
+        """The same of `server.listen`."""
+        return self._server.web_listening
+
+    @property
     def plane(self) -> str:
         """The name of the relay plane."""
         return self._server.plane.name
@@ -103,10 +128,12 @@ class OneProcess:
 
     async def reload(self, config: Config) -> Reloaded:
         """Go by another configuration as far as may be. Raises ConfigurationError, and then changes nothing."""
-        return self._server.reload(config)
+        return reload_both(self._server, self._companion, config)
 
     def begin_drain(self) -> None:
         """Take no new allocation from now on; those that live go on."""
+        if self._companion is not None:
+            self._companion.begin_drain()
         self._server.begin_drain()
 
     async def drain(self) -> bool:
@@ -114,5 +141,26 @@ class OneProcess:
         return await self._server.drain()
 
     async def administer(self, request: Request, now: Instant) -> Answer:
-        """Carry out one of the SESSION_COMMANDS. Raises RequestError or LocalProtocolError."""
+        """Carry out one of `commands`. Raises RequestError or LocalProtocolError."""
+        if self._companion is not None and request["command"] not in SESSION_COMMANDS:
+            return await self._companion.administer(request, now)
         return self._sessions.answer(request, now)
+
+    async def readiness(self) -> Readiness:
+        """Every check: for the companion."""
+        return await self._server.observation.readiness()
+
+    async def revoke(self, username: str) -> int:
+        """Take a credential back; how many allocations ended. Raises LocalProtocolError."""
+        return self._server.revoke(Revocation(name=username))
+
+
+def reload_both(
+    server: TurnServer, companion: Companion | None, config: Config, held: HeldFiles | None = None
+) -> Reloaded:
+    """Go by another configuration, both or neither. Raises ConfigurationError."""
+    commit = companion.prepare(config) if companion is not None else None
+    reloaded = server.reload(config, held)
+    if commit is not None:
+        commit()
+    return reloaded

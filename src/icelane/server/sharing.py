@@ -67,6 +67,7 @@ class Share:
     `sockets` are bound, in the order of the configuration's listeners; `figures` is where the figures of all are shown;
     `held` is what the configuration's files hold for all;
     `revoked` is what has been taken back since the start, `external` the public addresses that siblings have found.
+    `web` are the sockets of `server.listen`, which one server has alone, and `web_at` where they are bound.
     """
 
     siblings: Siblings
@@ -81,6 +82,8 @@ class Share:
     held: HeldFiles = field(default_factory=HeldFiles)
     revoked: Mapping[Revocation, UnixSeconds] = field(default_factory=dict)
     external: Mapping[str, str] = field(default_factory=dict)
+    web: Sequence[socket.socket] = ()
+    web_at: Sequence[SocketAddress] = ()
 
 
 class Driver(Protocol):

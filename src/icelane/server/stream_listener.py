@@ -3,7 +3,7 @@
 1. accept             ConnectionLimit, of everybody and of the source
 2. PROXY header       only from proxies that are named, and then always
 3. TLS handshake      only with a TLS context
-4. first message      STUN: nobody has a channel yet
+4. first message      STUN: nobody has a channel yet; HTTP goes its own way on a SharedPort
 5. Allocate           from then on until the allocation ends, no deadline but its own
 
 Each of the steps 2 to 5 has a time limit, because a connection that does nothing costs a descriptor (TL-1). Sockets are
@@ -21,7 +21,7 @@ import ssl
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from icelane.aio.stream import StreamConnection
 from icelane.aio.system import monotonic
@@ -38,6 +38,9 @@ from icelane.server.relay_plane import RelayedClient, SendToClient
 from icelane.stun.framing import measure_stun
 from icelane.turn.address_range import AddressRange, parse_address_range
 from icelane.turn.channel_data import measure_turn
+
+if TYPE_CHECKING:  # who takes no HTTP needs none of it
+    from icelane.server.shared_port import SharedPort
 
 # A wake accepts this many at most, so that a flood of connections cannot starve the traffic of those who are in.
 MAX_ACCEPTS_PER_WAKE: Final = 64
@@ -97,8 +100,9 @@ class StreamListener:
         tls: TlsSource | None = None,
         proxies: Sequence[AddressRange] = (),
         deadlines: StreamDeadlines | None = None,
+        shared: SharedPort | None = None,
     ) -> None:
-        """Take over a socket that is bound; `start` begins to accept."""
+        """Take over a socket that is bound; `start` begins to accept. With `shared` there is more than TURN here."""
         self.transport = Transport.TCP if tls is None else Transport.TLS
         self.local = address_of(listening.getsockname())
         self.refused = 0
@@ -110,6 +114,7 @@ class StreamListener:
         self._tls = tls
         self._proxies = tuple(proxies)
         self._deadlines = deadlines or StreamDeadlines()
+        self._shared = shared
         self._loop = asyncio.get_running_loop()
         self._connections_by_path: dict[Path, StreamConnection] = {}
         # Those of them that end in another process, which counts them: no more than there are connections.
@@ -232,6 +237,8 @@ class StreamListener:
             connection.close()
             if waiting or self._tls is not None:
                 connection.abort()
+        if self._shared is not None:
+            self._shared.close()
 
     async def wait_closed(self) -> None:
         """Wait until nothing is left of the connections that `close` has ended."""
@@ -329,15 +336,34 @@ class StreamListener:
             self._refuse(guest.client, "too-many-connections" if self._limit.full else "too-many-from-source")
         return guest.counted
 
-    async def _shake_hands(self, guest: _Guest) -> None:
+    def _protocol(self, guest: _Guest) -> asyncio.Protocol:
         def on_opened(connection: StreamConnection) -> None:
             guest.opened = self._on_opened(connection, guest)
 
+        if self._shared is None:
+            return StreamConnection(measure_stun, on_opened=on_opened, remote=guest.client)
+
+        def left() -> None:
+            self._limit.leave(guest.client.host)
+
+        def opened() -> None:
+            guest.opened = True  # from here on it is not the greeting that counts it out
+
+        def on_chosen(connection: StreamConnection) -> None:
+            if not self._on_opened(connection, guest):
+                left()
+
+        def turn() -> StreamConnection:
+            return StreamConnection(measure_stun, on_opened=on_chosen, remote=guest.client)
+
+        return self._shared.protocol(guest.client, opened=opened, turn=turn, left=left)
+
+    async def _shake_hands(self, guest: _Guest) -> None:
         secure = self._tls is not None
         context = self._tls.context if self._tls is not None else None
         try:
             await self._loop.connect_accepted_socket(
-                lambda: StreamConnection(measure_stun, on_opened=on_opened, remote=guest.client),
+                lambda: self._protocol(guest),
                 guest.accepted,
                 ssl=context,
                 ssl_handshake_timeout=self._deadlines.handshake if secure else None,

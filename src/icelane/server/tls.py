@@ -19,7 +19,7 @@ from __future__ import annotations
 import logging
 import os
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -38,6 +38,9 @@ PRIVATE_KEY_KEY: Final = "tls.key"
 
 # RFC 7443. A client that offers other protocols, or none, is taken as well: browsers offer none for TURN.
 ALPN_PROTOCOLS: Final = ("stun.turn", "stun.nat-discovery")
+# Where HTTP is taken as well. Who offers it on a listener that has TURN alone does not get it: a server that answers
+# to a protocol which it does not speak lets one be played against the other.
+HTTP_ALPN_PROTOCOLS: Final = (*ALPN_PROTOCOLS, "http/1.1")
 
 # https://wiki.mozilla.org/Security/Server_Side_TLS, Intermediate, without finite-field Diffie-Hellman.
 _TLS12_CIPHERS: Final = ":".join(
@@ -64,10 +67,11 @@ class PemPair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerCertificate:
-    """A pair that works: its context, until when it is valid, and the names that it is for."""
+    """A pair that works: its contexts, until when it is valid, and the names that it is for."""
 
     pair: PemPair = field(repr=False)
     context: ssl.SSLContext = field(repr=False)
+    http_context: ssl.SSLContext = field(repr=False)
     expires_at: UnixSeconds
     names: tuple[str, ...]
 
@@ -91,6 +95,7 @@ class ServerTls:
         self._wall_clock = wall_clock or SystemWallClock()
         self._live = load_certificate(certificate, key) if held is None else load_held(held)
         self.context = self._outer_context()
+        self.http = HttpTls(self._outer_context(http=True))
         self._names_asked: RepeatGate[str] = RepeatGate(capacity=_MAX_NAMES)
         if held is None:
             self._announce(self._live)
@@ -136,22 +141,31 @@ class ServerTls:
     def _show(self, loaded: ServerCertificate) -> None:
         self._live = loaded
         self.context = self._outer_context()
+        self.http.context = self._outer_context(http=True)
 
-    def _outer_context(self) -> ssl.SSLContext:
+    def _outer_context(self, *, http: bool = False) -> ssl.SSLContext:
         """What a listener shakes hands with. It remembers TLS 1.2 sessions, so each pair has one of its own: a client
         that resumes a session is shown no certificate and goes by the one that it saw."""
-        context = server_context()
-        context.sni_callback = self._choose
+        context = server_context(HTTP_ALPN_PROTOCOLS if http else ALPN_PROTOCOLS)
+        context.sni_callback = self._choose_http if http else self._choose
         return context
 
     def _choose(
         self, connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, _context: ssl.SSLContext
     ) -> int | None:
+        return self._hand_over(connection, name, http=False)
+
+    def _choose_http(
+        self, connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, _context: ssl.SSLContext
+    ) -> int | None:
+        return self._hand_over(connection, name, http=True)
+
+    def _hand_over(self, connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, *, http: bool) -> int | None:
         # TL-7: OpenSSL's wrappers have let a connection through whose callback had failed. The outer context has no
         # certificate, so that such a connection could not be completed either.
         try:
             certificate = self.certificate
-            connection.context = certificate.context
+            connection.context = certificate.http_context if http else certificate.context
             if name is not None and not certificate.covers(name):
                 self._say_unknown(name, certificate)
         except Exception:
@@ -177,12 +191,19 @@ class ServerTls:
             report("tls.certificate_loaded", logging.INFO, names=certificate.names, expires=end)
 
 
+@dataclass(slots=True)
+class HttpTls:
+    """The context for listeners that take HTTP and TURN; replaced with the certificate."""
+
+    context: ssl.SSLContext
+
+
 def _report_rejected(error: ConfigurationError) -> None:
     report("tls.certificate_rejected", logging.ERROR, key=error.key, file=error.file, problem=error.message)
 
 
-def server_context() -> ssl.SSLContext:
-    """A context for connections of clients, with every setting but a certificate."""
+def server_context(protocols: Sequence[str] = ALPN_PROTOCOLS) -> ssl.SSLContext:
+    """A context for connections of clients, with every setting but a certificate; `protocols` are those of ALPN."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_TLS12_CIPHERS)
@@ -190,7 +211,7 @@ def server_context() -> ssl.SSLContext:
     # Mozilla leaves the choice to the client, which knows whether it has hardware for AES.
     context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
     context.num_tickets = 0
-    context.set_alpn_protocols(list(ALPN_PROTOCOLS))
+    context.set_alpn_protocols(list(protocols))
     return context
 
 
@@ -201,16 +222,22 @@ def load_certificate(certificate: Path, key: Path) -> ServerCertificate:
     """
     pair = PemPair(_read(certificate, CERTIFICATE_KEY), _read(key, PRIVATE_KEY_KEY))
     first = _first_certificate(pair.certificate, certificate)
-    context = server_context()
+    context, http_context = server_context(), server_context(HTTP_ALPN_PROTOCOLS)
     try:
-        context.load_cert_chain(certificate, key, password=_no_password(key))
+        for one in (context, http_context):
+            one.load_cert_chain(certificate, key, password=_no_password(key))
     except ssl.SSLError as error:
         raise _why_not(error, certificate, key) from None
     except OSError as error:
         raise ConfigurationError(_reason(error), key=PRIVATE_KEY_KEY, file=str(key)) from None
-    _prove(context, first, certificate)
+    for one in (context, http_context):
+        _prove(one, first, certificate)
     return ServerCertificate(
-        pair=pair, context=context, expires_at=UnixSeconds(first.not_valid_after_utc.timestamp()), names=_names(first)
+        pair=pair,
+        context=context,
+        http_context=http_context,
+        expires_at=UnixSeconds(first.not_valid_after_utc.timestamp()),
+        names=_names(first),
     )
 
 

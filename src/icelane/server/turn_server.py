@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path as File
 from types import TracebackType
-from typing import Final, NamedTuple, Self, assert_never
+from typing import TYPE_CHECKING, Final, NamedTuple, Self, assert_never
 
 from icelane.aio.system import SystemWallClock, monotonic
 from icelane.aio.wakeup import Wakeup
@@ -26,9 +26,11 @@ from icelane.core.entropy import Entropy
 from icelane.core.net import Path, SocketAddress, Transport
 from icelane.crypto.provider import SystemEntropy
 from icelane.errors import ConfigurationError
+from icelane.server.access import WatchedLists
 from icelane.server.bandwidth import Bandwidth, BandwidthLimits, Meter
 from icelane.server.config import Config
 from icelane.server.config.values import Listener as ListenSetting
+from icelane.server.config.values import WebListener
 from icelane.server.credential_source import CredentialAnswers, LookupFailedError, load_source
 from icelane.server.credentials import credential_store
 from icelane.server.engine_config import alternates, bandwidth_limits, engine_config, nonce_key
@@ -73,6 +75,9 @@ from icelane.turn.routes import (
 from icelane.turn.server import TurnServer as TurnEngine
 from icelane.turn.server_config import TurnServerConfig
 
+if TYPE_CHECKING:
+    from icelane.server.http_server import HttpServer
+
 # A member of an enumeration costs a call where it is looked up, and a name of ours does not.
 _TCP: Final = Transport.TCP
 _UDP: Final = Transport.UDP
@@ -95,7 +100,8 @@ class TurnServer:
 
     `log` is what hears of refusals and allocations; without one, the program's logging is used. `tune` may change what
     the engine is told and the configuration has no key for: the lifetimes that RFC 8656 fixes, which tests shorten;
-    `deadlines` are those of slow TCP and TLS clients. `share` is what it has with servers in other processes.
+    `deadlines` are those of slow TCP and TLS clients. `share` is what it has with servers in other processes. `web`
+    carries an application on the listeners of `[server]`, which take TURN over TLS as well.
     """
 
     def __init__(
@@ -109,8 +115,10 @@ class TurnServer:
         tune: Callable[[TurnServerConfig], TurnServerConfig] | None = None,
         deadlines: StreamDeadlines | None = None,
         share: Share | None = None,
+        web: HttpServer | None = None,
     ) -> None:
         self._config = config
+        self._web = web if web is not None or (share is not None and not share.web) else web_for(config)
         self._share = share
         self._entropy = entropy or SystemEntropy()
         self._wall_clock = wall_clock or SystemWallClock()
@@ -137,7 +145,9 @@ class TurnServer:
         )
         self._observation = Observation(self, config)
         self._external_watch = watch_for(config, self._follow)
+        self._access = WatchedLists(self._enforce_access)
         self._listeners: list[Listener] = []
+        self._web_listeners: list[StreamListener] = []
         self._listeners_by_key: dict[tuple[Transport, SocketAddress], Listener] = {}
         self._outcomes: deque[tuple[BindId, bool]] = deque()
         self._engine: TurnEngine | None = None
@@ -161,17 +171,19 @@ class TurnServer:
     async def start(self) -> None:
         """Bind everything and serve.
 
-        Raises ConfigurationError naming the listener that cannot be bound, or the certificate, the list of revocations
-        or the function of `turn.auth` that cannot be used.
+        Raises ConfigurationError naming the listener that cannot be bound, or the certificate, the list of revocations,
+        what `[lists]` names, or the function of `turn.auth` that cannot be used.
         """
         turn = self._config.turn
         revoked = read_revoked(turn.revoked_file) if self._share is None else self._share.held.revoked
         if turn.auth is not None:
             self._answers = CredentialAnswers(load_source(turn.auth))
+        self._access.start(self._config)
         self._plane.start()
         try:
             for number, setting in enumerate(self._config.listeners):
                 self._listen(setting, self._share.sockets[number] if self._share is not None else None)
+            await self._open_web()
             if self._share is None:
                 self._observation.listen()
             if self._external_watch is not None:
@@ -184,13 +196,17 @@ class TurnServer:
                 nonce_key=nonce_key(self._config) if self._share is None else self._share.nonce_key,
                 revoked=revoked,
                 tally=self._share.allocations if self._share is not None else None,
+                access=self._access.lists,
             )
             if self._share is not None:
                 self._engine.restore_revocations(self._share.revoked, monotonic())
         except BaseException:
             self._close_listeners()
             self._plane.close()
+            await self._access.close()
             await self._observation.close()
+            if self._web is not None:
+                await self._web.close()
             raise
         try:
             if self._external_watch is not None:
@@ -201,7 +217,9 @@ class TurnServer:
             raise
 
     async def close(self) -> None:
-        """End every allocation and close every socket; again is harmless."""
+        """End every allocation and close every socket; again is harmless. Requests of HTTP are answered first."""
+        if self._web is not None:
+            await self._web.close()
         if self._engine is not None:
             self._engine.close()
             self.settle(self._engine)
@@ -210,6 +228,7 @@ class TurnServer:
             self._sharing.close()
         for lookup in self._lookups:
             lookup.cancel()
+        await self._access.close()
         if self._answers is not None:
             await self._answers.close()
         self._close_listeners()
@@ -224,7 +243,7 @@ class TurnServer:
         if self._external_watch is not None:
             await self._external_watch.close()
         await self._observation.close()
-        for listener in self._listeners:
+        for listener in (*self._listeners, *self._web_listeners):
             await listener.wait_closed()
         await self._tcp_plane.wait_closed()
         if self._sharing is not None:
@@ -242,6 +261,7 @@ class TurnServer:
         settings = self._settings(merged)
         revoked = read_revoked(merged.turn.revoked_file) if held is None else held.revoked
         credentials = credential_store(merged)
+        self._access.reload(merged)
         # Nothing below fails: either all of it counts, or nothing.
         self._config = merged
         ended = engine.reconfigure(settings, credentials, revoked, monotonic())
@@ -250,6 +270,8 @@ class TurnServer:
         self._entrance.limit.total = merged.turn.quota.connections_total
         self._entrance.limit.per_source = merged.turn.quota.connections_per_source
         self._observation.reconfigure(merged)
+        if self._web is not None:
+            self._web.set_hsts(merged.server.hsts)
         if self._draining:
             engine.drain(alternates(merged))
         if self._drain_limit is not None:
@@ -266,6 +288,8 @@ class TurnServer:
         if engine is None or self._draining:
             return
         self._draining = True
+        if self._web is not None:
+            self._web.begin_drain()
         engine.drain(alternates(self._config))
         report("server.draining", logging.INFO, allocations=len(engine.allocations))
         self.settle(engine)
@@ -299,6 +323,12 @@ class TurnServer:
             self.settle(engine)
         report("turn.revoked", logging.INFO, **{"kid": entry.kid} if entry.kid else {"user": entry.name}, ended=ended)
         return ended
+
+    def _enforce_access(self) -> None:
+        """A list has changed."""
+        if self._engine is not None and (ended := self._engine.enforce_access()):
+            report("turn.access_ended", logging.INFO, ended=ended)
+            self.settle(self._engine)
 
     def end(self, clients: Collection[Path]) -> int:
         """End the allocations of these clients, who may come again; returns how many."""
@@ -350,7 +380,8 @@ class TurnServer:
     @property
     def stream_listeners(self) -> list[StreamListener]:
         """Where clients are taken over TCP and TLS."""
-        return [listener for listener in self._listeners if isinstance(listener, StreamListener)]
+        streams = [listener for listener in self._listeners if isinstance(listener, StreamListener)]
+        return [*streams, *self._web_listeners]
 
     @property
     def peer_connections(self) -> int:
@@ -373,6 +404,19 @@ class TurnServer:
             ListenSetting(setting.transport, listener.local.host, listener.local.port)
             for setting, listener in zip(settings, self._listeners, strict=True)
         ]
+
+    @property
+    def web_listening(self) -> list[WebListener]:
+        """What is bound of `server.listen`, with the ports that the system chose."""
+        return [
+            WebListener(setting.scheme, listener.local.host, listener.local.port)
+            for setting, listener in zip(self._config.server.listen, self._web_listeners, strict=False)
+        ]
+
+    @property
+    def web(self) -> HttpServer | None:
+        """Who carries HTTP; None without `server.listen`, and in all but one of several processes."""
+        return self._web
 
     @property
     def plane(self) -> RelayPlane:
@@ -565,7 +609,9 @@ class TurnServer:
     def _bound(self) -> set[SocketAddress]:
         """What no client may reach through the relay, because we listen there."""
         figures = self._observation.listening if self._share is None else self._share.figures
-        return {listener.local for listener in self._listeners} | ({figures} if figures is not None else set())
+        elsewhere = set() if self._share is None else set(self._share.web_at)
+        bound = {listener.local for listener in (*self._listeners, *self._web_listeners)} | elsewhere
+        return bound | ({figures} if figures is not None else set())
 
     async def _find_external(self, watch: ExternalAddressWatch) -> None:
         if self._share is None:
@@ -634,12 +680,26 @@ class TurnServer:
         self._listeners.append(listener)
         self._listeners_by_key[setting.transport, listener.local] = listener
 
+    async def _open_web(self) -> None:
+        """Start the application, then take who comes to it."""
+        if self._web is None:
+            return
+        await self._web.start()
+        for number, setting in enumerate(self._config.server.listen):
+            try:
+                bound = self._share.web[number] if self._share is not None else None
+                listener = self._entrance.open_web(setting, self._web, bound)
+            except OSError as error:
+                raise web_not_bound(setting, error) from error
+            self._web_listeners.append(listener)
+            self._listeners_by_key[setting.turn.transport, listener.local] = listener
+
     def listener_of(self, path: Path) -> Listener | None:
         """Where that client came in."""
         return self._listeners_by_key.get((path.transport, path.local))
 
     def _close_listeners(self) -> None:
-        for listener in self._listeners:
+        for listener in (*self._listeners, *self._web_listeners):
             listener.close()
 
 
@@ -649,7 +709,21 @@ def not_bound(config: Config, setting: ListenSetting, error: OSError) -> Configu
     return ConfigurationError(_why_not(setting, error), key=key)
 
 
-def _why_not(setting: ListenSetting, error: OSError) -> str:
+def web_for(config: Config) -> HttpServer | None:
+    """What answers on `https://` listeners that no program has an application for."""
+    if not config.server.listen:
+        return None
+    from icelane.server.http_server import HttpServer
+
+    return HttpServer(hsts=config.server.hsts)
+
+
+def web_not_bound(setting: WebListener, error: OSError) -> ConfigurationError:
+    """What to say when one of `server.listen` cannot be bound."""
+    return ConfigurationError(_why_not(setting, error), key="server.listen")
+
+
+def _why_not(setting: ListenSetting | WebListener, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"{setting} is in use by another program; `ss -lunpt 'sport = :{setting.port}'` names it"
     if error.errno == errno.EACCES:

@@ -10,6 +10,7 @@ import functools
 from typing import Protocol
 
 from icelane.errors import NotSupportedError
+from icelane.rtp.packet import RtpPacket
 from icelane.srtp.key_derivation import SessionKeys
 from icelane.srtp.profile import ProtectionProfile
 
@@ -28,6 +29,10 @@ class Sender(Protocol):
 
     def protect_batch(self, packets: list[bytes]) -> list[bytes]:
         """The same for several packets, RTP and RTCP, told apart as RFC 5761 has it."""
+        ...
+
+    def protect_packets(self, packets: list[RtpPacket]) -> list[bytes]:
+        """The SRTP packets of RTP packets that are not serialized yet."""
         ...
 
 
@@ -49,6 +54,10 @@ class Receiver(Protocol):
 
     def unprotect_batch(self, packets: list[bytes]) -> list[bytes | None]:
         """The same for several packets, RTP and RTCP, told apart as RFC 5761 has it; None for what is refused."""
+        ...
+
+    def unprotect_packets(self, packets: list[bytes]) -> tuple[list[RtpPacket], list[bytes], int]:
+        """Of several packets those that are not refused: RTP parsed, RTCP in the clear; how many did not parse."""
         ...
 
     @property

@@ -11,11 +11,14 @@ MAC of 200 bytes takes. Where they are missing, so is this.
 Longer than modules should be: what a packet passes through is one unit of C, so that none of it is a call of Python's.
 """
 
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 from posix.dlfcn cimport RTLD_LOCAL, RTLD_NOW, dlerror, dlopen, dlsym
+
+from icelane.rtp.packet cimport RtpPacket, encode_header, put_payload, read_extension, serialize
 
 from icelane.errors import (
     AuthenticationError,
@@ -37,6 +40,8 @@ cdef enum:
     WINDOW = 1024
     WORDS = 16
     RTP_HEADER = 12
+    LONGEST_SIMPLE_HEADER = 128
+    ONE_BYTE_PROFILE = 0xBEDE
     RTCP_HEADER = 8
     TRAILER = 4
     GCM_TAG = 16
@@ -388,20 +393,19 @@ cdef class Transform:
         cdef int written = 0
         return GOOD if EVP_CipherUpdate(self.cipher, NULL, &written, data, size) == 1 else FAILED
 
-    cdef Outcome seal(self, Byte *out, const Byte *data, int header, int size, uint32_t ssrc, uint64_t index,
+    cdef Outcome seal(self, Byte *out, int header, const Byte *body, int size, uint32_t ssrc, uint64_t index,
                       bint rtcp) noexcept nogil:
-        """Write the protected form of `size` bytes; its own size follows from the kind."""
+        """Write the protected form of `size` bytes behind the header, which `out` begins with; of `body` the rest."""
         cdef Byte digest[SHA1_SIZE]
         cdef Byte trailer[TRAILER]
         cdef int written = 0
         _put_uint32(trailer, <uint32_t>index | <uint32_t>0x80000000 if rtcp else <uint32_t>(index >> 16))
-        memcpy(out, data, header)
         if self.begin(ssrc, index) != 1:
             return FAILED
         if self.aead:
-            if self.associate(data, header) != GOOD or (rtcp and self.associate(trailer, TRAILER) != GOOD):
+            if self.associate(out, header) != GOOD or (rtcp and self.associate(trailer, TRAILER) != GOOD):
                 return FAILED
-            if self.crypt(out + header, data + header, size - header) != GOOD:
+            if self.crypt(out + header, body, size - header) != GOOD:
                 return FAILED
             if EVP_CipherFinal_ex(self.cipher, digest, &written) != 1:
                 return FAILED
@@ -410,7 +414,7 @@ cdef class Transform:
             if rtcp:
                 memcpy(out + size + GCM_TAG, trailer, TRAILER)
             return GOOD
-        if self.crypt(out + header, data + header, size - header) != GOOD:
+        if self.crypt(out + header, body, size - header) != GOOD:
             return FAILED
         self.mac(digest, out, size, trailer, TRAILER)
         if rtcp:
@@ -419,9 +423,9 @@ cdef class Transform:
         memcpy(out + size, digest, HMAC_TAG)
         return GOOD
 
-    cdef Outcome open(self, Byte *out, const Byte *data, int header, int size, uint32_t ssrc, uint64_t index,
+    cdef Outcome open(self, Byte *body, const Byte *data, int header, int size, uint32_t ssrc, uint64_t index,
                       bint rtcp) noexcept nogil:
-        """Write `size` bytes of what was protected; what is written counts only when the outcome is GOOD."""
+        """Write what was protected of `size` bytes, behind the header; it counts only when the outcome is GOOD."""
         cdef Byte digest[SHA1_SIZE]
         cdef Byte trailer[TRAILER]
         cdef int written = 0
@@ -430,7 +434,6 @@ cdef class Transform:
             self.mac(digest, data, size, trailer, TRAILER)
             if CRYPTO_memcmp(digest, data + size + (TRAILER if rtcp else 0), HMAC_TAG) != 0:
                 return FORGED
-        memcpy(out, data, header)
         if self.begin(ssrc, index) != 1:
             return FAILED
         if self.aead:
@@ -439,11 +442,79 @@ cdef class Transform:
             memcpy(digest, data + size, GCM_TAG)
             if EVP_CIPHER_CTX_ctrl(self.cipher, EVP_CTRL_AEAD_SET_TAG, GCM_TAG, digest) != 1:
                 return FAILED
-        if self.crypt(out + header, data + header, size - header) != GOOD:
+        if self.crypt(body, data + header, size - header) != GOOD:
             return FAILED
         if self.aead and EVP_CipherFinal_ex(self.cipher, digest, &written) != 1:
             return FORGED
         return GOOD
+
+
+# Headers from fields, and fields from headers
+
+
+cdef int _write_header(Byte *place, RtpPacket packet) except -1:
+    """Write the header as `encode_header` does, and return its size; 0: it is one of a rare kind, left to that."""
+    cdef list elements = packet.extensions
+    cdef tuple element
+    cdef bytes data
+    cdef int identifier
+    cdef Py_ssize_t size
+    cdef int end = RTP_HEADER
+    if packet.csrcs or not 0 <= packet.payload_type <= 127:
+        return 0
+    place[0] = 0x80
+    place[1] = (0x80 if packet.marker else 0) | packet.payload_type
+    place[2] = packet.sequence_number >> 8 & 0xFF
+    place[3] = packet.sequence_number & 0xFF
+    _put_uint32(place + 4, <uint32_t>packet.timestamp)
+    _put_uint32(place + 8, <uint32_t>packet.ssrc)
+    if not elements:
+        return end
+    if packet.extension_profile and packet.extension_profile != ONE_BYTE_PROFILE:
+        return 0
+    place[0] = 0x90
+    end += 4
+    for element in elements:
+        identifier, data = element
+        size = PyBytes_GET_SIZE(data)
+        # Elements of one byte for identifier and length (RFC 8285 section 4.2), as long as there is room.
+        if not 1 <= identifier <= 14 or not 1 <= size <= 16 or end + 1 + size > LONGEST_SIMPLE_HEADER - 3:
+            return 0
+        place[end] = <Byte>(identifier << 4 | (size - 1))
+        memcpy(place + end + 1, PyBytes_AS_STRING(data), size)
+        end += 1 + <int>size
+    while end & 3:
+        place[end] = 0
+        end += 1
+    place[RTP_HEADER] = ONE_BYTE_PROFILE >> 8
+    place[RTP_HEADER + 1] = ONE_BYTE_PROFILE & 0xFF
+    place[RTP_HEADER + 2] = 0
+    place[RTP_HEADER + 3] = (end - RTP_HEADER - 4) >> 2
+    return end
+
+
+cdef RtpPacket _parse(bytes data, bytes payload):
+    """As `parse_rtp_packet` does, for an authentic packet: its counts and lengths were looked at before."""
+    cdef const Byte *header = <const Byte *>PyBytes_AS_STRING(data)
+    cdef Py_ssize_t start = RTP_HEADER + 4 * (header[0] & 0x0F)
+    cdef RtpPacket packet = RtpPacket.__new__(RtpPacket)
+    cdef Py_ssize_t place
+    packet.payload_type = header[1] & 0x7F
+    packet.marker = header[1] >> 7
+    packet.sequence_number = header[2] << 8 | header[3]
+    packet.timestamp = _uint32(header + 4)
+    packet.ssrc = _uint32(header + 8)
+    packet.csrcs = ()
+    if start > RTP_HEADER:
+        packet.csrcs = tuple([_uint32(header + place) for place in range(RTP_HEADER, start, 4)])
+    packet.extensions = []
+    if header[0] & 0x10:
+        read_extension(packet, data, start)
+    if header[0] & 0x20:
+        put_payload(packet, payload, header[0])
+    else:
+        packet.payload = payload
+    return packet
 
 
 # What programs see
@@ -497,6 +568,47 @@ cdef class Sender:
             )
         return protected
 
+    def protect_packets(self, list packets not None) -> list:
+        """See icelane.srtp.backend.Sender."""
+        cdef RtpPacket packet
+        cdef list protected = []
+        for packet in packets:
+            if packet is None:
+                raise TypeError("not a packet")
+            protected.append(self.seal(serialize(packet), False) if packet.padding_length else self.seal_packet(packet))
+        return protected
+
+    cdef bytes seal_packet(self, RtpPacket packet):
+        """From its fields: the payload goes into its cipher from where it is."""
+        cdef bytearray front
+        cdef Byte simple[LONGEST_SIMPLE_HEADER]
+        cdef Byte *head = simple
+        cdef int header = _write_header(simple, packet)
+        cdef bytes payload = packet.payload
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(payload)
+        cdef bytes sealed
+        cdef uint64_t index
+        cdef Outcome outcome
+        if header == 0:
+            front = encode_header(packet)
+            head = <Byte *>PyByteArray_AS_STRING(front)
+            header = <int>PyByteArray_GET_SIZE(front)
+        size += header
+        if size > MAX_PACKET:
+            raise InvalidAccessError(f"no RTP packet of version 2: {size} bytes")
+        outcome = self.take_index(<uint32_t>packet.ssrc, packet.sequence_number & 0xFFFF, &index)
+        if outcome != GOOD:
+            raise self.explain(outcome, size)
+        sealed = PyBytes_FromStringAndSize(NULL, size + self.rtp.tag_size)
+        memcpy(PyBytes_AS_STRING(sealed), head, header)
+        outcome = self.rtp.seal(
+            <Byte *>PyBytes_AS_STRING(sealed), header, <const Byte *>PyBytes_AS_STRING(payload), <int>size,
+            <uint32_t>packet.ssrc, index, False
+        )
+        if outcome != GOOD:
+            raise self.explain(outcome, size)
+        return sealed
+
     cdef bytes seal(self, bytes packet, bint rtcp):
         cdef const Byte *data = <const Byte *>PyBytes_AS_STRING(packet)
         cdef Py_ssize_t size = PyBytes_GET_SIZE(packet)
@@ -521,7 +633,8 @@ cdef class Sender:
         if outcome != GOOD:
             raise self.explain(outcome, size)
         sealed = PyBytes_FromStringAndSize(NULL, size + transform.tag_size + (TRAILER if rtcp else 0))
-        outcome = transform.seal(<Byte *>PyBytes_AS_STRING(sealed), data, header, <int>size, ssrc, index, rtcp)
+        memcpy(PyBytes_AS_STRING(sealed), data, header)
+        outcome = transform.seal(<Byte *>PyBytes_AS_STRING(sealed), header, data + header, <int>size, ssrc, index, rtcp)
         if outcome != GOOD:
             raise self.explain(outcome, size)
         return sealed
@@ -599,10 +712,53 @@ cdef class Receiver:
             ERR_clear_error()
         return opened
 
+    def unprotect_packets(self, list packets not None) -> tuple:
+        """See icelane.srtp.backend.Receiver."""
+        cdef bytes data, opened
+        cdef RtpPacket packet
+        cdef list rtp = []
+        cdef list rtcp = []
+        cdef Outcome outcome = GOOD
+        cdef int unreadable = 0
+        for data in packets:
+            if data is None:
+                raise TypeError("a packet is bytes")
+            if _is_rtcp(<const Byte *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data)):
+                opened = self.open_rtcp(data, &outcome)
+                if opened is not None:
+                    rtcp.append(opened)
+                continue
+            opened = self.open_payload(data, &outcome)
+            if opened is None:
+                continue
+            try:
+                packet = _parse(data, opened)
+            except MalformedError:
+                unreadable += 1
+            else:
+                rtp.append(packet)
+        if outcome != GOOD:
+            ERR_clear_error()
+        return rtp, rtcp, unreadable
+
     @property
     def stream_count(self) -> int:
         """See icelane.srtp.backend.Receiver."""
         return self.streams.count
+
+    cdef bytes open_payload(self, bytes packet, Outcome *outcome):
+        """Of an RTP packet what is behind its header, which is authentic then."""
+        cdef const Byte *data = <const Byte *>PyBytes_AS_STRING(packet)
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(packet)
+        cdef int header = _rtp_header_size(data, size, self.rtp.tag_size)
+        if header == 0:
+            return self.refuse(outcome, MALFORMED)
+        cdef uint32_t ssrc = _uint32(data + 8)
+        cdef Stream *stream = self.streams.find(ssrc)
+        cdef uint64_t index = _estimate_index(stream, data[2] << 8 | data[3])
+        return self.open(
+            self.rtp, self.streams, stream, data, header, size - self.rtp.tag_size, ssrc, index, header, outcome
+        )
 
     cdef bytes open_rtp(self, bytes packet, Outcome *outcome):
         cdef const Byte *data = <const Byte *>PyBytes_AS_STRING(packet)
@@ -614,7 +770,9 @@ cdef class Receiver:
         ssrc = _uint32(data + 8)
         cdef Stream *stream = self.streams.find(ssrc)
         cdef uint64_t index = _estimate_index(stream, data[2] << 8 | data[3])
-        return self.open(self.rtp, self.streams, stream, data, header, size - self.rtp.tag_size, ssrc, index, outcome)
+        return self.open(
+            self.rtp, self.streams, stream, data, header, size - self.rtp.tag_size, ssrc, index, 0, outcome
+        )
 
     cdef bytes open_rtcp(self, bytes packet, Outcome *outcome):
         cdef const Byte *data = <const Byte *>PyBytes_AS_STRING(packet)
@@ -629,18 +787,22 @@ cdef class Receiver:
         ssrc = _uint32(data + 4)
         cdef Stream *stream = self.rtcp_streams.find(ssrc)
         return self.open(
-            self.rtcp, self.rtcp_streams, stream, data, RTCP_HEADER, body, ssrc, word & 0x7FFFFFFF, outcome
+            self.rtcp, self.rtcp_streams, stream, data, RTCP_HEADER, body, ssrc, word & 0x7FFFFFFF, 0, outcome
         )
 
     cdef bytes open(self, Transform transform, Streams streams, Stream *stream, const Byte *data, int header,
-                    Py_ssize_t size, uint32_t ssrc, uint64_t index, Outcome *outcome):
+                    Py_ssize_t size, uint32_t ssrc, uint64_t index, int without, Outcome *outcome):
+        """What was protected, without so many bytes of its beginning: the header, or none of it."""
         cdef bint rtcp = transform is self.rtcp
         cdef bytes opened
         cdef Outcome found
         if stream != NULL and _is_replay(stream, index):
             return self.refuse(outcome, REPLAYED)
-        opened = PyBytes_FromStringAndSize(NULL, size)
-        found = transform.open(<Byte *>PyBytes_AS_STRING(opened), data, header, <int>size, ssrc, index, rtcp)
+        opened = PyBytes_FromStringAndSize(NULL, size - without)
+        memcpy(PyBytes_AS_STRING(opened), data, header - without)
+        found = transform.open(
+            <Byte *>PyBytes_AS_STRING(opened) + (header - without), data, header, <int>size, ssrc, index, rtcp
+        )
         if found == GOOD:
             found = streams.hear(stream, ssrc, index)
         return opened if found == GOOD else self.refuse(outcome, found)

@@ -17,7 +17,7 @@ from icelane.errors import (
     ReplayError,
 )
 from icelane.rtp.classify import is_rtcp
-from icelane.rtp.packet import HEADER_SIZE
+from icelane.rtp.packet import HEADER_SIZE, RtpPacket, parse_rtp_packet, serialize
 from icelane.srtp.key_derivation import SessionKeys, StreamKeys
 from icelane.srtp.limits import MAX_LOCAL_STREAMS, MAX_PACKET_SIZE, MAX_REMOTE_STREAMS, MAX_RTCP_PACKETS
 from icelane.srtp.profile import ProtectionProfile
@@ -90,6 +90,10 @@ class PythonSender:
         """See Sender."""
         return [self.protect_rtcp(packet) if is_rtcp(packet) else self.protect(packet) for packet in packets]
 
+    def protect_packets(self, packets: list[RtpPacket]) -> list[bytes]:
+        """See Sender."""
+        return [self.protect(serialize(packet)) for packet in packets]
+
 
 class PythonReceiver:
     """See Receiver."""
@@ -116,6 +120,24 @@ class PythonReceiver:
     def unprotect_batch(self, packets: list[bytes]) -> list[bytes | None]:
         """See Receiver."""
         return [self._opened_or_none(packet) for packet in packets]
+
+    def unprotect_packets(self, packets: list[bytes]) -> tuple[list[RtpPacket], list[bytes], int]:
+        """See Receiver."""
+        rtp: list[RtpPacket] = []
+        rtcp: list[bytes] = []
+        unreadable = 0
+        for packet in packets:
+            opened = self._opened_or_none(packet)
+            if opened is None:
+                continue
+            if is_rtcp(packet):
+                rtcp.append(opened)
+                continue
+            try:
+                rtp.append(parse_rtp_packet(opened))
+            except MalformedError:
+                unreadable += 1
+        return rtp, rtcp, unreadable
 
     @property
     def stream_count(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from icelane.rtp.packet import RtpPacket
 from icelane.srtp.backend import Backend, default_backend
 from icelane.srtp.key_derivation import derive_session_keys
 from icelane.srtp.profile import profile_of
@@ -53,6 +54,13 @@ class SrtpSession:
         """
         return self._sender.protect_batch(packets)
 
+    def protect_packets(self, packets: list[RtpPacket]) -> list[bytes]:
+        """The SRTP packet of each RTP packet, from its fields to its tag in one go.
+
+        Raises as `protect` and `serialize` do for the first one that cannot be protected; those before it are lost.
+        """
+        return self._sender.protect_packets(packets)
+
     # receiving
 
     def unprotect(self, srtp: bytes) -> bytes:
@@ -70,6 +78,14 @@ class SrtpSession:
     def unprotect_batch(self, packets: list[bytes]) -> list[bytes | None]:
         """What each packet was, RTP or RTCP, told apart as RFC 5761 has it; None for those that are refused."""
         return self._receiver.unprotect_batch(packets)
+
+    def unprotect_packets(self, packets: list[bytes]) -> tuple[list[RtpPacket], list[bytes], int]:
+        """RTP packets, and those of RTCP in the clear, each in their order; what is refused is left out and counted.
+
+        The number is that of RTP packets that were authentic and cannot be parsed. Nothing is parsed before it is
+        authentic.
+        """
+        return self._receiver.unprotect_packets(packets)
 
     # what is known
 

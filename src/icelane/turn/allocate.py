@@ -110,9 +110,10 @@ class Allocates:
             self._acquisition.cancel(client)
             self._drop(client)
 
-    def cancel_whose(self, matches: Callable[[Identity], bool]) -> None:
+    def cancel_whose(self, matches: Callable[[Path, Identity], bool]) -> None:
         """Forget the requests of whom `matches`."""
-        for client in [client for client, pending in self._pending_by_client.items() if matches(pending.identity)]:
+        found = [client for client, pending in self._pending_by_client.items() if matches(client, pending.identity)]
+        for client in found:
             self.cancel(client)
 
     def clear(self) -> None:

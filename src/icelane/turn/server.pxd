@@ -14,6 +14,7 @@ cdef int _CONNECTION_BIND
 
 cdef class TurnServer:
     cdef object _config
+    cdef object _access
     cdef object _policy
     cdef object _entropy
     cdef object _wall_clock

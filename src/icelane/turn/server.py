@@ -30,6 +30,7 @@ from icelane.errors import IntegrityError, LocalProtocolError, MalformedError
 from icelane.stun.attributes import AttributeType, encode_uint32
 from icelane.stun.integrity import verify_fingerprint
 from icelane.stun.message import Message, MessageBuilder, MessageClass, Method, parse_message
+from icelane.turn.access_list import AccessLists, refused_by
 from icelane.turn.allocate import Allocates
 from icelane.turn.allocation import (
     MAX_CHANNELS,
@@ -95,8 +96,10 @@ class TurnServer:
         nonce_key: bytes | None = None,
         revoked: frozenset[Revocation] = frozenset(),
         tally: Tally | None = None,
+        access: AccessLists | None = None,
     ) -> None:
         self._config = config
+        self._access = access if access is not None else AccessLists()
         self._policy = config.policy
         self._entropy = entropy
         self._wall_clock = wall_clock
@@ -308,6 +311,7 @@ class TurnServer:
         self._bindings.set_rate(config.unauthenticated_replies_per_second)
         self._config = config
         before = len(self._table)
+        self.enforce_access()
         removed = self._removed_users(credentials, now)
         self._authenticator.set_credentials(credentials)
         self._authenticator.set_strict_expiry(config.strict_expiry)
@@ -364,6 +368,15 @@ class TurnServer:
         for client in clients:
             self._table.end(client, EndReason.REVOKED)
         return len(clients)
+
+    def enforce_access(self) -> int:
+        """The access lists have changed: end the allocations of whom they keep out by now; returns how many (SG-4)."""
+        self._allocates.cancel_whose(
+            lambda client, one: refused_by(self._access, client.remote.host, one.user_key) is not None
+        )
+        return self.revoke(
+            lambda one: refused_by(self._access, one.client.remote.host, one.credential.user_key) is not None
+        )
 
     def close(self) -> None:
         """End everything."""
@@ -431,6 +444,10 @@ class TurnServer:
             except CredentialUnknown as unknown_user:
                 self._lookups.begin(message, path, unknown_user.username, now)
                 return
+            listed = refused_by(self._access, path.remote.host, identity.user_key)
+            if listed is not None:
+                # Signed, so that the client gives up; whoever is nobody learns nothing about the lists.
+                raise Refusal(403, listed)
             is_other_user = allocation is not None and allocation.username != identity.username
             if is_other_user and message.method != Method.ALLOCATE:
                 # RFC 8656 section 5. An Allocate gets 437 below, and the client takes another port (section 7.2).
@@ -596,7 +613,7 @@ class TurnServer:
 
     def _cancel_revoked(self, now: Instant) -> None:
         unix_time = self._wall_clock.unix_time(now)
-        self._allocates.cancel_whose(lambda one: self._revocations.covers(one.credential, one.kid, unix_time))
+        self._allocates.cancel_whose(lambda _, one: self._revocations.covers(one.credential, one.kid, unix_time))
 
     def _release(self, relay: SocketAddress) -> None:
         self._connections.close_relay(relay)

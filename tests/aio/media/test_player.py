@@ -21,6 +21,8 @@ from icelane.media.synthetic.sound import measure_tone
 from tests.aio.media.files import clock_errors, packed, pictures, write_file
 from tests.loops import Run
 
+pytestmark = pytest.mark.realtime
+
 
 async def played(track: MediaStreamTrack | None) -> list[object]:
     """Everything that a track gives."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import subprocess
 import sys
 import threading
@@ -15,17 +14,18 @@ import pytest
 from icelane.aio.media.recorder import MediaRecorder
 from icelane.aio.media.recording import Recording
 from icelane.aio.media.synthetic import TestCardTrack, ToneTrack
-from icelane.aio.media_stream_track import AudioStreamTrack, MediaStreamTrack, TrackFrame
+from icelane.aio.media_stream_track import AudioStreamTrack, MediaStreamTrack
 from icelane.aio.remote_stream_track import RemoteStreamTrack
 from icelane.errors import InvalidStateError, LocalProtocolError, NotSupportedError
 from icelane.media.codec import MediaKind
-from icelane.media.codecs.capability import VP8
-from icelane.media.frame import EncodedFrame
+from icelane.media.codecs.interface import MediaFrame
 from icelane.media.pyav import av
 from icelane.media.synthetic.clock_card import read_card
 from icelane.media.synthetic.sound import measure_tone
 from tests.aio.media.files import GivenTrack, clock_errors, packed, pictures, read_file, sounds, write_file
 from tests.loops import Run
+
+pytestmark = pytest.mark.realtime
 
 
 async def ended(*tracks: MediaStreamTrack) -> None:
@@ -172,6 +172,23 @@ def test_missing_sound_is_silence_and_sound_that_comes_twice_is_left_out(tmp_pat
     assert any(samples[second:][:1000])
 
 
+@pytest.mark.parametrize("step", [970, 950])
+def test_sound_that_is_off_by_less_than_is_noticed_at_once_is_brought_to_its_place(step: int, tmp_path: Path) -> None:
+    """Its times run faster, or slower, than its samples: a clock that differs, or a buffer that was adjusted."""
+    recording = Recording(av.open(str(tmp_path / "file.wav"), mode="w"))
+    audio = recording.expect(MediaKind.AUDIO)
+    given = sounds(150)
+    for index, sound in enumerate(given):
+        sound.pts = index * step
+        recording.write(audio, sound, index / 50)
+    recording.close()
+    heard, _ = read_file(tmp_path / "file.wav")
+    assert sum(sound.samples for sound in heard) == pytest.approx(150 * step, abs=300)
+    measured = measure_tone(heard[5:-5])
+    assert measured.level == pytest.approx(-20, abs=0.2)
+    assert measured.frequency == pytest.approx(440 * 960 / step, rel=3e-3)
+
+
 def test_pictures_of_another_size_are_scaled_to_the_first(tmp_path: Path) -> None:
     recording = Recording(av.open(str(tmp_path / "file.mp4"), mode="w"))
     video = recording.expect(MediaKind.VIDEO)
@@ -249,6 +266,69 @@ asyncio.run(main())
     assert read_file(tmp_path / "file.mp4")[0]
 
 
+def test_a_disk_that_stands_still_for_three_seconds_costs_no_frame(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The queues of the tracks hold two seconds of sound and one of pictures; the recorder reads on."""
+    path, still, was_still = tmp_path / "file.mkv", threading.Event(), threading.Event()
+    write = Recording.write
+
+    def write_slowly(recording: Recording, number: int, frame: MediaFrame, now: float) -> None:
+        if not was_still.is_set():
+            was_still.set()
+            still.wait(20)
+        write(recording, number, frame, now)
+
+    monkeypatch.setattr(Recording, "write", write_slowly)
+
+    async def scenario() -> None:
+        audio, video = RemoteStreamTrack(MediaKind.AUDIO), RemoteStreamTrack(MediaKind.VIDEO, capacity=30)
+        async with MediaRecorder(path) as recorder:
+            recorder.addTrack(audio)
+            recorder.addTrack(video)
+            for index in range(150):
+                audio.deliver_nowait(sounds(1, first=index)[0])
+                if index % 2 == 0:
+                    video.deliver_nowait(pictures(1, first=index // 2)[0])
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+            assert (audio.dropped, video.dropped) == (0, 0)
+            still.set()
+
+    run(scenario())
+    heard, seen = read_file(path)
+    assert [read_card(picture) for picture in seen] == [index * 40 for index in range(75)]
+    assert sum(sound.samples for sound in heard) / heard[0].sample_rate == pytest.approx(3.0, abs=0.05)
+
+
+def test_what_waits_to_be_written_is_bounded(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("icelane.aio.media.backlog.MAX_WAITING", 5)
+    still = threading.Event()
+    write = Recording.write
+
+    def write_slowly(recording: Recording, number: int, frame: MediaFrame, now: float) -> None:
+        still.wait(20)
+        write(recording, number, frame, now)
+
+    monkeypatch.setattr(Recording, "write", write_slowly)
+
+    async def scenario() -> None:
+        track = RemoteStreamTrack(MediaKind.AUDIO)
+        async with MediaRecorder(tmp_path / "file.wav") as recorder:
+            recorder.addTrack(track)
+            for index in range(20):
+                track.deliver_nowait(sounds(1, first=index)[0])
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.05)
+            assert len(track._queue) == 15
+            still.set()
+            while len(track._queue):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    run(scenario())
+    assert sum(sound.samples for sound in read_file(tmp_path / "file.wav")[0]) == 20 * 960
+
+
 def test_tracks_are_added_until_the_header_is_written(run: Run, tmp_path: Path) -> None:
     async def scenario() -> None:
         recorder = MediaRecorder(tmp_path / "file.mkv")
@@ -273,27 +353,9 @@ def test_tracks_are_added_until_the_header_is_written(run: Run, tmp_path: Path) 
     assert len(seen) == 1
 
 
-def test_encoded_tracks_are_refused(run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    class Sudden(MediaStreamTrack):
-        kind = "video"
-
-        async def recv(self) -> TrackFrame:
-            return EncodedFrame(data=b"", timestamp=0)
-
-    async def scenario() -> None:
-        recorder = MediaRecorder(tmp_path / "file.mkv")
-        with pytest.raises(NotSupportedError):
-            recorder.addTrack(RemoteStreamTrack(MediaKind.VIDEO, codec=VP8))
-        with pytest.raises(NotSupportedError, match="unknown"):
-            recorder.addTrack(MediaStreamTrack())
-        recorder.addTrack(Sudden())
-        await recorder.start()
-        await asyncio.sleep(0.05)
-        await recorder.stop()
-
-    with caplog.at_level(logging.WARNING):
-        run(scenario())
-    assert "only tracks of decoded frames" in caplog.text
+def test_a_track_of_another_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NotSupportedError, match="unknown"):
+        MediaRecorder(tmp_path / "file.mkv").addTrack(MediaStreamTrack())
 
 
 def test_what_the_format_cannot_hold_is_refused(tmp_path: Path) -> None:

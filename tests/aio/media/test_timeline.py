@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from icelane.aio.media.timeline import MAX_ENDPOINTS, CaptureClocks, Timeline
@@ -64,10 +66,13 @@ def test_a_clock_that_is_set_anew_moves_nothing() -> None:
     assert other.place(0.0, 0.02, 3.0, captured(90_001.0)) == pytest.approx(2.0)
 
 
-def test_reports_that_are_a_little_off_move_nothing() -> None:
+def test_reports_that_are_a_little_off_move_little_and_those_that_stay_so_are_followed() -> None:
     timeline = Timeline()
     timeline.place(0.0, 0.02, 0.0, captured(1_000.0))
-    assert timeline.place(1.0, 0.02, 1.0, captured(1_001.008)) == pytest.approx(1.0)
+    assert timeline.place(1.0, 0.02, 1.0, captured(1_001.008)) == pytest.approx(1.0, abs=0.0002)
+    places = [timeline.place(1 + index / 50, 0.02, 0.0, captured(1_001.008 + index / 50)) for index in range(1, 250)]
+    assert places[-1] == pytest.approx(1.008 + 249 / 50, abs=0.0005)
+    assert all(0.0195 < later - one < 0.0205 for one, later in pairwise(places))
 
 
 def test_endpoints_beyond_the_bound_go_by_arrivals() -> None:

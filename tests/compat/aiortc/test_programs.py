@@ -16,6 +16,8 @@ import pytest
 from tests.interop.interpreters import need_aiortc
 from tests.interop.peers.company import PEERS_PYTHON
 
+pytestmark = pytest.mark.realtime
+
 HERE: Final = Path(__file__).parent
 RUNNER: Final = HERE / "run_program.py"
 RESULTS: Final = HERE / "results.json"

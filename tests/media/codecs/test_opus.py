@@ -195,6 +195,18 @@ def test_packets_have_fec_once_the_peer_reports_loss() -> None:
     assert share(encoder(EncoderSettings(application="voip"))) == 0
 
 
+@pytest.mark.parametrize(
+    ("reported_loss", "least", "most", "changes"),
+    [(0.0, 0, 0, True), (0.02, 0, 0, True), (0.05, 0, 0.1, True), (0.1, 0.6, 1, True), (0.1, 0, 0.1, False)],
+)
+def test_how_many_packets_of_a_tone_have_fec(reported_loss: float, least: float, most: float, changes: bool) -> None:
+    """What docs/assumptions/media.md says of libopus."""
+    pieces = [tone(200 + 150 * (index // 2 % 4) if changes else 440).frame(index * 960, 960) for index in range(100)]
+    settings = EncoderSettings(application="voip", packet_loss=reported_loss)
+    frames = encoded(encoder(settings, useinbandfec="1"), pieces)[40:]  # it begins with more
+    assert least <= sum(has_redundancy(frame.data) for frame in frames) / len(frames) <= most
+
+
 def test_concealment_goes_on_with_the_sound_and_then_fades() -> None:
     decoder = OpusDecoder(OPUS)
     heard(decoder, encoded(encoder(), tones(20)))

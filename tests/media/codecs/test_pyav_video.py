@@ -10,7 +10,9 @@ from icelane.errors import LocalProtocolError, MalformedError, OperationError
 from icelane.media.codec import RtpCodec
 from icelane.media.codecs.capability import AV1, H264, H265
 from icelane.media.codecs.default import default_registry
+from icelane.media.codecs.ffmpeg_encoders import SVT_AV1, X265
 from icelane.media.codecs.interface import EncoderSettings
+from icelane.media.codecs.pyav_video import PyavVideoCodec, PyavVideoEncoder
 from icelane.media.frame import EncodedFrame
 from icelane.media.pyav import av
 from tests.media.codecs.material import MILLISECONDS, cards, clocks, encoded, ends, seen, tones
@@ -119,9 +121,12 @@ def test_the_rate_of_h264_is_kept_and_follows_up_and_down(later: int) -> None:
     assert rate(60, 90) == pytest.approx(later, rel=0.25)
 
 
-@pytest.mark.skipif(AV1 not in ENCODERS, reason="FFmpeg has no encoder of AV1")
-def test_av1_opens_again_only_for_a_large_change_of_the_rate() -> None:
-    encoder, _ = ends(AV1, EncoderSettings(bitrate=500_000))
+@pytest.mark.parametrize("which", [SVT_AV1, X265], ids=lambda which: which.name)
+def test_what_has_to_open_again_for_another_rate_does_so_for_a_large_change_only(which: PyavVideoCodec) -> None:
+    """H.265, and AV1 where SVT-AV1 cannot be reached by itself."""
+    if {SVT_AV1: AV1, X265: H265}[which] not in ENCODERS:
+        pytest.skip(f"FFmpeg has no {which.name}")
+    encoder = PyavVideoEncoder(which, AV1, EncoderSettings(bitrate=500_000))
     frames: list[EncodedFrame] = []
     for bitrate in (500_000, 600_000, 400_000, 1_000_000):
         encoder.set_bitrate(bitrate)

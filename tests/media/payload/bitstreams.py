@@ -15,6 +15,8 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from icelane.media.codecs.thread_policy import ordinary_threads
+
 WIDTH, HEIGHT = 322, 182
 
 VIDEO = {
@@ -59,6 +61,8 @@ def video_frames(name: str, count: int = 6) -> tuple[bytes, ...]:
     context.gop_size = count - 2
     context.thread_count = 1
     context.options = options
+    with ordinary_threads():
+        context.open()
     frames: list[bytes] = []
     for index in range(count):
         frames += map(bytes, context.encode(_picture(index)))
@@ -123,6 +127,8 @@ def packets_of_ffmpeg(name: str, frames: Sequence[bytes], keys: Sequence[int], s
     with av.open(sink, "w", format="rtp", options=options) as container:
         stream = cast(VideoStream, container.add_stream(VIDEO[name][0], rate=30))
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        with ordinary_threads():
+            container.start_encoding()  # opens an encoder as well, which nothing is given to
         for index, frame in enumerate(frames):
             packet = Packet(frame)
             packet.stream, packet.time_base = stream, Fraction(1, 30)

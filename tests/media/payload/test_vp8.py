@@ -13,6 +13,8 @@ from icelane.media.payload.packetizer import MIN_PAYLOAD_SIZE
 from icelane.media.payload.vp8 import Vp8Depacketizer, Vp8Packetizer, is_key_frame, parse_frame_size
 from tests.media.payload.trips import fragments_of, trip
 
+pytestmark = pytest.mark.twin
+
 KEY = bytes.fromhex("10b900 9d012a 8002e001") + bytes(30)  # 640 by 480
 DELTA = bytes.fromhex("11b900") + bytes(30)
 
@@ -29,8 +31,8 @@ def test_a_frame_comes_back_at_every_size(data: bytes, max_size: int, first: int
 def test_packets_are_those_of_rfc_7741() -> None:
     """Section 4.2: X and S in the first, X in the second, a picture id of 15 bits in both."""
     first, second = Vp8Packetizer(0x1234).packetize(bytes(range(40)), MIN_PAYLOAD_SIZE)
-    assert first == bytes.fromhex("90 80 9234") + bytes(range(20))
-    assert second == bytes.fromhex("80 80 9234") + bytes(range(20, 40))
+    assert first == bytes.fromhex("90 80 9234") + bytes(range(24))
+    assert second == bytes.fromhex("80 80 9234") + bytes(range(24, 40))
 
 
 def test_picture_ids_count_and_go_round() -> None:

@@ -638,7 +638,7 @@ def test_what_is_said_while_a_process_starts_counts_for_it_too(run: Run) -> None
             await server.administer({"command": "revoke", "name": "bob"}, NOW)
             os.kill(next_one.pid, signal.SIGCONT)
             await eventually(lambda: server.workers[0].state is WorkerState.RUNNING)
-            await eventually(lambda: not server._catching_up)
+            await eventually(lambda: not server._tasks)
             for _ in range(ENOUGH):
                 for name, password in ((USER, PASSWORD), ("bob", "hunter2")):
                     with pytest.raises(Refused):

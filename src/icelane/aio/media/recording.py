@@ -7,19 +7,23 @@ picture's size is not known before. What has been encoded until then is held bac
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from array import array
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast
 
+from icelane.aio.media.packet_writer import PacketWriter, require_taken
 from icelane.aio.media.timeline import CaptureClocks, Timeline
 from icelane.core.clock import UnixSeconds
 from icelane.errors import InvalidStateError, LocalProtocolError, NotSupportedError, OperationError
 from icelane.media.capture_time import CaptureTime, capture_time_of
-from icelane.media.codec import MediaKind
+from icelane.media.codec import MediaKind, RtpCodec
 from icelane.media.codecs.audio_input import AudioInput, audio_bytes
 from icelane.media.codecs.interface import MediaFrame
 from icelane.media.codecs.video_input import own_copy, planar
+from icelane.media.frame import EncodedFrame
 from icelane.media.pyav import av
 
 if TYPE_CHECKING:
@@ -41,9 +45,12 @@ _SAMPLES: Final = 960
 _CLOCK: Final = 90_000
 _FRAME_RATE: Final = 30
 
-# Sound that is off its place by more than this, in samples, is put there: by silence, or by leaving some out. Less is
-# what clocks and buffers differ by, and what nobody notices beside a picture.
+# Sound that is off its place by more than this, in samples, is put there: by silence, or by leaving some out.
 _TOLERANCE: Final = _RATE * 25 // 1000
+# Off by less, from so much on, it is brought there by pieces that are that many samples longer or shorter, which nobody
+# hears: it is what clocks and buffers differ by, and would stay for the rest of a recording.
+_NOTICED: Final = _RATE * 3 // 1000
+_STRETCH: Final = _RATE // 2000
 # The longest silence that is written, in samples. Behind a longer one the file has a hole.
 _MAX_SILENCE: Final = _RATE * 60
 
@@ -85,14 +92,21 @@ class Writer(Protocol):
         ...
 
 
+class _Expected(NamedTuple):
+    """A stream of which nothing has come yet."""
+
+    kind: MediaKind
+    is_encoded: bool
+
+
 class Recording:
     """A file that is being written. `write` and `close` may be called on any thread; one waits for the other."""
 
     def __init__(self, container: OutputContainer) -> None:
         self._container = container
         self._lock = threading.Lock()
-        self._writers: dict[int, Writer] = {}
-        self._expected: dict[int, MediaKind] = {}
+        self._writers: dict[int, Writer | PacketWriter] = {}
+        self._expected: dict[int, _Expected] = {}
         self._held: list[Packet[Stream]] = []
         self._clocks = CaptureClocks()
         self._start: float | None = None
@@ -100,21 +114,28 @@ class Recording:
         self._is_closed = False
         self._next = 0
 
-    def expect(self, kind: MediaKind) -> int:
-        """There is to be a stream of `kind`; its number. Raises InvalidStateError when the header has been written."""
+    def expect(self, kind: MediaKind, codec: RtpCodec | None = None, *, is_encoded: bool = False) -> int:
+        """There is to be a stream of `kind`; its number. Its frames are to be encoded, or are so in `codec`.
+
+        Raises InvalidStateError when the header has been written, NotSupportedError for what the format does not take.
+        Where `codec` is not known yet the first frame may bring what is not taken.
+        """
         with self._lock:
             if self._is_begun or self._is_closed:
                 raise InvalidStateError("the file's header is written: it takes no further track")
-            _require_encoder(self._container, kind)
+            if codec is not None:
+                require_taken(self._container, codec)
+            elif not is_encoded:
+                _require_encoder(self._container, kind)
             number, self._next = self._next, self._next + 1
-            self._expected[number] = kind
+            self._expected[number] = _Expected(kind, is_encoded or codec is not None)
             return number
 
     def withdraw(self, number: int) -> None:
         """A stream that was expected will not come: the header waits for it no more."""
         with self._lock:
             self._expected.pop(number, None)
-            if self._writers and not self._expected and not self._is_closed:
+            if self._writers and not self._is_closed and self._is_complete:
                 self._begin()
 
     def write(self, number: int, frame: MediaFrame, now: float) -> None:
@@ -123,13 +144,22 @@ class Recording:
         Raises OperationError when it cannot be written, LocalProtocolError when it is of the other kind.
         """
         with self._lock:
-            if self._is_closed:
-                return
-            self._start = now if self._start is None else self._start
-            try:
-                self._write(number, frame, now - self._start)
-            except (av.FFmpegError, ValueError) as error:
-                raise OperationError(f"the recording cannot go on: {error}") from error
+            if not self._is_closed:
+                with self._failing():
+                    self._write(number, frame, self._elapsed(now))
+
+    def write_encoded(
+        self, number: int, frame: EncodedFrame, codec: RtpCodec, now: float, cname: str | None = None
+    ) -> None:
+        """A frame as it is, of a stream that was expected so. `cname` says whose clock `captured_at` is of.
+
+        Raises OperationError when it cannot be written: pictures whose first key frame comes after the header, for
+        one; NotSupportedError for a codec that the format does not take, or another one than the frames before had.
+        """
+        with self._lock:
+            if not self._is_closed:
+                with self._failing():
+                    self._write_encoded(number, frame, codec, self._elapsed(now), cname)
 
     def close(self) -> None:
         """Write what is left and the trailer. Idempotent. Raises OperationError."""
@@ -147,27 +177,68 @@ class Recording:
             except (av.FFmpegError, ValueError) as error:
                 raise OperationError(f"the recording has no proper end: {error}") from error
 
+    def _elapsed(self, now: float) -> float:
+        self._start = now if self._start is None else self._start
+        return now - self._start
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except (av.FFmpegError, ValueError) as error:
+            raise OperationError(f"the recording cannot go on: {error}") from error
+
     def _write(self, number: int, frame: MediaFrame, arrival: float) -> None:
         kind = MediaKind.AUDIO if isinstance(frame, av.AudioFrame) else MediaKind.VIDEO
-        if self._expected.get(number, kind) is not kind:
+        expected = self._expected.get(number)
+        if expected is not None and expected.kind is not kind:
             raise LocalProtocolError(f"a track gives {kind.value} and was to give the other")
         writer = self._writers.get(number)
         if writer is None:
-            writer = self._writers[number] = self._make_writer(self._expected.pop(number), frame)
-        packets = writer.encode(frame, arrival)
+            writer = self._make_writer(self._expected.pop(number).kind, frame)
+            self._writers[number] = writer
+        if isinstance(writer, PacketWriter):
+            raise LocalProtocolError("a track gives decoded frames and was to give encoded ones")
+        self._take(writer.encode(frame, arrival), arrival)
+
+    def _write_encoded(
+        self, number: int, frame: EncodedFrame, codec: RtpCodec, arrival: float, cname: str | None
+    ) -> None:
+        writer = self._writers.get(number)
+        if writer is None:
+            if number not in self._expected:
+                raise OperationError("the file's header is written: it takes no further track")
+            writer = PacketWriter(self._container, self._clocks, codec)
+            del self._expected[number]
+            self._writers[number] = writer
+        if not isinstance(writer, PacketWriter):
+            raise LocalProtocolError("a track gives encoded frames and was to give decoded ones")
+        if writer.codec.mime_type.lower() != codec.mime_type.lower():
+            raise NotSupportedError(f"the track was of {writer.codec.mime_type} and goes on with {codec.mime_type}")
+        if self._is_begun and not writer.is_begun:
+            raise OperationError("the first key frame came after the file's header was written")
+        self._take(writer.write(frame, arrival, cname), arrival)
+
+    def _take(self, packets: list[Packet[Stream]], arrival: float) -> None:
         if self._is_begun:
             self._mux(packets)
             return
         self._held += packets
-        if not self._expected or arrival > _HELD_SECONDS or len(self._held) > _MAX_HELD:
+        if self._held and (self._is_complete or arrival > _HELD_SECONDS or len(self._held) > _MAX_HELD):
             self._begin()
+
+    @property
+    def _is_complete(self) -> bool:
+        """Whether the header can name all streams."""
+        return not self._expected and all(_is_begun(writer) for writer in self._writers.values())
 
     def _begin(self) -> None:
         if self._is_begun:
             return
         self._is_begun = True
-        for number, kind in self._expected.items():
-            self._writers[number] = self._make_writer(kind, None)
+        for number, expected in self._expected.items():
+            if not expected.is_encoded:
+                self._writers[number] = self._make_writer(expected.kind, None)
         self._expected.clear()
         held, self._held = self._held, []
         self._mux(held)
@@ -183,6 +254,10 @@ class Recording:
         return _VideoWriter(self._container, self._clocks, *size)
 
 
+def _is_begun(writer: Writer | PacketWriter) -> bool:
+    return not isinstance(writer, PacketWriter) or writer.is_begun
+
+
 class _AudioWriter:
     """A gapless stream of sound, each piece where it belongs."""
 
@@ -195,6 +270,7 @@ class _AudioWriter:
         self._timeline = Timeline(clocks)
         self._next: int | None = None
         self._is_ahead = False
+        self._is_brought = False
 
     def encode(self, frame: MediaFrame, arrival: float) -> list[Packet[Stream]]:
         packets: list[Packet[Stream]] = []
@@ -212,8 +288,16 @@ class _AudioWriter:
                 self._next = place
             elif missing > _TOLERANCE:
                 packets += self._encode_silence(missing)
-            packets += self._encode_piece(bytes(audio_bytes(piece)))
+            packets += self._encode_piece(self._brought(bytes(audio_bytes(piece)), missing))
         return packets
+
+    def _brought(self, pcm: bytes, missing: int) -> bytes:
+        """A piece, stretched or shortened where it is off by as many samples, but by less than what is put right."""
+        off = abs(missing)
+        self._is_brought = off <= _TOLERANCE and off > (_STRETCH if self._is_brought else _NOTICED)
+        if not self._is_brought:
+            return pcm
+        return _stretched(pcm, _STRETCH if missing > 0 else -_STRETCH)
 
     def flush(self) -> list[Packet[Stream]]:
         return list(self._stream.encode(None)) if self._next is not None else []
@@ -233,6 +317,23 @@ class _AudioWriter:
         frame.sample_rate, frame.pts, frame.time_base = _RATE, self._next, Fraction(1, _RATE)
         self._next = (self._next or 0) + samples
         return list(self._stream.encode(frame))
+
+
+def _stretched(pcm: bytes, by: int) -> bytes:
+    """Stereo sound with so many samples more, or less: each is between two of those that there were."""
+    values = memoryview(pcm).cast("h")
+    count = len(values) // _CHANNELS
+    if count <= abs(by) + 1:
+        return pcm
+    stretched, last = array("h"), count - 1
+    for index in range(count + by):
+        position, rest = divmod(index * last, last + by)
+        here, share = position * _CHANNELS, rest / (last + by)
+        behind = here + _CHANNELS if position < last else here
+        for channel in range(_CHANNELS):
+            one = values[here + channel]
+            stretched.append(round(one + (values[behind + channel] - one) * share))
+    return stretched.tobytes()
 
 
 class _VideoWriter:

@@ -87,10 +87,19 @@ class RelayStreamTrack(MediaStreamTrack):
         if self._source is not None:
             self._relay._start(self, self._source)
         try:
-            return await self._queue.get()
+            frame = await self._queue.get()
         except MediaStreamError:
             self.stop()
             raise
+        if self._source is not None:
+            self.codec = self._source.codec
+        return frame
+
+    def request_key_frame(self) -> None:
+        """Have the source bring a key frame, where it is encoded already and can be asked."""
+        request = getattr(self._source, "request_key_frame", None)
+        if callable(request):
+            request()
 
     def stop(self) -> None:
         super().stop()

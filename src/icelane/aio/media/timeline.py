@@ -9,9 +9,11 @@ from icelane.media.capture_time import CaptureTime
 # A track's times that go back by more than this, in seconds, or on by more than that, have begun anew: another source.
 _BACK: Final = 0.5
 _ON: Final = 10.0
-# What capture times say is taken over when it differs by more than this, in seconds: reports are a little off. When it
-# differs by more than that, somebody has set a clock.
+# What capture times say is taken over when it differs by more than this, in seconds. What differs by less, as reports
+# are a little off, is taken over bit by bit: that share of it with each frame. When it differs by more than that,
+# somebody has set a clock.
 _CLOSE: Final = 0.01
+_SHARE: Final = 0.02
 _APART: Final = 10.0
 # Endpoints whose clocks are known. A track has one at a time; at the bound the rest goes by arrivals.
 MAX_ENDPOINTS: Final = 256
@@ -55,8 +57,7 @@ class Timeline:
         self._expected = time + length
         if captured is not None:
             off = self._clocks.place(captured, time + self._offset) - time - self._offset
-            if abs(off) > _CLOSE:
-                self._offset += off
+            self._offset += off if abs(off) > _CLOSE else off * _SHARE
         place = max(0.0, time + self._offset)
         self._end = place + length
         return place

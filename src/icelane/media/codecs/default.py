@@ -45,7 +45,7 @@ def default_registry() -> CodecRegistry:
         (VP8, partial(_vpx, "vp8")),
         (VP9, partial(_vpx, "vp9")),
         *((codec, partial(_ffmpeg_video, "X264", ("h264",))) for codec in H264),
-        (AV1, partial(_ffmpeg_video, "SVT_AV1", ("libdav1d", "libaom-av1"))),
+        (AV1, _av1),
         (H265, partial(_ffmpeg_video, "X265", ("hevc",))),
     )
     has_pyav = importlib.util.find_spec("av") is not None
@@ -110,6 +110,20 @@ def _vpx(name: str) -> tuple[EncoderFactory | None, DecoderFactory | None, str]:
     decoder = partial(PyavVideoDecoder, name) if _has_codec(name, "r") else None
     kind = VPX_VP8 if name == "vp8" else VPX_VP9
     return partial(VpxEncoder, kind), decoder, _lack(None, None if decoder else name)
+
+
+def _av1() -> tuple[EncoderFactory | None, DecoderFactory | None, str]:
+    from icelane.media.codecs.libsvtav1 import libsvtav1
+    from icelane.media.codecs.svt_av1 import SvtAv1Encoder
+
+    encoder, decoder, lack = _ffmpeg_video("SVT_AV1", ("libdav1d", "libaom-av1"))
+    if encoder is None:
+        return encoder, decoder, lack
+    try:
+        libsvtav1()
+    except NotSupportedError as error:
+        return encoder, decoder, lack or f"a large change of the rate takes a key frame: {error}"
+    return SvtAv1Encoder, decoder, lack
 
 
 def _ffmpeg_video(name: str, decoders: tuple[str, ...]) -> tuple[EncoderFactory | None, DecoderFactory | None, str]:

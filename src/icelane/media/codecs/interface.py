@@ -22,6 +22,8 @@ MIN_BITRATE: Final = 6_000
 MAX_BITRATE: Final = 200_000_000
 MAX_FRAME_RATE: Final = 240.0
 
+# How much sound goes into a packet unless somebody wishes otherwise, in seconds (RFC 3551 section 4.2).
+DEFAULT_PACKET_TIME: Final = 0.02
 # The room of one RTP packet for a NAL unit that must not be split (H.264, packetization mode 0).
 DEFAULT_PAYLOAD_SIZE: Final = 1_100
 
@@ -38,7 +40,7 @@ class EncoderSettings:
 
     bitrate: int | None = None
     frame_rate: float = 30.0
-    packet_time: float = 0.02
+    packet_time: float = DEFAULT_PACKET_TIME
     application: Literal["voip", "audio"] | None = None
     packet_loss: float = 0.0
     threads: int = 1

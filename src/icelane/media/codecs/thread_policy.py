@@ -13,27 +13,30 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 _TASKS: Final = "/proc/self/task"
+_CALLING_THREAD: Final = 0
 
 
 @contextmanager
 def ordinary_threads() -> Iterator[None]:
-    """What is opened within changes no thread's policy, and starts none of another policy than the usual."""
-    before = _policies()
-    try:
+    """What is opened within leaves the calling thread its policy, and starts none of another policy than the usual.
+
+    Threads that were there before are left alone: another one may be opening an encoder too, and what its policy is
+    just now is not what it is to be.
+    """
+    if sys.platform == "linux":
+        policy, parameters = os.sched_getscheduler(_CALLING_THREAD), os.sched_getparam(_CALLING_THREAD)
+        before = _threads()
+        try:
+            yield
+        finally:
+            os.sched_setscheduler(_CALLING_THREAD, policy, parameters)
+            for thread in _threads() - before:
+                with suppress(OSError):  # it has ended
+                    os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
+    else:
         yield
-    finally:
-        for thread, policy in _policies().items():
-            if sys.platform == "linux" and policy != (wanted := before.get(thread, (os.SCHED_OTHER, 0))):
-                with suppress(OSError):  # the thread has ended, or is not to be had back
-                    os.sched_setscheduler(thread, wanted[0], os.sched_param(wanted[1]))
 
 
-def _policies() -> dict[int, tuple[int, int]]:
-    """Policy and priority of every thread of this process; nothing where a system has no such thing."""
-    found: dict[int, tuple[int, int]] = {}
-    if sys.platform == "linux" and os.path.isdir(_TASKS):
-        for name in os.listdir(_TASKS):
-            thread = int(name)
-            with suppress(OSError):  # it has ended
-                found[thread] = os.sched_getscheduler(thread), os.sched_getparam(thread).sched_priority
-    return found
+def _threads() -> set[int]:
+    """The kernel's numbers of this process's threads; none where it does not say."""
+    return {int(name) for name in os.listdir(_TASKS)} if os.path.isdir(_TASKS) else set()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from icelane.errors import InvalidAccessError, MalformedError, MessageTooLargeError
@@ -20,9 +19,12 @@ MAX_UNITS: Final = 128
 """How many NAL units or OBUs a packet has at most. We write no more, and a packet that has more is malformed."""
 
 
-@dataclass(slots=True)
+LAST_SHORTER: Final = 8
+"""By how much the last packet of a frame is shorter than the others, if it can be: as much as extensions add to it."""
+
+
 class Fragment:
-    """What one packet carries of a frame.
+    """What one packet carries of a frame; made for every packet, so slotted and not frozen.
 
     `pieces` are bytes of the frame; for H.264, H.265 and AV1 each is a NAL unit or OBU, or with `continues` (the first
     of them) and `is_continued` (the last) a part of one whose other parts lie in the packets beside.
@@ -34,16 +36,65 @@ class Fragment:
     Layers are 0 where the packet does not tell.
     """
 
-    pieces: tuple[bytes, ...]
-    begins_frame: bool
-    ends_frame: bool = False
-    is_key: bool | None = None
-    continues: bool = False
-    is_continued: bool = False
-    picture_id: int | None = None
-    tl0_picture_index: int | None = None
-    spatial_layer: int = 0
-    temporal_layer: int = 0
+    __slots__ = (
+        "begins_frame",
+        "continues",
+        "ends_frame",
+        "is_continued",
+        "is_key",
+        "picture_id",
+        "pieces",
+        "spatial_layer",
+        "temporal_layer",
+        "tl0_picture_index",
+    )
+
+    def __init__(
+        self,
+        pieces: tuple[bytes, ...],
+        begins_frame: bool,
+        ends_frame: bool = False,
+        is_key: bool | None = None,
+        continues: bool = False,
+        is_continued: bool = False,
+        picture_id: int | None = None,
+        tl0_picture_index: int | None = None,
+        spatial_layer: int = 0,
+        temporal_layer: int = 0,
+    ) -> None:
+        self.pieces = pieces
+        self.begins_frame = begins_frame
+        self.ends_frame = ends_frame
+        self.is_key = is_key
+        self.continues = continues
+        self.is_continued = is_continued
+        self.picture_id = picture_id
+        self.tl0_picture_index = tl0_picture_index
+        self.spatial_layer = spatial_layer
+        self.temporal_layer = temporal_layer
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Fragment) and self._values() == other._values()
+
+    __hash__ = None  # type: ignore[assignment]  # it can be changed
+
+    def __repr__(self) -> str:
+        sizes = ", ".join([str(len(piece)) for piece in self.pieces])
+        return f"Fragment({sizes} bytes, {', '.join([str(value) for value in self._values()[1:]])})"
+
+    def _values(self) -> tuple[object, ...]:
+        return (
+            self.pieces,
+            self.begins_frame,
+            self.ends_frame,
+            self.is_key,
+            self.continues,
+            self.is_continued,
+            self.picture_id,
+            self.tl0_picture_index,
+            self.spatial_layer,
+            self.temporal_layer,
+        )
 
 
 class Packetizer(Protocol):
@@ -108,7 +159,10 @@ def check_fragments(fragments: Sequence[Fragment]) -> None:
     """Raise MalformedError when they are too many or too long for one frame."""
     if len(fragments) > MAX_FRAGMENTS:
         raise MalformedError(f"a frame of {len(fragments)} packets, more than {MAX_FRAGMENTS}")
-    size = sum([len(piece) for fragment in fragments for piece in fragment.pieces])
+    size = 0
+    for fragment in fragments:
+        for piece in fragment.pieces:
+            size += len(piece)
     if size > MAX_FRAME_SIZE:
         raise MalformedError(f"a frame of {size} bytes, more than {MAX_FRAME_SIZE}")
 
@@ -116,7 +170,10 @@ def check_fragments(fragments: Sequence[Fragment]) -> None:
 def join(fragments: Sequence[Fragment]) -> bytes:
     """The pieces one behind the other; raises what `Depacketizer.assemble` raises."""
     check_fragments(fragments)
-    data = b"".join([piece for fragment in fragments for piece in fragment.pieces])
+    pieces: list[bytes] = []
+    for fragment in fragments:
+        pieces.extend(fragment.pieces)
+    data = b"".join(pieces)
     if not data:
         raise MalformedError("packets without any part of a frame")
     return data
@@ -148,12 +205,21 @@ def whole_units(fragments: Sequence[Fragment]) -> list[bytes]:
     return units
 
 
-def even_spans(start: int, end: int, room: int) -> Iterator[tuple[int, int]]:
+def even_spans(start: int, end: int, room: int) -> list[tuple[int, int]]:
     """Cut what lies from `start` to `end` into as few spans of at most `room` as possible, of nearly the same length.
 
-    A last packet of a few bytes costs as much as any other and is lost as easily.
+    A last packet of a few bytes costs as much as any other and is lost as easily. All have one length, and the last one
+    is a little shorter where that makes no difference to their number: with the header extensions that belong to the
+    frame it is no longer than the others, and they leave as one run where the kernel takes runs.
     """
     size = end - start
     count = -(-size // room)
-    for index in range(count):
-        yield start + size * index // count, start + size * (index + 1) // count
+    if count <= 1:
+        return [(start, end)] if count else []
+    length = min(-(-(size + LAST_SHORTER) // count), room)
+    if length * (count - 1) >= size:
+        length = -(-size // count)
+    last = start + length * (count - 1)
+    spans = [(position, position + length) for position in range(start, last, length)]
+    spans.append((last, end))
+    return spans

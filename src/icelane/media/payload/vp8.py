@@ -36,6 +36,8 @@ _KEY_HEADER_SIZE: Final = 10
 class Vp8Packetizer:
     """Writes picture ids of 15 bits and no layers."""
 
+    __slots__ = ("_picture_id",)
+
     def __init__(self, first_picture_id: int) -> None:
         self._picture_id = first_picture_id & 0x7FFF
 
@@ -49,16 +51,17 @@ class Vp8Packetizer:
         tail = bytes((_PICTURE_ID, _LONG | picture_id >> 8, picture_id & 0xFF))
         # Where partitions begin is not told, as RFC 7741 section 4.4 allows: all is said to be the first.
         head, later = bytes((_EXTENDED | _BEGINS,)) + tail, bytes((_EXTENDED,)) + tail
-        view = memoryview(data)
         payloads = []
         for start, end in even_spans(0, len(data), max_size - _HEADER_SIZE):
-            payloads.append(head + view[start:end])
+            payloads.append(head + data[start:end])
             head = later
         return payloads
 
 
 class Vp8Depacketizer:
     """Reads descriptors of every form."""
+
+    __slots__ = ()
 
     def parse(self, payload: bytes) -> Fragment:
         """See Depacketizer."""
@@ -74,6 +77,7 @@ class Vp8Depacketizer:
 
 def _parse(payload: bytes) -> Fragment:
     first = payload[0]
+    key: bool | None = None
     picture_id: int | None = None
     tl0_picture_index: int | None = None
     temporal_layer = 0
@@ -94,19 +98,18 @@ def _parse(payload: bytes) -> Fragment:
             if extensions & 0x20:
                 temporal_layer = payload[position] >> 6
             position += 1
-    begins = first & 0x17 == _BEGINS
+    begins: bool = first & 0x17 == _BEGINS
     # The first bit of the bitstream says whether it needs frames before it; other packets do not begin with it.
-    key = None if not begins else not payload[position] & 1
+    if begins:
+        key = not payload[position] & 1
     if position >= len(payload):
         raise MalformedError("a VP8 payload without any of the frame")
-    return Fragment(
-        (payload[position:],),
-        begins,
-        is_key=key,
-        picture_id=picture_id,
-        tl0_picture_index=tl0_picture_index,
-        temporal_layer=temporal_layer,
-    )
+    fragment = Fragment((payload[position:],), begins)
+    fragment.is_key = key
+    fragment.picture_id = picture_id
+    fragment.tl0_picture_index = tl0_picture_index
+    fragment.temporal_layer = temporal_layer
+    return fragment
 
 
 def is_key_frame(data: bytes) -> bool:

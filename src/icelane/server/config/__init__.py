@@ -8,6 +8,13 @@ Read `model` for the keys, `values` for the shapes, `sources` for the precedence
 
 from __future__ import annotations
 
+from icelane.server.config.admission import (
+    AuthSettings,
+    HookSettings,
+    JwtSettings,
+    LimitSettings,
+    ListSettings,
+)
 from icelane.server.config.advice import Advice, advise
 from icelane.server.config.load import load_config, parse_config
 from icelane.server.config.model import (
@@ -31,6 +38,11 @@ __all__ = [
     "QuotaSettings",
     "SharedSecret",
     "TlsSettings",
+    "AuthSettings",
+    "JwtSettings",
+    "HookSettings",
+    "ListSettings",
+    "LimitSettings",
     "LogSettings",
     "MetricsSettings",
     "AdminSettings",

@@ -39,6 +39,7 @@ def _all(config: Config, machine: Machine) -> Iterator[Advice]:
             message="clients reach every service of this machine on loopback",
         )
     yield from _addresses(config, machine)
+    yield from _admission(config)
     metrics = config.metrics.listen
     if metrics is not None and (metrics.host in WILDCARDS or ipaddress.ip_address(metrics.host).is_global):
         yield Advice(key="metrics.listen", message=f"{metrics} may be reached by everybody, without authentication")
@@ -47,6 +48,28 @@ def _all(config: Config, machine: Machine) -> Iterator[Advice]:
             yield Advice(
                 key="turn.listen" if listener in turn.listen else "stun.behavior_ports",
                 message=f"{listener} takes a port of turn.relay_ports; move it, or shorten the range",
+            )
+
+
+def _admission(config: Config) -> Iterator[Advice]:
+    auth, hooks = config.auth, config.hooks
+    if config.server.listen and not (auth.jwt or auth.api_keys or hooks.before_connect):
+        yield Advice(
+            key="auth.jwt",
+            message="nobody may enter signaling: no issuer is trusted, there is no API key and no hook."
+            " `icelane keys new` prints an entry",
+        )
+    if auth.dangerously_accept_tokens_in_urls:
+        yield Advice(
+            key="auth.dangerously_accept_tokens_in_urls",
+            message="tokens stand in the logs of every proxy on the way; a ticket of POST /v1/tickets does not",
+        )
+    for name in ("before_connect", "before_join", "before_message", "before_ice", "on_connected", "on_left"):
+        urls = [url for url in getattr(hooks, name) if "://" in url]
+        if urls and hooks.secret is None:
+            yield Advice(
+                key=f"hooks.{name}",
+                message="requests are not signed, so that anybody could send them; set hooks.secret",
             )
 
 

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from types import MappingProxyType
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr
 
 from icelane.core.net import SocketAddress, Transport
-from icelane.server.config.strength import weakness
+from icelane.core.origin import parse_origin
+from icelane.server.config.admission import AuthSettings, HookSettings, LimitSettings, ListSettings
+from icelane.server.config.section import (
+    EMPTY,
+    AsList,
+    Count,
+    FileName,
+    Filled,
+    Percent,
+    Rate,
+    Section,
+    Switch,
+    Unique,
+    optional,
+    read_only,
+    strong,
+)
+from icelane.server.config.section import setting as _key
 from icelane.server.config.values import (
     AddressSource,
     DurationValue,
     Listener,
     PortRange,
+    WebListener,
     check_password,
     parse_address,
     parse_address_source,
@@ -30,18 +46,18 @@ from icelane.server.config.values import (
     parse_leeway,
     parse_listener,
     parse_nat64,
-    parse_path,
     parse_peers,
     parse_port_range,
     parse_proxies,
+    parse_public_url,
     parse_realm,
     parse_relay_address,
+    parse_trusted_proxies,
     parse_username,
+    parse_web_listener,
 )
 from icelane.stun.nonce import KEY_SIZE
 from icelane.turn.credentials import MAX_SECRETS
-
-T = TypeVar("T")
 
 PlaneName = Literal["auto", "pure", "compiled"]
 
@@ -55,13 +71,6 @@ DEFAULT_BEHAVIOR_PORTS = (3478, 3479)
 
 DEFAULT_LISTEN = ("udp://0.0.0.0:3478", "tcp://0.0.0.0:3478", "udp://[::]:3478", "tcp://[::]:3478")
 """Used when `turn.listen` is left out; the family that the machine does not have is then passed over."""
-
-
-def _strong(secret: SecretStr) -> SecretStr:
-    reason = weakness(secret.get_secret_value())
-    if reason is not None:
-        raise ValueError(reason)
-    return secret
 
 
 def _coalesce(microseconds: int) -> int:
@@ -81,10 +90,7 @@ def _workers(value: object) -> object:
 def _long(key: SecretStr) -> SecretStr:
     if len(key.get_secret_value().encode()) < KEY_SIZE:
         raise ValueError(f"a nonce key has at least {KEY_SIZE} bytes; `openssl rand -base64 32` prints one")
-    return _strong(key)
-
-
-_EMPTY: Mapping[str, Any] = MappingProxyType({})
+    return strong(key)
 
 
 def _sendable(password: SecretStr) -> SecretStr:
@@ -92,80 +98,29 @@ def _sendable(password: SecretStr) -> SecretStr:
     return password
 
 
-def _read_only(table: Mapping[str, T]) -> Mapping[str, T]:
-    return MappingProxyType(dict(table))
-
-
-def _optional(check: Callable[[T], T]) -> Callable[[T | None], T | None]:
-    return lambda value: None if value is None else check(value)
-
-
-def _no_repeats(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    for index, value in enumerate(values):
-        if value in values[:index]:
-            raise ValueError(f"{value} stands here twice")
-    return values
-
-
-def _not_nothing(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    if not values:
-        raise ValueError("the list is empty; leave the key out for the default")
-    return values
-
-
-def _list(value: object) -> object:
-    if not isinstance(value, (list, tuple)):
-        raise ValueError("should be a list")
-    return value
-
-
-_AsList = BeforeValidator(_list)
-_Unique = AfterValidator(_no_repeats)
-_Filled = AfterValidator(_not_nothing)
-
-Listeners = Annotated[tuple[Annotated[Listener, PlainValidator(parse_listener)], ...], _AsList, _Filled, _Unique]
-RelayAddresses = Annotated[tuple[Annotated[str, PlainValidator(parse_relay_address)], ...], _AsList, _Filled, _Unique]
-AddressRanges = Annotated[tuple[Annotated[str, PlainValidator(parse_peers)], ...], _AsList, _Unique]
-Nat64Prefixes = Annotated[tuple[Annotated[str, PlainValidator(parse_nat64)], ...], _AsList, _Unique]
-Proxies = Annotated[tuple[Annotated[str, PlainValidator(parse_proxies)], ...], _AsList, _Unique]
-FileName = Annotated[Path | None, PlainValidator(parse_path)]
+Listeners = Annotated[tuple[Annotated[Listener, PlainValidator(parse_listener)], ...], AsList, Filled, Unique]
+WebListeners = Annotated[tuple[Annotated[WebListener, PlainValidator(parse_web_listener)], ...], AsList, Unique]
+Compat = Annotated[tuple[Literal["uberti", "matrix", "twilio", "cloudflare", "xirsys"], ...], AsList, Unique]
+RelayAddresses = Annotated[tuple[Annotated[str, PlainValidator(parse_relay_address)], ...], AsList, Filled, Unique]
+AddressRanges = Annotated[tuple[Annotated[str, PlainValidator(parse_peers)], ...], AsList, Unique]
+Nat64Prefixes = Annotated[tuple[Annotated[str, PlainValidator(parse_nat64)], ...], AsList, Unique]
+Proxies = Annotated[tuple[Annotated[str, PlainValidator(parse_proxies)], ...], AsList, Unique]
+TrustedProxies = Annotated[tuple[Annotated[str, PlainValidator(parse_trusted_proxies)], ...], AsList, Unique]
+Origins = Annotated[tuple[Annotated[str, PlainValidator(parse_origin)], ...], AsList, Unique]
 ExternalAddresses = Annotated[
     Mapping[
         Annotated[str, PlainValidator(parse_relay_address)], Annotated[str, PlainValidator(parse_external_address)]
     ],
-    AfterValidator(_read_only),
+    AfterValidator(read_only),
 ]
 Users = Annotated[
     Mapping[Annotated[str, PlainValidator(parse_username)], Annotated[SecretStr, AfterValidator(_sendable)]],
-    AfterValidator(_read_only),
+    AfterValidator(read_only),
 ]
 ExternalAddressSource = Annotated[AddressSource | None, PlainValidator(parse_address_source)]
 Interval = Annotated[DurationValue, PlainValidator(parse_interval)]
 HttpAddress = Annotated[SocketAddress | None, PlainValidator(parse_http_address)]
-BehaviorPorts = Annotated[tuple[Annotated[int, PlainValidator(parse_behavior_port)], ...], _AsList, _Filled, _Unique]
-Percent = Annotated[int, Field(strict=True, ge=0, le=100)]
-Count = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
-Rate = Annotated[int, Field(strict=True, ge=0, le=2**53 - 1)]
-Switch = Annotated[bool, Field(strict=True)]
-
-
-def _key(default: object, *, kind: str, doc: str, shown: str | None = None, secret: bool = False) -> Any:
-    """A setting. `kind` and `doc` go into the reference; `shown` replaces the default there when it is worked out."""
-    extra: dict[str, Any] = {"kind": kind, "secret": secret}
-    if shown is not None:
-        extra["shown"] = shown
-    if default is _EMPTY:
-        # pydantic copies defaults, and a read-only table cannot be copied.
-        return Field(default_factory=lambda: _EMPTY, description=doc, json_schema_extra=extra)
-    return Field(default=default, description=doc, json_schema_extra=extra)
-
-
-class Section(BaseModel):
-    """A table of the file: frozen, and closed to keys that it does not know."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=False, arbitrary_types_allowed=True
-    )
+BehaviorPorts = Annotated[tuple[Annotated[int, PlainValidator(parse_behavior_port)], ...], AsList, Filled, Unique]
 
 
 class SharedSecret(Section):
@@ -176,7 +131,7 @@ class SharedSecret(Section):
         " side by side while one replaces the other.",
         json_schema_extra={"kind": "text"},
     )
-    secret: Annotated[SecretStr, AfterValidator(_strong)] = Field(
+    secret: Annotated[SecretStr, AfterValidator(strong)] = Field(
         description="At least 128 bits of randomness, since whoever guesses it is every user (RFC 8489 section 9.2)."
         " `openssl rand -base64 32` prints one.",
         json_schema_extra={"kind": "text", "secret": True},
@@ -193,7 +148,7 @@ def _distinct_kids(secrets: tuple[SharedSecret, ...]) -> tuple[SharedSecret, ...
     return secrets
 
 
-Secrets = Annotated[tuple[SharedSecret, ...], _AsList, AfterValidator(_distinct_kids)]
+Secrets = Annotated[tuple[SharedSecret, ...], AsList, AfterValidator(_distinct_kids)]
 
 
 class PeerSettings(Section):
@@ -290,7 +245,7 @@ class TurnSettings(Section):
         doc="Ports for allocations, the range of RFC 8656 section 7.2 by default. Open them for UDP in the firewall.",
     )
     external_addresses: ExternalAddresses = _key(
-        _EMPTY,
+        EMPTY,
         kind="table of IP addresses",
         doc="For a server behind 1:1 NAT, as in most clouds: each of `relay_addresses` with the public address that"
         " stands for it. Clients are told the public one. An address that is not among `relay_addresses` counts for"
@@ -370,7 +325,7 @@ class TurnSettings(Section):
         " must begin with a PROXY header, version 1 or 2, and the client is whom that names; nobody else's header is"
         " believed.",
     )
-    nonce_key: Annotated[SecretStr | None, AfterValidator(_optional(_long))] = _key(
+    nonce_key: Annotated[SecretStr | None, AfterValidator(optional(_long))] = _key(
         None,
         kind="text",
         shown="a fresh one at each start",
@@ -414,7 +369,7 @@ class TurnSettings(Section):
         doc="The name that the certificate of `turn.alternate_server` is for, told to clients with it.",
     )
     users: Users = _key(
-        _EMPTY,
+        EMPTY,
         kind="table of passwords",
         secret=True,
         doc="Static users: name and password.",
@@ -458,20 +413,84 @@ class StunSettings(Section):
 
 
 class TlsSettings(Section):
-    """`[tls]`: what `tls://` listeners show. Read again on reload; new connections then get the new certificate."""
+    """`[tls]`: the certificate of `tls://` and `https://`. Read again on reload; new connections get the new one."""
 
     certificate: FileName = _key(
         None,
         kind="file name",
-        shown="none; needed for `tls://`",
+        shown="none; needed for `tls://` and `https://`",
         doc="A PEM file with the server's certificate and then its intermediates, `fullchain.pem` in certbot's words."
         " A relative name is relative to the configuration file.",
     )
     key: FileName = _key(
         None,
         kind="file name",
-        shown="none; needed for `tls://`",
+        shown="none; needed for `tls://` and `https://`",
         doc="A PEM file with the private key, without a password. Only the server's user should be able to read it.",
+    )
+
+
+class ServerSettings(Section):
+    """`[server]`: HTTPS, WebSocket and TURN over TLS on one port."""
+
+    listen: WebListeners = _key(
+        (),
+        kind="list of URLs",
+        shown="none: nobody listens",
+        doc="Where signaling is taken: `https://ADDRESS:PORT`, without a port 443. HTTPS, WebSocket (WSS) and TURN over"
+        " TLS share it, told apart by ALPN and by the first byte, and it needs `[tls]`. `http://ADDRESS:PORT`, without"
+        " a port 80, sends everybody on to HTTPS; only on loopback, for a proxy on this machine, it serves. `0.0.0.0`"
+        " and `[::]` stand for every address that the machine has at the start. `turn.listen` says where else TURN is"
+        " taken; with several `turn.workers` the first of them has these listeners.",
+    )
+    public_url: Annotated[str | None, PlainValidator(parse_public_url)] = _key(
+        None,
+        kind="URL",
+        shown="none: worked out from `turn.hostname` and the first `https://` listener",
+        doc="What clients reach this server by, `https://call.example.org`: links, redirections and the URL in join"
+        " tokens go by it, and never by what a request says in `Host`.",
+    )
+    trusted_proxies: TrustedProxies = _key(
+        (),
+        kind="list of address ranges",
+        doc="Proxies in front of this server, such as `10.0.0.0/8`, that may say whom they speak for in `Forwarded` or"
+        " `X-Forwarded-For`: of the hops that those name, the right-most that is not listed here is the client. From"
+        " everybody else these headers do not count.",
+    )
+    allowed_origins: Origins = _key(
+        (),
+        kind="list of origins",
+        doc="Whose pages may connect: `https://app.example.org`, as browsers send it in `Origin`, and no pattern. The"
+        " origin of `server.public_url` is allowed as well. Programs that are no browsers send none and are let"
+        " through; then no cookie counts.",
+    )
+    compat: Compat = _key(
+        (),
+        kind="list of names",
+        doc="Shapes of others in which TURN credentials are handed out as well, so that programs written for them need"
+        " another host name only: `uberti` (`/turn`), `matrix`, `twilio`, `cloudflare` with its revoke, `xirsys`.",
+    )
+    hsts: Annotated[DurationValue, PlainValidator(parse_duration)] = _key(
+        DurationValue(365 * 86_400),
+        kind="duration",
+        doc="For how long browsers are told to come to this host by HTTPS only (`Strict-Transport-Security`); `0s`"
+        " tells them nothing.",
+    )
+    dangerously_serve_in_clear: Switch = _key(
+        False,
+        kind="true or false",
+        doc="Lets `http://` listeners that others than this machine reach serve signaling and hand out credentials"
+        " without TLS, for a network that a proxy in front of it closes off. Whoever is on the way reads the tokens.",
+    )
+
+
+class EngineSettings(Section):
+    """`[engine]`: where rooms are kept."""
+
+    url: Literal["memory://"] = _key(
+        "memory://",
+        kind="URL",
+        doc="`memory://` is this process, for one node. A restart forgets rooms; clients join anew.",
     )
 
 
@@ -531,7 +550,13 @@ class Config(Section):
 
     turn: TurnSettings = Field(default_factory=TurnSettings)
     stun: StunSettings = Field(default_factory=StunSettings)
+    server: ServerSettings = Field(default_factory=ServerSettings)
     tls: TlsSettings = Field(default_factory=TlsSettings)
+    auth: AuthSettings = Field(default_factory=AuthSettings)
+    hooks: HookSettings = Field(default_factory=HookSettings)
+    lists: ListSettings = Field(default_factory=ListSettings)
+    limits: LimitSettings = Field(default_factory=LimitSettings)
+    engine: EngineSettings = Field(default_factory=EngineSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     admin: AdminSettings = Field(default_factory=AdminSettings)

@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from icelane.server.config.model import Config, SharedSecret
+from icelane.server.config.model import Config
 from icelane.server.config.presentation import Plain, plain
-from icelane.server.config.sources import BODY, PREFIX, RESERVED, KeyPath, settings, table_of
+from icelane.server.config.sources import BODY, PREFIX, RESERVED, KeyPath, entry_of, settings, table_of
 from icelane.server.config.values import DurationValue, PortRange
 
 _INTRODUCTION = f"""# Configuration
@@ -73,8 +73,9 @@ def reference() -> tuple[Setting, ...]:
     for path, info in settings():
         if table_of(info) is None:
             found.append(_setting(path, info))
-        if path == ("turn", "secrets"):
-            found += [_entry(path, name, below) for name, below in SharedSecret.model_fields.items()]
+        entry = entry_of(info)
+        if entry is not None:
+            found += [_entry(path, name, below) for name, below in entry.model_fields.items()]
     return tuple(found)
 
 
@@ -83,8 +84,8 @@ def markdown() -> str:
     lines = [_INTRODUCTION]
     section = ""
     for setting in reference():
-        above = setting.key.rpartition(".")[0].removesuffix("[]")
-        if not setting.key.endswith("secrets") and above != section and above != "turn.secrets":
+        above = setting.key.partition("[]")[0].rpartition(".")[0]
+        if above != section:
             section = above
             lines += [f"## {_title(section)}", ""]
         lines += _paragraph(setting)
@@ -128,9 +129,16 @@ def _entry(path: KeyPath, name: str, info: FieldInfo) -> Setting:
     return Setting(
         key=f"{'.'.join(path)}[].{name}",
         kind=_capitalised(str(_extra(info)["kind"])),
-        default="none, it must be given",
+        default=_entry_default(info),
         description=str(info.description),
     )
+
+
+def _entry_default(info: FieldInfo) -> str:
+    if info.is_required():
+        return "none, it must be given"
+    shown = _extra(info).get("shown")
+    return str(shown) if shown is not None else _default(_value(info))
 
 
 def _value(info: FieldInfo) -> object:

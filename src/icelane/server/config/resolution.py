@@ -7,17 +7,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from icelane.core.net import AddressFamily, Transport, family_of
+from icelane.server.config.admission import AuthSettings, ListSettings
 from icelane.server.config.model import (
     DEFAULT_BEHAVIOR_PORTS,
     DEFAULT_LISTEN,
     DEFAULT_REALM,
     Config,
+    ServerSettings,
     StunSettings,
     TlsSettings,
     TurnSettings,
 )
 from icelane.server.config.sources import KeyPath
-from icelane.server.config.values import Listener, parse_listener, same_family
+from icelane.server.config.values import WILDCARDS, Listener, WebListener, parse_listener, same_family
 from icelane.server.machine import Machine
 
 # A challenge with a realm of up to 16 bytes stays within five times the smallest request.
@@ -51,9 +53,33 @@ def resolve(config: Config, machine: Machine, folder: Path, report: Report) -> C
     tls = config.tls.model_copy(
         update={name: folder / path for name, path in config.tls if isinstance(path, Path)},
     )
-    _check_tls(turn, tls, report)
+    server = config.server.model_copy(update={"listen": _web_listeners(config.server.listen, machine, report)})
+    _check_tls(turn, server, tls, report)
+    _check_clear(server, report)
+    _check_shared_ports(turn, server, report)
     admin = config.admin.model_copy(update={"socket": config.admin.socket and folder / config.admin.socket})
-    return config.model_copy(update={"turn": turn, "stun": stun, "tls": tls, "admin": admin})
+    auth, lists = _beside(config.auth, config.lists, folder)
+    return config.model_copy(
+        update={
+            "turn": turn,
+            "stun": stun,
+            "server": server,
+            "tls": tls,
+            "admin": admin,
+            "auth": auth,
+            "lists": lists,
+        }
+    )
+
+
+def _beside(auth: AuthSettings, lists: ListSettings, folder: Path) -> tuple[AuthSettings, ListSettings]:
+    """The same with the files of `folder`."""
+    entries = tuple(
+        entry.model_copy(update={name: folder / path for name, path in entry if isinstance(path, Path)})
+        for entry in auth.jwt
+    )
+    files = {name: folder / path for name, path in lists if isinstance(path, Path)}
+    return auth.model_copy(update={"jwt": entries}), lists.model_copy(update=files)
 
 
 def short_realm(realm: str) -> bool:
@@ -76,11 +102,23 @@ def _listeners(asked: tuple[Listener, ...], machine: Machine, report: Report) ->
     return tuple(dict.fromkeys(found))
 
 
+def _web_listeners(asked: tuple[WebListener, ...], machine: Machine, report: Report) -> tuple[WebListener, ...]:
+    found: list[WebListener] = []
+    for index, listener in enumerate(asked):
+        hosts = _hosts(listener.host, machine)
+        if not hosts:
+            report(("server", "listen", str(index)), f"this machine has no address that {listener.host} could mean")
+        found += [listener._replace(host=host) for host in hosts]
+    return tuple(dict.fromkeys(found))
+
+
 def _spread(listener: Listener, machine: Machine) -> list[Listener]:
+    return [listener._replace(host=host) for host in _hosts(listener.host, machine)]
+
+
+def _hosts(host: str, machine: Machine) -> tuple[str, ...]:
     """A socket on the wildcard address may answer from another address than the one that was asked."""
-    if not listener.wildcard:
-        return [listener]
-    return [listener._replace(host=host) for host in machine.of_family(family_of(listener.host))]
+    return tuple(machine.of_family(family_of(host))) if host in WILDCARDS else (host,)
 
 
 def _relay_addresses(turn: TurnSettings, machine: Machine, report: Report) -> tuple[str, ...]:
@@ -92,8 +130,10 @@ def _relay_addresses(turn: TurnSettings, machine: Machine, report: Report) -> tu
     return ()
 
 
-def _check_tls(turn: TurnSettings, tls: TlsSettings, report: Report) -> None:
-    secure = next((listener for listener in turn.listen if listener.transport is Transport.TLS), None)
+def _check_tls(turn: TurnSettings, server: ServerSettings, tls: TlsSettings, report: Report) -> None:
+    secure: Listener | WebListener | None = next(
+        (listener for listener in turn.listen if listener.transport is Transport.TLS), None
+    ) or next((listener for listener in server.listen if listener.secure), None)
     for name, path, example in (
         ("certificate", tls.certificate, "fullchain.pem"),
         ("key", tls.key, "privkey.pem"),
@@ -101,6 +141,30 @@ def _check_tls(turn: TurnSettings, tls: TlsSettings, report: Report) -> None:
         if path is None and (secure is not None or tls != TlsSettings()):
             user = str(secure) if secure is not None else "[tls]"
             report(("tls", name), f'{user} needs it; write tls.{name} = "{example}", the name of a PEM file')
+
+
+def _check_clear(server: ServerSettings, report: Report) -> None:
+    """SG-17: in clear only on loopback, unless somebody says that he means it; elsewhere `http://` sends to HTTPS."""
+    if server.dangerously_serve_in_clear:
+        return
+    if server.public_url is not None and server.public_url.startswith("http:"):
+        report(("server", "public_url"), "clients come by https:// only; server.dangerously_serve_in_clear is off")
+    elsewhere = [one for one in server.listen if not (one.secure or ipaddress.ip_address(one.host).is_loopback)]
+    if elsewhere and not any(listener.secure for listener in server.listen) and server.public_url is None:
+        report(
+            ("server", "listen"),
+            f"{elsewhere[0]} would carry tokens in clear; add an https:// listener, or say where that is in"
+            " server.public_url, or mean it with server.dangerously_serve_in_clear",
+        )
+
+
+def _check_shared_ports(turn: TurnSettings, server: ServerSettings, report: Report) -> None:
+    streams = {one.address: one for one in turn.listen if one.transport is not Transport.UDP and one.port}
+    for listener in server.listen:
+        other = streams.get(listener.address)
+        if other is not None:
+            text = f"{listener} has the address of {other} in turn.listen"
+            report(("server", "listen"), f"{text}; https:// takes TURN over TLS by itself, so take that one out there")
 
 
 def _check_external_addresses(turn: TurnSettings, report: Report) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -163,6 +163,13 @@ def table_of(info: FieldInfo) -> type[BaseModel] | None:
     """The model of a key that is a table of settings, None for any other key."""
     annotation = info.annotation
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def entry_of(info: FieldInfo) -> type[BaseModel] | None:
+    """The model of the entries of a key that is a list of tables, None for any other key."""
+    inside = get_args(info.annotation)[:1] if get_origin(info.annotation) is tuple else ()
+    kind = inside[0] if inside else None
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
 def _add_variable(tree: Tree, path: KeyPath, text: str, origin: Origin, folder: Path | None) -> None:

@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from icelane.errors import ConfigurationError
 from icelane.server.config.model import Config
-from icelane.server.config.sources import KeyPath, Tree, table_of
+from icelane.server.config.sources import KeyPath, Tree, entry_of, table_of
 
 _PLAIN_WORDS = {
     "missing": "is missing",
@@ -98,7 +98,10 @@ def _neighbours(path: KeyPath) -> list[str]:
     for part in path[:-1]:
         info = model.model_fields.get(part)
         below = table_of(info) if info is not None else None
-        if below is None:
-            return ["kid", "secret"] if part == "secrets" or part.isdigit() else []
-        model = below
+        if below is None and info is not None:
+            below = entry_of(info)
+        if below is not None:
+            model = below
+        elif not part.isdigit():  # the number of an entry in a list of tables
+            return []
     return list(model.model_fields)

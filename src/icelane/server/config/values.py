@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
+from urllib.parse import urlsplit
 
 from icelane.core.net import SocketAddress, Transport, canonical_host, family_of
 from icelane.errors import MalformedError
 from icelane.stun.preparation import opaque_string, saslprep
 from icelane.stun.uri import StunUri, parse_uri
+from icelane.turn.access_list import parse_access_entry
 from icelane.turn.address_range import parse_address_range, parse_nat64_prefix
 from icelane.turn.credentials import MAX_LEEWAY
 
@@ -21,6 +24,9 @@ DEFAULT_PORT = 3478
 
 DEFAULT_SECURE_PORT = 5349
 """The port of STUN and TURN over TLS; 443 passes where this one does not."""
+
+DEFAULT_HTTPS_PORT = 443
+DEFAULT_HTTP_PORT = 80
 
 WILDCARDS = ("0.0.0.0", "::")
 """The hosts in a listening URL that stand for every address of the machine."""
@@ -34,6 +40,7 @@ USERNAME_BYTES = 508
 
 _URL = re.compile(r"(?P<scheme>[a-z]+)://(?:\[(?P<v6>[^\]]*)\]|(?P<v4>[^:/?#\[\]@]*))(?::(?P<port>[0-9]{1,5}))?/?")
 _ADDRESS_AND_PORT = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<v4>[^:/?#\[\]@]*)):(?P<port>[0-9]{1,5})")
+_PLACE = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<name>[^:/?#\[\]@\s]+))(?::(?P<port>[0-9]{1,5}))?")
 _UNITS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile(r"\s*".join(rf"(?:(?P<{unit}>[0-9]{{1,9}}){unit})?" for unit in _UNITS))
 _RANGE = re.compile(r"([0-9]{1,5})\s*-\s*([0-9]{1,5})")
@@ -41,6 +48,10 @@ _KID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _FUNCTION = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _IPV4_MAPPED = parse_address_range("::ffff:0:0/96")
+_HTTP_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
+_SECRET_HEADERS = frozenset(
+    {"authorization", "cookie", "proxy-authorization", "sec-websocket-protocol", "x-csrf-token"}
+)
 _LOOKS_EPHEMERAL = re.compile(r"[0-9]{1,12}:")
 
 
@@ -63,6 +74,37 @@ class Listener(NamedTuple):
     def wildcard(self) -> bool:
         """Whether the host stands for every address of the machine."""
         return self.host in WILDCARDS
+
+
+class WebListener(NamedTuple):
+    """Where HTTP is taken: `https://127.0.0.1:8443`, which takes WebSocket and TURN over TLS as well, or `http://`."""
+
+    scheme: Literal["https", "http"]
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.address}"
+
+    @property
+    def address(self) -> SocketAddress:
+        """Host and port together."""
+        return SocketAddress(self.host, self.port)
+
+    @property
+    def wildcard(self) -> bool:
+        """Whether the host stands for every address of the machine."""
+        return self.host in WILDCARDS
+
+    @property
+    def secure(self) -> bool:
+        """Whether it is behind TLS."""
+        return self.scheme == "https"
+
+    @property
+    def turn(self) -> Listener:
+        """The same as clients of TURN know it."""
+        return Listener(Transport.TLS if self.secure else Transport.TCP, self.host, self.port)
 
 
 @dataclass(frozen=True)
@@ -109,6 +151,43 @@ def parse_listener(value: object) -> Listener:
     if port > 65535:
         raise ValueError(f"port {port} is above 65535")
     return Listener(transport, host, port)
+
+
+def parse_web_listener(value: object) -> WebListener:
+    """`https://HOST[:PORT]` or `http://HOST[:PORT]` with an IP address as host, IPv6 in brackets."""
+    if isinstance(value, WebListener):
+        return value
+    match = _URL.fullmatch(_text(value))
+    if match is None or match["scheme"] not in ("https", "http"):
+        raise ValueError("not a listening URL; write https://192.0.2.1:443 or https://[2001:db8::1]:443")
+    host = _address(match["v6"] if match["v6"] is not None else match["v4"])
+    if (match["v6"] is not None) != (":" in host):
+        raise ValueError("IPv6 addresses stand in brackets, IPv4 addresses do not: https://[2001:db8::1]:443")
+    scheme: Literal["https", "http"] = "https" if match["scheme"] == "https" else "http"
+    port = int(match["port"]) if match["port"] else (DEFAULT_HTTPS_PORT if scheme == "https" else DEFAULT_HTTP_PORT)
+    if port > 65535:
+        raise ValueError(f"port {port} is above 65535")
+    return WebListener(scheme, host, port)
+
+
+def parse_public_url(value: object) -> str:
+    """`https://HOST[:PORT]` as clients write it, without a path; the host in ASCII."""
+    text = _text(value).removesuffix("/")
+    scheme, separator, place = text.partition("://")
+    if scheme not in ("https", "http") or not separator:
+        raise ValueError("write https://call.example.org")
+    match = _PLACE.fullmatch(place)
+    if match is None:
+        raise ValueError("write https://call.example.org, without user, path and query")
+    host = parse_hostname(match["v6"] if match["v6"] is not None else match["name"])
+    if (match["v6"] is not None) != (":" in host):
+        raise ValueError("IPv6 addresses stand in brackets")
+    port = int(match["port"]) if match["port"] else None
+    if port is not None and not 1 <= port <= 65535:
+        raise ValueError("a port runs from 1 to 65535")
+    shown = f"[{host}]" if ":" in host else host
+    default = DEFAULT_HTTPS_PORT if scheme == "https" else DEFAULT_HTTP_PORT
+    return f"{scheme}://{shown}" + (f":{port}" if port not in (None, default) else "")
 
 
 def parse_http_address(value: object) -> SocketAddress:
@@ -335,6 +414,100 @@ def parse_nat64(value: object) -> str:
 def parse_proxies(value: object) -> str:
     """Like `parse_peers`, for the proxies that may say whom they speak for."""
     return parse_peers(value)
+
+
+def parse_trusted_proxies(value: object) -> str:
+    """Like `parse_peers`; everybody cannot be a proxy, since everybody could then be anybody."""
+    text = parse_peers(value)
+    found = parse_address_range(text)
+    if found.last - found.first + 1 == 1 << (128 if ":" in text else 32):
+        raise ValueError("that trusts everybody, who could then be anybody; name your proxies")
+    return text
+
+
+def parse_access(value: object) -> str:
+    """An entry of an access list; kept as it is written."""
+    text = _text(value)
+    parse_access_entry(text)
+    return text
+
+
+class HookNames(tuple[str, ...]):
+    """Functions and URLs that are asked in turn, two at most. One value, which is mostly one text."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return self[0] if len(self) == 1 else json.dumps(self)
+
+
+def parse_hooks(value: object) -> HookNames:
+    """`package.module:function`, a URL, or a list of two of them, which the environment writes as JSON."""
+    if isinstance(value, str) and not value.lstrip().startswith("["):
+        return HookNames((_hook(value),))
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            value = None
+    if not isinstance(value, list | tuple) or len(value) > 2:
+        raise ValueError("should be package.module:function, a URL, or a list of two of them")
+    return HookNames(_hook(one) for one in value)
+
+
+def _hook(value: object) -> str:
+    text = _text(value)
+    return parse_url(text) if "://" in text else parse_function_name(text)
+
+
+def parse_url(value: object) -> str:
+    """An `https://` or `http://` URL without a user in it, which would be in every log that has the URL."""
+    text = _text(value)
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("https", "http") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("not a URL; write https://app.example.org/hook")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("a URL has no name and password in it")
+    return text
+
+
+def parse_https_url(value: object) -> str:
+    """A URL that is asked over TLS, or on this machine."""
+    text = parse_url(value)
+    parts = urlsplit(text)
+    if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        raise ValueError("keys that come in clear are anybody's; write https://")
+    return text
+
+
+def parse_cookie_name(value: object) -> str:
+    """A token of HTTP."""
+    name = _text(value)
+    if not _HTTP_TOKEN.fullmatch(name):
+        raise ValueError("a cookie has a name such as __Host-icelane")
+    return name
+
+
+def parse_header_name(value: object) -> str:
+    """The name of a header that carries no credential, in lower case."""
+    name = _text(value).lower()
+    if not _HTTP_TOKEN.fullmatch(name):
+        raise ValueError("a header has a name such as User-Agent")
+    if name in _SECRET_HEADERS:
+        raise ValueError(f"{name} carries credentials; the hook is told the token and the cookies that count")
+    return name
+
+
+def parse_cache_time(value: object) -> DurationValue:
+    """A duration of at most a minute."""
+    duration = parse_duration(value)
+    if duration > 60:
+        raise ValueError("an answer is remembered for a minute at most")
+    return duration
 
 
 def parse_path(value: object) -> Path:

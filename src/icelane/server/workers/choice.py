@@ -7,18 +7,22 @@ import socket
 from typing import Final
 
 from icelane.errors import ConfigurationError
+from icelane.server.companion import CompanionProgram
 from icelane.server.config import Config
 from icelane.server.serving import OneProcess, Serving
-from icelane.server.turn_server import TurnServer
 
 KEY: Final = "turn.workers"
 
 
-def serving(config: Config) -> Serving:
-    """What serves by the configuration, not started. Raises ConfigurationError for workers that cannot be here."""
+def serving(config: Config, program: CompanionProgram | None = None) -> Serving:
+    """What serves by the configuration, not started; with `program` on the listeners of `[server]`.
+
+    Raises ConfigurationError for workers that cannot be here.
+    """
     workers = worker_count(config)
+    program = program if config.server.listen else None
     if workers == 1:
-        return OneProcess(TurnServer(config))
+        return OneProcess(config, program)
     missing = [name for name in ("memfd_create", "pidfd_open") if not hasattr(os, name)]
     if missing or not hasattr(socket, "SO_REUSEPORT"):
         raise ConfigurationError("several processes need Linux; set it to 1", key=KEY)
@@ -26,7 +30,7 @@ def serving(config: Config) -> Serving:
         raise ConfigurationError(f"{workers} workers need two relay ports each; widen turn.relay_ports", key=KEY)
     from icelane.server.workers.supervisor import Supervisor
 
-    return Supervisor(config, workers)
+    return Supervisor(config, workers, program=program)
 
 
 def worker_count(config: Config) -> int:

@@ -23,7 +23,8 @@ class Start(NamedTuple):
 
     `life` is how many workers there were before, in all places; `external` are the public addresses that others have
     found, `held` what the configuration's files hold. `search_path` is where the supervisor finds Python modules,
-    `turn.auth` among them.
+    `turn.auth` among them. `web_at` is where `server.listen` is bound; the sockets, behind those of the listeners, come
+    to one worker alone.
     """
 
     config: Config
@@ -39,6 +40,7 @@ class Start(NamedTuple):
     life: int
     external: dict[str, str]
     search_path: list[str]
+    web_at: tuple[SocketAddress, ...] = ()
 
 
 class Drain(NamedTuple):
@@ -67,7 +69,7 @@ class Ask(NamedTuple):
 
 
 class Administer(NamedTuple):
-    """One of the SESSION_COMMANDS; the answer is a SessionAnswer."""
+    """One of the commands of the admin socket; the answer is a SessionAnswer."""
 
     request: dict[str, Any]
     now: Instant
@@ -85,6 +87,15 @@ class TellFigures(NamedTuple):
 
 
 Question = Administer | GoBy | TellFigures
+
+
+class Reply(NamedTuple):
+    """The answer to an `Enquiry`, or what is wrong with it."""
+
+    number: int
+    result: int | Readiness | None = None
+    error: str | None = None
+
 
 # From a worker to the supervisor
 
@@ -150,6 +161,23 @@ class Answer(NamedTuple):
     number: int
     result: SessionAnswer | Reloaded | Figures | None
     problems: tuple[Problem, ...] = ()
+
+
+class Enquiry(NamedTuple):
+    """A question about all workers, which a Reply answers."""
+
+    number: int
+    question: RevokeEverywhere | TellReadiness
+
+
+class RevokeEverywhere(NamedTuple):
+    """Take a credential back in every worker; the result is how many allocations ended."""
+
+    username: str
+
+
+class TellReadiness(NamedTuple):
+    """The result is the Readiness of all."""
 
 
 # From worker to worker, by way of the supervisor

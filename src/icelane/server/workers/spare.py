@@ -22,6 +22,9 @@ from icelane.core.clock import Duration
 from icelane.server.events import report
 from icelane.server.workers.worker import SUPERVISED_SIGNALS
 
+PROGRAM: Final = "icelane.server.workers.worker"
+"""What a worker runs, unless something else runs beside the relay."""
+
 # After one that has ended by itself, or could not be started: so long a worker that dies meanwhile starts from nothing.
 SPARE_PAUSE: Final[Duration] = 30.0
 
@@ -32,10 +35,10 @@ class Interpreter:
     `on_exit` is called when it has ended. Both are for whoever makes a worker of it.
     """
 
-    def __init__(self, on_exit: Callable[[], None]) -> None:
-        """Raises OSError when there can be no process more."""
+    def __init__(self, on_exit: Callable[[], None], program: str = PROGRAM) -> None:
+        """`program` is the module that it runs. Raises OSError when there can be no process more."""
         self.on_exit = on_exit
-        self.link, self._process, self._pidfd = _spawn()
+        self.link, self._process, self._pidfd = _spawn(program)
         self.gone = asyncio.Event()
         asyncio.get_running_loop().add_reader(self._pidfd, self._ended)
 
@@ -72,7 +75,8 @@ class Interpreter:
 class Spares:
     """Keeps one process waiting."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: str = PROGRAM) -> None:
+        self._program = program
         self._waiting: Interpreter | None = None
         self._pause: asyncio.TimerHandle | None = None
         self._closed = False
@@ -88,7 +92,7 @@ class Spares:
         if self._waiting is not None or self._pause is not None or self._closed:
             return
         try:
-            self._waiting = Interpreter(self._lost)
+            self._waiting = Interpreter(self._lost, self._program)
         except OSError as error:
             report("worker.no_spare", logging.WARNING, problem=error.strerror)
             self._keep_later()
@@ -96,7 +100,7 @@ class Spares:
     def take(self) -> Interpreter:
         """The one that waits, else a new one. Raises OSError when there can be none."""
         taken, self._waiting = self._waiting, None
-        return taken if taken is not None else Interpreter(_nothing)
+        return taken if taken is not None else Interpreter(_nothing, self._program)
 
     def dismiss(self) -> None:
         """Let nobody wait any more; again is harmless."""
@@ -134,8 +138,8 @@ def _nothing() -> None:
     """Its end is nobody's business yet, or any more."""
 
 
-def _spawn() -> tuple[socket.socket, subprocess.Popen[bytes], int]:
-    """A new interpreter that runs `worker`: our end of the link, the process, and a descriptor that tells of its end.
+def _spawn(program: str) -> tuple[socket.socket, subprocess.Popen[bytes], int]:
+    """A new interpreter that runs `program`: our end of the link, the process, and a descriptor that tells of its end.
 
     The signals that are the supervisor's are held back in it until it has said that it ignores them: one that comes
     between would end it.
@@ -145,7 +149,7 @@ def _spawn() -> tuple[socket.socket, subprocess.Popen[bytes], int]:
     try:
         process = subprocess.Popen(  # noqa: S603  # ourselves
             # -P: nothing is imported from the directory that we happen to be in.
-            [sys.executable, "-P", "-m", "icelane.server.workers.worker", str(theirs.fileno())],
+            [sys.executable, "-P", "-m", program, str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -15,22 +15,28 @@ import asyncio
 import itertools
 import logging
 import os
+import socket
 import sys
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
-from typing import Final, Self, assert_never
+from typing import Any, Final, Self, assert_never
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
 
 from icelane.aio.system import SystemWallClock, monotonic
+from icelane.aio.tcp import bind_tcp
+from icelane.aio.udp import address_of
 from icelane.core.clock import Duration, Instant, UnixSeconds
 from icelane.core.net import SocketAddress
 from icelane.crypto.provider import SystemEntropy
 from icelane.errors import ConfigurationError
-from icelane.server.admin import Answer, Request, RequestError, revocation_in
+from icelane.server.admin import SESSION_COMMANDS, Answer, Request, RequestError, revocation_in
+from icelane.server.companion import CompanionProgram
 from icelane.server.config import Config
 from icelane.server.config.validation import refuse
 from icelane.server.config.values import Listener as ListenSetting
+from icelane.server.config.values import WebListener
 from icelane.server.engine_config import nonce_key
 from icelane.server.events import report
 from icelane.server.health import Readiness
@@ -41,14 +47,14 @@ from icelane.server.observation import open_monitoring
 from icelane.server.reload import Reloaded, changed_keys, with_values_of
 from icelane.server.revoked_file import read_revoked
 from icelane.server.tls import PemPair, ServerTls
-from icelane.server.turn_server import not_bound
+from icelane.server.turn_server import not_bound, web_not_bound
 from icelane.server.workers import messages
 from icelane.server.workers.ledger import Kind, Ledger
 from icelane.server.workers.link import MAX_QUEUED_CONNECTIONS
 from icelane.server.workers.merge import Counted, merge_families, merge_readiness, merge_sessions
 from icelane.server.workers.process import SilentError, WorkerProcess, WorkerState
 from icelane.server.workers.sockets import ListenerGroup
-from icelane.server.workers.spare import Interpreter, Spares
+from icelane.server.workers.spare import PROGRAM, Interpreter, Spares
 from icelane.turn.revocation import MAX_REVOKED, Revocation
 from icelane.turn.routes import BindId
 
@@ -69,6 +75,9 @@ LEDGER_HEADROOM: Final = 2
 # Users without an allocation whose bandwidth is still being paid back.
 RESTING_USERS: Final = 16_384
 NONCE_KEY_SIZE: Final = 32
+# The worker that has the listeners of `[server]`: rooms are in the memory of one process.
+WEB_WORKER: Final = 0
+WEB_BACKLOG: Final = 1024
 # Open descriptors that a machine grants one process at most, by default: so many connections at a time can be counted.
 MOST_CONNECTIONS: Final = 1 << 20
 
@@ -76,8 +85,19 @@ MOST_CONNECTIONS: Final = 1 << 20
 class Supervisor:
     """Several workers as one server. See `icelane.server.serving.Serving`."""
 
-    def __init__(self, config: Config, workers: int, *, well_after: Duration = WELL_AFTER) -> None:
-        """A worker that has lived for `well_after` is replaced at once when it dies, whatever was before."""
+    def __init__(
+        self,
+        config: Config,
+        workers: int,
+        *,
+        well_after: Duration = WELL_AFTER,
+        program: CompanionProgram | None = None,
+    ) -> None:
+        """A worker that has lived for `well_after` is replaced at once when it dies, whatever was before.
+
+        What `program` makes runs in the first worker, which has the listeners of `[server]`.
+        """
+        self.commands = (*SESSION_COMMANDS, *(program.commands if program is not None else ()))
         self._well_after = well_after
         self.processes = workers
         self.plane = ""
@@ -89,7 +109,8 @@ class Supervisor:
         self._http: MonitoringServer | None = None
         self._figures_at: SocketAddress | None = None
         self._workers: list[WorkerProcess] = []
-        self._spares = Spares()
+        self._web: list[socket.socket] = []
+        self._spares = Spares(program.worker_module if program is not None else PROGRAM)
         self._started_at = [Instant(0.0)] * workers
         self._crashes = [0] * workers
         self._restarts = 0
@@ -107,7 +128,7 @@ class Supervisor:
         self._draining = False
         self._serving = False
         self._closing = False
-        self._catching_up: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._drained = asyncio.Event()
         self._in_time = True
         self._pinging: asyncio.TimerHandle | None = None
@@ -153,12 +174,14 @@ class Supervisor:
         if self._http is not None:
             await self._http.close()
             self._http = None
-        for task in self._catching_up:
+        for task in self._tasks:
             task.cancel()
         living = [worker for worker in self._workers if worker.state is not WorkerState.GONE]
         await asyncio.gather(self._spares.close(), *(worker.stop() for worker in living))
         for group in self._groups:
             group.close()
+        for listening in self._web:
+            listening.close()
         if self._ledger is not None:
             self._ledger.close()
 
@@ -173,6 +196,18 @@ class Supervisor:
     def listening(self) -> list[ListenSetting]:
         """What is bound, with the ports that the system chose."""
         return [group.setting for group in self._groups]
+
+    @property
+    def web_listening(self) -> list[WebListener]:
+        """The same of `server.listen`."""
+        return [
+            WebListener(setting.scheme, *self._web_at[number])
+            for number, setting in enumerate(self._config.server.listen[: len(self._web)])
+        ]
+
+    @property
+    def _web_at(self) -> tuple[SocketAddress, ...]:
+        return tuple(address_of(listening.getsockname()) for listening in self._web)
 
     @property
     def figures_at(self) -> SocketAddress | None:
@@ -234,10 +269,13 @@ class Supervisor:
         return self._in_time
 
     async def administer(self, request: Request, now: Instant) -> Answer:
-        """Carry out one of the SESSION_COMMANDS in every worker. Raises RequestError."""
+        """Carry out one of `commands`: in every worker, or in the first what is its alone. Raises RequestError."""
         command = str(request["command"])
         question = messages.Administer(dict(request), now)
-        results = [answer.result for answer in await self._ask_all(question)]
+        asked = self._running()
+        if command not in SESSION_COMMANDS:
+            asked = [worker for worker in asked if worker.index == WEB_WORKER]
+        results = [answer.result for _, answer in await self._ask_each(question, asked)]
         told = [result for result in results if isinstance(result, messages.SessionAnswer)]
         answers = [one.answer for one in told if one.answer is not None]
         errors = [one.error for one in told if one.error is not None]
@@ -248,7 +286,7 @@ class Supervisor:
         # Who is to be kicked is one worker's alone; everything else all of them can, or none.
         if errors and (command != "kick" or not answers):
             raise RequestError(errors[0])
-        return merge_sessions(command, answers)
+        return merge_sessions(command, answers) if command in SESSION_COMMANDS else answers[0]
 
     # Figures: for the monitoring server
 
@@ -304,6 +342,13 @@ class Supervisor:
                 self._groups.append(ListenerGroup(setting, self.processes))
             except OSError as error:
                 raise not_bound(self._config, setting, error) from error
+        for web in self._config.server.listen:
+            try:
+                self._web.append(bind_tcp(web.address))
+                # From here on the kernel keeps who comes while the worker that takes them is replaced.
+                self._web[-1].listen(WEB_BACKLOG)
+            except OSError as error:
+                raise web_not_bound(web, error) from error
         self._http = open_monitoring(self._config, self)
         self._figures_at = self._http.local if self._http is not None else None
         self._ledger = Ledger.create(workers=self.processes, names=_ledger_names(self._config), entropy=self._entropy)
@@ -324,11 +369,14 @@ class Supervisor:
             life=next(self._lives),
             external=dict(self._external),
             search_path=list(sys.path),
+            web_at=self._web_at,
         )
         descriptors: list[int] = []
         try:
             descriptors.append(os.dup(self._ledger.fileno()))
             descriptors.extend(group.descriptor_for(index) for group in self._groups)
+            if index == WEB_WORKER:
+                descriptors.extend(os.dup(listening.fileno()) for listening in self._web)
             interpreter = self._spares.take()
         except BaseException:
             _close(descriptors)
@@ -426,6 +474,8 @@ class Supervisor:
                 self._external |= message.external
             case messages.ToSibling():
                 self._carry(worker, message, descriptors)
+            case messages.Enquiry():
+                self._begin(self._reply(worker, message), f"enquiry {message.number} of worker {worker.index}")
 
     def _say_first(self, word: messages.Started | messages.Failed) -> None:
         """To `start`, which waits for a word of each; nobody does afterwards."""
@@ -437,9 +487,28 @@ class Supervisor:
         missed = [entry for entry in self._revoked if entry not in worker.start.revoked]
         if worker.start.config is self._config and worker.start.held is self._held and not missed:
             return
-        task = asyncio.create_task(self._catch_up(worker, missed), name=f"worker {worker.index} catches up")
-        self._catching_up.add(task)
-        task.add_done_callback(self._catching_up.discard)
+        self._begin(self._catch_up(worker, missed), f"worker {worker.index} catches up")
+
+    def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _reply(self, worker: WorkerProcess, enquiry: messages.Enquiry) -> None:
+        """What one worker wants to know, or done, of all."""
+        match enquiry.question:
+            case messages.RevokeEverywhere(username):
+                request = {"command": "revoke", "name": username}
+                try:
+                    answer = await self.administer(request, monotonic())
+                except RequestError as error:
+                    worker.send(messages.Reply(enquiry.number, error=str(error)))
+                else:
+                    worker.send(messages.Reply(enquiry.number, int(answer["ended"])))
+            case messages.TellReadiness():
+                worker.send(messages.Reply(enquiry.number, await self.readiness()))
+            case _:
+                assert_never(enquiry.question)
 
     async def _catch_up(self, worker: WorkerProcess, missed: list[Revocation]) -> None:
         try:
@@ -496,12 +565,11 @@ class Supervisor:
 
     # Questions
 
-    async def _ask_all(self, question: messages.Question) -> list[messages.Answer]:
-        return [answer for _, answer in await self._ask_each(question)]
-
-    async def _ask_each(self, question: messages.Question) -> list[tuple[WorkerProcess, messages.Answer]]:
-        """The answers of those who answer in time."""
-        workers = self._running()
+    async def _ask_each(
+        self, question: messages.Question, asked: Sequence[WorkerProcess] | None = None
+    ) -> list[tuple[WorkerProcess, messages.Answer]]:
+        """The answers of those who answer in time; without `asked`, of all who run."""
+        workers = self._running() if asked is None else asked
         answers = await asyncio.gather(*(worker.ask(question) for worker in workers), return_exceptions=True)
         told = []
         for worker, answer in zip(workers, answers, strict=True):

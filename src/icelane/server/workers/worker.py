@@ -6,6 +6,7 @@ Signals are the supervisor's, which tells its workers what they mean; when it is
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 import signal
@@ -15,15 +16,21 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Final, assert_never
 
 from icelane.aio.loops import loop_factory
+from icelane.core.clock import Duration
 from icelane.core.net import Path
 from icelane.errors import ConfigurationError, LocalProtocolError
-from icelane.server.admin import RequestError, Sessions, revocation_in
+from icelane.server.admin import SESSION_COMMANDS, RequestError, Sessions, revocation_in
+from icelane.server.companion import Companion, CompanionProgram
 from icelane.server.config import problems_of
+from icelane.server.config.values import Listener as ListenSetting
+from icelane.server.config.values import WebListener
 from icelane.server.events import report
 from icelane.server.garbage import look_for_garbage_rarely
+from icelane.server.health import Check, Readiness
 from icelane.server.held_files import import_held
 from icelane.server.logs import configure_logging
 from icelane.server.reload import Reloaded
+from icelane.server.serving import reload_both
 from icelane.server.sharing import Share, Sharing
 from icelane.server.turn_server import TurnServer
 from icelane.server.workers.ledger import Kind, Ledger, SharedCells, SharedTally
@@ -36,6 +43,7 @@ from icelane.server.workers.messages import (
     Claimed,
     Drain,
     Drained,
+    Enquiry,
     Failed,
     Figures,
     Found,
@@ -47,13 +55,16 @@ from icelane.server.workers.messages import (
     Problem,
     Question,
     Ready,
+    Reply,
     Returned,
+    RevokeEverywhere,
     SessionAnswer,
     SiblingGone,
     Start,
     Started,
     Stop,
     TellFigures,
+    TellReadiness,
     ToSibling,
 )
 from icelane.turn.routes import ClaimRelayPort, ReturnRelayPort
@@ -62,11 +73,21 @@ from icelane.turn.siblings import Siblings
 # The supervisor's; this process has them in common with it, as the group of a terminal or of a service.
 SUPERVISED_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+# The supervisor asks every worker, each of which has two seconds.
+ENQUIRY_TIMEOUT: Final[Duration] = 4.0
+
 
 class Worker:
     """What the supervisor tells goes to the server, what the server has for its siblings to the supervisor."""
 
-    def __init__(self, connected: socket.socket) -> None:
+    def __init__(self, connected: socket.socket, program: CompanionProgram | None = None) -> None:
+        """What `program` makes runs here, if the listeners of `[server]` are this worker's."""
+        self._program = program
+        self._companion: Companion | None = None
+        self._web_at: tuple[WebListener, ...] = ()
+        self._numbers = itertools.count(1)
+        # Enquiries that are not answered yet: of operators, who are few, and of probers.
+        self._enquiries: dict[int, asyncio.Future[Reply]] = {}
         self._link = Link(connected, self._on_message, self.stop)
         self._stopping = asyncio.Event()
         self._index = 0
@@ -107,6 +128,43 @@ class Worker:
             return
         self._link.send(ToSibling(owner, Passed(client, message)), [connection.detach()])
 
+    # For the companion: a Relay
+
+    async def readiness(self) -> Readiness:
+        """Every check of every worker."""
+        result = (await self._enquire(TellReadiness())).result
+        return result if isinstance(result, Readiness) else Readiness({"workers": Check(False)})
+
+    async def revoke(self, username: str) -> int:
+        """Take a credential back in every worker; how many allocations ended. Raises LocalProtocolError."""
+        reply = await self._enquire(RevokeEverywhere(username))
+        if not isinstance(reply.result, int):
+            raise LocalProtocolError(reply.error or "the workers do not answer; try again")
+        return reply.result
+
+    @property
+    def listening(self) -> list[ListenSetting]:
+        """What is bound for TURN."""
+        return self._server.listening if self._server is not None else []
+
+    @property
+    def web_listening(self) -> list[WebListener]:
+        """What is bound of `server.listen`."""
+        return list(self._web_at)
+
+    async def _enquire(self, question: RevokeEverywhere | TellReadiness) -> Reply:
+        number = next(self._numbers)
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._enquiries[number] = answer
+        self._link.send(Enquiry(number, question))
+        try:
+            async with asyncio.timeout(ENQUIRY_TIMEOUT):
+                return await answer
+        except TimeoutError:
+            return Reply(number)
+        finally:
+            del self._enquiries[number]
+
     # From the supervisor
 
     def _on_message(self, message: object, descriptors: list[int]) -> None:
@@ -115,6 +173,10 @@ class Worker:
                 self._begin(self._start(message, descriptors))
             case Ask():
                 self._answer(message)
+            case Reply():
+                enquiry = self._enquiries.get(message.number)
+                if enquiry is not None and not enquiry.done():
+                    enquiry.set_result(message)
             case FromSibling():
                 self._from_sibling(message, descriptors)
             case SiblingGone():
@@ -133,6 +195,13 @@ class Worker:
         sys.path[:] = start.search_path
         import_held(start.held.modules)
         ledger_descriptor, *listening = descriptors
+        listeners = len(start.config.listeners)
+        web = [socket.socket(fileno=descriptor) for descriptor in listening[listeners:]]
+        listening = listening[:listeners]
+        self._web_at = tuple(
+            WebListener(setting.scheme, *address)
+            for setting, address in zip(start.config.server.listen, start.web_at, strict=False)
+        )
         ledger = Ledger(ledger_descriptor, workers=start.workers, names=start.ledger_names, secret=start.ledger_secret)
         share = Share(
             siblings=Siblings(start.worker, start.workers, start.life),
@@ -147,9 +216,15 @@ class Worker:
             held=start.held,
             revoked=start.revoked,
             external=start.external,
+            web=web,
+            web_at=start.web_at,
         )
         try:
-            server = TurnServer(start.config, share=share)
+            if self._program is not None and web:
+                self._companion = self._program.make(start.config, self)
+            server = TurnServer(
+                start.config, share=share, web=self._companion.web if self._companion is not None else None
+            )
             await server.start()
             look_for_garbage_rarely()
         except ConfigurationError as error:
@@ -157,18 +232,35 @@ class Worker:
             return
         self._server = server
         self._sessions = Sessions(server)
+        if self._companion is not None:
+            self._companion.started()
         self._link.send(Started(server.plane.name))
 
     async def _drain(self) -> None:
+        if self._companion is not None:
+            self._companion.begin_drain()
         if self._server is not None:
             self._link.send(Drained(await self._server.drain()))
 
     def _answer(self, ask: Ask) -> None:
+        if isinstance(ask.question, Administer) and ask.question.request["command"] not in SESSION_COMMANDS:
+            self._begin(self._answer_by_companion(ask.number, ask.question))
+            return
         try:
             answer = Answer(ask.number, self._result(ask.question))
         except ConfigurationError as error:
             answer = Answer(ask.number, None, _problems(error))
         self._link.send(answer)
+
+    async def _answer_by_companion(self, number: int, question: Administer) -> None:
+        if self._companion is None:
+            answer = SessionAnswer(error="there are no listeners in [server]")
+        else:
+            try:
+                answer = SessionAnswer(await self._companion.administer(question.request, question.now))
+            except (RequestError, LocalProtocolError) as error:
+                answer = SessionAnswer(error=str(error))
+        self._link.send(Answer(number, answer))
 
     def _result(self, question: Question) -> SessionAnswer | Reloaded | Figures:
         server = self._server
@@ -177,7 +269,7 @@ class Worker:
             case Administer():
                 return self._administer(server, question)
             case GoBy():
-                result = server.reload(question.config, question.held)
+                result = reload_both(server, self._companion, question.config, question.held)
                 configure_logging(server.config.log, worker=self._index)
                 return result
             case TellFigures():
@@ -244,8 +336,8 @@ def _problems(error: ConfigurationError) -> tuple[Problem, ...]:
     return tuple(Problem(one.message, one.key, one.file) for one in problems_of(error))
 
 
-def main() -> None:
-    """Serve on what the descriptor, the one argument, brings."""
+def main(program: CompanionProgram | None = None) -> None:
+    """Serve on what the descriptor, the one argument, brings; with what `program` makes in the first worker."""
     for number in SUPERVISED_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SUPERVISED_SIGNALS)
@@ -254,7 +346,7 @@ def main() -> None:
     connected = socket.socket(fileno=descriptor)
 
     async def work() -> None:
-        await Worker(connected).run()
+        await Worker(connected, program).run()
 
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(work())

@@ -22,7 +22,7 @@ async def main():
             hole.addTrack(ToneTrack())
             await recorder.start()
             await hole.start()
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(2.5)
             await recorder.stop()
             await hole.stop()
             with av.open(str(path)) as file:

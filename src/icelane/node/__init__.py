@@ -1,0 +1,8 @@
+"""One daemon out of all servers: what a configuration says, at work.
+
+program         how signaling comes to run beside the relay
+signaling       it: admission, rooms, credentials, HTTP
+admission       `[auth]`, `[hooks]`, `[lists]`, `[limits]`
+ice             which servers are handed out
+room_commands   what `icelane room` asks
+"""

@@ -1,0 +1,189 @@
+"""Signaling of one node beside its relay: admission, rooms, TURN credentials and their HTTP surface.
+
+It is a `Companion`: made before the relay starts, told to drain, reloaded with it or not at all, and closed first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Final
+
+from starlette.applications import Starlette
+
+from icelane.aio.system import SystemWallClock, monotonic
+from icelane.core.clock import Duration, Instant, UnixSeconds
+from icelane.crypto.provider import SystemEntropy
+from icelane.errors import ConfigurationError, LocalProtocolError
+from icelane.node.admission import ConfiguredAdmission, signaling_limits, unusable
+from icelane.node.ice import ice_settings
+from icelane.node.room_commands import RoomCommands
+from icelane.server.admin import Answer, Request
+from icelane.server.companion import Relay
+from icelane.server.config import Config
+from icelane.server.config.validation import refuse
+from icelane.server.events import report
+from icelane.server.http_server import HttpServer
+from icelane.server.public_url import public_url
+from icelane.signaling.admission.join_token import create_token
+from icelane.signaling.admitted import Admission, Grant, IceTransportPolicy
+from icelane.signaling.app import signaling_app
+from icelane.signaling.http.admission_callers import AdmissionCallers
+from icelane.signaling.http.document_endpoints import document_endpoints
+from icelane.signaling.http.endpoint import routes
+from icelane.signaling.http.hub_rooms import HubRooms
+from icelane.signaling.http.surface import HttpSurface
+from icelane.signaling.http.token_endpoints import SIGNAL_PATH, TokenOrder
+from icelane.signaling.ice_servers import IceServers
+from icelane.signaling.service import SignalService
+
+# Whoever is sent away comes back somewhere else; so that not all come at once, they leave over so long (OP-2).
+DRAIN_SPREAD: Final[Duration] = 5.0
+
+
+class Signaling:
+    """Satisfies `Companion`. Raises ConfigurationError for what cannot work."""
+
+    def __init__(self, config: Config, relay: Relay) -> None:
+        self._config = config
+        self._relay = relay
+        self._wall_clock = SystemWallClock()
+        self._entropy = SystemEntropy()
+        self.admission = ConfiguredAdmission(config, entropy=self._entropy)
+        hooks = self.admission.settings.hooks
+        self.ice = IceServers(ice_settings(config), wall_clock=self._wall_clock)
+        self.service = SignalService(
+            self.admission.control,
+            ice=self.ice,
+            limits=signaling_limits(config),
+            ask_join=hooks.before_join is not None,
+            ask_message=hooks.before_message is not None,
+            entropy=self._entropy,
+            wall_clock=self._wall_clock,
+        )
+        self._callers = AdmissionCallers(self.admission.control, self.admission.settings)
+        self._rooms = HubRooms(self.service)
+        self._commands = RoomCommands(self._rooms)
+        table = self._surface().endpoints()
+        self.endpoints = [*table, *document_endpoints(table, config.server.public_url or None)]
+        self.app: Starlette = signaling_app(
+            self.admission.control, service=self.service, routes=routes(self.endpoints, self._callers)
+        )
+        self.web = HttpServer(self.app, hsts=config.server.hsts)
+        self.web.on_closing = self.service.close
+        self.web.on_close = self._close
+        self._watching: asyncio.Task[None] | None = None
+        self._draining = False
+
+    # For the relay
+
+    def started(self) -> None:
+        """The relay serves: what is bound is known from here on."""
+        self.ice.settings = ice_settings(self._config, self._relay)
+        self._watching = asyncio.create_task(self.admission.run(), name="lists")
+
+    def prepare(self, config: Config) -> Callable[[], None]:
+        """Look at another configuration; what is returned makes it count. Raises ConfigurationError."""
+        refuse(unusable(config))
+        ice = ice_settings(config, self._relay)
+
+        def commit() -> None:
+            try:
+                self.admission.reload(config)
+                self._callers.reload(self.admission.settings)
+            except ConfigurationError as error:  # a file has changed since a moment ago
+                report("config.rejected", logging.ERROR, key=error.key, file=error.file, problem=error.message)
+                return
+            self._config, self.ice.settings = config, ice
+
+        return commit
+
+    def begin_drain(self) -> None:
+        """Send everybody away, each at a time of his own. Again is harmless."""
+        if not self._draining:
+            self._draining = True
+            self.service.drain(DRAIN_SPREAD)
+
+    async def administer(self, request: Request, now: Instant) -> Answer:
+        """Carry out one of the COMMANDS. Raises RequestError."""
+        del now
+        return await self._commands.answer(request)
+
+    async def _close(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._watching
+        await self.admission.close()
+
+    # For the endpoints
+
+    def _surface(self) -> HttpSurface:
+        server = self._config.server
+        return HttpSurface(
+            callers=self._callers,
+            readiness=self._readiness,
+            signal_url=self._signal_url,
+            ice=self.ice,
+            revoker=self._relay,
+            before_ice=self._callers,
+            tokens=self if self.admission.signer is not None else None,
+            tickets=_Tickets(self.admission),
+            rooms=self._rooms,
+            compat=server.compat,
+        )
+
+    async def _readiness(self) -> tuple[bool, Mapping[str, object]]:
+        readiness = await self._relay.readiness()
+        return readiness.ok and not self._draining, readiness.document()
+
+    def _signal_url(self) -> str:
+        url = public_url(self._config, self._relay.web_listening) or ""
+        return "ws" + url.removeprefix("http") + SIGNAL_PATH
+
+    def make(self, order: TokenOrder) -> tuple[str, UnixSeconds]:
+        """A join token: a TokenMaker. Raises LocalProtocolError."""
+        signer = self.admission.signer
+        if signer is None:
+            raise LocalProtocolError("no entry of [[auth.jwt]] can sign any more")
+        now = self._wall_clock.unix_time(monotonic())
+        token = create_token(
+            signer,
+            identity=order.identity,
+            rooms=order.rooms,
+            valid_for=order.ttl,
+            unix_time=now,
+            entropy=self._entropy,
+            name=order.name,
+            grants=None if order.grants is None else [_grant(word) for word in order.grants],
+            meta=order.meta,
+            ice=None if order.policy is None else _policy(order.policy),
+        )
+        return token, UnixSeconds(float(int(now) + order.ttl))
+
+
+class _Tickets:
+    """A TicketMaker."""
+
+    def __init__(self, admission: ConfiguredAdmission) -> None:
+        self._admission = admission
+
+    def make(self, admission: Admission) -> str | None:
+        """A ticket; None when too many are out."""
+        return self._admission.control.issue_ticket(admission)
+
+
+def _grant(word: str) -> Grant:
+    try:
+        return Grant(word)
+    except ValueError:
+        raise LocalProtocolError(f"a grant is one of {', '.join(grant.value for grant in Grant)}") from None
+
+
+def _policy(word: str) -> IceTransportPolicy:
+    try:
+        return IceTransportPolicy(word)
+    except ValueError:
+        raise LocalProtocolError("ice.policy is `all` or `relay`") from None

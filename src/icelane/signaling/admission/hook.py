@@ -1,0 +1,291 @@
+"""The hooks of a program: what they are asked and answer, and what keeps one that fails from harming anybody.
+
+A hook is whatever answers an event: a function (`function_hook`) or a webhook (`webhook`). `GuardedHook` is around it:
+
+    no answer, an exception, another type, None, a cancellation    refused: admission fails closed
+    more than a second                                             refused, and the call is cancelled
+    MAX_RUNNING calls at once, or MAX_RUNNING_PER_ADDRESS          the next is refused until one has really ended
+    BREAKER_FAILURES in a row, from several addresses              nobody is asked for BREAKER_PAUSE, all are refused;
+                                                                   then one call tries
+    the same question again within the cache time                  what was allowed is allowed again, unasked
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
+
+from icelane.aio.system import monotonic
+from icelane.core.clock import Duration, Instant, later
+from icelane.errors import IcelaneError
+from icelane.signaling.admission.request import (
+    Allow,
+    Connected,
+    ConnectRequest,
+    Deny,
+    IceRequest,
+    JoinRequest,
+    Left,
+    MessageRequest,
+)
+from icelane.turn.limiter import source_key
+
+LOGGER: Final = logging.getLogger("icelane.signaling")
+
+TIMEOUT: Final[Duration] = 1.0
+# Calls that have not ended; one that ignores its cancellation counts on. At the bound: refused, "busy".
+MAX_RUNNING: Final = 256
+# Of one address, so that whoever makes a hook hang leaves room for others.
+MAX_RUNNING_PER_ADDRESS: Final = 16
+# How long an answer may be remembered at most, whatever the configuration says.
+MAX_CACHE_TIME: Final[Duration] = 60.0
+# Answers that are remembered; the one that was not used for longest makes room.
+MAX_CACHED: Final = 10_000
+# The hook is down when this many calls in a row have failed and they came from this many addresses: one client whose
+# requests make it fail must not close it for all.
+BREAKER_FAILURES: Final = 5
+BREAKER_SOURCES: Final = 3
+BREAKER_PAUSE: Final[Duration] = 5.0
+
+# Of a function that calls itself without end the innermost frames tell enough.
+_MAX_FRAMES: Final = 16
+
+Question: TypeAlias = ConnectRequest | JoinRequest | MessageRequest | IceRequest
+Notice: TypeAlias = Connected | Left
+
+Q = TypeVar("Q")
+
+Hook: TypeAlias = Callable[[Q], Awaitable[object]]
+"""Answers one kind of event with `Allow` or `Deny`; what it says to a notice does not count. Whatever goes wrong in it
+is an exception."""
+
+
+class HookFailedError(IcelaneError):
+    """A hook gave no answer that counts. `reason` is a word for logs and metrics."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class _Cached(NamedTuple):
+    allow: Allow
+    until: Instant
+
+
+class _Breaker:
+    """Whether a hook is worth asking."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+        self._sources: set[bytes] = set()
+        self._closed_until = Instant(float("-inf"))
+
+    def admits(self, now: Instant) -> bool:
+        """Whether to ask. While the hook is down, one question after each pause is let through to try."""
+        if not self._down:
+            return True
+        if now < self._closed_until:
+            return False
+        self._closed_until = later(now, BREAKER_PAUSE)
+        return True
+
+    def succeeded(self) -> None:
+        self._failures = 0
+        self._sources.clear()
+
+    def failed(self, source: bytes, now: Instant) -> None:
+        was_down = self._down
+        self._failures += 1
+        if len(self._sources) < BREAKER_SOURCES:
+            self._sources.add(source)
+        if self._down and not was_down:
+            self._closed_until = later(now, BREAKER_PAUSE)
+
+    @property
+    def _down(self) -> bool:
+        return self._failures >= BREAKER_FAILURES and len(self._sources) >= BREAKER_SOURCES
+
+
+class GuardedHook(Generic[Q]):
+    """Asks a hook under the rules above."""
+
+    def __init__(
+        self,
+        name: str,
+        hook: Hook[Q],
+        *,
+        timeout: Duration = TIMEOUT,
+        cache_time: Duration = 0.0,
+        clock: Callable[[], Instant] = monotonic,
+    ) -> None:
+        """`name` is the event's, such as `before_connect`, for logs."""
+        self.name = name
+        self._hook = hook
+        self._timeout = timeout
+        self._cache_time = min(cache_time, MAX_CACHE_TIME)
+        self._clock = clock
+        self._cache: OrderedDict[bytes, _Cached] = OrderedDict()
+        self._running: set[asyncio.Task[object]] = set()
+        self._running_by_source: dict[bytes, int] = {}
+        self._breaker = _Breaker()
+
+    def __len__(self) -> int:
+        """How many calls have not ended."""
+        return len(self._running)
+
+    async def ask(self, event: Q, *, ip: str, cache_key: bytes | None = None) -> Allow | Deny:
+        """The answer to an event that `ip` has caused. Raises HookFailedError, and then nobody is let in.
+
+        With a `cache_key` an `Allow` may be remembered; the key is a digest of everything that the answer may depend
+        on.
+        """
+        now = self._clock()
+        cached = self._cached(cache_key, now)
+        if cached is not None:
+            return cached
+        source = source_key(ip)
+        if not self._breaker.admits(now):
+            raise HookFailedError("circuit-open")
+        answer = await self._call(event, source)
+        if isinstance(answer, Allow) and cache_key is not None and self._cache_time > 0:
+            self._remember(cache_key, answer, self._clock())
+        return answer
+
+    def forget(self) -> None:
+        """Remember no answer any more."""
+        self._cache.clear()
+
+    async def close(self) -> None:
+        """Cancel what runs."""
+        running = list(self._running)
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running, timeout=self._timeout) if running else None
+
+    async def _call(self, event: Q, source: bytes) -> Allow | Deny:
+        if len(self._running) >= MAX_RUNNING or self._running_by_source.get(source, 0) >= MAX_RUNNING_PER_ADDRESS:
+            raise self._failed("busy")
+        # In a task of its own: a hook that raises CancelledError, or swallows ours, is no affair of the connection's.
+        task = asyncio.create_task(_run(self._hook, event), name=f"hook {self.name}")
+        self._started(task, source)
+        try:
+            await asyncio.wait((task,), timeout=self._timeout)
+        finally:
+            if not task.done():
+                task.cancel()
+        problem = _problem_of(task)
+        if problem is not None:
+            self._breaker.failed(source, self._clock())
+            raise self._failed(*problem)
+        self._breaker.succeeded()
+        answer = task.result()
+        assert isinstance(answer, Allow | Deny)
+        return answer
+
+    def _started(self, task: asyncio.Task[object], source: bytes) -> None:
+        self._running.add(task)
+        self._running_by_source[source] = self._running_by_source.get(source, 0) + 1
+
+        def ended(_: object) -> None:
+            self._running.discard(task)
+            left = self._running_by_source[source] - 1
+            if left:
+                self._running_by_source[source] = left
+            else:
+                del self._running_by_source[source]
+            if not task.cancelled():
+                task.exception()  # taken, so that nobody is told that it was never looked at
+
+        task.add_done_callback(ended)
+
+    def _cached(self, key: bytes | None, now: Instant) -> Allow | None:
+        found = self._cache.get(key) if key is not None else None
+        if key is None or found is None:
+            return None
+        if found.until <= now:
+            del self._cache[key]
+            return None
+        self._cache.move_to_end(key)
+        return found.allow
+
+    def _remember(self, key: bytes, allow: Allow, now: Instant) -> None:
+        self._cache[key] = _Cached(allow, later(now, self._cache_time))
+        self._cache.move_to_end(key)
+        if len(self._cache) > MAX_CACHED:
+            self._cache.popitem(last=False)
+
+    def _failed(self, reason: str, error: str = "", frames: tuple[str, ...] = ()) -> HookFailedError:
+        details = {"error": error, "frames": frames}
+        LOGGER.error(
+            "signaling.hook_failed",
+            extra={"hook": self.name, "reason": reason, **{name: value for name, value in details.items() if value}},
+        )
+        return HookFailedError(reason)
+
+
+async def _run(hook: Hook[Q], event: Q) -> object:
+    # Awaited here, so that a hook that is no coroutine function fails inside of the task.
+    return await hook(event)
+
+
+def _problem_of(task: asyncio.Task[object]) -> tuple[str, str, tuple[str, ...]] | None:
+    """Why a call counts for nothing: a word, the type of an exception and where it was raised."""
+    if not task.done():
+        return "timeout", "", ()
+    if task.cancelled():
+        return "cancelled", "", ()
+    error = task.exception()
+    if isinstance(error, HookFailedError):
+        return error.reason, "", ()
+    if error is not None:
+        return "exception", type(error).__name__, _frames(error)
+    if not isinstance(task.result(), Allow | Deny):
+        return "wrong-answer", type(task.result()).__name__, ()
+    return None
+
+
+def _frames(error: BaseException) -> tuple[str, ...]:
+    """Where it was raised, the innermost frame last; not its text, which may hold a token or a password."""
+    frames = [
+        f"{frame.f_code.co_filename}:{line} {frame.f_code.co_name}"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    return tuple(frames[-_MAX_FRAMES:])
+
+
+def chained(hooks: tuple[Hook[Q], ...]) -> Hook[Q]:
+    """One hook that asks several in turn: the first `Deny` counts, and each `Allow` refines the one before."""
+    if len(hooks) == 1:
+        return hooks[0]
+
+    async def ask(event: Q) -> object:
+        allow = Allow()
+        for hook in hooks:
+            answer = await hook(event)
+            if not isinstance(answer, Allow):
+                return answer
+            allow = refined(allow, answer)
+        return allow
+
+    return ask
+
+
+def refined(base: Allow, by: Allow) -> Allow:
+    """`base`, with what `by` says in place of it; the earlier expiry counts."""
+    expiries = [allow.expires_at for allow in (base, by) if allow.expires_at is not None]
+    return Allow(
+        identity=by.identity if by.identity is not None else base.identity,
+        name=by.name if by.name is not None else base.name,
+        rooms=by.rooms if by.rooms is not None else base.rooms,
+        grants=by.grants if by.grants is not None else base.grants,
+        meta=by.meta if by.meta is not None else base.meta,
+        labels=by.labels if by.labels is not None else base.labels,
+        limits=by.limits if by.limits is not None else base.limits,
+        expires_at=min(expiries) if expiries else None,
+        ice=by.ice if by.ice is not None else base.ice,
+    )

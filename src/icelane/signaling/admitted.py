@@ -1,0 +1,101 @@
+"""What admission decides, as the hub takes it: who somebody is, what he may do, and for how long."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from icelane.core.clock import Duration, UnixSeconds
+from icelane.signaling.close_code import CloseCode
+
+
+class Grant(enum.Enum):
+    """What somebody may do in his rooms."""
+
+    JOIN = "join"
+    PUBLISH = "publish"
+    """Send sound and pictures. The hub passes it on; media does not pass here."""
+    SUBSCRIBE = "subscribe"
+    MESSAGE = "message"
+    """Send `message`. `signal` needs JOIN only: without it there is no call."""
+    MODERATE = "moderate"
+    """Remove others, lock and close rooms, enter locked ones."""
+
+
+DEFAULT_GRANTS: Final = frozenset({Grant.JOIN, Grant.PUBLISH, Grant.SUBSCRIBE, Grant.MESSAGE})
+
+
+class IceTransportPolicy(enum.Enum):
+    """W3C `RTCIceTransportPolicy`."""
+
+    ALL = "all"
+    RELAY = "relay"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IcePolicy:
+    """What somebody's ICE may do. With RELAY the hub also conceals his addresses, and from him everybody else's.
+
+    `ttl` is the life of his TURN credentials in seconds, None for the configured one; `servers` whether he gets any.
+    """
+
+    transport_policy: IceTransportPolicy = IceTransportPolicy.ALL
+    ttl: int | None = None
+    servers: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdmissionLimits:
+    """Bounds of one user; None means the configured ones."""
+
+    frames_per_second: float | None = None
+    frame_burst: int | None = None
+    rooms: int | None = None
+    sessions: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """Somebody may enter.
+
+    `rooms` are names, exact or ending in `*`, which stands for whatever follows; nobody is in a room that none of them
+    covers. `meta` is shown to others beside what the client says itself, and wins. `labels` are the program's own and
+    never leave the server. `expires_at` is calendar time: the session ends then, unless refreshed. `api_key` is the
+    name of the API key that a program of the operator showed; only that rules the server, and never a user's token.
+    """
+
+    identity: str
+    name: str | None = None
+    rooms: tuple[str, ...] = ()
+    grants: frozenset[Grant] = DEFAULT_GRANTS
+    meta: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    limits: AdmissionLimits = AdmissionLimits()
+    expires_at: UnixSeconds | None = None
+    ice: IcePolicy = IcePolicy()
+    api_key: str | None = None
+
+    def covers(self, room: str) -> bool:
+        """Whether `rooms` has this one."""
+        return any(
+            room.startswith(pattern[:-1]) if pattern.endswith("*") else room == pattern for pattern in self.rooms
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Somebody may not enter, or not do what he asked for.
+
+    `code` is how his connection is closed; `error` the stable word for programs, such as `token_expired` or `banned`;
+    `reason` is for people and shown to the client, so it holds nothing that he should not know. `retry_after` is in
+    seconds. With `status`, the refusal came before the upgrade and is an HTTP answer.
+    """
+
+    code: CloseCode
+    error: str
+    reason: str = ""
+    retry_after: Duration | None = None
+    status: int | None = None

@@ -1,0 +1,58 @@
+"""Signaling as an ASGI application, for a program of one's own.
+
+    app = FastAPI()
+    app.mount("/rtc", signaling_app(gate, ice=ice))      # wss://.../rtc/v1/signal
+
+Mounted applications get no lifespan of their own, so nothing depends on one: the service starts with the first
+connection. When the outer server stops, connections break and come back; whoever wants to say goodbye first awaits
+`app.state.signaling.close()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, WebSocketRoute
+
+from icelane.signaling.engine import SignalEngine
+from icelane.signaling.gate import Gate, IceSource
+from icelane.signaling.limits import SignalingLimits
+from icelane.signaling.room_rule import RoomRule
+from icelane.signaling.service import SignalService
+from icelane.signaling.websocket import SignalEndpoint
+
+PATH: Final = "/v1/signal"
+
+
+def signaling_app(
+    gate: Gate,
+    *,
+    ice: IceSource | None = None,
+    engine: SignalEngine | None = None,
+    limits: SignalingLimits | None = None,
+    rules: tuple[RoomRule, ...] = (),
+    ask_join: bool = True,
+    ask_message: bool = False,
+    service: SignalService | None = None,
+    routes: Sequence[BaseRoute] = (),
+) -> Starlette:
+    """`GET /v1/signal`, and `routes` beside it. A `service` that is there already is used as it is.
+
+    The SignalService is `app.state.signaling`.
+    """
+    served = service or SignalService(
+        gate, ice=ice, engine=engine, limits=limits, rules=rules, ask_join=ask_join, ask_message=ask_message
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await served.close()
+
+    endpoint = SignalEndpoint(served, gate)
+    app = Starlette(routes=[WebSocketRoute(PATH, endpoint), *routes], lifespan=lifespan)
+    app.state.signaling = served
+    return app

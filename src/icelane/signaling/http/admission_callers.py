@@ -1,0 +1,103 @@
+"""Callers as admission knows them: the pipeline that WebSockets go through, for requests of HTTP."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import replace
+
+from starlette.requests import Request
+
+from icelane.errors import MalformedError
+from icelane.signaling.admission.api_key import ApiKeys
+from icelane.signaling.admission.control import AdmissionControl, AdmissionSettings
+from icelane.signaling.admission.origin import OriginPolicy
+from icelane.signaling.admission.request import ConnectRequest, IceRequest, TlsFacts
+from icelane.signaling.admitted import Admission, IcePolicy, Refusal
+from icelane.signaling.close_code import CloseCode
+from icelane.signaling.http.caller import Caller, Operator
+
+
+class AdmissionCallers:
+    """Satisfies `Callers` and `BeforeIce`. `settings` are those that `control` goes by."""
+
+    def __init__(self, control: AdmissionControl, settings: AdmissionSettings) -> None:
+        self._control = control
+        self._origins = OriginPolicy(settings.allowed_origins)
+        self._keys = ApiKeys(settings.api_keys)
+
+    def reload(self, settings: AdmissionSettings) -> None:
+        """Go by these from now on, as `control` does. Raises ConfigurationError."""
+        origins, keys = OriginPolicy(settings.allowed_origins), ApiKeys(settings.api_keys)
+        self._origins, self._keys = origins, keys
+
+    def passes(self, request: Request) -> Refusal | None:
+        """Lists, rates, Origin. A backend asks for all of its users from one address, so with an API key the rate of an
+        address does not count."""
+        try:
+            asked = self._asked(request)
+        except MalformedError:
+            return Refusal(code=CloseCode.BAD_FRAME, error="bad_request", status=400)
+        if self._shows_key(request):
+            listed = self._control.lists.refuses_address(asked.ip)
+            return None if listed is None else Refusal(code=CloseCode.DENIED, error="denied", status=403)
+        return self._control.screen(asked)
+
+    async def identify(self, request: Request) -> Caller | Refusal:
+        """Who it is, of a request that passes."""
+        admission = await self._control.admit(self._asked(request), screened=True)
+        if isinstance(admission, Refusal) or admission.api_key is None:
+            return admission
+        return Operator(admission.api_key)
+
+    def address(self, request: Request) -> str:
+        """The canonical address of the client, behind trusted proxies."""
+        return self._asked(request).ip
+
+    def allows_origin(self, origin: str) -> bool:
+        """Whether a page of this origin may read the answers, and send cookies."""
+        return origin in self._origins.allowed
+
+    async def __call__(self, admission: Admission, address: str) -> IcePolicy | Refusal | None:
+        """`before_ice`, and how often somebody may ask (CR-4)."""
+        asked = IceRequest(identity=admission.identity, labels=admission.labels, ip=address)
+        return await self._control.before_ice(asked, admission.ice)
+
+    def _asked(self, request: Request) -> ConnectRequest:
+        """Made once for each request."""
+        known: ConnectRequest | None = getattr(request.state, "connect_request", None)
+        if known is None:
+            known = self._control.request(
+                peer=request.client.host if request.client is not None else "0.0.0.0",
+                raw_headers=request.headers.raw,
+                query=request.scope["query_string"],
+                path=request.scope["path"],
+                transport=request.url.scheme,
+                tls=_tls_facts(request),
+            )
+            # What a query says besides is an endpoint's business, and the ticket is for WebSockets.
+            known = replace(known, ticket=None)
+            request.state.connect_request = known
+        return known
+
+    def _shows_key(self, request: Request) -> bool:
+        lines = request.headers.getlist("authorization")
+        if len(lines) != 1 or not len(self._keys):
+            return False
+        kind, _, rest = lines[0].partition(" ")
+        if kind.lower() == "bearer":
+            return self._keys.owner_of(rest.strip()) is not None
+        if kind.lower() != "basic":
+            return False
+        try:
+            name, _, key = base64.b64decode(rest.strip(), validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeError):
+            return False
+        return self._keys.owner_of(key, name) is not None
+
+
+def _tls_facts(request: Request) -> TlsFacts | None:
+    facts = request.scope.get("extensions", {}).get("tls")
+    if facts is None:
+        return None
+    return TlsFacts(version=str(facts.get("version") or ""), cipher=str(facts.get("cipher") or ""))

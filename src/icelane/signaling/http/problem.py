@@ -1,0 +1,112 @@
+"""Errors of HTTP, as RFC 9457 has them: `application/problem+json`, with a stable word for programs.
+
+    {"title": "rate limited", "status": 429, "code": "rate_limited", "retryable": true, "retryAfter": 3.0}
+
+`hint` says what mends it. Nothing of what was sent is repeated: it may hold a token.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+from starlette.responses import Response
+
+from icelane.core.clock import Duration
+from icelane.signaling.admitted import Refusal
+from icelane.signaling.close_code import CloseCode
+
+CONTENT_TYPE: Final = "application/problem+json"
+
+
+@dataclass(kw_only=True, eq=False)  # not frozen: whoever raises it writes to it
+class Problem(Exception):
+    """What an endpoint raises instead of answering. `code` is for programs, `title` and `detail` are for people."""
+
+    status: int
+    code: str
+    title: str
+    detail: str = ""
+    hint: str = ""
+    retryable: bool = False
+    retry_after: Duration | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def document(self) -> dict[str, Any]:
+        """The body. What is not known is left out."""
+        body: dict[str, Any] = {"title": self.title, "status": self.status, "code": self.code}
+        if self.detail:
+            body["detail"] = self.detail
+        body["retryable"] = self.retryable
+        if self.retry_after is not None:
+            body["retryAfter"] = round(self.retry_after, 3)
+        if self.hint:
+            body["hint"] = self.hint
+        return body
+
+
+def unauthorized() -> Problem:
+    """CR-1: the same for everybody, whatever was wrong with what he showed."""
+    return Problem(
+        status=401,
+        code="unauthorized",
+        title="not authorized",
+        hint="send a join token or an API key as `Authorization: Bearer ...`",
+        headers={"www-authenticate": 'Bearer realm="icelane"'},
+    )
+
+
+def bad_request(detail: str, code: str = "bad_request") -> Problem:
+    """The request is not one of ours."""
+    return Problem(status=400, code=code, title="bad request", detail=detail)
+
+
+def forbidden(code: str = "forbidden", detail: str = "") -> Problem:
+    """Whoever asks is known, and may not."""
+    return Problem(status=403, code=code, title="forbidden", detail=detail)
+
+
+def not_found(what: str) -> Problem:
+    """There is no such thing."""
+    return Problem(status=404, code="not_found", title="not found", detail=what)
+
+
+_STATUSES: Final = {
+    CloseCode.BAD_FRAME: 400,
+    CloseCode.TOKEN_EXPIRED: 401,
+    CloseCode.DENIED: 403,
+    CloseCode.NO_ROOM: 404,
+    CloseCode.TIMEOUT: 408,
+    CloseCode.SUPERSEDED: 409,
+    CloseCode.TOO_SLOW: 413,
+    CloseCode.ROOM_CLOSED_TO_YOU: 423,
+    CloseCode.RATE_LIMITED: 429,
+    CloseCode.INTERNAL: 500,
+    CloseCode.DRAINING: 503,
+}
+
+
+def problem_of(refusal: Refusal) -> Problem:
+    """What admission has refused, in the words of HTTP."""
+    status = refusal.status if refusal.status is not None else _STATUSES[refusal.code]
+    if status == 401:
+        return unauthorized()
+    retryable = status in (429, 500, 503)
+    return Problem(
+        status=status,
+        code=refusal.error,
+        title=refusal.error.replace("_", " "),
+        detail=refusal.reason,
+        retryable=retryable,
+        retry_after=refusal.retry_after,
+    )
+
+
+def problem_response(problem: Problem) -> Response:
+    """The answer."""
+    headers = dict(problem.headers)
+    if problem.retry_after is not None:
+        headers["retry-after"] = str(math.ceil(problem.retry_after))
+    return Response(msgspec.json.encode(problem.document()), problem.status, headers=headers, media_type=CONTENT_TYPE)

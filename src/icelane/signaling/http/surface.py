@@ -1,0 +1,51 @@
+"""All endpoints of a server in one table: what is routed, and what the description of the interface is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from icelane.signaling.http.caller import Callers
+from icelane.signaling.http.compatibility import Compatibility
+from icelane.signaling.http.credential_endpoints import BeforeIce, CredentialEndpoints, Revoker
+from icelane.signaling.http.description_endpoints import DescriptionEndpoints
+from icelane.signaling.http.diagnostic_endpoints import DiagnosticEndpoints, Readiness
+from icelane.signaling.http.endpoint import Endpoint
+from icelane.signaling.http.room_endpoints import RoomDirectory, RoomEndpoints
+from icelane.signaling.http.token_endpoints import SIGNAL_PATH, TicketMaker, TokenEndpoints, TokenMaker
+from icelane.signaling.ice_servers import IceServers
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpSurface:
+    """What the endpoints stand on. What is None has no endpoint.
+
+    `signal_url` says where clients connect; `compat` are the shapes of others that are served beside ours.
+    """
+
+    callers: Callers
+    readiness: Readiness
+    signal_url: Callable[[], str]
+    ice: IceServers | None = None
+    revoker: Revoker | None = None
+    before_ice: BeforeIce | None = None
+    tokens: TokenMaker | None = None
+    tickets: TicketMaker | None = None
+    rooms: RoomDirectory | None = None
+    compat: Collection[str] = ()
+
+    def endpoints(self) -> list[Endpoint]:
+        """The table. Raises ConfigurationError for a shape that is not known."""
+        table = DiagnosticEndpoints(self.callers, self.readiness).endpoints()
+        if self.ice is not None:
+            credentials = CredentialEndpoints(self.ice, self.callers, self.revoker, self.before_ice)
+            table += credentials.endpoints()
+            table += Compatibility(credentials, self.compat).endpoints()
+        table += TokenEndpoints(self.callers, self.signal_url, tokens=self.tokens, tickets=self.tickets).endpoints()
+        if self.rooms is not None:
+            table += RoomEndpoints(self.callers, self.rooms).endpoints()
+        return [*table, *DescriptionEndpoints(list(table), self._url).endpoints()]
+
+    def _url(self) -> str:
+        """Where this server is, out of where clients connect."""
+        return "http" + self.signal_url().removeprefix("ws").removesuffix(SIGNAL_PATH)

@@ -1,0 +1,158 @@
+"""`GET /v1/signal`: a WebSocket of ASGI on one side, the service on the other.
+
+    1. lists, rates, Origin, caps      refused by a status of HTTP, before the upgrade
+    2. accept, with our sub-protocol
+    3. hello                           everything from here on is answered by frames, so that a page sees it
+
+Works with any ASGI server. uvicorn does not tell a connection that broke from one that was closed without a code, but
+for a `reason`, which only the latter has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+
+from icelane.core.clock import Duration
+from icelane.errors import MalformedError
+from icelane.signaling.admission.request import ConnectRequest, TlsFacts
+from icelane.signaling.admitted import Refusal
+from icelane.signaling.close_code import CloseCode
+from icelane.signaling.gate import Gate
+from icelane.signaling.messages import SUBPROTOCOL
+from icelane.signaling.outbox import CloseConnection
+from icelane.signaling.service import SignalService
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+# How long a client may take to answer a close.
+CLOSE_TIMEOUT: Final[Duration] = 5.0
+
+_NO_CODE: Final = 1005
+_BROKEN: Final = 1006
+_NORMAL: Final = 1000
+_STATUS: Final = {CloseCode.RATE_LIMITED: 429, CloseCode.DRAINING: 503, CloseCode.INTERNAL: 503}
+_TLS_VERSIONS: Final = {0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
+
+
+class SignalEndpoint:
+    """An ASGI application of WebSockets. `gate` says who may connect, `service` does the rest."""
+
+    def __init__(self, service: SignalService, gate: Gate) -> None:
+        self._service = service
+        self._gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI: one connection, from `websocket.connect` on."""
+        await receive()
+        try:
+            request = _request(self._gate, scope)
+        except MalformedError:
+            await _refuse(scope, send, 400, "bad_request", "the request does not parse")
+            return
+        offered = scope.get("subprotocols") or []
+        if offered and SUBPROTOCOL not in offered:
+            await _refuse(scope, send, 400, "bad_subprotocol", f"the sub-protocol here is {SUBPROTOCOL}")
+            return
+        refusal = self._gate.screen(request)
+        place = refusal if refusal is not None else self._gate.open_connection(request)
+        if isinstance(place, Refusal):
+            await _refuse_by(scope, send, place)
+            return
+        try:
+            await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if offered else None, "headers": []})
+            await self._serve(request, receive, send)
+        finally:
+            place.close()
+
+    async def _serve(self, request: ConnectRequest, receive: Receive, send: Send) -> None:
+        connection = self._service.connect(request, _writer(send))
+        code = _BROKEN
+        try:
+            async with asyncio.timeout(None) as patience:
+                connection.finished.add_done_callback(partial(_limit, patience))
+                while (message := await receive())["type"] != "websocket.disconnect":
+                    # A binary frame is none of ours, and says so like any other text that is not.
+                    connection.receive(message.get("text") or "")
+                code = _code(message)
+        except (OSError, TimeoutError):
+            return
+        finally:
+            connection.closed(code)
+
+
+def _limit(patience: asyncio.Timeout, finished: asyncio.Future[bool]) -> None:
+    """How long the client may take to answer our close; who does not read will not."""
+    wait = CLOSE_TIMEOUT if finished.result() else 0.0
+    with contextlib.suppress(RuntimeError):  # the connection has ended in the meantime
+        patience.reschedule(asyncio.get_running_loop().time() + wait)
+
+
+def _writer(send: Send) -> Callable[[str | CloseConnection], Awaitable[None]]:
+    async def write(item: str | CloseConnection) -> None:
+        if isinstance(item, CloseConnection):
+            await send({"type": "websocket.close", "code": item.code, "reason": item.reason})
+        else:
+            await send({"type": "websocket.send", "text": item})
+
+    return write
+
+
+def _code(message: Message) -> int:
+    code = message.get("code")
+    if not isinstance(code, int):
+        return _BROKEN
+    if code == _NO_CODE:
+        return _NORMAL if "reason" in message else _BROKEN
+    return code
+
+
+def _request(gate: Gate, scope: Scope) -> ConnectRequest:
+    client = scope.get("client")
+    return gate.request(
+        peer=client[0] if client else "0.0.0.0",
+        raw_headers=scope["headers"],
+        query=scope.get("query_string", b""),
+        path=scope["path"],
+        tls=_tls_facts(scope),
+    )
+
+
+def _tls_facts(scope: Scope) -> TlsFacts | None:
+    tls = (scope.get("extensions") or {}).get("tls")
+    if tls is None:
+        return TlsFacts() if scope.get("scheme") == "wss" else None
+    return TlsFacts(version=_TLS_VERSIONS.get(tls.get("tls_version"), ""))
+
+
+async def _refuse_by(scope: Scope, send: Send, refusal: Refusal) -> None:
+    status = refusal.status or _STATUS.get(refusal.code, 403)
+    await _refuse(scope, send, status, refusal.error, refusal.reason, refusal.retry_after)
+
+
+async def _refuse(
+    scope: Scope, send: Send, status: int, error: str, reason: str, retry_after: float | None = None
+) -> None:
+    """An answer of HTTP in place of the upgrade: problem+json, where the server can do that."""
+    if "websocket.http.response" not in (scope.get("extensions") or {}):
+        await send({"type": "websocket.close", "code": 1008, "reason": error})  # becomes a 403
+        return
+    problem: dict[str, object] = {
+        "type": "about:blank", "status": status, "code": error, "title": reason or error,
+        "retryable": retry_after is not None,
+    }  # fmt: skip
+    headers = [(b"content-type", b"application/problem+json"), (b"cache-control", b"no-store")]
+    if retry_after is not None:
+        problem["retryAfter"] = retry_after
+        headers.append((b"retry-after", str(max(math.ceil(retry_after), 1)).encode()))
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": msgspec.json.encode(problem)})

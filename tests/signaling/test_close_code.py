@@ -1,0 +1,35 @@
+"""Close codes and what a client does after them."""
+
+from __future__ import annotations
+
+import pytest
+
+from icelane.signaling.close_code import CloseCode, Reconnect, reconnect_rule
+from icelane.signaling.error_code import ErrorCode
+
+
+def test_every_code_has_a_rule_and_only_few_come_back() -> None:
+    back = {code for code in CloseCode if code.reconnect is not Reconnect.NEVER}
+    assert back == {
+        CloseCode.TOKEN_EXPIRED, CloseCode.TIMEOUT, CloseCode.TOO_SLOW, CloseCode.RATE_LIMITED, CloseCode.INTERNAL,
+        CloseCode.DRAINING,
+    }  # fmt: skip
+    assert CloseCode.TOKEN_EXPIRED.reconnect is Reconnect.FRESH_TOKEN
+    assert CloseCode.RATE_LIMITED.reconnect is Reconnect.AFTER
+
+
+@pytest.mark.parametrize(
+    ("code", "rule"),
+    [
+        (4401, Reconnect.FRESH_TOKEN), (4499, Reconnect.NEVER), (4599, Reconnect.JITTER), (1000, Reconnect.NEVER),
+        (1001, Reconnect.JITTER), (1006, Reconnect.JITTER), (1009, Reconnect.NEVER), (1012, Reconnect.JITTER),
+    ],
+)  # fmt: skip
+def test_codes_that_are_not_ours_have_a_rule_as_well(code: int, rule: Reconnect) -> None:
+    assert reconnect_rule(code) is rule
+
+
+def test_every_error_has_words_for_people() -> None:
+    assert all(error.message and error.value.islower() for error in ErrorCode)
+    assert {error for error in ErrorCode if error.retryable} >= {ErrorCode.ROOM_FULL, ErrorCode.RATE_LIMITED}
+    assert not ErrorCode.FORBIDDEN.retryable
