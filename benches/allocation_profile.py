@@ -2,8 +2,8 @@
 
 Allocate, CreatePermission and ChannelBind with long-term credentials over loopback, as in `benches.allocate`, while
 `perf record` (Debian package linux-perf) looks several times in a millisecond of the server's CPU time at what it is
-doing. What it finds is put together by the program or library that it is in; the last column of the kernel and of
-Python's own names the largest symbols.
+doing. What it finds is put together by the program or library that it is in; below the table are the largest symbols of
+the first rows.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from benches.links import loopback
 from benches.measure import cpu_nanoseconds, settle
 from benches.profile import PERF, PERF_PACKAGE
 from benches.servers import CREDENTIALS, Running, running
-from benches.table import print_table
+from benches.table import Cell, print_table
 
 ALLOCATIONS, SMOKE_ALLOCATIONS = 6000, 64
 HERTZ: Final = 4999
@@ -116,23 +116,16 @@ def measure(server: Running, count: int, room: Path) -> Profile:
 def print_profiles(profiles: Sequence[Profile]) -> None:
     """A table for each server."""
     for one in profiles:
-        rows = sorted(one.shares, key=lambda name: -one.shares[name])
+        names = sorted(one.shares, key=lambda name: -one.shares[name])
+        lines: list[list[Cell]] = [
+            [name, f"{one.shares[name] * one.us_per_allocation:.1f}", f"{one.shares[name]:.0%}"] for name in names
+        ]
+        lines.append(["together", f"{one.us_per_allocation:.1f}", ""])
         print_table(
-            f"Where an allocation's time goes, {one.server}: microseconds",
-            ["", "us", "share", "largest"],
-            [
-                [
-                    [
-                        name,
-                        f"{one.shares[name] * one.us_per_allocation:.1f}",
-                        f"{one.shares[name]:.0%}",
-                        ", ".join(one.symbols[name]),
-                    ]
-                    for name in rows
-                ],
-                [["together", f"{one.us_per_allocation:.1f}", "", ""]],
-            ],
-            "perf's own cost is in it; `benches.allocate` has the figure without",
+            f"Where an allocation's time goes, {one.server}: microseconds, with what perf itself costs",
+            ["", "us", "share"],
+            [lines],
+            "the largest: " + "; ".join(", ".join(one.symbols[name][:2]) for name in names[:3]),
         )
 
 
