@@ -18,6 +18,8 @@ def _untracked(value: T) -> T:
 
 
 try:
-    from icelane.core.tracking import untracked as untracked
+    from icelane.core import tracking
 except ImportError:
     untracked = _untracked
+else:
+    untracked = tracking.untracked
