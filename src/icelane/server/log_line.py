@@ -1,8 +1,8 @@
 """The common record, made into its line in one pass: an event and its fields, without a traceback and without colour.
 
-`icelane.server.logs` has the general way, a chain of structlog's processors, which costs some 90 us for a record. Every
-allocation writes two, so that alone was a fifth of what an allocation cost. Both ways give the same line for every
-record: `tests/server/test_logs.py` holds them against each other.
+`icelane.server.logs` has the general way, a chain of structlog's processors, which costs too much for the two records
+that every allocation writes. Both ways give the same line for every record: `tests/server/test_logs.py` holds them
+against each other.
 """
 
 from __future__ import annotations
