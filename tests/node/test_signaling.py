@@ -151,6 +151,18 @@ def test_a_user_may_not_ask_without_end(run: Run, tmp_path: Path) -> None:
     run(scenario())
 
 
+def test_a_program_of_the_operator_asks_for_all_of_its_users_from_one_address(run: Run, tmp_path: Path) -> None:
+    """SG-11: the rate of an address is not a backend's; a key that nobody has is limited like everybody."""
+
+    async def scenario() -> None:
+        async with node(tmp_path, limits={"connects_per_minute_per_address": 6}) as running:
+            for headers, limited in ((AS_OPERATOR, False), ({"Authorization": "Bearer ik_0000"}, True)):
+                asked = [running.ask("POST", "/v1/ice-servers", headers, source="127.0.2.1") for _ in range(20)]
+                assert (429 in [answer.status for answer in await asyncio.gather(*asked)]) is limited
+
+    run(scenario())
+
+
 def test_rooms_are_told_and_ruled_over_the_admin_socket(run: Run, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with node(tmp_path) as running:
