@@ -47,6 +47,24 @@ def test_two_peers_meet_and_one_is_relayed_by_what_he_was_handed(run: Run, tmp_p
     run(scenario())
 
 
+def test_turn_is_taken_where_signaling_is_and_nowhere_else(run: Run, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with node(tmp_path, turn={"listen": []}) as running:
+            assert running.server.listening == []
+            alice, welcome = await running.enter("alice")
+            (server,) = welcome["ice"]["iceServers"]
+            assert server["urls"] == [f"turns:{NAME}:{running.address.port}?transport=tcp"]
+            credentials = {"username": server["username"], "password": server["credential"]}
+            client = await Client.allocated(running.address, Transport.TLS, **credentials)
+            peer = Peer()
+            await client.permit(peer.address)
+            client.send_to(peer.address, b"relayed")
+            assert (await peer.inbox.take())[0] == b"relayed"
+            await alice.close()
+
+    run(scenario())
+
+
 def test_whoever_shows_no_good_token_sees_why_and_gets_no_credential(run: Run, tmp_path: Path) -> None:
     """CR-1: over WebSocket by a goodbye, over HTTP by a constant 401."""
 
