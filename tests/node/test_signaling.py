@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from icelane import web
 from icelane.core.net import Transport
 from icelane.errors import ConfigurationError
 from icelane.server.admin import RequestError
@@ -177,6 +178,18 @@ def test_a_program_of_the_operator_asks_for_all_of_its_users_from_one_address(ru
             for headers, limited in ((AS_OPERATOR, False), ({"Authorization": "Bearer ik_0000"}, True)):
                 asked = [running.ask("POST", "/v1/ice-servers", headers, source="127.0.2.1") for _ in range(20)]
                 assert (429 in [answer.status for answer in await asyncio.gather(*asked)]) is limited
+
+    run(scenario())
+
+
+def test_the_client_for_browsers_comes_from_the_server_itself(run: Run, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with node(tmp_path) as running:
+            own = {"Origin": f"https://{NAME}:{running.address.port}"}
+            answer = await running.ask("GET", "/icelane.js", own)
+            assert (answer.status, answer.body) == (200, web.MODULE.read_bytes())
+            again = await running.ask("GET", "/icelane.js", {"If-None-Match": answer.headers["etag"]})
+            assert (again.status, again.body) == (304, b"")
 
     run(scenario())
 
