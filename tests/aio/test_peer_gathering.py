@@ -113,7 +113,7 @@ def test_relay_only_connects_through_a_server_in_the_same_loop(run: Run, folder:
                         assert local.relayProtocol == transport.value
                         assert local.port not in ports_of(peer)
                     assert not any(f" {port} " in line for port in ports_of(peer) for line in candidates(peer))
-            await until(lambda: not server.plane._relays_by_address)
+            await until(lambda: not server.plane.ports)
 
     run(main())
 
@@ -192,7 +192,7 @@ def test_a_server_that_the_configuration_names_no_more_gives_no_candidate_and_ge
                 server, folder, transport, iceTransportPolicy="all", iceCandidatePoolSize=1, include_loopback=True
             )
             async with pair(configuration) as (alice, bob):
-                await until(lambda: server.plane._relays_by_address)
+                await until(lambda: server.plane.ports)
                 left = configured(iceCandidatePoolSize=1, authority=configuration.authority, include_loopback=True)
                 alice.setConfiguration(left)
                 channel = alice.createDataChannel("chat")
@@ -200,7 +200,7 @@ def test_a_server_that_the_configuration_names_no_more_gives_no_candidate_and_ge
                 await channel.opened()
                 assert candidates(alice)
                 assert not any(" typ relay" in line for line in candidates(alice))
-                await until(lambda: not server.plane._relays_by_address)
+                await until(lambda: not server.plane.ports)
                 assert channel.readyState == "open"
 
     run(main())

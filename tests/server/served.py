@@ -152,7 +152,7 @@ def _look(server: TurnServer, counting: _Counting, unhandled: list[str]) -> Hold
         "clients": len(server.plane.clients),
         "peer connections": server.peer_connections,
         "splices": len(server._tcp_plane._splices),
-        "relays": len(server.plane._relays_by_address),
+        "relays": server.plane.ports,
         "bandwidth": len(server._bandwidth),
         "sources": sum(len(getattr(one, "_clients_by_source", ())) for one in server._listeners),
         "connections": sum(len(getattr(one, "_connections_by_path", ())) for one in server._listeners),

@@ -82,7 +82,14 @@ def value(found: Samples, name: str, **labels: str) -> float:
 
 def refused(reason: str, *, code: int = 401, silent: bool = False, unreported: int = 0) -> RequestRefused:
     return RequestRefused(
-        client=CLIENT, method=Method.ALLOCATE, code=code, reason=reason, silent=silent, unreported=unreported
+        client=CLIENT,
+        method=Method.ALLOCATE,
+        code=code,
+        reason=reason,
+        username="",
+        kid="",
+        silent=silent,
+        unreported=unreported,
     )
 
 

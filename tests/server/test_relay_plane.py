@@ -326,7 +326,7 @@ def test_dont_fragment_is_for_one_packet(run: Run, wanted: tuple[Attribute, ...]
             assert isinstance(relay, RelaySocket)
             ipv6 = peer_host == "::1"
             level, option = (socket.IPPROTO_IPV6, 23) if ipv6 else (socket.IPPROTO_IP, 10)  # IP*_MTU_DISCOVER
-            assert relay._udp._socket.getsockopt(level, option) == 0  # IP*_PMTUDISC_DONT
+            assert relay.udp._socket.getsockopt(level, option) == 0  # IP*_PMTUDISC_DONT
 
     run(scenario())
 
@@ -507,7 +507,7 @@ class Routed:
     def __init__(self) -> None:
         self.plane = RelayPlane(SystemEntropy())
         self._relay = RelaySocket(bind_udp(SocketAddress("127.0.0.1", 0)))
-        self._local = self._relay._udp.local
+        self._local = self._relay.udp.local
         self._client = Path(SocketAddress("192.0.2.1", 3478), SocketAddress("192.0.2.2", 9), Transport.UDP)
         self._sent: list[bytes] = []
         self.plane.adopt(self._local, self._relay)
@@ -619,7 +619,8 @@ def test_a_pair_of_ports_is_bound_together_or_not_at_all(run: Run) -> None:
     async def scenario() -> None:
         plane = RelayPlane(SystemEntropy())
         squatter = Peer("127.0.0.9", 50_005)
-        pair = BindRelayPort(BindId(1), SocketAddress("127.0.0.9", 50_004), and_next=True)
+        relay = SocketAddress("127.0.0.9", 50_004)
+        pair = BindRelayPort(BindId(1), relay, and_next=True, transport=Transport.UDP)
         assert not plane.bind(pair)
         Peer("127.0.0.9", 50_004).close()  # was let go again
         squatter.close()
@@ -642,7 +643,7 @@ def test_an_ipv6_relay_socket_never_reaches_ipv4(run: Run) -> None:
             (relayed,) = server.plane.clients.values()
             (relay,) = relayed.relays.values()
             assert isinstance(relay, RelaySocket)
-            assert relay._udp._socket.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
+            assert relay.udp._socket.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
             wildcard = RelaySocket(bind_udp(SocketAddress("::", 0)))
             for sender in (relay, wildcard):
                 with pytest.raises(OSError):

@@ -50,7 +50,16 @@ def records() -> Iterator[list[logging.LogRecord]]:
 
 def refused(reason: str, code: int = 401, silent: bool = False) -> RequestRefused:
     """A refusal of an Allocate."""
-    return RequestRefused(client=CLIENT, method=Method.ALLOCATE, code=code, reason=reason, silent=silent)
+    return RequestRefused(
+        client=CLIENT,
+        method=Method.ALLOCATE,
+        code=code,
+        reason=reason,
+        username="",
+        kid="",
+        silent=silent,
+        unreported=0,
+    )
 
 
 def test_a_refusal_says_why(records: list[logging.LogRecord]) -> None:

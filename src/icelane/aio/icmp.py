@@ -14,6 +14,10 @@ from icelane.core.net import AddressFamily, SocketAddress, canonical_host
 _IP_RECVERR: Final = 11
 _IPV6_RECVERR: Final = 25
 _MSG_ERRQUEUE: Final = getattr(socket, "MSG_ERRQUEUE", 0x2000)
+# A member of an enumeration costs a call where it is looked up, and a name of ours does not.
+_IPV6: Final = AddressFamily.IPV6
+_IPPROTO_IP: Final = int(socket.IPPROTO_IP)
+_IPPROTO_IPV6: Final = int(socket.IPPROTO_IPV6)
 _ORIGIN_ICMP: Final = 2
 _ORIGIN_ICMP6: Final = 3
 _EXTENDED_ERROR: Final = struct.Struct("=IBBBBII")  # struct sock_extended_err: errno origin type code pad info data
@@ -36,9 +40,7 @@ def ask_for_reports(udp: socket.socket, family: AddressFamily) -> bool:
     """Make the kernel queue ICMP errors for this socket; False where it cannot."""
     if not IS_LINUX:
         return False
-    level, option = (
-        (socket.IPPROTO_IPV6, _IPV6_RECVERR) if family is AddressFamily.IPV6 else (socket.IPPROTO_IP, _IP_RECVERR)
-    )
+    level, option = (_IPPROTO_IPV6, _IPV6_RECVERR) if family is _IPV6 else (_IPPROTO_IP, _IP_RECVERR)
     try:
         udp.setsockopt(level, option, 1)
     except OSError:

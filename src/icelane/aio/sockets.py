@@ -5,15 +5,18 @@ from __future__ import annotations
 import socket
 from typing import Final
 
-from icelane.core.net import AddressFamily, SocketAddress, canonical_host
+from icelane.core.net import SocketAddress, canonical_host
 
 # Linux opens a socket like that in one call.
+# A member of an enumeration costs a call where it is looked up, and a name of ours does not.
+_AF_INET: Final = socket.AF_INET
+_AF_INET6: Final = socket.AF_INET6
 _NON_BLOCKING: Final[int] = getattr(socket, "SOCK_NONBLOCK", 0)
 
 
 def socket_family(address: SocketAddress) -> socket.AddressFamily:
     """The family of the sockets that can be bound to it, or connected to it."""
-    return socket.AF_INET6 if address.family is AddressFamily.IPV6 else socket.AF_INET
+    return _AF_INET6 if ":" in address[0] else _AF_INET
 
 
 def open_socket(family: socket.AddressFamily, kind: socket.SocketKind) -> socket.socket:
@@ -22,7 +25,7 @@ def open_socket(family: socket.AddressFamily, kind: socket.SocketKind) -> socket
     try:
         if not _NON_BLOCKING:
             opened.setblocking(False)
-        if family == socket.AF_INET6:
+        if family is _AF_INET6:
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     except BaseException:
         opened.close()

@@ -38,6 +38,12 @@ DEFAULT_BUFFER: Final = 4 << 20
 
 MAX_DATAGRAM: Final = 65_535
 BUSY: Final = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS, errno.ENOMEM})
+_SOL_SOCKET: Final = socket.SOL_SOCKET
+_SO_RCVBUF: Final = socket.SO_RCVBUF
+_SO_SNDBUF: Final = socket.SO_SNDBUF
+# A member of an enumeration costs a call where it is looked up, and a name of ours does not.
+_IPV6: Final = AddressFamily.IPV6
+_UDP_KIND: Final = socket.SOCK_DGRAM
 # linux/in.h and linux/in6.h; the socket module of Python 3.11 does not have them.
 _IP_MTU_DISCOVER: Final = 10
 _IPV6_MTU_DISCOVER: Final = 23
@@ -115,10 +121,13 @@ class UdpSocket:
         on_datagram: OnDatagram,
         loop: asyncio.AbstractEventLoop,
         reader: Reader | None = None,
+        *,
+        new_at: SocketAddress | None = None,
     ) -> None:
         """Take over a bound, non-blocking socket and read it from now on, by `reader` or else by the loop.
 
-        Raises NotSupportedError when the loop cannot.
+        `new_at` says that it is new, and where it is bound, so that the kernel need not be asked. Raises
+        NotSupportedError when the loop cannot.
         """
         check_loop(loop)
         self._socket = bound
@@ -131,9 +140,9 @@ class UdpSocket:
         self.on_drained: Callable[[], None] | None = None
         self.on_error: Callable[[OSError], None] | None = None
         self.on_failed_send: Callable[[OSError], None] | None = None
-        self.local = address_of(bound.getsockname())
+        self.local = new_at if new_at is not None else address_of(bound.getsockname())
         self.receive_errors = 0
-        self._drops_before = self._drops_of_socket()
+        self._drops_before = 0 if new_at is not None else self._drops_of_socket()
         self._dropped = 0
         self._failed_sends = 0
         self._expects_errors = False
@@ -285,6 +294,9 @@ class UdpSocket:
         else:
             self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
+        # Mostly methods of whoever has this socket: without them, nothing of either waits for the garbage collector.
+        self.on_datagram = _drop
+        self.on_drained = self.on_error = self.on_failed_send = self._on_report = None
 
     @property
     def closed(self) -> bool:
@@ -336,6 +348,10 @@ class UdpSocket:
             self.on_error(error)
 
 
+def _drop(data: bytes, source: RawAddress) -> None:
+    """What becomes of a datagram that came to a closed socket."""
+
+
 def bind_udp(
     address: SocketAddress,
     *,
@@ -350,7 +366,8 @@ def bind_udp(
     """
     opened = _open(address, receive_buffer, send_buffer)
     try:
-        bind_to_device(opened, device)
+        if device is not None:
+            bind_to_device(opened, device)
         if shared:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         opened.bind(tuple(address))
@@ -361,11 +378,12 @@ def bind_udp(
 
 
 def _open(address: SocketAddress, receive_buffer: int, send_buffer: int) -> socket.socket:
-    opened = open_socket(socket_family(address), socket.SOCK_DGRAM)
+    opened = open_socket(socket_family(address), _UDP_KIND)
     try:
-        for option, size in ((socket.SO_RCVBUF, receive_buffer), (socket.SO_SNDBUF, send_buffer)):
-            if size:
-                opened.setsockopt(socket.SOL_SOCKET, option, size)
+        if receive_buffer:
+            opened.setsockopt(_SOL_SOCKET, _SO_RCVBUF, receive_buffer)
+        if send_buffer:
+            opened.setsockopt(_SOL_SOCKET, _SO_SNDBUF, send_buffer)
     except BaseException:
         opened.close()
         raise
@@ -373,6 +391,6 @@ def _open(address: SocketAddress, receive_buffer: int, send_buffer: int) -> sock
 
 
 def _mtu_option(family: AddressFamily) -> tuple[int, int]:
-    if family is AddressFamily.IPV6:
+    if family is _IPV6:
         return socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER
     return socket.IPPROTO_IP, _IP_MTU_DISCOVER

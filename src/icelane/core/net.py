@@ -89,6 +89,11 @@ class Path(NamedTuple):
         return f"{self.transport.value} {self.local} <-> {self.remote}"
 
 
+def socket_address(host: str, port: int) -> SocketAddress:
+    """What `SocketAddress(host, port)` is, without the Python around it."""
+    return tuple.__new__(SocketAddress, (host, port))
+
+
 def family_of(host: str) -> AddressFamily:
     """The family of an address in text."""
     return _IPV6 if ":" in host else _IPV4

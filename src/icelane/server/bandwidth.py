@@ -146,6 +146,7 @@ class Bandwidth:
         `cells` are where the buckets of users and of everybody are kept that other servers draw on, too.
         """
         self._limits = limits
+        self._unlimited = limits == BandwidthLimits()
         self._make = make
         self._cells = cells
         all_cell = cells.of_all() if cells is not None else None
@@ -171,7 +172,7 @@ class Bandwidth:
     @property
     def unlimited(self) -> bool:
         """Whether everything passes, so that nobody need ask."""
-        return self._limits == BandwidthLimits()
+        return self._unlimited
 
     def open(self, allocation: Hashable, user_key: str) -> Meter:
         """Begin to count an allocation; keep the meter beside its routes. Opening it again returns the same meter."""

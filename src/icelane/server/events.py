@@ -52,12 +52,17 @@ def write_events_by(handler: EventHandler) -> None:
 
 def report(event: str, level: int, **fields: object) -> None:
     """Log one event with its fields. A field may not be called like an attribute of `logging.LogRecord`."""
+    report_fields(event, level, fields, depth=2)
+
+
+def report_fields(event: str, level: int, fields: Mapping[str, object], *, depth: int = 1) -> None:
+    """`report` for fields that are a mapping already; the record names the caller that many calls above."""
     if not LOGGER.isEnabledFor(level):
         return
     if _handlers and _handlers[0].write_event(LOGGER, event, level, fields):
         return
     # What LOGGER.log does, but for the search of its caller, which is ours.
-    caller = sys._getframe(1)
+    caller = sys._getframe(depth)
     code = caller.f_code
     LOGGER.handle(
         LOGGER.makeRecord(LOGGER.name, level, code.co_filename, caller.f_lineno, event, (), None, code.co_name, fields)

@@ -55,6 +55,23 @@ class Listener(Protocol):
         ...
 
 
+class _ClientSender:
+    """Sends datagrams to one client. One of these lives as long as each allocation, so it is no function of its own."""
+
+    __slots__ = ("_remote", "_udp")
+
+    def __init__(self, udp: UdpSocket, remote: RawAddress) -> None:
+        self._udp = udp
+        self._remote = remote
+
+    def __call__(self, data: bytes) -> None:
+        """Send one datagram, or drop it; never raises."""
+        try:
+            self._udp.sendto(data, self._remote)
+        except OSError as error:
+            self._udp.count_failed_send(error)
+
+
 class UdpListener:
     """Clients over UDP on one local address.
 
@@ -93,15 +110,7 @@ class UdpListener:
 
     def relay_sender(self, path: Path) -> SendToClient:
         """A function that sends one datagram to the client and never raises."""
-        sendto, failed, remote = self._udp.sendto, self._udp.count_failed_send, tuple(path.remote)
-
-        def send(data: bytes) -> None:
-            try:
-                sendto(data, remote)
-            except OSError as error:
-                failed(error)
-
-        return send
+        return _ClientSender(self._udp, tuple(path.remote))
 
     def attach(self, client: RelayedClient) -> None:
         """From now on `client` relays what comes from its address."""

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, TextIO
 
 from icelane.aio.system import SystemWallClock, monotonic
@@ -27,6 +28,9 @@ _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "
 _OWN: Final = frozenset({"event", "level", "logger", "timestamp"})
 _SPECIAL: Final = frozenset({"logger_name", "stack", "exception", "exc_info", "exc_text"})
 
+# Of the texts that a line is made of many come again: names of events, users, realms. Others only evict.
+_MAX_TEXTS: Final = 1024
+
 _CALENDAR: Final = SystemWallClock()
 _QUOTED: Final = re.compile("[ \t=\r\n\"']").search
 _encode: Final = json.JSONEncoder(ensure_ascii=True).encode
@@ -39,7 +43,9 @@ class LineFormatter(logging.Formatter):
         super().__init__()
         self.general = general
         self._show = show
-        self._render = _human if human else _json
+        self._is_human = human
+        self._second = -1
+        self._second_text = ""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, without its end."""
@@ -53,15 +59,50 @@ class LineFormatter(logging.Formatter):
         self, event: str, level: str, logger: str, created: UnixSeconds, fields: Mapping[str, object]
     ) -> str | None:
         """The line of a record of which nothing else is known; None where only the general way knows it."""
-        show = self._show
-        shown = {}
-        for name, value in fields.items():
+        for name in fields:
             if name in _OWN or name in _SPECIAL or name[:1] == "_":
                 return None
-            shown[name] = show(value)
+        write = self._human if self._is_human else self._json
+        return write(self._timestamp(created), level, event, logger, fields)
+
+    def _timestamp(self, created: UnixSeconds) -> str:
+        """As `isoformat` has it, with a Z."""
+        second = int(created // 1)
+        # Rounded as datetime does it, who carries over what rounds to a whole second.
+        microseconds = round((created - second) * 1_000_000)
+        if not 0 < microseconds < 1_000_000:
+            return datetime.fromtimestamp(created, UTC).isoformat().replace("+00:00", "Z")
+        if second != self._second:
+            self._second_text = datetime.fromtimestamp(second, UTC).isoformat().removesuffix("+00:00")
+            self._second = second
+        return f"{self._second_text}.{microseconds:06d}Z"
+
+    def _human(self, timestamp: str, level: str, event: str, logger: str, fields: Mapping[str, object]) -> str:
+        show = self._show
+        text = timestamp + _beginning(show, level, event, logger)
+        for name, value in fields.items():
+            text += f" {name}={_text_of(show, value) if type(value) is str else _field(show(value))}"
+        return text.rstrip(" ")
+
+    def _json(self, timestamp: str, level: str, event: str, logger: str, fields: Mapping[str, object]) -> str:
+        show = self._show
+        shown = {name: show(value) for name, value in fields.items()}
         event, logger = str(show(event)), str(show(logger))
-        timestamp = datetime.fromtimestamp(created, UTC).isoformat().replace("+00:00", "Z")
-        return self._render(timestamp, level.lower(), event, logger, shown)
+        return _encode({"event": event, "level": level.lower(), "logger": logger, **shown, "timestamp": timestamp})
+
+
+@lru_cache(maxsize=_MAX_TEXTS)
+def _beginning(show: Show, level: str, event: str, logger: str) -> str:
+    return f" [{level.lower():9}] {show(event):20} [{show(logger)}]"
+
+
+@lru_cache(maxsize=_MAX_TEXTS)
+def _text_of(show: Show, value: str) -> str:
+    return _field(show(value))
+
+
+def _field(shown: object) -> str:
+    return shown if isinstance(shown, str) and not _QUOTED(shown) else repr(shown)
 
 
 class LineHandler(logging.StreamHandler[TextIO]):
@@ -91,13 +132,14 @@ class LineHandler(logging.StreamHandler[TextIO]):
             return False
         try:
             created = _CALENDAR.unix_time(monotonic())
-            shown = {**fields, **self._everywhere}
+            shown = {**fields, **self._everywhere} if self._everywhere else fields
             line = formatter.line(event, logging.getLevelName(level), logger.name, created, shown)
             if line is None:
                 return False
             with self.lock or nullcontext():
                 self.stream.write(line + self.terminator)
-                self.flush()
+                if not getattr(self.stream, "line_buffering", False):  # else it has done so by itself
+                    self.flush()
         except Exception:  # as for every handler: what cannot be logged stops nobody's work
             self.handleError(logging.makeLogRecord({"name": logger.name, "levelno": level, "msg": event}))
         return True
@@ -116,14 +158,3 @@ class LineHandler(logging.StreamHandler[TextIO]):
                 return False
             logger = logger.parent
         return len(logger.handlers) == 1 and logger.handlers[0] is self
-
-
-def _human(timestamp: str, level: str, event: str, logger: str, fields: dict[str, object]) -> str:
-    line = f"{timestamp} [{level:9}] {event:20} [{logger}]"
-    for name, value in fields.items():
-        line += f" {name}={value if isinstance(value, str) and not _QUOTED(value) else repr(value)}"
-    return line.rstrip(" ")
-
-
-def _json(timestamp: str, level: str, event: str, logger: str, fields: dict[str, object]) -> str:
-    return _encode({"event": event, "level": level, "logger": logger, **fields, "timestamp": timestamp})

@@ -131,7 +131,7 @@ class ServerMetrics:
         if isinstance(event, RequestRefused):
             self._count_refusal(event)
         elif isinstance(event, AllocationCreated):
-            self._created[event.client.transport.value] += 1
+            self._created[event.client.transport._value_] += 1  # without the call that `value` is
         elif isinstance(event, AllocationEnded):
             self._ended[event.reason.value] += 1
 

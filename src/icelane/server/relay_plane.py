@@ -243,19 +243,21 @@ class RelayedClient:
 class RelaySocket:
     """One relayed transport address: a UDP socket and the peers that may speak to it."""
 
-    __slots__ = ("_channels_by_peer", "_client", "_permissions_by_wire_host", "_udp", "send_again", "sendto")
+    __slots__ = ("_channels_by_peer", "_client", "_permissions_by_wire_host", "_udp", "sendto")
 
-    def __init__(self, bound: socket.socket, reader: Reader | None = None) -> None:
-        """Take over a socket that is bound, to be read by `reader` or else by the loop; raises OSError."""
+    def __init__(self, bound: socket.socket, reader: Reader | None = None, new_at: SocketAddress | None = None) -> None:
+        """Take over a socket that is bound, to be read by `reader` or else by the loop; raises OSError.
+
+        `new_at` says that it is new, and where it is bound.
+        """
         try:
-            self._udp = UdpSocket(bound, self._on_datagram, asyncio.get_running_loop(), reader)
+            self._udp = UdpSocket(bound, self._on_datagram, asyncio.get_running_loop(), reader, new_at=new_at)
             self._udp.fragment(True)
             self._udp.watch_icmp(self._on_icmp)
         except BaseException:
             bound.close()
             raise
         self.sendto = self._udp.sendto
-        self.send_again = self._udp.send_again
         self._client: RelayedClient | None = None
         # A client may name one peer in two ways, local and external, and each name stands for itself: the first counts.
         self._channels_by_peer: dict[RawAddress, tuple[bytes, ...]] = {}
@@ -284,6 +286,10 @@ class RelaySocket:
         """Whether any port of that host may send."""
         return wire_host in self._permissions_by_wire_host
 
+    def send_again(self, payload: bytes, peer: RawAddress, error: OSError) -> None:
+        """See UdpSocket."""
+        self._udp.send_again(payload, peer, error)
+
     def send(self, payload: bytes, peer: RawAddress, dont_fragment: bool) -> None:
         """Send to a peer, with the DF bit when the client asked for it."""
         if dont_fragment:
@@ -301,7 +307,7 @@ class RelaySocket:
     def remove_channel(self, number: int, peer: RawAddress) -> None:
         """No more ChannelData for that peer, unless another channel leads to it."""
         header = number.to_bytes(2, "big")
-        left = tuple(one for one in self._channels_by_peer.pop(peer, ()) if one != header)
+        left = tuple([one for one in self._channels_by_peer.pop(peer, ()) if one != header])
         if left:
             self._channels_by_peer[peer] = left
 
@@ -312,6 +318,9 @@ class RelaySocket:
         if others is None:
             self._permissions_by_wire_host[wire_host] = (route,)
             return
+        if len(others) == 1 and others[0].peer_host == route.peer_host:
+            self._permissions_by_wire_host[wire_host] = (route,)
+            return
         known = {one.peer_host: one for one in others}
         known[route.peer_host] = route
         self._permissions_by_wire_host[wire_host] = tuple(known.values())
@@ -319,7 +328,7 @@ class RelaySocket:
     def remove_permission(self, route: PermissionRoute) -> None:
         """Payload from the peer is dropped, unless it is permitted by another name."""
         known = self._permissions_by_wire_host.pop(route.verdict.wire_host, ())
-        left = tuple(one for one in known if one.peer_host != route.peer_host)
+        left = tuple([one for one in known if one.peer_host != route.peer_host])
         if left:
             self._permissions_by_wire_host[route.verdict.wire_host] = left
 
@@ -386,10 +395,10 @@ class RelayPlane:
     """
 
     name = "pure"
-    listener_reader: Reader | None = None
-    bucket: MakeBucket = PythonBucket
 
     def __init__(self, entropy: Entropy) -> None:
+        self.listener_reader: Reader | None = None
+        self.bucket: MakeBucket = PythonBucket
         self._entropy = entropy
         self._relays_by_address: dict[SocketAddress, Relay] = {}
         self._clients_by_path: dict[Path, RelayedClient] = {}
@@ -429,18 +438,19 @@ class RelayPlane:
 
     def bind(self, command: BindRelayPort) -> bool:
         """Bind the port, or both; False when either is taken by somebody else."""
-        addresses = [command.relay]
-        if command.and_next:
-            addresses.append(SocketAddress(command.relay.host, command.relay.port + 1))
-        bound: dict[SocketAddress, RelaySocket] = {}
+        address = command.relay
         try:
-            for address in addresses:
-                bound[address] = self._open(bind_udp(address))
+            relay = self._open(bind_udp(address), address)
         except OSError:
-            for relay in bound.values():
-                relay.close()
             return False
-        self._relays_by_address.update(bound)
+        if command.and_next:
+            following = SocketAddress(address.host, address.port + 1)
+            try:
+                self._relays_by_address[following] = self._open(bind_udp(following), following)
+            except OSError:
+                relay.close()
+                return False
+        self._relays_by_address[address] = relay
         return True
 
     def adopt(self, address: SocketAddress, relay: Relay) -> None:
@@ -492,9 +502,10 @@ class RelayPlane:
         command: InstallChannelRoute | RemoveChannelRoute | InstallPermissionRoute | RemovePermissionRoute,
     ) -> None:
         """Install or remove a route."""
-        relay = self._relays_by_address[command.route.relay]
+        route = command.route
+        relay = self._relays_by_address[route.relay]
         assert isinstance(relay, RelaySocket), "only UDP is relayed by routes"
-        client = self._clients_by_path[command.route.client]
+        client = self._clients_by_path[route.client]
         # No match statement: the oldest Cython that compiles this module has none.
         if isinstance(command, InstallChannelRoute):
             _install_channel(client, relay, command.route)
@@ -516,8 +527,8 @@ class RelayPlane:
 
     # What another plane does in its own way
 
-    def _open(self, bound: socket.socket) -> RelaySocket:
-        return RelaySocket(bound)
+    def _open(self, bound: socket.socket, new_at: SocketAddress | None = None) -> RelaySocket:
+        return RelaySocket(bound, None, new_at)
 
     def _meet(self, command: AssignRelayPort, send: SendToClient) -> RelayedClient:
         return RelayedClient(command.client, command.user_key, send, self._entropy)
@@ -543,6 +554,6 @@ def _install_permission(client: RelayedClient, relay: RelaySocket, route: Permis
 
 def raw_address(address: SocketAddress) -> RawAddress:
     """`address` as `recvfrom` spells it, so that it can be a key: with flow and scope for IPv6."""
-    if ":" in address.host:
-        return (address.host, address.port, 0, 0)
-    return (address.host, address.port)
+    if ":" in address[0]:
+        return (address[0], address[1], 0, 0)
+    return (address[0], address[1])

@@ -7,7 +7,7 @@ from typing import Final, assert_never
 
 from icelane.core.clock import Instant
 from icelane.core.net import Path
-from icelane.server.events import LOGGER, RefusalLog, report
+from icelane.server.events import LOGGER, RefusalLog, report_fields
 from icelane.stun.message import method_name
 from icelane.turn.allocation import AllocationCreated, AllocationEnded
 from icelane.turn.refusal import RequestRefused
@@ -65,15 +65,13 @@ class TurnLog:
         )
 
     def _write(self, name: str, client: Path, username: str, kid: str, **details: object) -> None:
-        if not LOGGER.isEnabledFor(logging.INFO):
-            return
-        report(
-            name,
-            logging.INFO,
-            client=client.remote,
-            transport=client.transport.value,
-            realm=self._realm,
-            username=username,
-            **({"kid": kid} if kid else {}),
-            **details,
-        )
+        fields: dict[str, object] = {
+            "client": client.remote,
+            "transport": client.transport._value_,  # without the call that `value` is
+            "realm": self._realm,
+            "username": username,
+        }
+        if kid:
+            fields["kid"] = kid
+        fields.update(details)
+        report_fields(name, logging.INFO, fields)

@@ -522,9 +522,8 @@ class TurnServer:
 
     def _execute(self, command: Command) -> None:
         # No match statement: the oldest Cython that compiles this module has none.
-        if isinstance(
-            command, InstallPermissionRoute | InstallChannelRoute | RemovePermissionRoute | RemoveChannelRoute
-        ):
+        # Tuples, since a union would be made anew for each command.
+        if isinstance(command, (InstallPermissionRoute, InstallChannelRoute)):
             self._plane.route(command)
         elif isinstance(command, BindRelayPort):
             self._outcomes.append((command.bind_id, self._bind(command)))
@@ -532,13 +531,15 @@ class TurnServer:
             self._assign(command)
         elif isinstance(command, ReleaseRelayPort):
             self._release(command)
+        elif isinstance(command, (RemovePermissionRoute, RemoveChannelRoute)):
+            self._plane.route(command)
         elif isinstance(command, LookUpCredential):
             self._look_up(command)
         elif isinstance(command, ConnectPeer):
             self._tcp_plane.connect(command)
         elif isinstance(command, BindStreams):
             self._bind_streams(command)
-        elif isinstance(command, ClaimRelayPort | ReturnRelayPort | PassOn):
+        elif isinstance(command, (ClaimRelayPort, ReturnRelayPort, PassOn)):
             assert self._sharing is not None, "only who has siblings is told so"
             self._sharing.execute(command)
         elif isinstance(command, ClosePeer):

@@ -10,7 +10,7 @@ import enum
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from icelane.core.net import AddressFamily, SocketAddress, pack_host, unpack_host
+from icelane.core.net import AddressFamily, SocketAddress, pack_host, socket_address, unpack_host
 from icelane.core.reader import Reader
 from icelane.errors import MalformedError
 
@@ -146,7 +146,7 @@ def parse_xor_address(value: bytes, transaction_id: bytes) -> SocketAddress:
     size = _address_size(value)
     mask = _COOKIE_BYTES + transaction_id
     packed = (int.from_bytes(value[4:], "big") ^ int.from_bytes(mask[:size], "big")).to_bytes(size, "big")
-    return SocketAddress(unpack_host(packed), (value[2] << 8 | value[3]) ^ (MAGIC_COOKIE >> 16))
+    return socket_address(unpack_host(packed), (value[2] << 8 | value[3]) ^ (MAGIC_COOKIE >> 16))
 
 
 def encode_xor_address(address: SocketAddress, transaction_id: bytes) -> bytes:

@@ -79,8 +79,10 @@ def _value_at(message: Message, offset: int) -> bytes:
     return raw[offset + 4 : offset + 4 + length]
 
 
-def _covered(message: Message, offset: int, value_size: int) -> bytes:
+def _covered(message: Message, offset: int, value_size: int) -> bytearray:
     # Section 14.5: the MAC covers what stands before the attribute, under a header whose length ends with it.
     length = offset + 4 + value_size - HEADER_SIZE
-    raw = message.raw
-    return raw[:2] + length.to_bytes(2, "big") + raw[4:offset]
+    covered = bytearray(message.raw[:offset])
+    covered[2] = length >> 8
+    covered[3] = length & 0xFF
+    return covered

@@ -5,15 +5,16 @@ cimport cython
 cdef int _INTEGRITY
 cdef int _INTEGRITY_SHA256
 cdef int _FINGERPRINT
+cdef int _OPTIONAL
 cdef Py_ssize_t _MAX_SIZE
 cdef bytes _COOKIE
 cdef tuple _CLASSES
 
 
 cdef class Message:
-    cdef public object method
+    cdef public int method
     cdef public object message_class
-    cdef public object transaction_id
+    cdef public bytes transaction_id
     cdef public list attributes
     cdef public bytes raw
     cdef public object integrity_offset
@@ -23,6 +24,8 @@ cdef class Message:
     @cython.locals(kind=int)
     cpdef object get(self, int attribute_type)
     cpdef list get_all(self, int attribute_type)
+    cpdef bint has(self, int attribute_type) except -1
+    cpdef list unknown_required(self, known)
 
 
 @cython.locals(size=Py_ssize_t, kind=int, length=int)

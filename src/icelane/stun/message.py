@@ -34,6 +34,8 @@ _COOKIE: Final = b"\x21\x12\xa4\x42"
 _INTEGRITY: Final = 0x0008
 _INTEGRITY_SHA256: Final = 0x001C
 _FINGERPRINT: Final = 0x8028
+# From here on a receiver need not understand a type.
+_OPTIONAL: Final = 0x8000
 
 
 class MessageClass(enum.IntEnum):
@@ -113,7 +115,11 @@ class Message:
 
     def unknown_required(self, known: Collection[int]) -> list[int]:
         """Comprehension-required types that are not in `known`, in order, without repetitions."""
-        return list(dict.fromkeys(kind for kind, _ in self.attributes if kind < 0x8000 and kind not in known))
+        unknown: dict[int, None] = {}
+        for kind, _value in self.attributes:
+            if kind < _OPTIONAL and kind not in known:
+                unknown[kind] = None
+        return list(unknown)
 
 
 def method_name(method: int) -> str:

@@ -1,9 +1,12 @@
 # The types of the compiled form.
 
+cimport cython
+
 cdef Py_ssize_t _TIME_SIZE
 cdef Py_ssize_t _MAC_SIZE
 cdef Py_ssize_t _TOKEN_SIZE
-cdef bytes _TO_URL
+cdef Py_ssize_t _TOKEN_START
+cdef Py_ssize_t _TIME_END
 cdef bytes _FROM_URL
 
 
@@ -14,4 +17,5 @@ cdef class NonceFactory:
     cdef object _lifetime
     cdef object _skew
 
+    @cython.locals(bound=bytes)
     cdef bytes _nonce(self, bytes issued, client)

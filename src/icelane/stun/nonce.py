@@ -19,7 +19,7 @@ from typing import Final
 
 from icelane.core.clock import Duration, UnixSeconds
 from icelane.core.net import SocketAddress, pack_host
-from icelane.crypto.provider import equal, hmac_sha256
+from icelane.crypto.provider import equal, sealed_text
 from icelane.errors import MalformedError
 
 NONCE_COOKIE: Final = "obMatJos2"
@@ -27,10 +27,12 @@ _FEATURES_SIZE: Final = 4
 _TIME_SIZE: Final = 4
 _MAC_SIZE: Final = 12
 _TOKEN_SIZE: Final = 22
-NONCE_SIZE: Final = len(NONCE_COOKIE) + _FEATURES_SIZE + _TOKEN_SIZE
+_TOKEN_START: Final = len(NONCE_COOKIE) + _FEATURES_SIZE
+NONCE_SIZE: Final = _TOKEN_START + _TOKEN_SIZE
+# So many characters of base64 hold the issue time, and are whole bytes.
+_TIME_END: Final = _TOKEN_START + 8
 KEY_SIZE: Final = 32
-# The base64 of URLs, in which a nonce is written, and that of MIME, which binascii knows.
-_TO_URL: Final = bytes.maketrans(b"+/", b"-_")
+# From the base64 of URLs, in which a nonce is written, to that of MIME, which binascii knows.
 _FROM_URL: Final = bytes.maketrans(b"-_", b"+/")
 
 
@@ -106,10 +108,9 @@ class NonceFactory:
             return _FOREIGN
         text = nonce.encode("ascii")
         try:
-            token = binascii.a2b_base64(text[-_TOKEN_SIZE:].translate(_FROM_URL) + b"==")
+            issued = binascii.a2b_base64(text[_TOKEN_START:_TIME_END].translate(_FROM_URL))[:_TIME_SIZE]
         except binascii.Error:
             return _FOREIGN
-        issued = token[:_TIME_SIZE]
         # The whole text is compared: decoding ignores some bits of the last character, and what is no base64.
         if not equal(text, self._nonce(issued, client)):
             return _FOREIGN
@@ -117,6 +118,5 @@ class NonceFactory:
         return _VALID if -self._skew <= age <= self._lifetime else _STALE
 
     def _nonce(self, issued: bytes, client: SocketAddress) -> bytes:
-        bound = issued + self._features + client.port.to_bytes(2, "big") + pack_host(client.host)
-        token = binascii.b2a_base64(issued + hmac_sha256(self._key, bound)[:_MAC_SIZE], newline=False)
-        return self._beginning + token[:_TOKEN_SIZE].translate(_TO_URL)
+        bound = self._features + client[1].to_bytes(2, "big") + pack_host(client[0])
+        return self._beginning + sealed_text(self._key, issued, bound, _MAC_SIZE)

@@ -1,14 +1,28 @@
 # The types of the compiled form.
 
-from icelane.stun.message cimport Message
+cimport cython
+
+from icelane.stun.message cimport Message, MessageBuilder
+from icelane.turn.allocation cimport Allocation, AllocationCreated
 from icelane.turn.allocation_table cimport AllocationTable
-from icelane.turn.relay_acquisition cimport RelayAcquisition
+from icelane.turn.authentication cimport Identity
+from icelane.turn.quota cimport AllocationQuota, QuotaSlot
+from icelane.turn.relay_acquisition cimport Acquired, RelayAcquisition
+from icelane.turn.relay_ports cimport RelayPorts
+from icelane.turn.request cimport AllocateRequest
 from icelane.turn.response cimport Responder
 
 
+cdef class _PendingAllocate:
+    cdef public Message message
+    cdef public AllocateRequest request
+    cdef public Identity identity
+    cdef public QuotaSlot slot
+
+
 cdef class Allocates:
-    cdef object _quota
-    cdef object _relay_ports
+    cdef AllocationQuota _quota
+    cdef RelayPorts _relay_ports
     cdef RelayAcquisition _acquisition
     cdef AllocationTable _table
     cdef object _connections
@@ -21,8 +35,10 @@ cdef class Allocates:
     cpdef object handle_bound(self, bind_id, now)
     cpdef object handle_claimed(self, bind_id, relay, owner, now)
     cpdef object handle_failed(self, bind_id, now)
-    cpdef object begin(self, Message message, client, request, identity, now)
+    cpdef object begin(self, Message message, client, AllocateRequest request, Identity identity, now)
     cpdef object cancel(self, client)
+    @cython.locals(acquired=Acquired, pending=_PendingAllocate)
     cdef object _finish(self, now)
-    cdef object _complete(self, pending, acquired, now)
+    @cython.locals(allocation=Allocation, identity=Identity, response=MessageBuilder)
+    cdef object _complete(self, _PendingAllocate pending, Acquired acquired, now)
     cdef object _drop(self, client)

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from icelane.core.clock import Instant
+from icelane.core.clock import NEVER, Instant
+from icelane.core.garbage import untracked
 from icelane.core.net import Path, SocketAddress
 from icelane.stun.message import Message
 from icelane.turn.allocation import Allocation, AllocationCreated, Relay
@@ -26,9 +27,11 @@ from icelane.turn.routes import BindId
 from icelane.turn.tcp_relay import PeerConnections
 
 
-@dataclass(slots=True, unsafe_hash=True)
+@dataclass(unsafe_hash=True)
 class _PendingAllocate:
     """An Allocate request that is authenticated and counted against the quotas, and waits for its relay ports."""
+
+    __slots__ = ("identity", "message", "request", "slot")
 
     message: Message
     request: AllocateRequest
@@ -131,15 +134,25 @@ class Allocates:
     def _complete(self, pending: _PendingAllocate, acquired: Acquired, now: Instant) -> None:
         del self._pending_by_client[acquired.client]
         identity = pending.identity
+        client = untracked(acquired.client)
+        untracked(client.remote)
         allocation = Allocation(
-            client=acquired.client,
+            client=client,
             credential=identity.credential,
             kid=identity.kid,
             slot=pending.slot,
             transaction_id=pending.message.transaction_id,
             tcp=pending.request.tcp,
+            response=b"",
+            relays={},
+            permissions_by_host={},
+            channels_by_number={},
+            channels_by_peer={},
+            credential_ends_at=NEVER,
+            alarm_at=NEVER,
         )
-        relays = [Relay(local, self._relay_ports.external(local), now) for local in acquired.relays]
+        untracked(allocation)
+        relays = [untracked(Relay(local, self._relay_ports.external(local), now)) for local in acquired.relays]
         # Zero, which ends an allocation that is refreshed, means nothing here (RFC 8656 section 7.2).
         lifetime = self._lifetime(pending.request.lifetime or None)
         self._table.add(allocation, relays, lifetime, now)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from icelane.core.clock import Instant
+from icelane.core.garbage import untracked
 from icelane.core.net import AddressFamily, Path, SocketAddress
 from icelane.turn.credentials import Credential
 from icelane.turn.peer_policy import Verdict
@@ -30,18 +31,22 @@ class EndReason(enum.Enum):
     SERVER_CLOSED = "server-closed"
 
 
-@dataclass(slots=True)
+@dataclass
 class Relay:
     """One relayed transport address. `local` is bound on this host, `external` is what clients and peers are told."""
+
+    __slots__ = ("expires_at", "external", "local")
 
     local: SocketAddress
     external: SocketAddress
     expires_at: Instant
 
 
-@dataclass(slots=True)
+@dataclass
 class Permission:
     """RFC 8656 section 9: traffic to and from a peer's address, on the relay of its family."""
+
+    __slots__ = ("expires_at", "peer_host", "relay", "verdict")
 
     peer_host: str
     relay: Relay
@@ -50,12 +55,14 @@ class Permission:
 
     def route(self, client: Path) -> PermissionRoute:
         """The permission as a plane sees it."""
-        return PermissionRoute(client, self.relay.local, self.peer_host, self.verdict, self.expires_at)
+        return untracked(PermissionRoute(client, self.relay.local, self.peer_host, self.verdict, self.expires_at))
 
 
-@dataclass(slots=True)
+@dataclass
 class Channel:
     """RFC 8656 section 12: a number that stands for a peer's transport address."""
+
+    __slots__ = ("expires_at", "number", "peer", "relay", "wire_peer")
 
     number: int
     peer: SocketAddress
@@ -68,26 +75,47 @@ class Channel:
         return ChannelRoute(client, self.number, self.relay.local, self.peer, self.wire_peer, self.expires_at)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Allocation:
     """All that the server remembers of one client.
 
     With `tcp` its peers are reached by TCP (RFC 6062), so that its permissions are no routes: the engine judges each
     connection. `credential` and `kid` are those of the Allocate request, and so are `transaction_id` and `response`, by
     which its retransmission is answered alike.
+
+    Permissions are in the order in which they expire, and so are channels: each kind has one lifetime, and what is
+    refreshed goes to the end. `alarm_at` is for `allocation_alarms` alone.
     """
+
+    __slots__ = (
+        "alarm_at",
+        "channels_by_number",
+        "channels_by_peer",
+        "client",
+        "credential",
+        "credential_ends_at",
+        "kid",
+        "permissions_by_host",
+        "relays",
+        "response",
+        "slot",
+        "tcp",
+        "transaction_id",
+    )
 
     client: Path
     credential: Credential
     kid: str
     slot: QuotaSlot
     transaction_id: bytes
-    tcp: bool = False
-    response: bytes = b""
-    relays: dict[AddressFamily, Relay] = field(default_factory=dict)
-    permissions_by_host: dict[str, Permission] = field(default_factory=dict)
-    channels_by_number: dict[int, Channel] = field(default_factory=dict)
-    channels_by_peer: dict[SocketAddress, Channel] = field(default_factory=dict)
+    tcp: bool
+    response: bytes
+    relays: dict[AddressFamily, Relay]
+    permissions_by_host: dict[str, Permission]
+    channels_by_number: dict[int, Channel]
+    channels_by_peer: dict[SocketAddress, Channel]
+    credential_ends_at: Instant
+    alarm_at: Instant
 
     @property
     def username(self) -> str:
@@ -102,10 +130,25 @@ class Allocation:
         """When the last of its relayed addresses expires."""
         return max(relay.expires_at for relay in self.relays.values())
 
+    def next_expiry(self) -> Instant:
+        """When the first of all that it holds expires."""
+        earliest = self.credential_ends_at
+        for relay in self.relays.values():
+            earliest = min(earliest, relay.expires_at)
+        for permission in self.permissions_by_host.values():
+            earliest = min(earliest, permission.expires_at)
+            break  # the others expire later
+        for channel in self.channels_by_number.values():
+            earliest = min(earliest, channel.expires_at)
+            break
+        return earliest
 
-@dataclass(slots=True, kw_only=True, unsafe_hash=True)
+
+@dataclass(kw_only=True, unsafe_hash=True)
 class AllocationCreated:
     """A client got its relayed addresses."""
+
+    __slots__ = ("client", "kid", "relays", "username")
 
     client: Path
     username: str
@@ -113,9 +156,11 @@ class AllocationCreated:
     relays: tuple[SocketAddress, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class AllocationEnded:
     """An allocation is gone, and everything that belonged to it."""
+
+    __slots__ = ("client", "kid", "reason", "username")
 
     client: Path
     username: str

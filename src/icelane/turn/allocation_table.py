@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import TypeVar
 
-from icelane.core.clock import Duration, Instant, TimerTable, later
+from icelane.core.clock import NEVER, Duration, Instant, later
+from icelane.core.garbage import untracked
 from icelane.core.net import AddressFamily, Path, SocketAddress
 from icelane.turn.allocation import Allocation, Channel, EndReason, Permission, Relay
+from icelane.turn.allocation_alarms import AllocationAlarms
 from icelane.turn.credentials import Credential
 from icelane.turn.peer_policy import PeerPolicy, Verdict
 from icelane.turn.routes import (
@@ -24,28 +26,10 @@ from icelane.turn.routes import (
     RemovePermissionRoute,
 )
 
+E = TypeVar("E", Permission, Channel)
+
 CredentialEnd = Callable[[Credential, Instant], Instant | None]
 """When a credential's end ends its allocation; None for never."""
-
-
-class _RelayExpiry(NamedTuple):
-    client: Path
-    family: AddressFamily
-
-
-class _PermissionExpiry(NamedTuple):
-    client: Path
-    peer_host: str
-
-
-class _ChannelExpiry(NamedTuple):
-    client: Path
-    number: int
-
-
-class _CredentialExpiry(NamedTuple):
-    client: Path
-    kind: None = None
 
 
 class AllocationTable:
@@ -68,7 +52,7 @@ class AllocationTable:
         self._release = release
         self._on_end = on_end
         self._allocations_by_client: dict[Path, Allocation] = {}
-        self._timers: TimerTable[_RelayExpiry | _PermissionExpiry | _ChannelExpiry | _CredentialExpiry] = TimerTable()
+        self._alarms = AllocationAlarms()
 
     def __len__(self) -> int:
         return len(self._allocations_by_client)
@@ -93,24 +77,18 @@ class AllocationTable:
 
     @property
     def timers(self) -> int:
-        """How many deadlines are armed."""
-        return len(self._timers)
+        """How many deadlines there are, but for those of credentials; visits every allocation."""
+        return sum(
+            len(one.relays) + len(one.permissions_by_host) + len(one.channels_by_number)
+            for one in self._allocations_by_client.values()
+        )
 
     # Inputs
 
     def handle_timeout(self, now: Instant) -> None:
         """Expire what is due."""
-        while (timer := self._timers.pop_due(now)) is not None:
-            allocation = self._allocations_by_client[timer.client]
-            # No match statement: the oldest Cython that compiles this module has none.
-            if isinstance(timer, _RelayExpiry):
-                self._end_relay(allocation, timer.family, EndReason.EXPIRED)
-            elif isinstance(timer, _PermissionExpiry):
-                self._remove_permission(allocation, allocation.permissions_by_host[timer.peer_host])
-            elif isinstance(timer, _ChannelExpiry):
-                self._remove_channel(allocation, allocation.channels_by_number[timer.number])
-            elif not self._watch_credential(allocation, now):
-                self.end(allocation.client, EndReason.CREDENTIAL_EXPIRED)
+        while (allocation := self._alarms.pop_due(now)) is not None:
+            self._expire(allocation, now)
 
     # Commands
 
@@ -119,7 +97,7 @@ class AllocationTable:
         self._allocations_by_client[allocation.client] = allocation
         for relay in relays:
             allocation.relays[relay.local.family] = relay
-            self._commands.append(AssignRelayPort(relay.local, allocation.client, allocation.user_key))
+            self._commands.append(AssignRelayPort(relay.local, allocation.client, allocation.credential.user_key))
             self._set_expiry(allocation, relay, later(now, lifetime))
         self._watch_credential(allocation, now)
 
@@ -132,12 +110,17 @@ class AllocationTable:
                 self._end_relay(allocation, relay.local.family, EndReason.REFRESHED_TO_ZERO)
 
     def permit(self, allocation: Allocation, peer_host: str, relay: Relay, verdict: Verdict, now: Instant) -> None:
-        """Install or refresh a permission."""
+        """Install a permission, or refresh it, of which the plane need not hear: it ends when it is removed."""
         expires_at = later(now, self._permission_lifetime)
-        permission = Permission(peer_host, relay, verdict, expires_at)
-        allocation.permissions_by_host[peer_host] = permission
-        self._timers.set(_PermissionExpiry(allocation.client, peer_host), expires_at)
-        self._install(allocation, permission)
+        permissions = allocation.permissions_by_host
+        permission = permissions.pop(peer_host, None)
+        if permission is not None and permission.relay is relay and permission.verdict == verdict:
+            permission.expires_at = expires_at
+        else:
+            permission = untracked(Permission(peer_host, relay, verdict, expires_at))
+            self._install(allocation, permission)
+        permissions[peer_host] = permission  # the last of them to expire
+        self._alarms.watch(allocation, expires_at)
 
     def bind_channel(
         self, allocation: Allocation, number: int, peer: SocketAddress, relay: Relay, verdict: Verdict, now: Instant
@@ -145,10 +128,14 @@ class AllocationTable:
         """Bind or refresh a channel, and the permission that comes with it (RFC 8656 section 12.2)."""
         self.permit(allocation, peer.host, relay, verdict, now)
         expires_at = later(now, self._channel_lifetime)
-        channel = Channel(number, peer, SocketAddress(verdict.wire_host, peer.port), relay, expires_at)
-        allocation.channels_by_number[number] = channel
+        wire_peer = peer if peer.host == verdict.wire_host else SocketAddress(verdict.wire_host, peer.port)
+        channel = untracked(Channel(number, untracked(peer), wire_peer, relay, expires_at))
+        channels = allocation.channels_by_number
+        if number in channels:
+            del channels[number]
+        channels[number] = channel
         allocation.channels_by_peer[peer] = channel
-        self._timers.set(_ChannelExpiry(allocation.client, number), expires_at)
+        self._alarms.watch(allocation, expires_at)
         self._commands.append(InstallChannelRoute(channel.route(allocation.client)))
 
     def watch_credentials(self, now: Instant) -> None:
@@ -182,26 +169,45 @@ class AllocationTable:
 
     def next_timeout(self) -> Instant | None:
         """The earliest deadline."""
-        return self._timers.next()
+        return self._alarms.next()
 
     # Privates
 
     def _set_expiry(self, allocation: Allocation, relay: Relay, at: Instant) -> None:
         relay.expires_at = at
-        self._timers.set(_RelayExpiry(allocation.client, relay.local.family), at)
+        self._alarms.watch(allocation, at)
 
     def _watch_credential(self, allocation: Allocation, now: Instant) -> bool:
         """Arm the timer of a credential whose end ends the allocation; False when it has come.
 
         The calendar may have been set back since the timer was armed, so it is asked again.
         """
+        allocation.credential_ends_at = NEVER
+        if allocation.credential.valid_until is None:
+            return True
         end = self._credential_end(allocation.credential, now)
         if end is None:
             return True
         if end <= now:
             return False
-        self._timers.set(_CredentialExpiry(allocation.client), end)
+        allocation.credential_ends_at = end
+        self._alarms.watch(allocation, end)
         return True
+
+    def _expire(self, allocation: Allocation, now: Instant) -> None:
+        """End what is due of an allocation, and watch the rest."""
+        for permission in _due(allocation.permissions_by_host.values(), now):
+            self._remove_permission(allocation, permission)
+        for channel in _due(allocation.channels_by_number.values(), now):
+            self._remove_channel(allocation, channel)
+        for family in [family for family, relay in allocation.relays.items() if relay.expires_at <= now]:
+            self._end_relay(allocation, family, EndReason.EXPIRED)
+        if not allocation.relays:
+            return
+        if self._watch_credential(allocation, now):
+            self._alarms.watch(allocation, allocation.next_expiry())
+        else:
+            self.end(allocation.client, EndReason.CREDENTIAL_EXPIRED)
 
     def _install(self, allocation: Allocation, permission: Permission) -> None:
         if not allocation.tcp:
@@ -209,14 +215,12 @@ class AllocationTable:
 
     def _remove_permission(self, allocation: Allocation, permission: Permission) -> None:
         del allocation.permissions_by_host[permission.peer_host]
-        self._timers.cancel(_PermissionExpiry(allocation.client, permission.peer_host))
         if not allocation.tcp:
             self._commands.append(RemovePermissionRoute(permission.route(allocation.client)))
 
     def _remove_channel(self, allocation: Allocation, channel: Channel) -> None:
         del allocation.channels_by_number[channel.number]
         del allocation.channels_by_peer[channel.peer]
-        self._timers.cancel(_ChannelExpiry(allocation.client, channel.number))
         self._commands.append(RemoveChannelRoute(channel.route(allocation.client)))
 
     def _end_relay(self, allocation: Allocation, family: AddressFamily, reason: EndReason) -> None:
@@ -226,10 +230,19 @@ class AllocationTable:
             self._remove_channel(allocation, channel)
         for permission in [p for p in allocation.permissions_by_host.values() if p.relay is relay]:
             self._remove_permission(allocation, permission)
-        self._timers.cancel(_RelayExpiry(allocation.client, family))
         del allocation.relays[family]
         self._release(relay.local)
         if not allocation.relays:
             del self._allocations_by_client[allocation.client]
-            self._timers.cancel(_CredentialExpiry(allocation.client))
+            self._alarms.forget(allocation)
             self._on_end(allocation, reason)
+
+
+def _due(entries: Iterable[E], now: Instant) -> list[E]:
+    """Those that are over, of some that are in the order of their expiry."""
+    due = []
+    for entry in entries:
+        if entry.expires_at > now:
+            break
+        due.append(entry)
+    return due

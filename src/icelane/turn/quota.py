@@ -6,6 +6,8 @@ import enum
 from dataclasses import dataclass
 from typing import Protocol
 
+from icelane.core.garbage import untracked
+
 
 class QuotaRefusal(enum.Enum):
     """Which limit is reached, for the error code and the log."""
@@ -21,12 +23,14 @@ class QuotaRefusal(enum.Enum):
         return 486 if self is QuotaRefusal.USER else 508
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class QuotaSlot:
     """The right to one allocation; held from before the relay port is bound until after it is released."""
 
+    __slots__ = ("held", "user_key")
+
     user_key: str
-    held: bool = True
+    held: bool
 
 
 class Tally(Protocol):
@@ -116,7 +120,7 @@ class AllocationQuota:
         if limit is not None:
             return QuotaRefusal.USER if limit is Limit.KEY else QuotaRefusal.TOTAL
         self._count += 1
-        return QuotaSlot(user_key)
+        return untracked(QuotaSlot(user_key, held=True))
 
     def release(self, slot: QuotaSlot) -> None:
         """Give a slot back, once; doing it again changes nothing, so that every way out may do it."""

@@ -42,18 +42,20 @@ class Refusal(Exception):
         self.alternate = alternate
 
 
-@dataclass(slots=True, kw_only=True, unsafe_hash=True)
+@dataclass(kw_only=True, unsafe_hash=True)
 class RequestRefused:
     """An error response was sent, or with `silent` was due and withheld because the source had too many.
 
     `unreported` counts what was withheld from that source since the last such event, without one of its own.
     """
 
+    __slots__ = ("client", "code", "kid", "method", "reason", "silent", "unreported", "username")
+
     client: Path
     method: int
     code: int
     reason: str
-    username: str = ""
-    kid: str = ""
-    silent: bool = False
-    unreported: int = 0
+    username: str
+    kid: str
+    silent: bool
+    unreported: int

@@ -13,7 +13,7 @@ or by a sibling, who then hands it over.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from icelane.core.clock import Duration, Instant, TimerTable, later
@@ -33,7 +33,7 @@ _TCP: Final = Transport.TCP
 _UDP: Final = Transport.UDP
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Acquired:
     """What a request got. No `relays` means that it failed, and that nothing is held.
 
@@ -41,23 +41,27 @@ class Acquired:
     not be had, when two were wanted.
     """
 
+    __slots__ = ("client", "failures", "relays", "reservation_token")
+
     client: Path
-    relays: list[SocketAddress] = field(default_factory=list)
-    reservation_token: bytes | None = None
-    failures: dict[AddressFamily, int] = field(default_factory=dict)
+    relays: list[SocketAddress]
+    reservation_token: bytes | None
+    failures: dict[AddressFamily, int]
 
 
-@dataclass(slots=True)
+@dataclass
 class _Acquisition:
     """One request on its way: `wanted` families are still to come, `bind` is the plane's to answer."""
 
+    __slots__ = ("attempts", "bind", "even_port", "reserve_next", "result", "transport", "wanted")
+
     result: Acquired
-    wanted: deque[AddressFamily]
+    wanted: list[AddressFamily]
     even_port: bool
     reserve_next: bool
-    transport: Transport = Transport.UDP
-    attempts: int = 0
-    bind: BindRelayPort | ClaimRelayPort | None = None
+    transport: Transport
+    attempts: int
+    bind: BindRelayPort | ClaimRelayPort | None
 
 
 class RelayAcquisition:
@@ -91,9 +95,10 @@ class RelayAcquisition:
         running = self._running_by_bind.pop(bind_id, None)
         if running is None or running.bind is None:
             return
-        bind, running.bind = running.bind, None
+        bind = running.bind
+        running.bind = None
         assert isinstance(bind, BindRelayPort), "what is claimed is not bound"
-        running.wanted.popleft()
+        running.wanted.pop(0)
         running.attempts = 0
         running.result.relays.append(bind.relay)
         if bind.and_next:
@@ -134,13 +139,14 @@ class RelayAcquisition:
     def begin(self, client: Path, request: AllocateRequest) -> None:
         """Start to acquire what `request` asks for; raises Refusal when it is clear at once that it cannot be had."""
         transport = _TCP if request.tcp else _UDP
-        running = _Acquisition(Acquired(client=client), deque(), request.even_port, request.reserve_next, transport)
-        owner = self._ports.owner_of(request.reservation_token) if request.reservation_token is not None else None
-        if request.reservation_token is not None and owner is not None:
-            self._running_by_client[client] = running
-            self._ask(running, ClaimRelayPort(self._next_bind(), request.reservation_token, owner))
-            return
+        result = Acquired(client=client, relays=[], reservation_token=None, failures={})
+        running = _Acquisition(result, [], request.even_port, request.reserve_next, transport, 0, None)
         if request.reservation_token is not None:
+            owner = self._ports.owner_of(request.reservation_token)
+            if owner is not None:
+                self._running_by_client[client] = running
+                self._ask(running, ClaimRelayPort(self._next_bind(), request.reservation_token, owner))
+                return
             running.result.relays.append(self._claim(request.reservation_token))
         else:
             for family in (request.family, _IPV6) if request.additional else (request.family,):
@@ -221,7 +227,7 @@ class RelayAcquisition:
                 self._ask(running, BindRelayPort(self._next_bind(), relay, running.reserve_next, running.transport))
                 return
             # Where two families are wanted, either will do.
-            running.result.failures[running.wanted.popleft()] = 508
+            running.result.failures[running.wanted.pop(0)] = 508
             running.attempts = 0
         del self._running_by_client[running.result.client]
         self._finished.append(running.result)

@@ -11,3 +11,4 @@ cdef class RelayPorts:
     cdef dict _borrowers_by_lent
 
     cpdef object external(self, relay)
+    cpdef object give_back(self, relay, and_next=*)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from icelane.core.entropy import Entropy
-from icelane.core.net import AddressFamily, SocketAddress, canonical_host, family_of
+from icelane.core.garbage import untracked
+from icelane.core.net import AddressFamily, SocketAddress, canonical_host, family_of, socket_address
 from icelane.turn.attributes import RESERVATION_TOKEN_SIZE
 from icelane.turn.port_pool import PortPool
 from icelane.turn.siblings import ALONE, Siblings
@@ -66,7 +67,8 @@ class RelayPorts:
 
     def external(self, relay: SocketAddress) -> SocketAddress:
         """What the outside calls a local relayed address."""
-        return SocketAddress(self._external.get(relay.host, relay.host), relay.port)
+        host = self._external.get(relay.host)
+        return relay if host is None else socket_address(host, relay.port)
 
     def set_external_addresses(self, external_addresses: Mapping[str, str]) -> None:
         """From now on the outside calls local relay hosts by these names."""
@@ -83,12 +85,13 @@ class RelayPorts:
             return None
         hosts = self._hosts_by_family[family]
         for _ in range(len(hosts)):
-            host = hosts.pop(0)
-            hosts.append(host)
+            host = hosts[0]
+            if len(hosts) > 1:
+                hosts.append(hosts.pop(0))
             pool = self._pools[host]
             port = pool.take_pair() if and_next else pool.take_even() if even else pool.take()
             if port is not None:
-                return SocketAddress(host, port)
+                return untracked(socket_address(host, port))
         return None
 
     def give_back(self, relay: SocketAddress, *, and_next: bool = False) -> int | None:

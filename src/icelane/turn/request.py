@@ -88,7 +88,7 @@ _RESERVATION_TOKEN: Final = AttributeType.RESERVATION_TOKEN
 _XOR_PEER_ADDRESS: Final = AttributeType.XOR_PEER_ADDRESS
 
 
-@dataclass(slots=True, kw_only=True, unsafe_hash=True)
+@dataclass(kw_only=True, unsafe_hash=True)
 class AllocateRequest:
     """`family` is that of the first relayed address; `additional` asks for an IPv6 one beside an IPv4 one.
 
@@ -96,27 +96,42 @@ class AllocateRequest:
     it wants to reach peers by TCP.
     """
 
-    tcp: bool = False
-    family: AddressFamily = AddressFamily.IPV4
-    additional: bool = False
-    draft_numbers: bool = False
-    lifetime: int | None = None
-    even_port: bool = False
-    reserve_next: bool = False
-    reservation_token: bytes | None = None
+    __slots__ = (
+        "additional",
+        "draft_numbers",
+        "even_port",
+        "family",
+        "lifetime",
+        "reservation_token",
+        "reserve_next",
+        "tcp",
+    )
+
+    tcp: bool
+    family: AddressFamily
+    additional: bool
+    draft_numbers: bool
+    lifetime: int | None
+    even_port: bool
+    reserve_next: bool
+    reservation_token: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RefreshRequest:
     """`lifetime` in seconds, None for the default; `family` is a number from the wire, None for both."""
+
+    __slots__ = ("family", "lifetime")
 
     lifetime: int | None
     family: int | None
 
 
-@dataclass(slots=True, unsafe_hash=True)
+@dataclass(unsafe_hash=True)
 class ChannelBindRequest:
     """A channel in the legal range, and whom it is for."""
+
+    __slots__ = ("channel", "peer")
 
     channel: int
     peer: SocketAddress
@@ -176,7 +191,7 @@ def parse_create_permission(message: Message) -> list[SocketAddress]:
 
 def parse_connect(message: Message) -> SocketAddress:
     """RFC 6062 section 5.2: the peer. Raises Refusal."""
-    peer = _optional(message, _XOR_PEER_ADDRESS, lambda value: parse_xor_address(value, message.transaction_id))
+    peer = _peer(message)
     if peer is None:
         raise Refusal(400, "peer-address-missing")
     return peer
@@ -201,12 +216,22 @@ def connection_id_in(message: Message) -> ConnectionId | None:
 def parse_channel_bind(message: Message) -> ChannelBindRequest:
     """RFC 8656 section 12.2. Raises Refusal."""
     channel = _optional(message, _CHANNEL_NUMBER, parse_channel_number)
-    peer = _optional(message, _XOR_PEER_ADDRESS, lambda value: parse_xor_address(value, message.transaction_id))
+    peer = _peer(message)
     if channel is None or peer is None:
         raise Refusal(400, "channel-or-peer-missing")
     if not MIN_CHANNEL_NUMBER <= channel <= MAX_LEGACY_CHANNEL_NUMBER:
         raise Refusal(400, "channel-out-of-range")
     return ChannelBindRequest(channel, peer)
+
+
+def _peer(message: Message) -> SocketAddress | None:
+    value = message.get(_XOR_PEER_ADDRESS)
+    if value is None:
+        return None
+    try:
+        return parse_xor_address(value, message.transaction_id)
+    except MalformedError:
+        raise Refusal(400, "attribute-malformed") from None
 
 
 def _additional_family(message: Message) -> int | None:

@@ -1,7 +1,14 @@
 # The types of the compiled form.
 
+cimport cython
+
+from icelane.core.engine cimport Transmit
 from icelane.stun.message cimport Message, MessageBuilder
-from icelane.turn.authentication cimport Authenticator
+from icelane.turn.allocation cimport Relay
+from icelane.turn.authentication cimport Authenticator, Identity
+from icelane.turn.refusal cimport RequestRefused
+from icelane.turn.relay_acquisition cimport Acquired
+from icelane.turn.request cimport AllocateRequest
 
 cdef int _ADDRESS_ERROR_CODE
 cdef int _ALTERNATE_DOMAIN
@@ -20,13 +27,14 @@ cdef class Responder:
     cdef Authenticator _authenticator
     cdef object _transmits
 
-    cpdef bytes succeed(self, MessageBuilder response, Message message, path, identity)
-    cpdef object refuse(self, refusal, Message message, path, identity, now)
+    cpdef bytes succeed(self, MessageBuilder response, Message message, path, Identity identity)
+    cpdef object refuse(self, refusal, Message message, path, Identity identity, now)
     cpdef bytes send(self, MessageBuilder response, Message message, path)
     cdef object _challenge_allowance(self, refusal, Message message, path, now)
-    cdef object _refusal_response(self, refusal, Message message, path, identity, now)
+    cdef object _refusal_response(self, refusal, Message message, path, Identity identity, now)
 
 
-cpdef MessageBuilder allocate_response(Message message, request, acquired, relays, lifetime)
+@cython.locals(relay=Relay, response=MessageBuilder)
+cpdef MessageBuilder allocate_response(Message message, AllocateRequest request, Acquired acquired, relays, lifetime)
 cpdef MessageBuilder error_response(Message message, refusal, phrase)
 cpdef bytes encoded(MessageBuilder response, Message message)

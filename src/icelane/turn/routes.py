@@ -21,9 +21,11 @@ ConnectionId = NewType("ConnectionId", int)
 LookupId = NewType("LookupId", int)
 
 
-@dataclass(slots=True, unsafe_hash=True)
+@dataclass(unsafe_hash=True)
 class ChannelRoute:
     """Payload of `channel` of `client` goes out of `relay` to `wire_peer`, and back. RFC 8656 section 12."""
+
+    __slots__ = ("channel", "client", "expires_at", "peer", "relay", "wire_peer")
 
     client: Path
     channel: int
@@ -33,12 +35,15 @@ class ChannelRoute:
     expires_at: Instant
 
 
-@dataclass(slots=True, unsafe_hash=True)
+@dataclass(unsafe_hash=True)
 class PermissionRoute:
     """Payload of Send indications of `client` goes out of `relay` to `verdict.wire_host`, and back as Data.
 
-    Every packet's port must pass `verdict.allows_port`, both ways. RFC 8656 section 9.
+    Every packet's port must pass `verdict.allows_port`, both ways. RFC 8656 section 9. It stands until it is removed:
+    `expires_at` is what was known when it was installed, and a permission that is refreshed is not installed again.
     """
+
+    __slots__ = ("client", "expires_at", "peer_host", "relay", "verdict")
 
     client: Path
     relay: SocketAddress
@@ -47,7 +52,7 @@ class PermissionRoute:
     expires_at: Instant
 
 
-@dataclass(slots=True, unsafe_hash=True)
+@dataclass(unsafe_hash=True)
 class BindRelayPort:
     """Open a UDP socket on `relay`, and with `and_next` another on the next higher port; both or none.
 
@@ -55,58 +60,70 @@ class BindRelayPort:
     Answer with `TurnServer.handle_relay_bound` or `handle_relay_failed`.
     """
 
+    __slots__ = ("and_next", "bind_id", "relay", "transport")
+
     bind_id: BindId
     relay: SocketAddress
-    and_next: bool = False
-    transport: Transport = Transport.UDP
+    and_next: bool
+    transport: Transport
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ClaimRelayPort:
     """Get the bound socket of a reservation from the sibling who has given out `token`.
 
     Answer with `TurnServer.handle_relay_claimed` or `handle_relay_failed`.
     """
 
+    __slots__ = ("bind_id", "owner", "token")
+
     bind_id: BindId
     token: bytes
     owner: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ReturnRelayPort:
     """Tell the sibling that `relay`, which is of its ports, is free again; its socket here has been closed."""
+
+    __slots__ = ("owner", "relay")
 
     relay: SocketAddress
     owner: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PassOn:
     """Give the client's connection to a sibling, which handles `message`, the last one that came over it."""
+
+    __slots__ = ("client", "message", "owner")
 
     client: Path
     message: bytes
     owner: int
 
 
-@dataclass(slots=True, unsafe_hash=True)
+@dataclass(unsafe_hash=True)
 class AssignRelayPort:
     """From now on `relay` belongs to `client`, whose traffic counts for `user_key`."""
+
+    __slots__ = ("client", "relay", "user_key")
 
     relay: SocketAddress
     client: Path
     user_key: str
 
 
-@dataclass(slots=True, unsafe_hash=True)
+@dataclass(unsafe_hash=True)
 class ReleaseRelayPort:
     """Close the socket on `relay`. Its routes have been removed before."""
+
+    __slots__ = ("relay",)
 
     relay: SocketAddress
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ConnectPeer:
     """Connect from the TCP relay `relay` to `wire_peer`; read nothing from it yet.
 
@@ -114,12 +131,14 @@ class ConnectPeer:
     section 5.2.
     """
 
+    __slots__ = ("connection_id", "relay", "wire_peer")
+
     connection_id: ConnectionId
     relay: SocketAddress
     wire_peer: SocketAddress
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BindStreams:
     """Send `response` to `client`, then let that connection and the peer's carry each other's bytes.
 
@@ -127,52 +146,66 @@ class BindStreams:
     as always. RFC 6062 section 5.4.
     """
 
+    __slots__ = ("client", "connection_id", "response")
+
     connection_id: ConnectionId
     client: Path
     response: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ClosePeer:
     """Close the connection with a peer, or stop connecting, and close the client's connection that it is bound to."""
+
+    __slots__ = ("connection_id",)
 
     connection_id: ConnectionId
 
 
-@dataclass(slots=True, unsafe_hash=True)
+@dataclass(unsafe_hash=True)
 class InstallChannelRoute:
     """Add the route, or replace the one with the same client and channel."""
 
+    __slots__ = ("route",)
+
     route: ChannelRoute
 
 
-@dataclass(slots=True, unsafe_hash=True)
+@dataclass(unsafe_hash=True)
 class RemoveChannelRoute:
     """Forget the route."""
 
+    __slots__ = ("route",)
+
     route: ChannelRoute
 
 
-@dataclass(slots=True, unsafe_hash=True)
+@dataclass(unsafe_hash=True)
 class InstallPermissionRoute:
     """Add the route, or replace the one with the same client, relay and host."""
 
+    __slots__ = ("route",)
+
     route: PermissionRoute
 
 
-@dataclass(slots=True, unsafe_hash=True)
+@dataclass(unsafe_hash=True)
 class RemovePermissionRoute:
     """Forget the route."""
 
+    __slots__ = ("route",)
+
     route: PermissionRoute
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LookUpCredential:
     """Ask outside who `username` is, on behalf of `client`, whose address is proved.
 
     Answer within a second with `TurnServer.provide_credential` or `handle_lookup_failed`.
     """
+
+    __slots__ = ("client", "lookup_id", "realm", "username")
 
     lookup_id: LookupId
     username: str

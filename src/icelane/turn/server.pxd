@@ -2,6 +2,7 @@
 
 from icelane.stun.message cimport Message
 from icelane.turn.allocate cimport Allocates
+from icelane.turn.allocation cimport Allocation
 from icelane.turn.allocation_table cimport AllocationTable
 from icelane.turn.authentication cimport Authenticator
 from icelane.turn.relay_acquisition cimport RelayAcquisition
@@ -39,8 +40,8 @@ cdef class TurnServer:
     cpdef object poll_transmit(self)
     cpdef object poll_command(self)
     cpdef object poll_event(self)
-    cdef object _known_credential(self, Message message, allocation, now)
+    cdef object _known_credential(self, Message message, Allocation allocation, now)
     cdef object _sibling_for(self, Message message, path)
-    cdef object _existing(self, path)
-    cdef object _judge(self, allocation, peer, check)
-    cdef object _check_room(self, allocation, hosts)
+    cdef Allocation _existing(self, path)
+    cdef object _judge(self, Allocation allocation, peer, check)
+    cdef object _check_room(self, Allocation allocation, hosts)

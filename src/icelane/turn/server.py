@@ -19,7 +19,7 @@ credentials that were taken back in `revocation`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from icelane.core.clock import Instant, UnixSeconds, WallClock
@@ -489,11 +489,11 @@ class TurnServer:
     def _handle_create_permission(self, message: Message, path: Path, identity: Identity, now: Instant) -> None:
         allocation = self._existing(path)
         # TR-3: all peers are judged before the first permission is installed.
-        granted = [
-            (peer.host, *self._judge(allocation, peer, self._policy.check_permission))
-            for peer in parse_create_permission(message)
-        ]
-        self._check_room(allocation, {host for host, _, _ in granted})
+        granted = []
+        for peer in parse_create_permission(message):
+            relay, verdict = self._judge(allocation, peer, self._policy.check_permission)
+            granted.append((peer.host, relay, verdict))
+        self._check_room(allocation, [host for host, _, _ in granted])
         for host, relay, verdict in granted:
             self._table.permit(allocation, host, relay, verdict, now)
         self._responder.succeed(MessageBuilder.response_to(message), message, path, identity)
@@ -509,7 +509,7 @@ class TurnServer:
         relay, verdict = self._judge(allocation, request.peer, self._policy.check)
         if bound is None and len(allocation.channels_by_number) >= MAX_CHANNELS:
             raise Refusal(508, "too-many-channels")
-        self._check_room(allocation, {request.peer.host})
+        self._check_room(allocation, (request.peer.host,))
         self._table.bind_channel(allocation, request.channel, request.peer, relay, verdict, now)
         self._responder.succeed(MessageBuilder.response_to(message), message, path, identity)
 
@@ -581,8 +581,10 @@ class TurnServer:
             raise Refusal(verdict.code, verdict.reason)
         return relay, verdict
 
-    def _check_room(self, allocation: Allocation, hosts: set[str]) -> None:
-        if len(allocation.permissions_by_host.keys() | hosts) > MAX_PERMISSIONS:
+    def _check_room(self, allocation: Allocation, hosts: Collection[str]) -> None:
+        if len(allocation.permissions_by_host) + len(hosts) <= MAX_PERMISSIONS:
+            return
+        if len(allocation.permissions_by_host.keys() | set(hosts)) > MAX_PERMISSIONS:
             raise Refusal(508, "too-many-permissions")
 
     def _lifetime(self, requested: int | None) -> int:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
+from typing import Final
 
 from icelane.core.clock import Duration
 from icelane.core.entropy import Entropy
-from icelane.core.net import SocketAddress, Transport
+from icelane.core.net import SocketAddress, Transport, socket_address
 from icelane.server.bandwidth import Meter
 from icelane.server.batched.core import Bucket, RelayCore
 from icelane.server.batched.reader import BatchedReader, ListenerReader, RelayReader
@@ -33,6 +34,8 @@ from icelane.turn.routes import (
     RemovePermissionRoute,
 )
 
+_NOTHING: Final[list[bytes]] = []
+
 
 class BatchedClient(RelayedClient):
     """A client that the core knows by `number`. On a stream, what one read has brought goes out as one batch."""
@@ -44,8 +47,9 @@ class BatchedClient(RelayedClient):
     ) -> None:
         super().__init__(command.client, command.user_key, send, entropy)
         self._core = core
-        self._from_stream: list[bytes] = []
-        self._to_stream: list[bytes] = []
+        # What goes over UDP is not gathered.
+        self._from_stream: list[bytes] = [] if self._padded else _NOTHING
+        self._to_stream: list[bytes] = self._from_stream if not self._padded else []
         self.number = core.add_client(listener, raw_address(command.client.remote))
 
     def traffic(self) -> Traffic:
@@ -66,13 +70,13 @@ class BatchedClient(RelayedClient):
 
     def limit(self, meter: Meter | None) -> None:
         """From now on what is relayed is paid for from `meter`; None: everything passes."""
-        super().limit(meter)
+        RelayedClient.limit(self, meter)
         self._core.limit(self.number, () if meter is None else meter.buckets)
 
     def relay_from_client(self, data: bytes) -> bool:
         """Relay ChannelData or a Send indication; False for everything else, which is the engine's."""
         if not (self._padded and data and data[0] & 0xC0 == 0x40):
-            return super().relay_from_client(data)
+            return RelayedClient.relay_from_client(self, data)
         self._from_stream.append(data + bytes(-len(data) & 3))
         return True
 
@@ -106,11 +110,11 @@ class BatchedPlane(RelayPlane):
     """Carries out the engine's commands on real sockets, which the core reads."""
 
     name = "compiled"
-    bucket = Bucket
 
     def __init__(self, entropy: Entropy, *, coalesce: Duration) -> None:
         """`coalesce` is how long a busy relay waits for more to send at once; 0: not at all."""
         super().__init__(entropy)
+        self.bucket = Bucket
         self._reader = reader = BatchedReader(entropy, coalesce=coalesce)
         self._core = reader.core
         self._relay_reader = RelayReader(reader)
@@ -131,7 +135,7 @@ class BatchedPlane(RelayPlane):
 
     def assign(self, command: AssignRelayPort, send: SendToClient) -> RelayedClient:
         """Give a bound port to its client, which is reached by `send`."""
-        client = super().assign(command, send)
+        client = RelayPlane.assign(self, command, send)
         relay = self._relays_by_address[command.relay]
         if isinstance(relay, RelaySocket):
             self._core.assign(self._number_of(relay), self._known(client).number)
@@ -139,7 +143,7 @@ class BatchedPlane(RelayPlane):
 
     def release(self, command: ReleaseRelayPort) -> RelayedClient | None:
         """Close a port; returns its client when that was its last one."""
-        client = super().release(command)
+        client = RelayPlane.release(self, command)
         if client is not None:
             gone = self._known(client)
             del self._clients_by_number[gone.number]
@@ -151,35 +155,54 @@ class BatchedPlane(RelayPlane):
         command: InstallChannelRoute | RemoveChannelRoute | InstallPermissionRoute | RemovePermissionRoute,
     ) -> None:
         """Install or remove a route."""
-        relay = self._relays_by_address[command.route.relay]
-        client = self._known(self._clients_by_path[command.route.client])
+        route = command.route
+        relay = self._relays_by_address[route.relay]
+        client = self._known(self._clients_by_path[route.client])
         assert isinstance(relay, RelaySocket), "only UDP is relayed by routes"
         # No match statement: the oldest Cython that compiles this module has none.
-        if isinstance(command, InstallChannelRoute):
-            channel_route = command.route
-            before = client.channels_by_number.get(channel_route.channel)
-            super().route(command)
-            peer = raw_address(channel_route.wire_peer)
-            number = self._number_of(relay)
-            self._core.set_channel(client.number, channel_route.channel, number, peer, channel_route.expires_at)
-            self._lead_back(client, relay, peer)
-            if before is not None and before != (relay, peer):
-                self._lead_back(client, *before)
+        if isinstance(command, InstallPermissionRoute):
+            self._install_permission(client, relay, command)
+        elif isinstance(command, InstallChannelRoute):
+            self._install_channel(client, relay, command)
         elif isinstance(command, RemoveChannelRoute):
-            super().route(command)
+            RelayPlane.route(self, command)
             self._core.remove_channel(client.number, command.route.channel)
             self._lead_back(client, relay, raw_address(command.route.wire_peer))
         else:
-            known = client.permissions_by_host.get(command.route.peer_host)
-            super().route(command)
-            hosts = {command.route.verdict.wire_host}
-            if known is not None:
-                before_host = known[1].verdict.wire_host
-                if isinstance(command, InstallPermissionRoute) and known[0] is relay and before_host in hosts:
-                    return  # refreshed: the core permits it already
-                hosts.add(before_host)
-            for host in hosts:
-                self._core.permit(self._number_of(relay), raw_address(SocketAddress(host, 0)), relay.permits(host))
+            self._remove_permission(client, relay, command)
+
+    def _install_channel(self, client: BatchedClient, relay: RelaySocket, command: InstallChannelRoute) -> None:
+        route = command.route
+        before = client.channels_by_number.get(route.channel)
+        RelayPlane.route(self, command)
+        peer = raw_address(route.wire_peer)
+        self._core.set_channel(client.number, route.channel, self._number_of(relay), peer, route.expires_at)
+        self._lead_back(client, relay, peer)
+        if before is not None and before != (relay, peer):
+            self._lead_back(client, before[0], before[1])
+
+    def _install_permission(self, client: BatchedClient, relay: RelaySocket, command: InstallPermissionRoute) -> None:
+        known = client.permissions_by_host.get(command.route.peer_host)
+        RelayPlane.route(self, command)
+        host = command.route.verdict.wire_host
+        if known is not None:
+            before = known[1].verdict.wire_host
+            if known[0] is relay and before == host:
+                return  # refreshed: the core permits it already
+            if before != host:
+                self._permit(relay, before)
+        self._permit(relay, host)
+
+    def _remove_permission(self, client: BatchedClient, relay: RelaySocket, command: RemovePermissionRoute) -> None:
+        known = client.permissions_by_host.get(command.route.peer_host)
+        RelayPlane.route(self, command)
+        host = command.route.verdict.wire_host
+        if known is not None and known[1].verdict.wire_host != host:
+            self._permit(relay, known[1].verdict.wire_host)
+        self._permit(relay, host)
+
+    def _permit(self, relay: RelaySocket, host: str) -> None:
+        self._core.permit(self._number_of(relay), raw_address(socket_address(host, 0)), relay.permits(host))
 
     def close(self) -> None:
         """Close every port."""
@@ -192,8 +215,8 @@ class BatchedPlane(RelayPlane):
             self._activity = self._core.activity()
         self._core.close()
 
-    def _open(self, bound: socket.socket) -> RelaySocket:
-        return RelaySocket(bound, self._relay_reader)
+    def _open(self, bound: socket.socket, new_at: SocketAddress | None = None) -> RelaySocket:
+        return RelaySocket(bound, self._relay_reader, new_at)
 
     def _meet(self, command: AssignRelayPort, send: SendToClient) -> RelayedClient:
         listener = None

@@ -8,3 +8,6 @@ cdef class BatchedReader:
     cdef dict _numbers
     cdef dict _listeners
     cdef object _loop
+
+    cpdef object number_of(self, udp)
+    cpdef object begin(self, udp, bint is_listener)

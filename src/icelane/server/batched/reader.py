@@ -58,7 +58,7 @@ class BatchedReader:
             self._loop.remove_reader(self.core.fileno())
             self._loop = None
 
-    def begin(self, udp: UdpSocket, *, is_listener: bool) -> None:
+    def begin(self, udp: UdpSocket, is_listener: bool) -> None:
         """Read it from now on."""
         number = self.core.add_socket(udp.fileno(), is_listener=is_listener)
         self._sockets[number] = udp
@@ -115,7 +115,7 @@ class ListenerReader:
 
     def begin(self, udp: UdpSocket) -> None:
         """Read it from now on."""
-        self._reader.begin(udp, is_listener=True)
+        self._reader.begin(udp, True)
 
     def end(self, udp: UdpSocket) -> None:
         """Read it no more; it is closed next."""
@@ -131,7 +131,7 @@ class RelayReader(ListenerReader):
 
     def begin(self, udp: UdpSocket) -> None:
         """Read it from now on."""
-        self._reader.begin(udp, is_listener=False)
+        self._reader.begin(udp, False)
 
 
 def _runs_are_known() -> bool:
