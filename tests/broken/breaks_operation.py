@@ -7,6 +7,7 @@ from __future__ import annotations
 from icelane.server import external_address, metrics
 from icelane.server.health import Readiness
 from icelane.server.relay_plane import RelayPlane
+from icelane.signaling.refusals import Refusals
 from icelane.turn.refusal import RequestRefused
 from icelane.turn.relay_ports import RelayPorts
 from icelane.turn.routes import ReleaseRelayPort
@@ -14,6 +15,7 @@ from tests.broken.registry import breaks, swap
 
 SOAK = "tests/server/test_soak.py"
 METRICS = "tests/server/test_metrics.py"
+FIGURES = "tests/node/test_figures.py"
 MONITORING = "tests/server/test_monitoring.py"
 EXTERNAL = "tests/server/test_external_address.py"
 
@@ -44,6 +46,14 @@ def a_label_names_the_user() -> None:
 @breaks("OP-14", test=f"{METRICS}::test_reasons_that_nobody_wrote_down_cannot_make_the_page_grow")
 def any_number_of_reasons_is_told_apart() -> None:
     swap(metrics, "MAX_REASONS", 1 << 60)
+
+
+@breaks("OP-14", test=f"{FIGURES}::test_a_hostile_crowd_adds_no_series")
+def a_label_repeats_what_a_hook_said() -> None:
+    def count(self: Refusals, word: str) -> None:
+        self.counts[word] += 1
+
+    swap(Refusals, "count", count)
 
 
 @breaks("OP-14", test=f"{MONITORING}::test_readiness_follows_load_and_liveness_does_not")

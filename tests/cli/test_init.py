@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import tomllib
 from pathlib import Path
@@ -14,6 +15,8 @@ from icelane.testing.entropy import SeededEntropy
 from tests.cli.conftest import Icelane
 
 MACHINE = Machine(addresses=("192.0.2.1",), preferred=("192.0.2.1",))
+# A key or the head of a table behind a #, and no sentence.
+KEY = re.compile(r"# (?:\[|\w+ = )")
 # The machine of the test may have nothing but loopback.
 HERE = {"ICELANE_TURN__RELAY_ADDRESSES": '["127.0.0.1"]'}
 
@@ -45,13 +48,20 @@ def test_every_key_of_the_comments_is_accepted(icelane: Icelane, tmp_path: Path)
     """A comment that is made a line by taking the # away must not stop the start."""
     icelane("init", "--hostname", "turn.example.org")
     text = (tmp_path / "icelane.toml").read_text()
-    lines = [line.removeprefix("# ") if " = " in line and "# " in line[:2] else line for line in text.splitlines()]
+    lines = [line.removeprefix("# ") if KEY.match(line) else line for line in text.splitlines()]
     opened = tmp_path / "opened.toml"
     opened.write_text("\n".join(lines))
     machine = Machine(addresses=("10.0.0.5",), preferred=("10.0.0.5",))
     config = load_config(opened, environ={}, machine=machine)
     assert config.turn.external_addresses == {"10.0.0.5": "203.0.113.7"}
     assert config.log.addresses is True
+    assert [str(listener) for listener in config.server.listen] == ["https://10.0.0.5:443", "http://10.0.0.5:80"]
+    assert config.server.public_url == "https://turn.example.org"
+    assert [entry.issuer for entry in config.auth.jwt] == ["icelane"]
+    secrets = [config.turn.secrets[0].secret, config.auth.jwt[0].secret, config.hooks.secret]
+    assert len({secret.get_secret_value() for secret in secrets if secret is not None}) == 3, "none serves two purposes"
+    for written in (config.auth.api_keys, config.hooks.before_connect, config.lists.deny, config.lists.allow):
+        assert written
 
 
 def test_only_its_owner_may_read_it_and_nothing_shows_the_secret(icelane: Icelane, tmp_path: Path) -> None:

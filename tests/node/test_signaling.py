@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from icelane import web
 from icelane.core.net import Transport
 from icelane.errors import ConfigurationError
 from icelane.server.admin import RequestError
@@ -43,6 +44,24 @@ def test_two_peers_meet_and_one_is_relayed_by_what_he_was_handed(run: Run, tmp_p
                 assert (await peer.inbox.take())[0] == b"relayed"
             for one in (alice, bob):
                 await one.close()
+
+    run(scenario())
+
+
+def test_turn_is_taken_where_signaling_is_and_nowhere_else(run: Run, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with node(tmp_path, turn={"listen": []}) as running:
+            assert running.server.listening == []
+            alice, welcome = await running.enter("alice")
+            (server,) = welcome["ice"]["iceServers"]
+            assert server["urls"] == [f"turns:{NAME}:{running.address.port}?transport=tcp"]
+            credentials = {"username": server["username"], "password": server["credential"]}
+            client = await Client.allocated(running.address, Transport.TLS, **credentials)
+            peer = Peer()
+            await client.permit(peer.address)
+            client.send_to(peer.address, b"relayed")
+            assert (await peer.inbox.take())[0] == b"relayed"
+            await alice.close()
 
     run(scenario())
 
@@ -147,6 +166,30 @@ def test_a_user_may_not_ask_without_end(run: Run, tmp_path: Path) -> None:
             assert 0 < statuses.count(401) <= 12
             assert statuses.count(401) + statuses.count(429) == 40
             assert (await running.ask("GET", "/healthz", source="127.0.2.1")).status == 200
+
+    run(scenario())
+
+
+def test_a_program_of_the_operator_asks_for_all_of_its_users_from_one_address(run: Run, tmp_path: Path) -> None:
+    """SG-11: the rate of an address is not a backend's; a key that nobody has is limited like everybody."""
+
+    async def scenario() -> None:
+        async with node(tmp_path, limits={"connects_per_minute_per_address": 6}) as running:
+            for headers, limited in ((AS_OPERATOR, False), ({"Authorization": "Bearer ik_0000"}, True)):
+                asked = [running.ask("POST", "/v1/ice-servers", headers, source="127.0.2.1") for _ in range(20)]
+                assert (429 in [answer.status for answer in await asyncio.gather(*asked)]) is limited
+
+    run(scenario())
+
+
+def test_the_client_for_browsers_comes_from_the_server_itself(run: Run, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with node(tmp_path) as running:
+            own = {"Origin": f"https://{NAME}:{running.address.port}"}
+            answer = await running.ask("GET", "/icelane.js", own)
+            assert (answer.status, answer.body) == (200, web.MODULE.read_bytes())
+            again = await running.ask("GET", "/icelane.js", {"If-None-Match": answer.headers["etag"]})
+            assert (again.status, again.body) == (304, b"")
 
     run(scenario())
 

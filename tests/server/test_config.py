@@ -25,6 +25,7 @@ from icelane.server.config.reference import markdown, reference
 from icelane.server.config.sources import environment_names
 from icelane.server.engine_config import engine_config
 from icelane.server.machine import Machine
+from icelane.server.workers.choice import worker_count
 
 ROOT = Path(__file__).parents[2]
 
@@ -214,6 +215,23 @@ def test_a_listener_without_a_port_takes_the_standard_one() -> None:
     assert load('turn.listen = ["tcp://[2001:db8::5]"]').turn.listen == (Listener(Transport.TCP, "2001:db8::5", 3478),)
     secure = load('turn.listen = ["tls://10.0.0.5"]\ntls = { certificate = "c", key = "k" }')
     assert secure.turn.listen == (Listener(Transport.TLS, "10.0.0.5", 5349),)
+
+
+def test_turn_may_be_taken_on_https_listeners_alone() -> None:
+    tls = 'tls = { certificate = "c", key = "k" }'
+    config = load(f'turn.listen = []\nturn.workers = "auto"\nserver.listen = ["https://10.0.0.5:8443"]\n{tls}')
+    assert config.turn.listen == config.listeners == ()
+    assert worker_count(config) == 1, "one process has those listeners, whatever there are of processors"
+    assert load('server.listen = ["http://127.0.0.1:80"]').turn.listen, "left out is not empty"
+    assert load(flags={"turn.listen": ["udp://10.0.0.5"]}).turn.listen
+
+
+@pytest.mark.parametrize("server", ["", 'server.listen = ["http://127.0.0.1:8080"]'])
+def test_an_empty_list_of_listeners_needs_an_https_listener(server: str) -> None:
+    found = refusals(f"turn.listen = []\n{server}")
+    assert list(found) == ["turn.listen"]
+    assert "https://" in found["turn.listen"]
+    assert list(refusals(server, {"ICELANE_TURN__LISTEN": "[]"})) == ["ICELANE_TURN__LISTEN"]
 
 
 def test_two_addresses_for_behaviour_discovery_are_listened_on_at_two_ports_each() -> None:

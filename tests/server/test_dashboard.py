@@ -9,7 +9,7 @@ from typing import Any
 
 from icelane.core.clock import UnixSeconds
 from icelane.server.metrics import ServerMetrics
-from tests.server.test_metrics import Idle, refused, samples
+from tests.server.test_metrics import Idle, refused, samples, signaling
 
 DASHBOARD = Path(__file__).parents[2] / "deploy/grafana/icelane.json"
 NAME = re.compile(r"\b(?:icelane|process)_[a-z_]+\b")
@@ -28,6 +28,7 @@ def served() -> tuple[set[str], set[str]]:
     server.certificate_expires_at = UnixSeconds(0)
     metrics = ServerMetrics(server)
     metrics.count(refused("expired"))
+    metrics.add(signaling().families)
     found = samples(metrics)
     page = metrics.page()[0].decode()
     return set(NAME.findall(page)), {name for _, labels in found for name, _ in labels} | {"instance", "job"}

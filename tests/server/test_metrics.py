@@ -16,15 +16,18 @@ from icelane.aio.udp import UdpSocket
 from icelane.core.clock import UnixSeconds
 from icelane.core.net import Path, SocketAddress, Transport
 from icelane.crypto.provider import SystemEntropy
+from icelane.node.figures import SignalingFigures
 from icelane.server.metrics import ERROR_CODES, OTHER_REASON, ServerMetrics
 from icelane.server.relay_plane import RelayPlane
 from icelane.server.traffic import SocketLoss, Traffic
 from icelane.server.turn_server import TurnServer
+from icelane.signaling.admission.hook_times import HookTimes
 from icelane.stun.attributes import AttributeType
 from icelane.stun.message import MessageBuilder, MessageClass, Method
 from icelane.turn.refusal import RequestRefused
 from tests.loops import Run
 from tests.server.clients import Client, Peer, Refused, address_on, eventually, settings
+from tests.signaling.hub_world import World
 
 ROOT = File(__file__).parents[2]
 CHANNEL = 0x4000
@@ -88,6 +91,13 @@ def refused(reason: str, *, code: int = 401, silent: bool = False, unreported: i
         silent=silent,
         unreported=unreported,
     )
+
+
+def signaling() -> SignalingFigures:
+    """What a node adds, with a hook that was asked once."""
+    times = HookTimes()
+    times.observe("before_connect", "allowed", 0.01)
+    return SignalingFigures(World().hub.figures, times, {})
 
 
 def hostile_messages(seed: int) -> Iterator[bytes]:
@@ -245,6 +255,7 @@ def test_every_figure_is_documented_and_every_documented_figure_exists() -> None
     server.certificate_expires_at = UnixSeconds(0)
     metrics = ServerMetrics(server)
     metrics.count(refused("expired"))
+    metrics.add(signaling().families)
     names = {name for name, _ in samples(metrics)}
     documented = set(NAMED.findall((ROOT / "docs/howto/monitor.md").read_text()))
     suffixes = ("_bucket", "_sum", "_count", "_created")

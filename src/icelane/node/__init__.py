@@ -3,6 +3,7 @@
 program         how signaling comes to run beside the relay
 signaling       it: admission, rooms, credentials, HTTP
 admission       `[auth]`, `[hooks]`, `[lists]`, `[limits]`
+figures         of signaling, beside those of the relay
 ice             which servers are handed out
 room_commands   what `icelane room` asks
 """

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Final
 
+from prometheus_client.metrics_core import Metric
 from starlette.applications import Starlette
 
 from icelane.aio.system import SystemWallClock, monotonic
@@ -18,6 +19,7 @@ from icelane.core.clock import Duration, Instant, UnixSeconds
 from icelane.crypto.provider import SystemEntropy
 from icelane.errors import ConfigurationError, LocalProtocolError
 from icelane.node.admission import ConfiguredAdmission, signaling_limits, unusable
+from icelane.node.figures import SignalingFigures
 from icelane.node.ice import ice_settings
 from icelane.node.room_commands import RoomCommands
 from icelane.server.admin import Answer, Request
@@ -63,6 +65,7 @@ class Signaling:
             entropy=self._entropy,
             wall_clock=self._wall_clock,
         )
+        self._figures = SignalingFigures(self.service.hub.figures, self.admission.control.hook_times, self.ice.issued)
         self._callers = AdmissionCallers(self.admission.control, self.admission.settings)
         self._rooms = HubRooms(self.service)
         self._commands = RoomCommands(self._rooms)
@@ -83,6 +86,10 @@ class Signaling:
         """The relay serves: what is bound is known from here on."""
         self.ice.settings = ice_settings(self._config, self._relay)
         self._watching = asyncio.create_task(self.admission.run(), name="lists")
+
+    def families(self) -> Iterable[Metric]:
+        """For the page that the relay's figures are on."""
+        return self._figures.families()
 
     def prepare(self, config: Config) -> Callable[[], None]:
         """Look at another configuration; what is returned makes it count. Raises ConfigurationError."""

@@ -6,7 +6,7 @@ listeners, by a function that is given what it may ask of the relay.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +18,8 @@ from icelane.server.config.values import WebListener
 from icelane.server.health import Readiness
 
 if TYPE_CHECKING:  # who has no such listeners needs none of it
+    from prometheus_client.metrics_core import Metric
+
     from icelane.server.http_server import HttpServer
 
 
@@ -53,6 +55,10 @@ class Companion(Protocol):
 
     def started(self) -> None:
         """The relay serves: what is bound is known from here on."""
+        ...
+
+    def families(self) -> Iterable[Metric]:
+        """Its figures, for the page that the relay's are on. Asked for once it has started."""
         ...
 
     def prepare(self, config: Config) -> Callable[[], None]:

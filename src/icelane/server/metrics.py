@@ -139,6 +139,10 @@ class ServerMetrics:
         """The loop ran a timer so many seconds late."""
         self._lag.observe(lag)
 
+    def add(self, families: Callable[[], Iterable[Metric]]) -> None:
+        """Show on the page what else runs in this process; `families` is called for each page."""
+        self.registry.register(LiveFamilies(families))
+
     def page(self, accept: str | None = None) -> tuple[bytes, str]:
         """The whole page and its content type: OpenMetrics when `accept`, a header of HTTP, asks for it."""
         return page_of(self.registry, accept)
@@ -162,33 +166,33 @@ class ServerMetrics:
     def _allocation_families(self) -> Iterator[Metric]:
         live: Counter[str] = Counter({transport.value: 0 for transport in Transport})
         live.update(path.transport.value for path in self._server.plane.clients)
-        yield _gauge("icelane_turn_allocations", "Live allocations", ["transport"], _by_one(live))
-        yield _counter("icelane_turn_allocations_created", "Allocations begun", ["transport"], _by_one(self._created))
-        yield _counter("icelane_turn_allocations_ended", "Allocations ended, by why", ["reason"], _by_one(self._ended))
-        yield _gauge("icelane_turn_relay_ports", "Relay ports that are bound", [], [((), self._server.plane.ports)])
+        yield gauge("icelane_turn_allocations", "Live allocations", ["transport"], _by_one(live))
+        yield counter("icelane_turn_allocations_created", "Allocations begun", ["transport"], _by_one(self._created))
+        yield counter("icelane_turn_allocations_ended", "Allocations ended, by why", ["reason"], _by_one(self._ended))
+        yield gauge("icelane_turn_relay_ports", "Relay ports that are bound", [], [((), self._server.plane.ports)])
         errors = [((str(code),), count) for code, count in self._errors.items()]
-        yield _counter("icelane_turn_errors", "Error responses sent", ["code"], errors)
+        yield counter("icelane_turn_errors", "Error responses sent", ["code"], errors)
         refusals = [((str(code), reason), count) for (code, reason), count in self._refusals.items()]
-        yield _counter(
+        yield counter(
             "icelane_turn_refusals", "Requests refused, unanswered ones included", ["code", "reason"], refusals
         )
 
     def _traffic_families(self) -> Iterator[Metric]:
         sums = self._server.plane.traffic()
         labels = ["direction", "transport"]
-        yield _counter(
+        yield counter(
             "icelane_turn_relay_bytes",
             "Relayed payload",
             labels,
             _both_ways(sums, lambda sum_: (sum_.bytes_from_client, sum_.bytes_to_client)),
         )
-        yield _counter(
+        yield counter(
             "icelane_turn_relay_packets",
             "Relayed packets",
             labels,
             _both_ways(sums, lambda sum_: (sum_.packets_from_client, sum_.packets_to_client)),
         )
-        yield _counter(
+        yield counter(
             "icelane_turn_relay_dropped_packets",
             "Packets not relayed: no permission, over a bandwidth limit, malformed",
             ["transport"],
@@ -202,17 +206,17 @@ class ServerMetrics:
         for listener in self._server.stream_listeners:
             opened[listener.transport.value] += listener.connections
             refused[listener.transport.value] += listener.refused
-        yield _gauge("icelane_turn_connections", "Open connections of clients", ["transport"], _by_one(opened))
-        yield _counter(
+        yield gauge("icelane_turn_connections", "Open connections of clients", ["transport"], _by_one(opened))
+        yield counter(
             "icelane_turn_connections_refused", "Connections refused at a limit", ["transport"], _by_one(refused)
         )
 
         peers = self._server.peer_connections
-        yield _gauge("icelane_turn_peer_connections", "Open TCP connections with peers", [], [((), peers)])
+        yield gauge("icelane_turn_peer_connections", "Open TCP connections with peers", [], [((), peers)])
 
     def _loss_families(self) -> Iterator[Metric]:
         losses = {"listener": self._server.listener_loss(), "relay": self._server.plane.loss()}
-        yield _counter(
+        yield counter(
             "icelane_udp_kernel_drops",
             "Datagrams that the kernel dropped because nobody read them in time",
             ["socket"],
@@ -223,7 +227,7 @@ class ServerMetrics:
             for name, loss in losses.items()
             for reason, count in (("busy", loss.busy_sends), ("failed", loss.failed_sends))
         ]
-        yield _counter(
+        yield counter(
             "icelane_udp_send_drops", "Datagrams that could not be sent, and why", ["socket", "reason"], sends
         )
 
@@ -231,17 +235,17 @@ class ServerMetrics:
         activity = self._server.plane.activity()
         samples = [((what,), activity.get(what, 0)) for what in ACTIVITIES]
         text = "What the compiled relay plane did: packets, and the system calls that they took"
-        yield _counter("icelane_relay_batching", text, ["what"], samples)
+        yield counter("icelane_relay_batching", text, ["what"], samples)
 
     def _server_families(self) -> Iterator[Metric]:
         # A worker of several answers like a server that is alone: their sum is what the supervisor tells.
-        yield _gauge("icelane_workers", "Processes that relay", [], [((), 1)])
-        yield _counter("icelane_worker_restarts", "Processes that took a dead one's place", [], [((), 0)])
-        yield _gauge("icelane_ready", "Whether new clients are welcome", [], [((), int(self._server.ready))])
+        yield gauge("icelane_workers", "Processes that relay", [], [((), 1)])
+        yield counter("icelane_worker_restarts", "Processes that took a dead one's place", [], [((), 0)])
+        yield gauge("icelane_ready", "Whether new clients are welcome", [], [((), int(self._server.ready))])
         expiry = self._server.certificate_expires_at
         if expiry is not None:
             text = "When the TLS certificate ends, in seconds since 1970"
-            yield _gauge("icelane_tls_cert_expiry_timestamp_seconds", text, [], [((), expiry)])
+            yield gauge("icelane_tls_cert_expiry_timestamp_seconds", text, [], [((), expiry)])
         yield InfoMetricFamily("icelane_build", "What runs", _build())
 
 
@@ -288,14 +292,15 @@ def _both_ways(sums: dict[Transport, Traffic], read: Callable[[Traffic], tuple[i
             yield (direction, transport.value), count
 
 
-def _gauge(name: str, text: str, labels: list[str], samples: Iterable[Sample]) -> Metric:
+def gauge(name: str, text: str, labels: list[str], samples: Iterable[Sample]) -> Metric:
+    """One family; each sample is the values of its labels, and the figure."""
     family = GaugeMetricFamily(name, text, labels=labels)
     for values, count in samples:
         family.add_metric(values, count)
     return family
 
 
-def _counter(name: str, text: str, labels: list[str], samples: Iterable[Sample]) -> Metric:
+def counter(name: str, text: str, labels: list[str], samples: Iterable[Sample]) -> Metric:
     """`name` without the `_total` that the format puts at its end."""
     family = CounterMetricFamily(name, text, labels=labels)
     for values, count in samples:

@@ -90,6 +90,8 @@ class OneProcess:
         self._companion = program.make(config, self) if program is not None else None
         self.commands = (*SESSION_COMMANDS, *(program.commands if program is not None else ()))
         self._server = TurnServer(config, web=self._companion.web if self._companion is not None else None)
+        if self._companion is not None:
+            self._server.observation.metrics.add(self._companion.families)
         self._sessions = Sessions(self._server)
 
     async def __aenter__(self) -> Self:

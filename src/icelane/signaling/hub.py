@@ -57,6 +57,7 @@ from icelane.signaling.messages import (
 )
 from icelane.signaling.moderation import Moderation
 from icelane.signaling.outbox import CloseConnection, Outbox
+from icelane.signaling.refusals import Refusals
 from icelane.signaling.room_rule import RoomRule
 from icelane.signaling.rooms import Rooms
 from icelane.signaling.session import Connection, ConnectionId, ConnectionState, Session
@@ -85,13 +86,19 @@ class _Asked(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubFigures:
-    """Gauges, and counts since the start. Labels are ours, and few: types of frames, and close codes."""
+    """Gauges, and counts since the start. Labels are ours, and few: types of frames, close codes, words of refusals.
+
+    `refused` and `abandoned` are connections that were never welcome, by our will and by the client's.
+    """
 
     connections: int
     sessions: int
     rooms: int
     begun: int
     resumed: int
+    resynced: int
+    abandoned: int
+    refused: Mapping[str, int]
     closed: Mapping[CloseCode, int]
     received: Mapping[str, int]
     sent: Mapping[str, int]
@@ -149,7 +156,10 @@ class Hub:
         )
         self.moderation = Moderation(engine, self._desk, self._sessions, rules, self._limits, self._settle)
         """What administrators do."""
+        self.refusals = Refusals()
+        """Those before the upgrade are for whoever refuses them to count."""
         self._received: Counter[str] = Counter()
+        self._abandoned = 0
 
     # Inputs.
 
@@ -189,6 +199,7 @@ class Hub:
             return
         if connection.state in (ConnectionState.AWAITING_HELLO, ConnectionState.ADMITTING):
             self._waiting_for_welcome -= 1
+            self._abandoned += 1
         self._forget(connection)
         session = connection.session
         if session is not None and code in _WANTED:
@@ -312,6 +323,9 @@ class Hub:
             rooms=len(self._rooms),
             begun=self._sessions.begun,
             resumed=self._sessions.resumed,
+            resynced=self._sessions.resynced,
+            abandoned=self._abandoned,
+            refused=dict(self.refusals.counts),
             closed=dict(self._desk.closed),
             received=dict(self._received),
             sent=dict(self._desk.sent),
@@ -531,6 +545,7 @@ class Hub:
         session = connection.session
         if connection.state in (ConnectionState.AWAITING_HELLO, ConnectionState.ADMITTING):
             self._waiting_for_welcome -= 1
+            self.refusals.count(error.value if isinstance(error, ErrorCode) else error)
         self._desk.goodbye(connection, code, error, message, after, self._drain_to)
         self._forget(connection)
         if session is not None and code in _RESUMABLE:

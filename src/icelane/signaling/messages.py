@@ -453,6 +453,13 @@ _TYPES: Final = {frame: str(frame.__struct_config__.tag) for frame in (*get_args
 _TOO_DEEP: Final = "nested too deeply"
 
 
+CLIENT_TYPES: Final = tuple(_TYPES[frame] for frame in get_args(ClientFrame))
+"""Every word that `type` may be in a frame of a client."""
+
+SERVER_TYPES: Final = tuple(_TYPES[frame] for frame in get_args(ServerFrame))
+"""The same of the server."""
+
+
 def encode_frame(frame: ClientFrame | ServerFrame) -> str:
     """The text of a frame."""
     return _ENCODER.encode(frame).decode()

@@ -184,6 +184,10 @@ class SignalService:
         self.run(lambda now: self.hub.handle_connected(connection.id, request.ip, now))
         return connection
 
+    def handle_refused(self, word: str) -> None:
+        """Somebody was refused before the upgrade, with this word."""
+        self.hub.refusals.count(word)
+
     def handle_frame(self, connection: SignalConnection, text: str) -> None:
         """A frame came on a connection."""
         self.hub.handle_frame(connection.id, text, monotonic())

@@ -76,6 +76,7 @@ class Sessions:
         self._wall_clock = wall_clock
         self.begun = 0
         self.resumed = 0
+        self.resynced = 0
 
     def welcome(
         self, connection: Connection, hello: Hello, admission: Admission, ice: IceServersBody | None, now: Instant
@@ -213,6 +214,7 @@ class Sessions:
         self._attach(session, connection, ice, now)
         missed = session.replay.since(resume.seq)
         if missed is None:
+            self.resynced += 1
             session.replay.clear()
             self._desk.send(connection, self._welcome(session, re, ice, resumed=False))
         else:

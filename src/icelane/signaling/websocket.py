@@ -57,15 +57,18 @@ class SignalEndpoint:
         try:
             request = _request(self._gate, scope)
         except MalformedError:
+            self._service.handle_refused("bad_request")
             await _refuse(scope, send, 400, "bad_request", "the request does not parse")
             return
         offered = scope.get("subprotocols") or []
         if offered and SUBPROTOCOL not in offered:
+            self._service.handle_refused("bad_subprotocol")
             await _refuse(scope, send, 400, "bad_subprotocol", f"the sub-protocol here is {SUBPROTOCOL}")
             return
         refusal = self._gate.screen(request)
         place = refusal if refusal is not None else self._gate.open_connection(request)
         if isinstance(place, Refusal):
+            self._service.handle_refused(place.error)
             await _refuse_by(scope, send, place)
             return
         try:

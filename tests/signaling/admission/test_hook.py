@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -20,6 +21,7 @@ from icelane.signaling.admission.hook import (
     chained,
     refined,
 )
+from icelane.signaling.admission.hook_times import BOUNDS, HookTimes
 from icelane.signaling.admission.request import Allow, ConnectRequest, Deny
 from icelane.signaling.admitted import Grant
 from tests.loops import Run, run
@@ -123,6 +125,33 @@ def test_an_answer_is_passed_on(run: Run) -> None:
     async def scenario() -> None:
         assert await guarded(yes).ask(REQUEST, ip="203.0.113.7") is YES
         assert await guarded(no).ask(REQUEST, ip="203.0.113.7") == Deny("banned")
+
+    run(scenario())
+
+
+async def takes_a_tenth(clock: StandingClock, answer: object) -> object:
+    clock.pass_by(0.1)
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"), [(YES, "allowed"), (Deny(code="any word"), "denied"), (None, "failed"), (True, "failed")]
+)
+def test_how_long_it_took_is_counted_under_words_of_ours(run: Run, answer: object, outcome: str) -> None:
+    """OP-14: and what was remembered took nothing and counts for nothing."""
+
+    async def scenario() -> None:
+        clock, times = StandingClock(), HookTimes()
+        hook: GuardedHook[ConnectRequest] = GuardedHook(
+            "before_connect", lambda _: takes_a_tenth(clock, answer), cache_time=10, clock=clock, times=times
+        )
+        for _ in range(2 if answer is YES else 1):
+            with contextlib.suppress(HookFailedError):
+                await hook.ask(REQUEST, ip=REQUEST.ip, cache_key=b"the same")
+        ((key, time),) = times.times.items()
+        assert key == ("before_connect", outcome)
+        assert time.total == pytest.approx(0.1)
+        assert dict(zip(BOUNDS, time.cumulative, strict=False))[0.25] == time.cumulative[-1] == 1
 
     run(scenario())
 

@@ -9,6 +9,7 @@ import pytest
 
 from icelane.signaling.admission import notice
 from icelane.signaling.admission.hook import Notice
+from icelane.signaling.admission.hook_times import HookTimes
 from icelane.signaling.admission.notice import Notices
 from icelane.signaling.admission.request import Connected, Left
 from tests.loops import Run, run
@@ -40,6 +41,24 @@ def test_notices_come_in_order_and_nobody_waits(run: Run) -> None:
         notices.tell(sent[0])
         await notices.close()
         assert got == [*sent, sent[0]]
+
+    run(scenario())
+
+
+def test_what_became_of_each_is_counted(run: Run) -> None:
+    async def scenario() -> None:
+        async def fails_once(_: Notice) -> object:
+            if not times.times:
+                raise RuntimeError
+            return None
+
+        times = HookTimes()
+        notices = Notices({Connected: fails_once}, times=times)
+        for number in range(3):
+            notices.tell(connected(number))
+        await notices.close()
+        counts = {key: time.cumulative[-1] for key, time in times.times.items()}
+        assert counts == {("on_connected", "failed"): 1, ("on_connected", "told"): 2}
 
     run(scenario())
 

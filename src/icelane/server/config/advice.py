@@ -86,7 +86,8 @@ def _addresses(config: Config, machine: Machine) -> Iterator[Advice]:
             message=f"{host} is not one of turn.relay_addresses ({', '.join(turn.relay_addresses)}), so nobody is told"
             " what stands for it; add it there, or take it out here",
         )
-    reachable = not all(ipaddress.ip_address(listener.host).is_loopback for listener in turn.listen)
+    hosts = [*(one.host for one in turn.listen), *(one.host for one in config.server.listen if one.secure)]
+    reachable = not all(ipaddress.ip_address(host).is_loopback for host in hosts)
     for host in turn.relay_addresses:
         if host not in machine.addresses:
             yield Advice(

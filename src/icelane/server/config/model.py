@@ -98,7 +98,7 @@ def _sendable(password: SecretStr) -> SecretStr:
     return password
 
 
-Listeners = Annotated[tuple[Annotated[Listener, PlainValidator(parse_listener)], ...], AsList, Filled, Unique]
+Listeners = Annotated[tuple[Annotated[Listener, PlainValidator(parse_listener)], ...], AsList, Unique]
 WebListeners = Annotated[tuple[Annotated[WebListener, PlainValidator(parse_web_listener)], ...], AsList, Unique]
 Compat = Annotated[tuple[Literal["uberti", "matrix", "twilio", "cloudflare", "xirsys"], ...], AsList, Unique]
 RelayAddresses = Annotated[tuple[Annotated[str, PlainValidator(parse_relay_address)], ...], AsList, Filled, Unique]
@@ -230,7 +230,8 @@ class TurnSettings(Section):
         doc="Where clients are taken: `udp://ADDRESS:PORT`, `tcp://ADDRESS:PORT` or `tls://ADDRESS:PORT`, as many as"
         " you like; without a port it is 3478, with TLS 5349. 443 is the best port for TLS, because the strictest"
         " networks let it out; TLS needs `[tls]`. `0.0.0.0` and `[::]` stand for every address that the machine has at"
-        " the start: a socket is bound to each, so that an answer always leaves from the address that was asked.",
+        " the start: a socket is bound to each, so that an answer always leaves from the address that was asked. Empty,"
+        " `[]`, where clients come to an `https://` listener of `server.listen` and nowhere else.",
     )
     relay_addresses: RelayAddresses = _key(
         (),

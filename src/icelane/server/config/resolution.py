@@ -35,11 +35,12 @@ def resolve(config: Config, machine: Machine, folder: Path, report: Report) -> C
     Files are those of `folder` where their names are relative.
     """
     turn = config.turn
+    nowhere = "listen" in turn.model_fields_set and not turn.listen
     relay_addresses = turn.relay_addresses or _relay_addresses(turn, machine, report)
     turn = turn.model_copy(
         update={
             "realm": turn.realm or _realm(turn.hostname),
-            "listen": _listeners(turn.listen, machine, report),
+            "listen": _listeners(turn.listen, machine, report) if not nowhere else (),
             "relay_addresses": relay_addresses,
             "revoked_file": turn.revoked_file and folder / turn.revoked_file,
         }
@@ -57,6 +58,9 @@ def resolve(config: Config, machine: Machine, folder: Path, report: Report) -> C
     _check_tls(turn, server, tls, report)
     _check_clear(server, report)
     _check_shared_ports(turn, server, report)
+    if nowhere and not any(listener.secure for listener in server.listen):
+        text = "the list is empty, and no https:// listener of server.listen takes clients in its place"
+        report(("turn", "listen"), f"{text}; add one, or leave the key out for the default")
     admin = config.admin.model_copy(update={"socket": config.admin.socket and folder / config.admin.socket})
     auth, lists = _beside(config.auth, config.lists, folder)
     return config.model_copy(

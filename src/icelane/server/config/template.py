@@ -14,7 +14,7 @@ FILE_NAME: Final = "icelane.toml"
 _SECRET_BYTES: Final = 32
 
 _TEXT: Final = """\
-# icelane: STUN and TURN server. Every key, its default and the reason for it: icelane config docs
+# icelane: STUN, TURN and signaling server. Every key, its default and the reason for it: icelane config docs
 #
 # This file holds secrets: keep it readable for the server alone (chmod 600). A key that is left out has its default; a
 # key that is misspelt stops the start. After a change: icelane config check -c {file_name}
@@ -53,6 +53,44 @@ allocations_per_user = 12
 allocations_total = 10000
 # bytes_per_second_per_user = 1250000    # 10 Mbit/s
 
+[server]
+# Signaling, TURN credentials over HTTPS and TURN over TLS on one port; [tls] has the certificate. 443 passes best.
+# listen = ["https://0.0.0.0:443", "http://0.0.0.0:80"]
+# What clients call it by. Left out: worked out of turn.hostname and the first https:// listener.
+# public_url = "https://{named}"
+# Pages that may use it; its own origin always may.
+# allowed_origins = ["https://app.example.org"]
+
+[tls]
+# certificate = "fullchain.pem"
+# key = "privkey.pem"
+
+[auth]
+# Programs of yours that make tokens and rule rooms, each with the hash of its key: icelane keys new --for api-key
+# api_keys = {{ backend = "sha256:{hash}" }}
+
+# Whose join tokens let somebody in. This entry makes them too: icelane token create, or /v1/tokens with an API key.
+# [[auth.jwt]]
+# issuer = "icelane"
+# algorithm = "HS256"
+# secret = {signing}
+
+[hooks]
+# Your own word about everybody who connects: `package.module:function`, or a URL. No answer within a second is no.
+# before_connect = "https://app.example.org/icelane/before-connect"
+# What requests to URLs are signed with.
+# secret = {hook}
+
+[lists]
+# Addresses, and identities as identity:alice. Deny wins, ends whoever is there, and counts for the relay too.
+# deny = ["203.0.113.0/24"]
+# allow = ["198.51.100.0/24"]
+
+[limits]
+# Everybody behind one NAT shares this.
+# connects_per_minute_per_address = 60
+# messages_per_second = 50
+
 [metrics]
 # Figures for Prometheus, /healthz and /readyz. Plain HTTP without authentication: keep it on loopback or inside.
 listen = "127.0.0.1:9641"
@@ -68,9 +106,18 @@ format = "human"
 
 
 def starting_configuration(entropy: Entropy, hostname: str | None = None) -> str:
-    """The text of a configuration with a fresh secret. `hostname` must have passed `parse_hostname`."""
+    """The text of a configuration with fresh secrets. `hostname` must have passed `parse_hostname`."""
+    turn, signing, hook = (_secret(entropy) for _ in range(3))
     return _TEXT.format(
         file_name=FILE_NAME,
         hostname=f"hostname = {json.dumps(hostname)}" if hostname else '# hostname = "turn.example.org"',
-        secret=json.dumps(base64.b64encode(entropy.token(_SECRET_BYTES)).decode()),
+        named=hostname or "turn.example.org",
+        secret=turn,
+        signing=signing,
+        hook=hook,
+        hash="0" * 64,
     )
+
+
+def _secret(entropy: Entropy) -> str:
+    return json.dumps(base64.b64encode(entropy.token(_SECRET_BYTES)).decode())

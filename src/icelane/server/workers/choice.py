@@ -34,8 +34,13 @@ def serving(config: Config, program: CompanionProgram | None = None) -> Serving:
 
 
 def worker_count(config: Config) -> int:
-    """The number of `turn.workers`; `auto` is a process for each processor that this one may use."""
+    """The number of `turn.workers`; `auto` is a process for each processor that this one may use.
+
+    Where there is nothing but `server.listen`, which one process has alone, the others would have nothing to do.
+    """
     if config.turn.workers != "auto":
         return config.turn.workers
+    if not config.listeners:
+        return 1
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     return max(1, min(usable, len(config.turn.relay_ports.ports) // 2))

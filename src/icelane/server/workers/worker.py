@@ -233,6 +233,7 @@ class Worker:
         self._server = server
         self._sessions = Sessions(server)
         if self._companion is not None:
+            server.observation.metrics.add(self._companion.families)
             self._companion.started()
         self._link.send(Started(server.plane.name))
 

@@ -39,6 +39,7 @@ from icelane.signaling.admission.credential import (
 from icelane.signaling.admission.event_document import document_of
 from icelane.signaling.admission.forwarded import TrustedProxies
 from icelane.signaling.admission.hook import TIMEOUT, GuardedHook, Hook, HookFailedError, Notice, refined
+from icelane.signaling.admission.hook_times import HookTimes
 from icelane.signaling.admission.join_token import parse_grants, parse_identity, parse_meta, parse_rooms
 from icelane.signaling.admission.json_web_token import TokenRefusedError, TokenVerifier, TrustedIssuer
 from icelane.signaling.admission.key_set import Fetch
@@ -148,6 +149,8 @@ class AdmissionControl:
         self.lists = lists if lists is not None else AccessLists()
         self._tickets = TicketStore(entropy)
         self._reports = SourceLimiter(entropy, _REPORTS_PER_SECOND, _REPORTS_AT_ONCE, _REPORT_BUCKETS)
+        self.hook_times = HookTimes()
+        """How long hooks have taken, whatever was reloaded since."""
         self._rules = _Rules(settings, self)
         self._retired: list[_Rules] = []
         self.connections = Connections(settings.rates.connections_per_address, settings.rates.connections)
@@ -415,17 +418,17 @@ class _Rules:
             query_tokens=settings.query_tokens,
         )
         self.limits = RateLimits(settings.rates, control.entropy)
-        hooks, clock = settings.hooks, control.clock
-        self.before_connect = _guarded("before_connect", hooks.before_connect, hooks, clock, hooks.cache_time)
-        self.before_join = _guarded("before_join", hooks.before_join, hooks, clock)
-        self.before_message = _guarded("before_message", hooks.before_message, hooks, clock)
-        self.before_ice = _guarded("before_ice", hooks.before_ice, hooks, clock)
+        hooks, clock, times = settings.hooks, control.clock, control.hook_times
+        self.before_connect = _guarded("before_connect", hooks.before_connect, hooks, clock, times, hooks.cache_time)
+        self.before_join = _guarded("before_join", hooks.before_join, hooks, clock, times)
+        self.before_message = _guarded("before_message", hooks.before_message, hooks, clock, times)
+        self.before_ice = _guarded("before_ice", hooks.before_ice, hooks, clock, times)
         told: dict[type[Notice], Hook[Notice]] = {}
         if hooks.on_connected is not None:
             told[Connected] = hooks.on_connected  # type: ignore[assignment]  # chosen by the type of the notice
         if hooks.on_left is not None:
             told[Left] = hooks.on_left  # type: ignore[assignment]
-        self.notices = Notices(told, hooks.timeout)
+        self.notices = Notices(told, hooks.timeout, clock, times)
 
     @property
     def busy(self) -> bool:
@@ -449,11 +452,12 @@ def _guarded(
     call: Hook[Q] | None,
     hooks: AdmissionHooks,
     clock: Callable[[], Instant],
+    times: HookTimes,
     cache_time: Duration = 0.0,
 ) -> GuardedHook[Q] | None:
     if call is None:
         return None
-    return GuardedHook(name, call, timeout=hooks.timeout, cache_time=cache_time, clock=clock)
+    return GuardedHook(name, call, timeout=hooks.timeout, cache_time=cache_time, clock=clock, times=times)
 
 
 def _explained(reason: str) -> Refusal:

@@ -22,6 +22,7 @@ from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
 from icelane.aio.system import monotonic
 from icelane.core.clock import Duration, Instant, later
 from icelane.errors import IcelaneError
+from icelane.signaling.admission.hook_times import ALLOWED, CIRCUIT_OPEN, DENIED, HookTimes
 from icelane.signaling.admission.request import (
     Allow,
     Connected,
@@ -122,13 +123,15 @@ class GuardedHook(Generic[Q]):
         timeout: Duration = TIMEOUT,
         cache_time: Duration = 0.0,
         clock: Callable[[], Instant] = monotonic,
+        times: HookTimes | None = None,
     ) -> None:
-        """`name` is the event's, such as `before_connect`, for logs."""
+        """`name` is the event's, such as `before_connect`, for logs and for `times`."""
         self.name = name
         self._hook = hook
         self._timeout = timeout
         self._cache_time = min(cache_time, MAX_CACHE_TIME)
         self._clock = clock
+        self._times = times or HookTimes()
         self._cache: OrderedDict[bytes, _Cached] = OrderedDict()
         self._running: set[asyncio.Task[object]] = set()
         self._running_by_source: dict[bytes, int] = {}
@@ -142,16 +145,20 @@ class GuardedHook(Generic[Q]):
         """The answer to an event that `ip` has caused. Raises HookFailedError, and then nobody is let in.
 
         With a `cache_key` an `Allow` may be remembered; the key is a digest of everything that the answer may depend
-        on.
+        on. What is remembered is no answer of the hook's, and in no figure.
         """
         now = self._clock()
         cached = self._cached(cache_key, now)
         if cached is not None:
             return cached
-        source = source_key(ip)
-        if not self._breaker.admits(now):
-            raise HookFailedError("circuit-open")
-        answer = await self._call(event, source)
+        try:
+            if not self._breaker.admits(now):
+                raise HookFailedError(CIRCUIT_OPEN)
+            answer = await self._call(event, source_key(ip))
+        except HookFailedError as error:
+            self._times.observe(self.name, error.reason, self._clock() - now)
+            raise
+        self._times.observe(self.name, ALLOWED if isinstance(answer, Allow) else DENIED, self._clock() - now)
         if isinstance(answer, Allow) and cache_key is not None and self._cache_time > 0:
             self._remember(cache_key, answer, self._clock())
         return answer

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
-from icelane.core.clock import Duration
+from icelane.aio.system import monotonic
+from icelane.core.clock import Duration, Instant
 from icelane.signaling.admission.hook import Hook, Notice
+from icelane.signaling.admission.hook_times import FAILED, TIMEOUT, TOLD, HookTimes
 from icelane.signaling.admission.request import Connected, Left
 
 LOGGER: Final = logging.getLogger("icelane.signaling")
@@ -24,9 +26,17 @@ _LINGER: Final[Duration] = 2.0
 class Notices:
     """A queue to the hooks, by the name of the event. One call runs at a time, so that they come in order."""
 
-    def __init__(self, hooks: Mapping[type[Notice], Hook[Notice]], timeout: Duration = _TIMEOUT) -> None:
+    def __init__(
+        self,
+        hooks: Mapping[type[Notice], Hook[Notice]],
+        timeout: Duration = _TIMEOUT,
+        clock: Callable[[], Instant] = monotonic,
+        times: HookTimes | None = None,
+    ) -> None:
         self._hooks = hooks
         self._timeout = timeout
+        self._clock = clock
+        self._times = times or HookTimes()
         self._queue: deque[Notice] = deque()
         self._task: asyncio.Task[None] | None = None
         self._call: asyncio.Task[object] | None = None
@@ -65,10 +75,13 @@ class Notices:
                 # A task, so that a hook that raises CancelledError ends only itself.
                 self._call = call = asyncio.create_task(_run(self._hooks[type(notice)], notice))
                 call.add_done_callback(_look_at)
+                began = self._clock()
                 await asyncio.wait((call,), timeout=self._timeout)
                 if not call.done():
                     call.cancel()
-                if not call.done() or call.cancelled() or call.exception() is not None:
+                outcome = _outcome(call)
+                self._times.observe(_NAMES[type(notice)], outcome, self._clock() - began)
+                if outcome != TOLD:
                     LOGGER.warning("signaling.notice_failed", extra={"hook": _NAMES[type(notice)]})
         finally:
             self._task = None
@@ -76,6 +89,12 @@ class Notices:
 
 async def _run(hook: Hook[Notice], notice: Notice) -> object:
     return await hook(notice)
+
+
+def _outcome(call: asyncio.Task[object]) -> str:
+    if not call.done():
+        return TIMEOUT
+    return FAILED if call.cancelled() or call.exception() is not None else TOLD
 
 
 def _look_at(call: asyncio.Task[object]) -> None:

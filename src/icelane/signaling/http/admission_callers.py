@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import replace
 
 from starlette.requests import Request
 
 from icelane.errors import MalformedError
-from icelane.signaling.admission.api_key import ApiKeys
 from icelane.signaling.admission.control import AdmissionControl, AdmissionSettings
 from icelane.signaling.admission.origin import OriginPolicy
 from icelane.signaling.admission.request import ConnectRequest, IceRequest, TlsFacts
@@ -24,23 +21,17 @@ class AdmissionCallers:
     def __init__(self, control: AdmissionControl, settings: AdmissionSettings) -> None:
         self._control = control
         self._origins = OriginPolicy(settings.allowed_origins)
-        self._keys = ApiKeys(settings.api_keys)
 
     def reload(self, settings: AdmissionSettings) -> None:
         """Go by these from now on, as `control` does. Raises ConfigurationError."""
-        origins, keys = OriginPolicy(settings.allowed_origins), ApiKeys(settings.api_keys)
-        self._origins, self._keys = origins, keys
+        self._origins = OriginPolicy(settings.allowed_origins)
 
     def passes(self, request: Request) -> Refusal | None:
-        """Lists, rates, Origin. A backend asks for all of its users from one address, so with an API key the rate of an
-        address does not count."""
+        """Lists, rates, Origin."""
         try:
             asked = self._asked(request)
         except MalformedError:
             return Refusal(code=CloseCode.BAD_FRAME, error="bad_request", status=400)
-        if self._shows_key(request):
-            listed = self._control.lists.refuses_address(asked.ip)
-            return None if listed is None else Refusal(code=CloseCode.DENIED, error="denied", status=403)
         return self._control.screen(asked)
 
     async def identify(self, request: Request) -> Caller | Refusal:
@@ -79,21 +70,6 @@ class AdmissionCallers:
             known = replace(known, ticket=None)
             request.state.connect_request = known
         return known
-
-    def _shows_key(self, request: Request) -> bool:
-        lines = request.headers.getlist("authorization")
-        if len(lines) != 1 or not len(self._keys):
-            return False
-        kind, _, rest = lines[0].partition(" ")
-        if kind.lower() == "bearer":
-            return self._keys.owner_of(rest.strip()) is not None
-        if kind.lower() != "basic":
-            return False
-        try:
-            name, _, key = base64.b64decode(rest.strip(), validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeError):
-            return False
-        return self._keys.owner_of(key, name) is not None
 
 
 def _tls_facts(request: Request) -> TlsFacts | None:

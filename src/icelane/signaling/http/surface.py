@@ -11,6 +11,7 @@ from icelane.signaling.http.credential_endpoints import BeforeIce, CredentialEnd
 from icelane.signaling.http.description_endpoints import DescriptionEndpoints
 from icelane.signaling.http.diagnostic_endpoints import DiagnosticEndpoints, Readiness
 from icelane.signaling.http.endpoint import Endpoint
+from icelane.signaling.http.module_endpoint import ModuleEndpoint
 from icelane.signaling.http.room_endpoints import RoomDirectory, RoomEndpoints
 from icelane.signaling.http.token_endpoints import SIGNAL_PATH, TicketMaker, TokenEndpoints, TokenMaker
 from icelane.signaling.ice_servers import IceServers
@@ -44,6 +45,7 @@ class HttpSurface:
         table += TokenEndpoints(self.callers, self.signal_url, tokens=self.tokens, tickets=self.tickets).endpoints()
         if self.rooms is not None:
             table += RoomEndpoints(self.callers, self.rooms).endpoints()
+        table += ModuleEndpoint().endpoints()
         return [*table, *DescriptionEndpoints(list(table), self._url).endpoints()]
 
     def _url(self) -> str:
