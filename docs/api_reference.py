@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import icelane
@@ -33,7 +36,14 @@ _BESIDE = (SecurityReport, StatsReport, Stats)  # what is handed out and not imp
 
 
 def page() -> str:
-    """The whole page."""
+    """The whole page. It is written from the pure form: compiled classes do not say what they are called with."""
+    if not icelane.__compiled__:
+        return _page()
+    command, environment = [sys.executable, __file__], {**os.environ, "ICELANE_PURE": "1"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.removesuffix("\n")
+
+
+def _page() -> str:
     exported = [getattr(icelane, name) for name in icelane.__all__ if not name.startswith("__")]
     parts = [_HEAD]
     parts += [_class(item) if inspect.isclass(item) else _function(item) for item in exported]
