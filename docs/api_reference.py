@@ -39,8 +39,11 @@ def page() -> str:
     """The whole page. It is written from the pure form: compiled classes do not say what they are called with."""
     if not icelane.__compiled__:
         return _page()
-    command, environment = [sys.executable, __file__], {**os.environ, "ICELANE_PURE": "1"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.removesuffix("\n")
+    environment = {**os.environ, "ICELANE_PURE": "1"}
+    written = subprocess.run(  # noqa: S603
+        [sys.executable, __file__], env=environment, stdout=subprocess.PIPE, text=True, check=True
+    )
+    return written.stdout.removesuffix("\n")
 
 
 def _page() -> str:
