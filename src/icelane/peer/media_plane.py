@@ -68,6 +68,8 @@ class MediaPlane:
         self._outbound: dict[Transceiver, OutboundStream] = {}
         self._inbound: dict[Transceiver, InboundStream] = {}
         self._parameters: dict[InboundStream, RtpParameters] = {}
+        # What the last exchange prefers: the application may send by another of its codecs.
+        self._preferred: dict[Transceiver, NegotiatedCodec] = {}
         self._keeps_packets: set[Transceiver] = set()
         self._sequence = TransportSequence()
         self._sequence_identifiers: dict[Transceiver, int] = {}
@@ -297,8 +299,11 @@ class MediaPlane:
             )
             self._outbound[transceiver] = opened
             self._begin_reports(now).add_outbound(opened, now)
+        elif preferred_codec(parameters) != self._preferred.get(transceiver):
+            stream.set_codec(preferred_codec(parameters))  # this exchange prefers another than the one before
         elif _codec_of(parameters, stream.codec.payload_type) != stream.codec:
-            stream.set_codec(preferred_codec(parameters))
+            stream.set_codec(preferred_codec(parameters))  # the application chose another, which is gone
+        self._preferred[transceiver] = preferred_codec(parameters)
         if stream is not None:
             stream.set_telephone_event(tones_for(stream.codec, parameters.send_codecs))
 
@@ -349,6 +354,7 @@ class MediaPlane:
 
     def _end(self, transceiver: Transceiver, now: Instant) -> None:
         stream = self._outbound.pop(transceiver, None)
+        self._preferred.pop(transceiver, None)
         if stream is not None:
             self._begin_reports(now).remove_outbound(stream, now)
         if transceiver in self._inbound:
@@ -423,4 +429,8 @@ def _codec_of(parameters: RtpParameters, payload_type: int) -> NegotiatedCodec |
 
 
 def _receives_otherwise(before: RtpParameters, after: RtpParameters) -> bool:
-    return (before.receive_codecs, before.receive_extensions) != (after.receive_codecs, after.receive_extensions)
+    """Of codecs the order alone is a matter of what is sent."""
+    return (set(before.receive_codecs), before.receive_extensions) != (
+        set(after.receive_codecs),
+        after.receive_extensions,
+    )
