@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from itertools import pairwise
 from pathlib import Path
@@ -136,6 +137,61 @@ def test_stopping_ends_tracks_and_thread(run: Run, tmp_path: Path) -> None:
         never_read.stop()
 
     run(scenario())
+
+
+def test_a_track_that_is_stopped_before_anything_is_read_leaves_the_other(run: Run, tmp_path: Path) -> None:
+    path = write_file(tmp_path / "file.mp4", 0.5)
+
+    async def scenario() -> None:
+        player = MediaPlayer(path)
+        assert player.audio is not None
+        player.audio.stop()
+        assert len(await played(player.video)) == 12
+        never_read = MediaPlayer(path)
+        assert never_read.audio is not None
+        assert never_read.video is not None
+        never_read.audio.stop()
+        never_read.video.stop()
+        with pytest.raises(MediaStreamError):
+            await never_read.video.recv()
+
+    run(scenario())
+    assert no_players()
+
+
+def test_the_other_track_goes_on_when_the_only_one_that_is_read_is_stopped(run: Run, tmp_path: Path) -> None:
+    """Playing stands still until it is read: nothing of it is lost but what was played before."""
+    path = write_file(tmp_path / "file.mp4", 1.5)
+
+    async def scenario() -> None:
+        player = MediaPlayer(path)
+        assert player.video is not None
+        for _ in range(3):
+            await player.video.recv()
+        player.video.stop()
+        await asyncio.sleep(0.5)
+        start = asyncio.get_running_loop().time()
+        heard = sounds_of(await played(player.audio))
+        assert len(heard) >= 60
+        assert asyncio.get_running_loop().time() - start > 1.0
+        assert measure_tone(heard[:-3]).frequency == pytest.approx(440, rel=2e-3)
+
+    run(scenario())
+    assert no_players()
+
+
+def test_a_file_that_stands_still_is_closed_when_nobody_has_it(run: Run, tmp_path: Path) -> None:
+    path = write_file(tmp_path / "file.mp4", 1.5)
+
+    async def scenario() -> None:
+        player = MediaPlayer(path)
+        assert player.video is not None
+        await player.video.recv()
+        player.video.stop()
+
+    run(scenario())
+    gc.collect()
+    assert no_players()
 
 
 def test_a_track_that_is_forgotten_does_not_keep_the_program(run: Run, tmp_path: Path) -> None:
