@@ -18,8 +18,8 @@ from icelane.media.codecs.capability import AV1, PCMU, VP8
 from icelane.media.frame import EncodedFrame
 from icelane.media.pyav import av
 from icelane.media.synthetic.clock_card import read_card
-from icelane.peer.media_event import BitrateLimited
 from icelane.rtp.header_extension import PLAYOUT_DELAY, PlayoutDelay, parse_playout_delay
+from icelane.rtp.rtcp import ReceiverEstimatedMaximumBitrate
 from tests.aio.calls import (
     Call,
     EncodedTrack,
@@ -27,6 +27,7 @@ from tests.aio.calls import (
     encoded_pictures,
     encoded_sound,
     hear,
+    negotiate,
     pictures,
     read_clock,
     sounds,
@@ -307,6 +308,45 @@ def test_frames_are_sent_when_their_times_say(run: Run) -> None:
     run(main())
 
 
+def estimate(made: Call, bitrate: int, *senders: RTCRtpSender) -> None:
+    """Bob says what these together may take."""
+    streams = [made.alice._engine.media.outbound(sender._transceiver) for sender in senders]
+    named = tuple(stream.options.ssrc for stream in streams if stream is not None)
+    packets = made.bob._engine.media.transport.protect_rtcp([ReceiverEstimatedMaximumBitrate(1, bitrate, named)])
+    made.alice._driver.run(lambda now: made.alice._engine.media.handle_packets(packets, now))
+
+
+def test_an_estimate_is_shared_by_the_pictures_that_it_names(run: Run) -> None:
+    """However many there were when the last one came; what was not named keeps what it had."""
+
+    async def main() -> None:
+        async with call(TestCardTrack(160, 120)) as made:
+            (first,) = made.alice.getSenders()
+            told: list[int] = []
+            first.on("bitratelimit", told.append)
+            await read_clock(made.bobs_tracks[0], 3)
+            estimate(made, 200_000, first)
+            second = made.alice.addTrack(TestCardTrack(160, 120))
+            await negotiate(made)
+            await asyncio.gather(*(read_clock(track, 3) for track in made.bobs_tracks))
+            estimate(made, 200_000, first, second)
+            await asyncio.gather(*(read_clock(track, 10) for track in made.bobs_tracks))
+            assert told == [200_000, 100_000]
+            assert [one._pump.counts.target_bitrate for one in (first, second)] == [100_000, 100_000]
+            estimate(made, 75_000, second)
+            await read_clock(made.bobs_tracks[1], 10)
+            assert [one._pump.counts.target_bitrate for one in (first, second)] == [100_000, 75_000]
+            made.alice.removeTrack(second)
+            await negotiate(made)
+            assert told == [200_000, 100_000, 200_000]
+            estimate(made, 200_000, first)
+            await read_clock(made.bobs_tracks[0], 10)
+            assert told == [200_000, 100_000, 200_000]
+            assert first._pump.counts.target_bitrate == 200_000
+
+    run(main())
+
+
 def test_what_the_peer_takes_is_never_passed(run: Run) -> None:
     """REMB reaches the encoder; two streams of pictures share what it says."""
 
@@ -316,8 +356,7 @@ def test_what_the_peer_takes_is_never_passed(run: Run) -> None:
             (first, second) = made.alice.getSenders()
             first.on("bitratelimit", told.append)
             await asyncio.gather(*(read_clock(track, 3) for track in made.bobs_tracks))
-            for transceiver in made.alice._engine.transceivers:
-                made.alice._media.handle_event(BitrateLimited(transceiver, 100_000))
+            estimate(made, 100_000, first, second)
             await asyncio.gather(*(read_clock(track, 10) for track in made.bobs_tracks))
             assert told == [50_000]
             assert [sender._pump.counts.target_bitrate for sender in (first, second)] == [50_000, 50_000]

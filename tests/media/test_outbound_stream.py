@@ -357,7 +357,10 @@ def test_the_last_estimated_bitrate_is_told() -> None:
     stream = made()
     for bitrate in (300_000, 400_000, 400_000):
         stream.handle_rtcp([ReceiverEstimatedMaximumBitrate(1, bitrate, (SSRC,))], NOW)
-    assert events(stream) == [BitrateLimited(400_000)]
+    assert events(stream) == [BitrateLimited(400_000, (SSRC,))]
+    for named in ((SSRC, SSRC + 1), (SSRC + 1,), (SSRC, SSRC + 1)):
+        stream.handle_rtcp([ReceiverEstimatedMaximumBitrate(1, 400_000, named)], NOW)
+    assert events(stream) == [BitrateLimited(400_000, (SSRC, SSRC + 1))]
 
 
 def test_a_sender_report_says_which_timestamp_is_now() -> None:

@@ -123,7 +123,7 @@ class OutboundStream:
         self._credit = INITIAL_CREDIT
         self._queue: deque[RtpPacket] = deque()
         self._events: deque[OutboundEvent] = deque()
-        self._bitrate_limit = 0
+        self._bitrate_limit: BitrateLimited | None = None
         self._key_frame_told_at = Instant(float("-inf"))
         self._key_frame_due_at = NEVER
         self._intra_request: tuple[int, int] | None = None
@@ -426,12 +426,13 @@ class OutboundStream:
             self._want_key_frame(now)
 
     def _handle_bitrate(self, estimate: ReceiverEstimatedMaximumBitrate) -> None:
-        if self.options.ssrc not in estimate.media_ssrcs or estimate.bitrate == self._bitrate_limit:
+        limit = BitrateLimited(estimate.bitrate, estimate.media_ssrcs)
+        if self.options.ssrc not in estimate.media_ssrcs or limit == self._bitrate_limit:
             return
-        self._bitrate_limit = estimate.bitrate
+        self._bitrate_limit = limit
         # Of several that nobody has fetched only the last one counts.
         self._events = deque([event for event in self._events if not isinstance(event, BitrateLimited)])
-        self._events.append(BitrateLimited(estimate.bitrate))
+        self._events.append(limit)
 
     def _handle_reports(self, reports: tuple[ReportBlock, ...], now: Instant) -> None:
         for block in reports:
