@@ -108,7 +108,7 @@ class SenderEncoder:
         before, self._wish = self._wish, wish
         if wish.packet_loss != before.packet_loss:
             encoder.set_packet_loss(wish.packet_loss)
-        if wish.frame_rate is not None and wish.frame_rate != before.frame_rate:
+        if wish.frame_rate and wish.frame_rate != before.frame_rate:
             encoder.set_frame_rate(wish.frame_rate)
         return encoder
 
