@@ -15,6 +15,7 @@ from icelane.aio.session_description import RTCSessionDescription
 from icelane.errors import InvalidModificationError, InvalidStateError
 from icelane.media.codec import MediaKind
 from icelane.media.codecs.capability import AV1, PCMU, VP8
+from icelane.media.codecs.interface import MIN_BITRATE
 from icelane.media.frame import EncodedFrame
 from icelane.media.pyav import av
 from icelane.media.synthetic.clock_card import read_card
@@ -422,6 +423,20 @@ def test_what_the_peer_takes_is_never_passed(run: Run) -> None:
             assert "none" in reasons
             assert second._pump.counts.target_bitrate == 30_000
             assert second._pump.counts.key_frames_encoded == 1
+
+    run(main())
+
+
+def test_a_peer_that_takes_nothing_is_sent_the_least_from_another_track_too(run: Run) -> None:
+    async def main() -> None:
+        async with call(ToneTrack(440)) as made:
+            (sender,) = made.alice.getSenders()
+            await sounds(made.bobs_tracks[0], 5)
+            estimate(made, 0, sender)
+            await sender.replaceTrack(ToneTrack(660))
+            before = sender._pump.counts.frames_encoded
+            await until(lambda: sender._pump.counts.frames_encoded > before + 20)
+            assert sender._pump.counts.target_bitrate == MIN_BITRATE
 
     run(main())
 

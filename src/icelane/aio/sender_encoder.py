@@ -9,7 +9,7 @@ from icelane.aio.media_worker import MediaLane
 from icelane.aio.system import monotonic
 from icelane.core.clock import Duration
 from icelane.media.codec import MediaKind, NegotiatedCodec
-from icelane.media.codecs.interface import DEFAULT_PACKET_TIME, Encoder, EncoderSettings
+from icelane.media.codecs.interface import DEFAULT_PACKET_TIME, MIN_BITRATE, Encoder, EncoderSettings
 from icelane.media.codecs.registry import CodecRegistry
 from icelane.media.frame import EncodedFrame
 
@@ -125,7 +125,8 @@ def target_bitrate(codec: NegotiatedCodec, wish: EncoderWish, width: int, height
         wished = wish.bitrate or default_bitrate(width, height)
     else:
         wished = wish.bitrate or _SOUND_BITRATE * (2 if codec.codec.parameter("stereo") == "1" else 1)
-    return wished if wish.limit is None else min(wished, wish.limit)
+    # A peer may say that it takes nothing: encoders do not go below their least.
+    return wished if wish.limit is None else min(wished, max(wish.limit, MIN_BITRATE))
 
 
 def _settings(codec: NegotiatedCodec, wish: EncoderWish) -> EncoderSettings:
