@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import struct
 import threading
 from itertools import pairwise
 from pathlib import Path
@@ -232,6 +233,27 @@ def test_packets_are_passed_on_without_being_decoded(extension: str, run: Run, t
             assert player.audio is None  # AAC is nothing that WebRTC has
             assert player.video.codec.parameter("profile-level-id").startswith("64")
             assert frames[0].data.startswith((b"\0\0\0\1", b"\0\0\1"))
+
+    run(scenario())
+    assert no_players()
+
+
+@pytest.mark.parametrize("is_looped", [False, True])
+def test_what_is_played_without_decoding_says_how_it_is_turned(is_looped: bool, run: Run, tmp_path: Path) -> None:
+    path = write_file(tmp_path / "file.mp4", 0.2)
+    data = bytearray(path.read_bytes())
+    at = -1
+    while (at := data.find(b"tkhd", at + 1)) >= 0:
+        # ISO/IEC 14496-12 section 8.3.2: the matrix of a track; by a quarter clockwise.
+        data[at + 44 : at + 80] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+
+    async def scenario() -> None:
+        player = MediaPlayer(path, decode=False, loop=is_looped)
+        assert player.video is not None
+        frames = [await player.video.recv() for _ in range(8 if is_looped else 3)]
+        assert {frame.rotation for frame in frames if isinstance(frame, EncodedFrame)} == {90}
+        player.stop()
 
     run(scenario())
     assert no_players()
