@@ -46,6 +46,7 @@ class EncoderCounts:
     frames_encoded: int = 0
     key_frames_encoded: int = 0
     total_encode_time: Duration = 0.0
+    total_target_bytes: float = 0.0
     width: int = 0
     height: int = 0
     target_bitrate: int | None = None
@@ -93,6 +94,8 @@ class SenderEncoder:
         counts.frames_encoded += len(encoded)
         counts.key_frames_encoded += sum(one.is_key for one in encoded)
         counts.total_encode_time += monotonic() - began_at
+        seconds = sum(one.duration for one in encoded) / self.codec.codec.clock_rate
+        counts.total_target_bytes += (counts.target_bitrate or 0) / 8 * seconds
         return encoded
 
     def _follow(self, wish: EncoderWish, width: int, height: int) -> Encoder:

@@ -56,6 +56,8 @@ PROTECTION_SIZE: Final = 16
 
 # Packets that nobody has fetched; at the bound a frame is discarded as a whole.
 MAX_QUEUED: Final = 8192
+# W3C hugeFramesSent: so many times the size of a frame on average.
+_HUGE: Final = 2.5
 # The least time between two KeyFrameRequested: a key frame is as large as many others, and answers all who asked.
 KEY_FRAME_INTERVAL: Final[Duration] = 0.3
 # What may be sent again without having been earned, and at most: for each byte sent one byte may be sent again, so a
@@ -341,9 +343,13 @@ class OutboundStream:
         return expected is None or (frame.duration > 0 and frame.timestamp > expected)
 
     def _count_frame(self, frame: EncodedFrame) -> None:
-        self.statistics.frames_sent += 1
+        counts, size = self.statistics, len(frame.data)
+        counts.frames_sent += 1
+        counts.frame_bytes_sent += size
+        if size * counts.frames_sent >= counts.frame_bytes_sent * _HUGE:
+            counts.huge_frames_sent += 1
         if frame.is_key:
-            self.statistics.key_frames_sent += 1
+            counts.key_frames_sent += 1
             self._key_frame_due_at = NEVER
 
     def _send_tones(self, now: Instant) -> None:
