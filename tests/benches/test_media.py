@@ -44,6 +44,7 @@ def test_ours_is_measured_under_every_load(tmp_path: Path) -> None:
 
 
 @pytest.mark.interop
+@pytest.mark.once
 @pytest.mark.skipif(not PEERS_PYTHON.exists(), reason="make .venv-peers/.installed makes the environment of the others")
 @pytest.mark.skipif(not may_make_namespaces(), reason="aiortc needs a namespace, which needs root")
 def test_aiortc_is_measured_beside_ours(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.interop.peers.stage import Stage, stage
 from tests.testing.lab.sockets import connect as connect_by_tcp
 from tests.testing.lab.sockets import datagrams, echoing, source_seen
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.once]
 
 PAYLOAD: Final = 2_000_000  # bytes each way
 TLS_PORT: Final = 443

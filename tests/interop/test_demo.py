@@ -12,7 +12,7 @@ import pytest
 from demo.__main__ import PATHS
 from tests.interop.conftest import need_program
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.once]
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 180.0  # seconds; it takes 15

@@ -12,7 +12,7 @@ from tests.interop.peers.calls import assert_bytes_arrive_unchanged
 from tests.interop.peers.remote import Description
 from tests.interop.peers.stage import Stage, stage
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.once]
 
 PAYLOAD = 1_000_000
 

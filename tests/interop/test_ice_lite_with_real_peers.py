@@ -9,7 +9,7 @@ import pytest
 from tests.interop.peers.calls import assert_bytes_arrive_unchanged, connect, negotiate, without_udp
 from tests.interop.peers.stage import Stage, stage
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.once]
 
 PAYLOAD = 1_000_000  # bytes each way
 

@@ -13,7 +13,7 @@ from tests.interop.conftest import need_program
 from tests.interop.peers.calls import assert_bytes_arrive_unchanged, connect, negotiate, without_udp
 from tests.interop.peers.stage import Stage, stage
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.once]
 
 PAYLOAD = 10_000_000  # bytes each way
 

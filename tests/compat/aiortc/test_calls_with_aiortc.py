@@ -13,7 +13,7 @@ import pytest
 
 from tests.interop.interpreters import need_aiortc
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.once]
 
 PROGRAM: Final = Path(__file__).parent / "ends/end.py"
 PATIENCE: Final = 90.0

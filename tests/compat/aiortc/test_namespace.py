@@ -72,5 +72,6 @@ def compare(name: str, theirs: Any, ours: Any) -> list[object]:
 
 
 @pytest.mark.interop
+@pytest.mark.once
 def test_the_frozen_names_are_those_of_aiortc() -> None:
     assert described(need_aiortc()) == json.loads(FROZEN.read_text())

@@ -42,6 +42,7 @@ def test_a_program_comes_to_the_same_over_icelane(program: str) -> None:
 
 
 @pytest.mark.interop
+@pytest.mark.once
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_program_comes_to_what_is_recorded_over_aiortc(program: str) -> None:
     assert result_of(need_aiortc(), program) == json.loads(RESULTS.read_text())[program]

@@ -76,6 +76,7 @@ def test_what_is_no_candidate_is_a_valueerror(line: str) -> None:
 
 
 @pytest.mark.interop
+@pytest.mark.once
 def test_both_read_the_same() -> None:
     theirs, ours = read(need_aiortc(), str(SCRIPT)), read(sys.executable, "-c", OURS, str(SCRIPT))
     # aiortc refuses kinds that it does not know; of what has no DTLS it reads fingerprints otherwise.
