@@ -38,7 +38,7 @@ BUILD_INPUTS := pyproject.toml setup.py build_ext.py $(wildcard src/icelane/*/*.
 
 help:
 	@echo "make demo          start the server and relay real traffic through every path"
-	@echo "make test          lint, the suite, the pure twins, $(FUZZ_SECONDS) s per fuzz target: 13 to 18 minutes on two processors"
+	@echo "make test          lint, the suite, the pure twins, $(FUZZ_SECONDS) s per fuzz target: about 14 minutes on two processors"
 	@echo "make test-interop  against real programs: coturn's tools and server, Chromium, Firefox, Python peers"
 	@echo "make test-offline  the suite in a network namespace without a route out (Debian package iproute2)"
 	@echo "make test-long     full floods, half an hour of loss with real peers, libraries for aiortc, long fuzzing, pure Python, -O, the wheel, make broken"
