@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from collections import deque
-from datetime import UTC, datetime
 from typing import Final
 
 from msgspec import UNSET, UnsetType
@@ -35,6 +34,7 @@ from icelane.signaling.messages import (
     Resume,
     ServerLimits,
     Welcome,
+    iso_time,
 )
 from icelane.signaling.push import Replay
 from icelane.signaling.rooms import Rooms
@@ -102,7 +102,7 @@ class Sessions:
             self._desk.refuse(session, refresh.id, ErrorCode.TOKEN_EXPIRED)
             return
         self._admit(session, admission, now)
-        self._desk.answer(session, Ok(re=refresh.id, expires_at=iso_time(admission.expires_at)))
+        self._desk.answer(session, Ok(re=refresh.id, expires_at=_expiry(admission.expires_at)))
 
     def detach(self, session: Session, now: Instant) -> None:
         """The connection is gone; the session waits for another one."""
@@ -258,7 +258,7 @@ class Sessions:
             seq=session.replay.last if seq is None else seq,
             rooms=() if resumed else self._rooms.states(session),
             ice=UNSET if ice is None else ice,
-            expires_at=iso_time(admission.expires_at),
+            expires_at=_expiry(admission.expires_at),
             node=self._engine.node,
             limits=ServerLimits(
                 frame=MAX_FRAME,
@@ -291,12 +291,9 @@ class Sessions:
         return prefix + urlsafe_b64encode(self._entropy.token(size)).decode()
 
 
-def iso_time(at: UnixSeconds | None) -> str | UnsetType:
-    """ISO 8601 in UTC, in whole seconds; nothing for what has no end."""
-    if at is None:
-        return UNSET
+def _expiry(at: UnixSeconds | None) -> str | UnsetType:
+    """What a client is told; nothing for what has no end."""
     try:
-        moment = datetime.fromtimestamp(int(at), UTC)
+        return UNSET if at is None else iso_time(at)
     except (OverflowError, ValueError, OSError):
         return UNSET  # beyond the year 9999
-    return moment.isoformat().replace("+00:00", "Z")
