@@ -28,6 +28,8 @@ from icelane.errors import MalformedError
 from icelane.signaling.limits import MAX_DEPTH, MAX_FRAME, MAX_IDENTITY, MAX_KEY, MAX_META, MAX_REASON, MAX_ROOM_NAME
 
 SUBPROTOCOL: Final = "icelane.signal.v1"
+# Where servers have the WebSocket.
+SIGNAL_PATH: Final = "/v1/signal"
 EVERYBODY: Final = "*"
 
 _MAX_SAFE_INTEGER: Final = 2**53 - 1

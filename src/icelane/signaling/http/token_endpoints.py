@@ -24,7 +24,6 @@ from icelane.signaling.http.problem import Problem, bad_request
 from icelane.signaling.ice_servers import clamped
 from icelane.signaling.messages import iso_time
 
-SIGNAL_PATH: Final = "/v1/signal"
 DEFAULT_TTL: Final = 600
 # In seconds; what a ticket is good for stands in the answer too.
 TICKET_TTL: Final = 60
