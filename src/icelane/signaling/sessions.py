@@ -24,7 +24,6 @@ from icelane.signaling.error_code import ErrorCode
 from icelane.signaling.hub_event import HubCommand, HubEvent, IssueIce, SessionEnded, SessionResumed, SessionStarted
 from icelane.signaling.limits import ICE_REFRESH, MAX_FRAME, SignalingLimits
 from icelane.signaling.messages import (
-    ClientInfo,
     Hello,
     Ice,
     IceServersBody,
@@ -182,9 +181,7 @@ class Sessions:
             admission=admission,
             replay=Replay(self._limits.replay),
             bucket=connection.bucket,
-            started_at=now,
             address=connection.address,
-            client=ClientInfo() if hello.client is UNSET else hello.client,
         )
         self.begun += 1
         self._desk.add(session)
