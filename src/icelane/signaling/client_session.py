@@ -105,7 +105,7 @@ PONG_TIMEOUT: Final[Duration] = 10.0
 STABLE_AFTER: Final[Duration] = 10.0
 # Part of what is left of a token's life after which we want another one.
 RENEWAL: Final = 0.8
-# What `goodbye` or the close of the network layer may say; more is cut.
+# What the close of a WebSocket or an answer by HTTP may say; more is cut. A goodbye is a frame, and bounded as one.
 MAX_TEXT: Final = 512
 _LOST: Final = 1006
 _NORMAL: Final = 1000
