@@ -89,7 +89,7 @@ def lists_end_nobody_who_is_there() -> None:
 def nobody_is_told_why() -> None:
     def silent(self: Desk, connection: Connection, code: CloseCode, error: ErrorCode | str, *rest: object) -> None:
         connection.outbox.finish(CloseConnection(code, ""))
-        self.wake(connection)
+        self._awake[connection.id] = None
 
     swap(Desk, "goodbye", silent)
 

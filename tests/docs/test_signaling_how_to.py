@@ -11,11 +11,10 @@ import msgspec
 import pytest
 
 from icelane import RTCConfiguration, SignalClient
-from icelane.signaling import client_connection
 from icelane.signaling.app import signaling_app
 from icelane.signaling.close_code import CloseCode, reconnect_rule
 from icelane.signaling.limits import MAX_REPLAY, RESUME_WINDOW
-from icelane.signaling.messages import ClientFrame, ServerFrame
+from icelane.signaling.messages import SIGNAL_PATH, ClientFrame, ServerFrame
 from tests.signaling.fake_gate import FakeGate
 from tests.signaling.http_server import serving
 
@@ -74,4 +73,4 @@ def test_the_call_of_the_page_says_hello(monkeypatch: pytest.MonkeyPatch, capsys
 
 
 def test_the_path_of_the_page_is_the_one_that_clients_take() -> None:
-    assert f"The path is `{client_connection.DEFAULT_PATH}`" in TEXT
+    assert f"The path is `{SIGNAL_PATH}`" in TEXT

@@ -37,8 +37,9 @@ from icelane.signaling.http.document_endpoints import document_endpoints
 from icelane.signaling.http.endpoint import routes
 from icelane.signaling.http.hub_rooms import HubRooms
 from icelane.signaling.http.surface import HttpSurface
-from icelane.signaling.http.token_endpoints import SIGNAL_PATH, TokenOrder
+from icelane.signaling.http.token_endpoints import TokenOrder
 from icelane.signaling.ice_servers import IceServers
+from icelane.signaling.messages import SIGNAL_PATH
 from icelane.signaling.service import SignalService
 
 # Whoever is sent away comes back somewhere else; so that not all come at once, they leave over so long (OP-2).

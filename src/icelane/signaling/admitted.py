@@ -57,6 +57,11 @@ class AdmissionLimits:
     sessions: int | None = None
 
 
+def is_meant(room: str, pattern: str) -> bool:
+    """Whether a pattern is the name of a room, or ends in `*` and is the beginning of it."""
+    return room.startswith(pattern[:-1]) if pattern.endswith("*") else room == pattern
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
     """Somebody may enter.
@@ -80,9 +85,7 @@ class Admission:
 
     def covers(self, room: str) -> bool:
         """Whether `rooms` has this one."""
-        return any(
-            room.startswith(pattern[:-1]) if pattern.endswith("*") else room == pattern for pattern in self.rooms
-        )
+        return any(is_meant(room, pattern) for pattern in self.rooms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
 
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, WebSocketRoute
@@ -20,11 +19,10 @@ from starlette.routing import BaseRoute, WebSocketRoute
 from icelane.signaling.engine import SignalEngine
 from icelane.signaling.gate import Gate, IceSource
 from icelane.signaling.limits import SignalingLimits
+from icelane.signaling.messages import SIGNAL_PATH
 from icelane.signaling.room_rule import RoomRule
 from icelane.signaling.service import SignalService
 from icelane.signaling.websocket import SignalEndpoint
-
-PATH: Final = "/v1/signal"
 
 
 def signaling_app(
@@ -53,6 +51,6 @@ def signaling_app(
         await served.close()
 
     endpoint = SignalEndpoint(served, gate)
-    app = Starlette(routes=[WebSocketRoute(PATH, endpoint), *routes], lifespan=lifespan)
+    app = Starlette(routes=[WebSocketRoute(SIGNAL_PATH, endpoint), *routes], lifespan=lifespan)
     app.state.signaling = served
     return app

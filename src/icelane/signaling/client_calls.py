@@ -58,11 +58,11 @@ class Calls:
         """What a connection is made with now."""
         base = self._base if given is None else given
         configuration = base.copy()
-        if self._ice is None:
-            return _relayed(configuration) if relay_only else configuration
-        if configuration.iceServers is None:
-            configuration = replace(configuration, iceServers=self.servers())
-        return _relayed(configuration) if relay_only or self._ice.ice_transport_policy == "relay" else configuration
+        if self._ice is not None:
+            relay_only = relay_only or self._ice.ice_transport_policy == "relay"
+            if configuration.iceServers is None:
+                configuration = replace(configuration, iceServers=self.servers())
+        return _relayed(configuration) if relay_only else configuration
 
     def servers(self) -> list[RTCIceServer]:
         """The servers of the server."""

@@ -27,12 +27,10 @@ from icelane.errors import (
     TransportClosedError,
 )
 from icelane.signaling.limits import MAX_QUEUED_BYTES
-from icelane.signaling.messages import SUBPROTOCOL
+from icelane.signaling.messages import SIGNAL_PATH, SUBPROTOCOL
 
 OPEN_TIMEOUT: Final[Duration] = 10.0
 CLOSE_TIMEOUT: Final[Duration] = 2.0
-# Where servers have it, for a URL that names the server alone.
-DEFAULT_PATH: Final = "/v1/signal"
 # One frame of a server: the state of many rooms after a resync may be long.
 MAX_RECEIVED: Final = 4 * MAX_QUEUED_BYTES
 _SCHEMES: Final = {"wss": "wss", "https": "wss", "ws": "ws", "http": "ws"}
@@ -80,7 +78,7 @@ def signal_url(text: str, *, allow_cleartext: bool = False) -> str:
         raise LocalProtocolError(
             f"without TLS everybody on the way reads what goes to {parts.hostname}; use wss://, or allow_cleartext=True"
         )
-    path = parts.path if parts.path not in ("", "/") else DEFAULT_PATH
+    path = parts.path if parts.path not in ("", "/") else SIGNAL_PATH  # the server alone was named
     return urlunsplit((scheme, parts.netloc, path, parts.query, ""))
 
 

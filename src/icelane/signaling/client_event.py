@@ -145,13 +145,10 @@ ClientEvent: TypeAlias = (
 
 
 class OpenConnection(NamedTuple):
-    """Connect, and tell `handle_connected` or `handle_closed`. `url` is where to go instead of where we were told.
-
-    With `fresh_token`, the token of before has been refused.
-    """
+    """Connect; `url` is where to go instead of where we were told. Answered by `handle_connected`, `handle_refused` or
+    `handle_closed`."""
 
     url: str | None
-    fresh_token: bool
 
 
 class CloseConnection(NamedTuple):

@@ -34,8 +34,7 @@ class Room:
 
     def settle(self, state: Joined | RoomState) -> Iterator[ClientEvent]:
         """The server says how the room is now; what differs from what we knew."""
-        room = self.name if isinstance(state, Joined) else state.room
-        now = {info.peer: _peer(room, info) for info in state.peers}
+        now = {info.peer: _peer(self.name, info) for info in state.peers}
         # Who has gone and come back under the same id is another connection; that is told by pushes, or by none.
         yield from self.forget(set(self.peers) - set(now), LeftReason.NODE_LOST)
         for peer in now.values():
@@ -58,8 +57,7 @@ class Room:
     def handle_joined(self, push: PeerJoined) -> Iterator[ClientEvent]:
         """Somebody came."""
         known = push.peer in self.peers
-        info = PeerInfo(peer=push.peer, identity=push.identity, polite=push.polite, meta=push.meta, name=push.name)
-        peer = self.peers[push.peer] = _peer(self.name, info)
+        peer = self.peers[push.peer] = _peer(self.name, push)
         yield PeerChanged(peer) if known else PeerAppeared(peer)
 
     def handle_updated(self, push: PeerUpdated) -> Iterator[ClientEvent]:
@@ -74,7 +72,7 @@ class Room:
             yield from self.forget([push.peer], push.reason)
 
 
-def _peer(room: str, info: PeerInfo) -> Peer:
+def _peer(room: str, info: PeerInfo | PeerJoined) -> Peer:
     """Raises MalformedError for a `meta` that is no object."""
     return Peer(
         id=info.peer,

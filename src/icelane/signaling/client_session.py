@@ -105,7 +105,7 @@ PONG_TIMEOUT: Final[Duration] = 10.0
 STABLE_AFTER: Final[Duration] = 10.0
 # Part of what is left of a token's life after which we want another one.
 RENEWAL: Final = 0.8
-# What `goodbye` or the close of the network layer may say; more is cut.
+# What the close of a WebSocket or an answer by HTTP may say; more is cut. A goodbye is a frame, and bounded as one.
 MAX_TEXT: Final = 512
 _LOST: Final = 1006
 _NORMAL: Final = 1000
@@ -205,10 +205,7 @@ class ClientSession:
         self._pump(now)
 
     def handle_closed(self, code: int, reason: str, now: Instant) -> None:
-        """There is no WebSocket any more, or there came none. `code` is 1006 when nobody said why.
-
-        Also for an answer by HTTP instead of a WebSocket: `code` is its status then.
-        """
+        """There is no WebSocket any more, or there came none. `code` is 1006 when nobody said why."""
         if self._state in (ClientState.IDLE, ClientState.WAITING, ClientState.CLOSED):
             return
         self._transmits.clear()
@@ -240,7 +237,7 @@ class ClientSession:
         if self._state is not ClientState.IDLE:
             raise InvalidStateError("this client was started before")
         self._state = ClientState.CONNECTING
-        self._commands.append(OpenConnection(None, fresh_token=False))
+        self._commands.append(OpenConnection(None))
 
     def join(self, room: str, meta: Raw, now: Instant) -> int:
         """Be in a room from now on, also after a session was lost. Returns the number of the request."""
@@ -521,7 +518,7 @@ class ClientSession:
         match timer:
             case ClientTimer.RECONNECT:
                 self._state = ClientState.CONNECTING
-                self._commands.append(OpenConnection(self._backoff.url, fresh_token=self._token_refused))
+                self._commands.append(OpenConnection(self._backoff.url))
             case ClientTimer.WELCOME:
                 self._give_up_connection("no welcome came", now)
             case ClientTimer.PROBE:

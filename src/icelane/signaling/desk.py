@@ -19,8 +19,8 @@ from icelane.signaling.session import Connection, ConnectionId, ConnectionState,
 class Desk:
     """The sessions of this node by id and by peer, and the outboxes of their connections.
 
-    Whoever has something to be written is in `wakes`, once; whoever was too slow for it is in `slow` until the hub has
-    let him go. `sent` counts frames by type, `closed` our closes by code.
+    Whoever has something to be written comes from `poll_wake`, once; whoever was too slow for it is in `slow` until the
+    hub has let him go. `sent` counts frames by type, `closed` our closes by code.
     """
 
     def __init__(self, events: deque[HubEvent]) -> None:
@@ -124,10 +124,6 @@ class Desk:
         session = connection.session
         identity = None if session is None else session.admission.identity
         self._events.append(ConnectionEnded(connection.id, connection.address, code, word, identity))
-
-    def wake(self, connection: Connection) -> None:
-        """There is something to be written."""
-        self._awake[connection.id] = None
 
     def poll_wake(self) -> ConnectionId | None:
         """The next connection that has something to be written."""

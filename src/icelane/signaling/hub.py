@@ -348,8 +348,7 @@ class Hub:
         if connection.state is ConnectionState.OPEN:
             self._hear(connection, now)
         if isinstance(frame, ClientPing):
-            re = frame.id
-            self._desk.send(connection, ServerPong(re=re))
+            self._desk.send(connection, ServerPong(re=frame.id))
         elif isinstance(frame, ClientPong):
             self._handle_pong(connection)
         elif connection.state is ConnectionState.AWAITING_HELLO:
@@ -394,7 +393,7 @@ class Hub:
                 assert_never(frame)
 
     def _handle_join(self, connection: Connection, session: Session, join: Join, now: Instant) -> None:
-        if self._is_too_often(session, join, join.room, "join") or not self._rooms.may_join(session, join):
+        if self._is_too_often(session, join, join.room) or not self._rooms.may_join(session, join):
             return
         if self._ask_join:
             self._commands.append(AskJoin(self._ask_soon(connection, join, now), session.summary(), join))
@@ -403,35 +402,34 @@ class Hub:
 
     def _handle_message(self, connection: Connection, session: Session, message: SendMessage, now: Instant) -> None:
         room = self._rooms.room_of(session, message)
-        if self._is_too_often(session, message, room, "message") or not self._rooms.may_message(session, message):
+        if self._is_too_often(session, message, room) or not self._rooms.may_message(session, message):
             return
         if self._ask_message:
-            self._ask_about(connection, session, message, now)
+            self._ask_about(connection, session, message, room, now)
         else:
             self._rooms.message(session, message, now)
 
     def _handle_signal(self, connection: Connection, session: Session, signal: SendSignal, now: Instant) -> None:
         room = self._rooms.room_of(session, signal)
-        if self._is_too_often(session, signal, room, "signal") or not self._rooms.may_signal(session, signal):
+        if self._is_too_often(session, signal, room) or not self._rooms.may_signal(session, signal):
             return
         if self._ask_message:
-            self._ask_about(connection, session, signal, now)
+            self._ask_about(connection, session, signal, room, now)
         else:
             self._rooms.signal(session, signal, now)
 
-    def _is_too_often(self, session: Session, frame: Join | SendMessage | SendSignal, room: str, kind: str) -> bool:
+    def _is_too_often(self, session: Session, frame: Join | SendMessage | SendSignal, room: str) -> bool:
         """Answered when it is; the connection stays, since it kept to the bounds that it was told."""
         if self._throttle is None:
             return False
-        wait = self._throttle.message_wait(session.admission.identity, room, kind)
+        wait = self._throttle.message_wait(session.admission.identity, room, frame_type(frame))
         if wait is not None:
             self._desk.refuse(session, frame.id, ErrorCode.RATE_LIMITED, after=wait)
         return wait is not None
 
     def _ask_about(
-        self, connection: Connection, session: Session, frame: SendMessage | SendSignal, now: Instant
+        self, connection: Connection, session: Session, frame: SendMessage | SendSignal, room: str, now: Instant
     ) -> None:
-        room = self._rooms.room_of(session, frame)
         self._commands.append(AskMessage(self._ask_soon(connection, frame, now), session.summary(), room, frame))
 
     def _handle_admission(

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from msgspec import UNSET
@@ -27,7 +26,7 @@ from icelane.core.net import Transport
 from icelane.crypto.provider import sha256
 from icelane.errors import ConfigurationError, LocalProtocolError, MalformedError
 from icelane.signaling.admitted import Admission, IceTransportPolicy
-from icelane.signaling.messages import IceServer, IceServersBody
+from icelane.signaling.messages import IceServer, IceServersBody, iso_time
 from icelane.stun.uri import StunUri, TurnUri, parse_uri
 from icelane.turn.credentials import DEFAULT_TTL, MAX_TTL, MIN_TTL, Secret, mint
 
@@ -148,11 +147,6 @@ class IceServers:
 def clamped(ttl: float) -> int:
     """A life of 1 second to one day, whatever was asked for (CR-3)."""
     return int(min(max(ttl, MIN_TTL), MAX_TTL))
-
-
-def iso_time(when: UnixSeconds) -> str:
-    """`2026-11-22T21:10:00Z`."""
-    return datetime.fromtimestamp(int(when), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _minted(secret: Secret, user: str, ttl: int, unix_time: UnixSeconds) -> tuple[str, str]:

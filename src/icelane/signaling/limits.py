@@ -15,7 +15,7 @@ MAX_ROOM_NAME: Final = 128
 MAX_IDENTITY: Final = 256
 # What makes a repeat of a frame harmless.
 MAX_KEY: Final = 64
-# Reasons that a moderator or a hook gives; longer ones are cut.
+# Reasons that somebody is given. In a frame a longer one is malformed; those of hooks and administrators are cut.
 MAX_REASON: Final = 256
 # JSON inside of `data` and `meta`: deeper is malformed. Nobody's parser should have to find out.
 MAX_DEPTH: Final = 64
@@ -48,7 +48,7 @@ MAX_REPLAY: Final = 512
 MAX_QUEUED_FRAMES: Final = 256
 MAX_QUEUED_BYTES: Final = 1_048_576
 
-# Decisions of hooks that one session waits for; frames behind them wait too. Above it: 4429.
+# Frames of a connection behind one that waits for a hook, or for the engine. Above it: 4429.
 MAX_WAITING_FRAMES: Final = 64
 # How long a hook may take before the answer is no.
 DECISION_TIMEOUT: Final[Duration] = 1.0

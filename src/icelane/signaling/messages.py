@@ -17,15 +17,19 @@ know is skipped. Types come out of here as JSON Schema: `icelane.signaling.schem
 from __future__ import annotations
 
 import enum
+from datetime import UTC, datetime
 from typing import Annotated, Final, TypeAlias, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
+from icelane.core.clock import UnixSeconds
 from icelane.errors import MalformedError
 from icelane.signaling.limits import MAX_DEPTH, MAX_FRAME, MAX_IDENTITY, MAX_KEY, MAX_META, MAX_REASON, MAX_ROOM_NAME
 
 SUBPROTOCOL: Final = "icelane.signal.v1"
+# Where servers have the WebSocket.
+SIGNAL_PATH: Final = "/v1/signal"
 EVERYBODY: Final = "*"
 
 _MAX_SAFE_INTEGER: Final = 2**53 - 1
@@ -505,6 +509,11 @@ def parse_json_object(raw: Raw, limit: int = MAX_META) -> dict[str, object]:
 def encode_json(value: object) -> Raw:
     """A JSON value as it stands in a frame."""
     return Raw(_ENCODER.encode(value))
+
+
+def iso_time(when: UnixSeconds) -> str:
+    """`2026-11-22T21:10:00Z`, as `expiresAt` has it. Raises OverflowError, ValueError or OSError after 9999."""
+    return datetime.fromtimestamp(int(when), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _read(raw: Raw) -> object:

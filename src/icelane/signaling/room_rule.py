@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from icelane.signaling.admitted import is_meant
 from icelane.signaling.engine import RoomOptions
 
 
@@ -15,14 +16,10 @@ class RoomRule:
     relay_only: bool = False
     max_peers: int | None = None
 
-    def matches(self, room: str) -> bool:
-        """Whether it is for this room."""
-        return room.startswith(self.room[:-1]) if self.room.endswith("*") else room == self.room
-
 
 def options_for(room: str, rules: tuple[RoomRule, ...], max_peers: int) -> RoomOptions:
     """By the first rule that matches; without one, a room is open to `max_peers`."""
     for rule in rules:
-        if rule.matches(room):
+        if is_meant(room, rule.room):
             return RoomOptions(relay_only=rule.relay_only, max_peers=rule.max_peers or max_peers)
     return RoomOptions(max_peers=max_peers)

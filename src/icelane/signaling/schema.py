@@ -18,11 +18,10 @@ import msgspec.inspect
 from icelane.signaling.close_code import CloseCode
 from icelane.signaling.error_code import ErrorCode
 from icelane.signaling.limits import MAX_FRAME
-from icelane.signaling.messages import SUBPROTOCOL, ClientFrame, ServerFrame
+from icelane.signaling.messages import SIGNAL_PATH, SUBPROTOCOL, ClientFrame, ServerFrame
 
 Document = dict[str, Any]
 
-SIGNAL_PATH: Final = "/v1/signal"
 _TITLE: Final = "icelane"
 _VERSION: Final = "1"
 

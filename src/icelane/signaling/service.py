@@ -53,7 +53,7 @@ from icelane.signaling.hub_event import (
     SessionStarted,
 )
 from icelane.signaling.limits import SignalingLimits
-from icelane.signaling.messages import IceServersBody, SendMessage, encode_json, parse_json_object
+from icelane.signaling.messages import IceServersBody, SendMessage, encode_json, frame_type, parse_json_object
 from icelane.signaling.moderation import Moderation
 from icelane.signaling.outbox import CloseConnection
 from icelane.signaling.room_rule import RoomRule
@@ -385,7 +385,7 @@ def _message_request(session: SessionSummary, command: AskMessage) -> MessageReq
         identity=session.identity,
         room=command.room,
         to=frame.to,
-        kind="message" if isinstance(frame, SendMessage) else "signal",
+        kind=frame_type(frame),
         data=msgspec.json.decode(data),
         labels=session.admission.labels,
         session=session.session,

@@ -7,10 +7,9 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import Final, NewType
 
-from icelane.core.clock import Instant
 from icelane.signaling.admitted import Admission
 from icelane.signaling.limits import MAX_WAITING_FRAMES
-from icelane.signaling.messages import ClientFrame, ClientInfo, IceServersBody
+from icelane.signaling.messages import ClientFrame, IceServersBody
 from icelane.signaling.outbox import Outbox
 from icelane.signaling.push import Replay
 from icelane.signaling.token_bucket import TokenBucket
@@ -81,9 +80,7 @@ class Session:
     admission: Admission
     replay: Replay
     bucket: TokenBucket
-    started_at: Instant
     address: str
-    client: ClientInfo
     connection: Connection | None = None
     rooms: dict[str, None] = field(default_factory=dict)
     entering: set[str] = field(default_factory=set)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from collections import deque
-from datetime import UTC, datetime
 from typing import Final
 
 from msgspec import UNSET, UnsetType
@@ -25,7 +24,6 @@ from icelane.signaling.error_code import ErrorCode
 from icelane.signaling.hub_event import HubCommand, HubEvent, IssueIce, SessionEnded, SessionResumed, SessionStarted
 from icelane.signaling.limits import ICE_REFRESH, MAX_FRAME, SignalingLimits
 from icelane.signaling.messages import (
-    ClientInfo,
     Hello,
     Ice,
     IceServersBody,
@@ -35,6 +33,7 @@ from icelane.signaling.messages import (
     Resume,
     ServerLimits,
     Welcome,
+    iso_time,
 )
 from icelane.signaling.push import Replay
 from icelane.signaling.rooms import Rooms
@@ -102,7 +101,7 @@ class Sessions:
             self._desk.refuse(session, refresh.id, ErrorCode.TOKEN_EXPIRED)
             return
         self._admit(session, admission, now)
-        self._desk.answer(session, Ok(re=refresh.id, expires_at=iso_time(admission.expires_at)))
+        self._desk.answer(session, Ok(re=refresh.id, expires_at=_expiry(admission.expires_at)))
 
     def detach(self, session: Session, now: Instant) -> None:
         """The connection is gone; the session waits for another one."""
@@ -182,9 +181,7 @@ class Sessions:
             admission=admission,
             replay=Replay(self._limits.replay),
             bucket=connection.bucket,
-            started_at=now,
             address=connection.address,
-            client=ClientInfo() if hello.client is UNSET else hello.client,
         )
         self.begun += 1
         self._desk.add(session)
@@ -258,7 +255,7 @@ class Sessions:
             seq=session.replay.last if seq is None else seq,
             rooms=() if resumed else self._rooms.states(session),
             ice=UNSET if ice is None else ice,
-            expires_at=iso_time(admission.expires_at),
+            expires_at=_expiry(admission.expires_at),
             node=self._engine.node,
             limits=ServerLimits(
                 frame=MAX_FRAME,
@@ -291,12 +288,9 @@ class Sessions:
         return prefix + urlsafe_b64encode(self._entropy.token(size)).decode()
 
 
-def iso_time(at: UnixSeconds | None) -> str | UnsetType:
-    """ISO 8601 in UTC, in whole seconds; nothing for what has no end."""
-    if at is None:
-        return UNSET
+def _expiry(at: UnixSeconds | None) -> str | UnsetType:
+    """What a client is told; nothing for what has no end."""
     try:
-        moment = datetime.fromtimestamp(int(at), UTC)
+        return UNSET if at is None else iso_time(at)
     except (OverflowError, ValueError, OSError):
         return UNSET  # beyond the year 9999
-    return moment.isoformat().replace("+00:00", "Z")

@@ -21,9 +21,9 @@ from icelane.signaling.admitted import Admission
 from icelane.signaling.http.caller import Callers, operator_of, user_of
 from icelane.signaling.http.endpoint import Endpoint, json_of, json_response
 from icelane.signaling.http.problem import Problem, bad_request
-from icelane.signaling.ice_servers import clamped, iso_time
+from icelane.signaling.ice_servers import clamped
+from icelane.signaling.messages import iso_time
 
-SIGNAL_PATH: Final = "/v1/signal"
 DEFAULT_TTL: Final = 600
 # In seconds; what a ticket is good for stands in the answer too.
 TICKET_TTL: Final = 60
