@@ -9,6 +9,7 @@ from typing import Final
 from icelane.media.codec import RtpCodec
 from icelane.media.codecs.matching import h264_profile
 from icelane.media.codecs.pyav_video import Opening, PyavVideoCodec
+from icelane.media.payload.obu import TEMPORAL_DELIMITER
 
 # What x264 writes as baseline is constrained baseline, too.
 _X264_BASELINE: Final = "Baseline"
@@ -110,8 +111,7 @@ X264: Final = PyavVideoCodec(
     sides=2,
 )
 X265: Final = PyavVideoCodec(name="libx265", options=_x265_options, sides=2)
-# AOM's RTP specification, section 5: temporal delimiters are left out.
-SVT_AV1: Final = PyavVideoCodec(name="libsvtav1", options=_svt_av1_options, sides=2, delimiter=b"\x12\x00")
+SVT_AV1: Final = PyavVideoCodec(name="libsvtav1", options=_svt_av1_options, sides=2, delimiter=TEMPORAL_DELIMITER)
 # For where libvpx cannot be reached by itself.
 FFMPEG_VP8: Final = PyavVideoCodec(name="libvpx", options=_vpx_options)
 FFMPEG_VP9: Final = PyavVideoCodec(name="libvpx-vp9", options=_vpx_options)

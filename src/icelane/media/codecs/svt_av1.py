@@ -19,9 +19,8 @@ from icelane.media.codecs.interface import (
 from icelane.media.codecs.libsvtav1 import SvtAv1Handle, libsvtav1
 from icelane.media.codecs.video_input import PictureClock, default_bitrate, planar, rotation_of
 from icelane.media.frame import EncodedFrame
+from icelane.media.payload.obu import TEMPORAL_DELIMITER
 
-# AOM's RTP specification, section 5: temporal delimiters are left out.
-_TEMPORAL_DELIMITER: Final = b"\x12\x00"
 # Chroma has half the size, so that a line or a column of odd sides is left out.
 _SIDES: Final = 2
 _NO_KEY_FRAMES_BY_ITSELF: Final = "-1"
@@ -55,7 +54,7 @@ class SvtAv1Encoder(Encoder):
         )
         return [
             EncodedFrame(
-                data=one.data.removeprefix(_TEMPORAL_DELIMITER),
+                data=one.data.removeprefix(TEMPORAL_DELIMITER),
                 timestamp=one.pts,
                 duration=self._clock.duration,
                 is_key=one.is_key,
