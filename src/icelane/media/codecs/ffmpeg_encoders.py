@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Final
 
 from icelane.media.codec import RtpCodec
+from icelane.media.codecs.libsvtav1 import silence_svt_av1
 from icelane.media.codecs.matching import h264_profile
 from icelane.media.codecs.pyav_video import Opening, PyavVideoCodec
 from icelane.media.payload.obu import TEMPORAL_DELIMITER
@@ -81,8 +81,7 @@ SVT_AV1_PRESET: Final = 8
 
 
 def _svt_av1_options(opening: Opening) -> Mapping[str, str]:
-    # It writes what it thinks of its settings to stderr, line after line, and reads from here how much of it.
-    os.environ.setdefault("SVT_LOG", "0")
+    silence_svt_av1()
     return {
         "preset": str(SVT_AV1_PRESET if opening.settings.speed is None else opening.settings.speed),
         "svtav1-params": f"pred-struct=1:rc=2:rtc=1:lookahead=0:scd=0:force-key-frames=1:lp={opening.settings.threads}",
