@@ -9,31 +9,25 @@ the first rows.
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
-import sys
 import tempfile
-import time
 from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import build_ext
-from benches import load, turn_client
+from benches import load, perf, turn_client
 from benches.allocate import a_peer, client_flows, open_bound
 from benches.command import announce, choose_servers, parse_options, write_json
 from benches.links import loopback
 from benches.measure import cpu_nanoseconds, settle
-from benches.profile import PERF, PERF_PACKAGE
 from benches.servers import CREDENTIALS, Running, running
 from benches.table import Cell, print_table
 
 ALLOCATIONS, SMOKE_ALLOCATIONS = 6000, 64
 HERTZ: Final = 4999
-_LINE: Final = re.compile(r"^\s*(\d+\.\d+)%\s+(\S+)\s+\[([k.])\]\s+(.+?)\s*$")
 _OURS: Final = frozenset(name.rpartition(".")[2] for name in build_ext.COMPILED_MODULES)
 _GARBAGE: Final = re.compile(r"^(gc_|visit_|subtract_refs|update_refs|move_|.*_traverse$|func_traverse|untrack_)")
 NAMED: Final = 4
@@ -70,14 +64,11 @@ def parse(report: str) -> tuple[dict[str, float], dict[str, list[str]]]:
     """Shares and the largest symbols by group, of what `perf report` prints."""
     shares: dict[str, float] = defaultdict(float)
     symbols: dict[str, list[str]] = defaultdict(list)
-    for line in report.splitlines():
-        found = _LINE.match(line)
-        if found is None:
-            continue
-        group = group_of(found[2], found[3], found[4])
-        shares[group] += float(found[1]) / 100
+    for share, binary, kind, symbol in perf.parse_report(report):
+        group = group_of(binary, kind, symbol)
+        shares[group] += share
         if len(symbols[group]) < NAMED:
-            symbols[group].append(found[4])
+            symbols[group].append(symbol)
     return dict(shares), dict(symbols)
 
 
@@ -87,29 +78,14 @@ def measure(server: Running, count: int, room: Path) -> Profile:
     link = loopback()
     used = 0
     for looking in (False, True):
-        with a_peer(link) as peer, client_flows(count, server.address, link) as flows, ExitStack() as stack:
-            if looking:
-                command = [PERF, "record", "-q", "-e", "cpu-clock", "-F", str(HERTZ)]
-                command += ["-p", str(server.pid), "-o", str(samples)]
-                recording = stack.enter_context(
-                    subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-                )
-                time.sleep(0.5)
-            used = -cpu_nanoseconds(server.pid)
-            open_bound(flows, peer)
-            used += cpu_nanoseconds(server.pid)
-            if looking:
-                recording.terminate()
-                recording.wait()
+        with a_peer(link) as peer, client_flows(count, server.address, link) as flows:
+            with perf.watching(server.pid, HERTZ, samples) if looking else nullcontext():
+                used = -cpu_nanoseconds(server.pid)
+                open_bound(flows, peer)
+                used += cpu_nanoseconds(server.pid)
             turn_client.release_allocations(flows, CREDENTIALS)
         settle(server.pid)
-    report = subprocess.run(
-        [PERF, "report", "-i", str(samples), "--stdio", "-g", "none", "-F", "overhead,dso,sym"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    shares, symbols = parse(report)
+    shares, symbols = parse(perf.report(samples))
     return Profile(server=server.server.name, us_per_allocation=used / 1000 / count, shares=shares, symbols=symbols)
 
 
@@ -132,8 +108,7 @@ def print_profiles(profiles: Sequence[Profile]) -> None:
 def main() -> None:
     """The command."""
     options = parse_options(__doc__ or "", "allocation_profile")
-    if shutil.which(PERF) is None:
-        sys.exit(f"perf is not installed: apt-get install {PERF_PACKAGE}")
+    perf.require()
     with announce(options) as session, tempfile.TemporaryDirectory(prefix="icelane-bench-") as name:
         load.allow_many_sockets()
         servers = choose_servers(options, session)

@@ -11,11 +11,8 @@ shown, too. Then what the plane itself counts: system calls and the packets that
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -23,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benches import links, load
+from benches import links, load, perf
 from benches.command import announce, parse_options, write_json
 from benches.links import Link
 from benches.load import Generator, Traffic
@@ -31,11 +28,8 @@ from benches.measure import cpu_nanoseconds, settle
 from benches.servers import CREDENTIALS, Icelane, Running, running
 from benches.table import Cell, print_table
 
-PERF: Final = "perf"
-PERF_PACKAGE: Final = "linux-perf"
 SECONDS, SMOKE_SECONDS = 6.0, 0.5
 HERTZ: Final = 999
-_LINE: Final = re.compile(r"^\s*(\d+\.\d+)%\s+(\S+)\s+\[([k.])\]\s+(.+?)\s*$")
 
 # The first that matches says what a symbol of the kernel belongs to.
 KERNEL_GROUPS: Final[Sequence[tuple[str, str]]] = (
@@ -87,15 +81,11 @@ def parse(report: str) -> tuple[dict[str, float], dict[str, float]]:
     """Shares by group, and the symbols that no group has, of what `perf report` prints."""
     shares: dict[str, float] = defaultdict(float)
     unknown: dict[str, float] = defaultdict(float)
-    for line in report.splitlines():
-        found = _LINE.match(line)
-        if found is None:
-            continue
-        percent, binary, kind, symbol = float(found[1]), found[2], found[3], found[4]
+    for share, binary, kind, symbol in perf.parse_report(report):
         group = group_of(binary, kind, symbol)
-        shares[group or OTHER_KERNEL] += percent / 100
+        shares[group or OTHER_KERNEL] += share
         if group is None:
-            unknown[symbol] += percent / 100
+            unknown[symbol] += share
     return dict(shares), dict(unknown)
 
 
@@ -104,21 +94,12 @@ def measure(traffic: Traffic, seconds: float, link: Link, server: Running, gener
     samples = room / "perf.data"
     with load.open_flows(traffic, link, server.address, CREDENTIALS) as opened:
         settle(server.pid)
-        command = [PERF, "record", "-q", "-e", "cpu-clock", "-F", str(HERTZ), "-p", str(server.pid), "-o", str(samples)]
         used = cpu_nanoseconds(server.pid)
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as recording:
-            time.sleep(0.3)
+        with perf.watching(server.pid, HERTZ, samples):
             delivery = generator.run(traffic, seconds, opened.flows, opened.peer, opened.prefix)
-            recording.terminate()
         used = cpu_nanoseconds(server.pid) - used
     settle(server.pid)
-    report = subprocess.run(
-        [PERF, "report", "-i", str(samples), "--stdio", "-g", "none", "-F", "overhead,dso,sym"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    shares, unknown = parse(report)
+    shares, unknown = parse(perf.report(samples))
     return Profile(
         traffic=traffic, us_per_packet=used / 1000 / max(1, delivery.received), shares=shares, unknown=unknown
     )
@@ -154,8 +135,7 @@ def _largest(profiles: Iterable[Profile]) -> list[str]:
 def main() -> None:
     """The command."""
     options = parse_options(__doc__ or "", "profile")
-    if shutil.which(PERF) is None:
-        sys.exit(f"perf is not installed: apt-get install {PERF_PACKAGE}")
+    perf.require()
     if not links.may_make_namespaces():
         sys.exit("this needs root, for perf and for the veth pair")
     server = Icelane(name="icelane, compiled", settings=('plane = "compiled"',))

@@ -10,7 +10,6 @@ from typing import TypeAlias
 Value: TypeAlias = "str | int | list[Value] | Mapping[str, Value]"
 
 _MARKER = b"\xab\xcd\xefMaxMind.com"
-_EMPTY = 0
 
 
 def write_mmdb(file: Path, records_by_network: Mapping[str, Value]) -> None:

@@ -6,15 +6,26 @@ import asyncio
 
 import pytest
 
+from icelane.aio.dtmf_sender import RTCDTMFSender
 from icelane.aio.media.synthetic import TestCardTrack, ToneTrack
 from icelane.aio.rtp_parameters import ReceivedTone
 from icelane.aio.rtp_sender import RTCRtpSender
 from icelane.errors import InvalidAccessError, InvalidStateError
-from tests.aio.calls import call, hear, negotiate
+from tests.aio.calls import Call, call, hear, negotiate
 from tests.aio.peers import until
 from tests.loops import Run
 
 pytestmark = pytest.mark.realtime
+
+
+async def heard_from_alice(made: Call) -> tuple[RTCDTMFSender, list[ReceivedTone]]:
+    """Her first sender's tones, and what Bob has got of them; he hears her already."""
+    got: list[ReceivedTone] = []
+    made.bob.getReceivers()[0].on("tone", got.append)
+    tones = made.alice.getSenders()[0].dtmf
+    assert tones is not None
+    await hear(made.bobs_tracks[0], 440)
+    return tones, got
 
 
 def test_tones_go_both_ways_beside_sound(run: Run) -> None:
@@ -51,11 +62,7 @@ def test_tones_follow_the_clock_of_another_codec(run: Run) -> None:
 
     async def main() -> None:
         async with call(ToneTrack(440)) as made:
-            got: list[ReceivedTone] = []
-            made.bob.getReceivers()[0].on("tone", got.append)
-            tones = made.alice.getSenders()[0].dtmf
-            assert tones is not None
-            await hear(made.bobs_tracks[0], 440)
+            tones, got = await heard_from_alice(made)
             tones.insertDTMF("1", 100)
             await until(lambda: len(got) == 1)
             stream = made.alice._engine.media.outbound(made.alice._engine.transceivers[0])
@@ -98,11 +105,7 @@ def test_tones_are_refused_where_they_cannot_be_sent(run: Run) -> None:
 def test_arguments_that_are_no_tones_or_durations_are_refused_and_sending_goes_on(run: Run) -> None:
     async def main() -> None:
         async with call(ToneTrack(440)) as made:
-            got: list[ReceivedTone] = []
-            made.bob.getReceivers()[0].on("tone", got.append)
-            tones = made.alice.getSenders()[0].dtmf
-            assert tones is not None
-            await hear(made.bobs_tracks[0], 440)
+            tones, got = await heard_from_alice(made)
             wrong: list[tuple[object, object, object]]
             wrong = [(b"1", 100, 70), (1, 100, 70), ("1", "100", 70), ("1", 100, None), ("1", True, 70)]
             for arguments in wrong:

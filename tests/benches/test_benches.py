@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,9 +9,9 @@ import pytest
 
 from benches.servers import COTURN, COTURN_PACKAGE
 from icelane.server import batched
+from tests.benches import smoke
 from tests.interop.conftest import need_program
 
-ROOT = Path(__file__).parents[2]
 COMPILED = {"icelane, compiled", "icelane, no waiting"} if batched.available() else set()
 SERVERS = {"coturn, default", "coturn, best", "icelane, pure"} | COMPILED
 
@@ -23,16 +20,8 @@ def run_smoke(name: str, results: Path) -> tuple[str, list[dict[str, Any]]]:
     """What `python -m benches.<name> --smoke` printed, without its line ends, and its raw results."""
     need_program(COTURN, COTURN_PACKAGE)
     need_program("cc", "gcc")
-    finished = subprocess.run(
-        [sys.executable, "-m", f"benches.{name}", "--smoke", "--json", str(results)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stderr
-    return " ".join(finished.stdout.split()), json.loads(results.read_text())["results"]
+    printed, rows = smoke.run_smoke(name, results, timeout=120)
+    return " ".join(printed.split()), rows
 
 
 @pytest.mark.interop

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +10,16 @@ import pytest
 from benches.datachannel import LINK
 from benches.peers import LOOPBACK, PEERS_PYTHON
 from icelane.testing import link_program
+from tests.benches import smoke
 
-ROOT = Path(__file__).parents[2]
 NETWORKS = {LOOPBACK} if link_program.missing() else {LOOPBACK, LINK}
 
 
 def run_smoke(results: Path, *options: str) -> tuple[str, list[dict[str, Any]], dict[str, Any]]:
     """What it printed, the rows of throughput, and the row of latency."""
-    finished = subprocess.run(
-        [sys.executable, "-m", "benches.datachannel", "--smoke", "--json", str(results), *options],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stderr
-    *rows, latency = json.loads(results.read_text())["results"]
-    return finished.stdout, rows, latency
+    printed, found = smoke.run_smoke("datachannel", results, *options, timeout=180)
+    *rows, latency = found
+    return printed, rows, latency
 
 
 def test_ours_is_measured_over_every_network_that_can_be_made_here(tmp_path: Path) -> None:

@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from benches.links import may_make_namespaces
 from benches.media import LOADS
 from benches.peers import PEERS_PYTHON
-
-ROOT = Path(__file__).parents[2]
-
-
-def run_smoke(results: Path, *options: str) -> tuple[str, list[dict[str, Any]]]:
-    """What it printed, and its rows."""
-    finished = subprocess.run(
-        [sys.executable, "-m", "benches.media", "--smoke", "--json", str(results), *options],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stderr
-    return finished.stdout, json.loads(results.read_text())["results"]
+from tests.benches.smoke import run_smoke
 
 
 def test_ours_is_measured_under_every_load(tmp_path: Path) -> None:
-    printed, rows = run_smoke(tmp_path / "results.json", "--servers", "icelane")
+    printed, rows = run_smoke("media", tmp_path / "results.json", "--servers", "icelane", timeout=240)
     assert "A call over loopback" in printed
     assert "From glass to glass, milliseconds" in printed
     assert [row["load"]["name"] for row in rows] == [load.name for load in LOADS]
@@ -48,7 +29,7 @@ def test_ours_is_measured_under_every_load(tmp_path: Path) -> None:
 @pytest.mark.skipif(not PEERS_PYTHON.exists(), reason="make .venv-peers/.installed makes the environment of the others")
 @pytest.mark.skipif(not may_make_namespaces(), reason="aiortc needs a namespace, which needs root")
 def test_aiortc_is_measured_beside_ours(tmp_path: Path) -> None:
-    printed, rows = run_smoke(tmp_path / "results.json")
+    printed, rows = run_smoke("media", tmp_path / "results.json", timeout=240)
     assert "left out" not in printed
     for row in rows:
         assert set(row["samples"]) == {"icelane", "aiortc"}

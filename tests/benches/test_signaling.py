@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benches.peers import PEERS_PYTHON
 from benches.signaling import CONDITIONS, OURS, THEIRS
-
-ROOT = Path(__file__).parents[2]
-
-
-def run_smoke(results: Path, *options: str) -> tuple[str, list[dict[str, object]]]:
-    """What it printed, and its raw results."""
-    finished = subprocess.run(
-        [sys.executable, "-m", "benches.signaling", "--smoke", "--json", str(results), *options],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stderr
-    return " ".join(finished.stdout.split()), json.loads(results.read_text())["results"]
+from tests.benches import smoke
 
 
-def check(printed: str, results: list[dict[str, object]], names: set[str]) -> None:
+def run_smoke(results: Path, *options: str) -> tuple[str, list[dict[str, Any]]]:
+    """What it printed, without its line ends, and its raw results."""
+    printed, found = smoke.run_smoke("signaling", results, *options, timeout=240)
+    return " ".join(printed.split()), found
+
+
+def check(printed: str, results: list[dict[str, Any]], names: set[str]) -> None:
     """Every figure of every server is there."""
     assert "us of CPU per message" in printed
     assert "Delay of messages between two others" in printed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,9 @@ MAX_LATE: Final[Duration] = 5.0
 MAX_STEP: Final[Duration] = 5.0
 # What a frame without a time is taken to last.
 _PICTURE: Final[Duration] = 1 / 30
+# Pictures are counted over the last second, and no more of them.
+_RATE_WINDOW: Final[Duration] = 1.0
+MAX_RATE: Final = 240
 
 
 class FramePace:
@@ -50,6 +54,26 @@ class FramePace:
         if ahead < -MAX_LATE:
             self._begin = Instant(now - time)
         return False, max(0.0, ahead - MAX_AHEAD)
+
+
+class FrameRate:
+    """How many frames there were in the last second, MAX_RATE at most."""
+
+    def __init__(self) -> None:
+        self._noted_at: deque[Instant] = deque(maxlen=MAX_RATE)
+
+    @property
+    def last(self) -> Instant | None:
+        """When the last one was."""
+        return self._noted_at[-1] if self._noted_at else None
+
+    def note(self, now: Instant) -> None:
+        """There was one."""
+        self._noted_at.append(now)
+
+    def per_second(self, now: Instant) -> int:
+        """So many."""
+        return sum(now - at < _RATE_WINDOW for at in self._noted_at)
 
 
 class FrameRateLimit:

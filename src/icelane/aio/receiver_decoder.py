@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from icelane.aio.frame_pace import FrameRate
 from icelane.aio.media_worker import MediaLane
 from icelane.aio.received_times import MediaTimes, SoundTimes
 from icelane.aio.rtp_parameters import linear_level
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 # W3C pauseCount: nothing was shown for longer than this.
 _PAUSE: Final[Duration] = 5.0
-# Pictures are counted over the last second, and no more of them.
-_RATE_WINDOW: Final[Duration] = 1.0
-MAX_RATE: Final = 240
 
 Work: TypeAlias = EncodedFrame | Playout
 """A picture, or an instruction about sound."""
@@ -52,22 +49,23 @@ class DecoderCounts:
     total_pauses_duration: Duration = 0.0
     total_inter_frame_delay: Duration = 0.0
     total_squared_inter_frame_delay: float = 0.0
-    shown: deque[Instant] = field(default_factory=lambda: deque(maxlen=MAX_RATE))
+    shown: FrameRate = field(default_factory=FrameRate)
 
     def note_shown(self, now: Instant) -> None:
         """A picture was given to the track."""
-        if self.shown:
-            delay = now - self.shown[-1]
+        last = self.shown.last
+        if last is not None:
+            delay = now - last
             self.total_inter_frame_delay += delay
             self.total_squared_inter_frame_delay += delay**2
             if delay > _PAUSE:
                 self.pauses += 1
                 self.total_pauses_duration += delay
-        self.shown.append(now)
+        self.shown.note(now)
 
     def frames_per_second(self, now: Instant) -> int:
         """Pictures of the last second."""
-        return sum(now - at < _RATE_WINDOW for at in self.shown)
+        return self.shown.per_second(now)
 
 
 class ReceiverDecoder:

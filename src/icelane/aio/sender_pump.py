@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from icelane.aio.frame_pace import FramePace, FrameRateLimit, TimestampMapper
+from icelane.aio.frame_pace import FramePace, FrameRate, FrameRateLimit, TimestampMapper
 from icelane.aio.frame_queue import FrameQueue
 from icelane.aio.media_port import MediaPort
 from icelane.aio.media_stream_track import MediaStreamTrack
@@ -40,9 +39,6 @@ _log = logging.getLogger(__name__)
 
 # Sound that waits for its encoder: a second in frames of 20 ms. At the bound the oldest is dropped.
 MAX_WAITING_SOUND: Final = 50
-# Pictures are counted over the last second, and no more of them.
-_RATE_WINDOW: Final[Duration] = 1.0
-MAX_RATE: Final = 240
 
 Decoded: TypeAlias = "av.AudioFrame | av.VideoFrame"
 
@@ -57,13 +53,13 @@ class SourceCounts:
     audio_level: float = 0.0
     total_audio_energy: float = 0.0
     total_samples_duration: Duration = 0.0
-    arrivals: deque[Instant] = field(default_factory=lambda: deque(maxlen=MAX_RATE))
+    arrivals: FrameRate = field(default_factory=FrameRate)
 
     def note_picture(self, width: int, height: int, now: Instant) -> None:
         """A picture came."""
         self.frames += 1
         self.width, self.height = width, height
-        self.arrivals.append(now)
+        self.arrivals.note(now)
 
     def note_sound(self, level: int | None, duration: Duration) -> None:
         """A piece of sound was encoded; `level` is in -dBov."""
@@ -73,7 +69,7 @@ class SourceCounts:
 
     def frames_per_second(self, now: Instant) -> int:
         """Pictures of the last second."""
-        return sum(now - at < _RATE_WINDOW for at in self.arrivals)
+        return self.arrivals.per_second(now)
 
 
 class SenderPump:
@@ -99,11 +95,11 @@ class SenderPump:
         self._failures = 0
         # What was found for a track that is encoded already: the same for every packet, until it is negotiated anew.
         self._passed: tuple[RtpParameters | None, RtpCodec, NegotiatedCodec | None] | None = None
-        self._sent_at: deque[Instant] = deque(maxlen=MAX_RATE)
+        self._sent = FrameRate()
 
     def frames_per_second(self, now: Instant) -> int:
         """Pictures that went out in the last second."""
-        return sum(now - at < _RATE_WINDOW for at in self._sent_at)
+        return self._sent.per_second(now)
 
     @property
     def is_limited(self) -> bool:
@@ -231,7 +227,7 @@ class SenderPump:
                 one.timestamp = mapper.map(one.timestamp, monotonic())
             with suppress(IcelaneError):  # such as a codec that was negotiated away meanwhile
                 if self._port.send_frame(self._transceiver, one, captured_at):
-                    self._sent_at.append(monotonic())
+                    self._sent.note(monotonic())
 
     def _begin_timestamps(self, codec: NegotiatedCodec) -> None:
         if self._mapper is None or self._mapper.clock_rate != codec.codec.clock_rate:

@@ -7,10 +7,10 @@ from typing import Final
 
 from icelane.core.net import SocketAddress, canonical_host
 
-# Linux opens a socket like that in one call.
 # A member of an enumeration costs a call where it is looked up, and a name of ours does not.
 _AF_INET: Final = socket.AF_INET
 _AF_INET6: Final = socket.AF_INET6
+# Linux opens a socket like that in one call.
 _NON_BLOCKING: Final[int] = getattr(socket, "SOCK_NONBLOCK", 0)
 
 

@@ -92,7 +92,7 @@ class InboundStream:
         self.statistics = InboundStatistics()
         self.remote = RemoteOutboundStatistics()
         self.cname: str | None = None
-        # When each was in a packet last, and the packet's timestamp.
+        # When each was in a packet last, the packet's timestamp, and how loud it was there, where that is told.
         self.contributing: dict[int, tuple[Instant, int, int | None]] = {}
         self._formats = InboundFormats(options.codecs)
         if not self._formats.by_payload_type:

@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
-from icelane.core.clock import Instant, UnixSeconds, WallClock
+from icelane.core.clock import Instant, UnixSeconds, WallClock, earliest
 from icelane.core.engine import Transmit
 from icelane.core.entropy import Entropy
 from icelane.core.net import AddressFamily, Path, SocketAddress
@@ -402,13 +402,12 @@ class TurnServer:
 
     def next_timeout(self) -> Instant | None:
         """When `handle_timeout` wants to be called, or None."""
-        deadlines = (
+        return earliest(
             self._table.next_timeout(),
             self._acquisition.next_timeout(),
             self._lookups.next_timeout(),
             self._connections.next_timeout(),
         )
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     # Properties
 

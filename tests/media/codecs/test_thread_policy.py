@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from threading import Event, Thread
 
 import pytest
@@ -14,6 +15,15 @@ from icelane.media.codecs.thread_policy import ordinary_threads
 from icelane.media.synthetic.clock_card import draw_card
 
 
+def policies() -> set[int]:
+    """Of this process's threads. One that has been joined may be listed a moment longer."""
+    found = set()
+    for thread in os.listdir("/proc/self/task"):
+        with suppress(ProcessLookupError):
+            found.add(os.sched_getscheduler(int(thread)))
+    return found
+
+
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads are not to be seen here")
 def test_no_encoder_leaves_a_thread_that_starves_the_others() -> None:
     registry = default_registry()
@@ -22,18 +32,13 @@ def test_no_encoder_leaves_a_thread_that_starves_the_others() -> None:
             encoder = registry.encoder(codec, EncoderSettings())
             for number in range(3):
                 encoder.encode(draw_card(160, 120, number, pts=number * 3_000))
-                policies = {os.sched_getscheduler(int(thread)) for thread in os.listdir("/proc/self/task")}
-                assert policies == {os.SCHED_OTHER}, codec.name
+                assert policies() == {os.SCHED_OTHER}, codec.name
             encoder.close()
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads are not to be seen here")
 def test_encoders_that_are_opened_at_once_do_not_keep_each_other_real_time() -> None:
     """Each looks while the other one is opened: what it sees then is not what the other thread is to be."""
-
-    def policies() -> set[int]:
-        return {os.sched_getscheduler(int(thread)) for thread in os.listdir("/proc/self/task")}
-
     with ordinary_threads():
         try:
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))

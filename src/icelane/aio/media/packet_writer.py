@@ -18,6 +18,7 @@ from icelane.errors import IcelaneError, NotSupportedError
 from icelane.media.capture_time import CaptureTime
 from icelane.media.codec import MediaKind, RtpCodec
 from icelane.media.frame import EncodedFrame
+from icelane.media.payload.obu import TEMPORAL_DELIMITER
 from icelane.media.payload.registry import frame_duration, frame_size
 from icelane.media.pyav import av
 
@@ -43,8 +44,6 @@ _SILENCE: Final = {"pcmu": b"\xff", "pcma": b"\xd5"}
 # A file of one picture: IVF names its codec by four letters; H.264 and H.265 need no file around them.
 _IVF_CODES: Final = {"vp8": b"VP80", "vp9": b"VP90", "av1": b"AV01"}
 _BARE_FORMATS: Final = {"h264": "h264", "h265": "hevc"}
-# AOM's RTP specification leaves temporal delimiters out, and files of AV1 have them.
-_TEMPORAL_DELIMITER: Final = b"\x12\x00"
 
 # Sound that is off its place by no more than this, in seconds, follows on what is before it.
 _TOLERANCE: Final = 0.025
@@ -116,7 +115,7 @@ class PacketWriter:
             return None
         name, data = self._name, frame.data
         if name in _IVF_CODES:
-            data, kind = _ivf(_IVF_CODES[name], _TEMPORAL_DELIMITER + data if name == "av1" else data), "ivf"
+            data, kind = _ivf(_IVF_CODES[name], TEMPORAL_DELIMITER + data if name == "av1" else data), "ivf"
         else:
             kind = _BARE_FORMATS[name]
         try:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Final
 
 from icelane.media.codec import RtpCodec
+from icelane.media.codecs.libsvtav1 import silence_svt_av1
 from icelane.media.codecs.matching import h264_profile
 from icelane.media.codecs.pyav_video import Opening, PyavVideoCodec
+from icelane.media.payload.obu import TEMPORAL_DELIMITER
 
 # What x264 writes as baseline is constrained baseline, too.
 _X264_BASELINE: Final = "Baseline"
@@ -80,8 +81,7 @@ SVT_AV1_PRESET: Final = 8
 
 
 def _svt_av1_options(opening: Opening) -> Mapping[str, str]:
-    # It writes what it thinks of its settings to stderr, line after line, and reads from here how much of it.
-    os.environ.setdefault("SVT_LOG", "0")
+    silence_svt_av1()
     return {
         "preset": str(SVT_AV1_PRESET if opening.settings.speed is None else opening.settings.speed),
         "svtav1-params": f"pred-struct=1:rc=2:rtc=1:lookahead=0:scd=0:force-key-frames=1:lp={opening.settings.threads}",
@@ -110,8 +110,7 @@ X264: Final = PyavVideoCodec(
     sides=2,
 )
 X265: Final = PyavVideoCodec(name="libx265", options=_x265_options, sides=2)
-# AOM's RTP specification, section 5: temporal delimiters are left out.
-SVT_AV1: Final = PyavVideoCodec(name="libsvtav1", options=_svt_av1_options, sides=2, delimiter=b"\x12\x00")
+SVT_AV1: Final = PyavVideoCodec(name="libsvtav1", options=_svt_av1_options, sides=2, delimiter=TEMPORAL_DELIMITER)
 # For where libvpx cannot be reached by itself.
 FFMPEG_VP8: Final = PyavVideoCodec(name="libvpx", options=_vpx_options)
 FFMPEG_VP9: Final = PyavVideoCodec(name="libvpx-vp9", options=_vpx_options)

@@ -134,11 +134,15 @@ class LibSvtAv1:
             raise NotSupportedError(f"SVT-AV1 {self.version} is not one of those whose interface is known here")
 
 
+def silence_svt_av1() -> None:
+    """It writes what it thinks of its settings to stderr, line after line, unless the environment says otherwise."""
+    os.environ.setdefault("SVT_LOG", "0")
+
+
 @lru_cache(maxsize=1)
 def libsvtav1() -> LibSvtAv1:
     """The library of this machine. Raises NotSupportedError when there is none, or none that is understood."""
-    # It writes what it thinks of its settings to stderr, line after line, and reads from here how much of it.
-    os.environ.setdefault("SVT_LOG", "0")
+    silence_svt_av1()
     library = open_library("SvtAv1Enc", sonames=("libSvtAv1Enc.so.4",))
     try:
         known = LibSvtAv1(library)

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from icelane.errors import MalformedError, OperationError
 from icelane.media.codec import RtpCodec
 from icelane.media.codecs.interface import (
-    MAX_BITRATE,
     MAX_FRAME_RATE,
-    MIN_BITRATE,
     Decoder,
     Encoder,
     EncoderSettings,
@@ -24,7 +22,7 @@ from icelane.media.codecs.video_input import (
     PIXEL_FORMAT,
     TIME_BASE,
     PictureClock,
-    default_bitrate,
+    bitrate_for,
     own_copy,
     planar,
     rotation_of,
@@ -120,7 +118,7 @@ class PyavVideoEncoder(Encoder):
         self._bitrate = bitrate
         if self._context is None:
             return
-        wanted = self._target_bitrate(self._context.width, self._context.height)
+        wanted = bitrate_for(self._bitrate, self._context.width, self._context.height)
         if self._which.changes_rate:
             self._context.bit_rate = wanted
         elif max(wanted, self._opened_bitrate) > _REOPENING_FACTOR * min(wanted, self._opened_bitrate):
@@ -150,7 +148,7 @@ class PyavVideoEncoder(Encoder):
         self._context = None
 
     def _open(self, width: int, height: int) -> VideoCodecContext:
-        bitrate = self._target_bitrate(width, height)
+        bitrate = bitrate_for(self._bitrate, width, height)
         opening = Opening(self._codec, self._settings, bitrate, width, height, self._clock.frame_rate)
         context = _video_context(self._which.name, "w")
         context.width, context.height, context.pix_fmt = width, height, PIXEL_FORMAT
@@ -170,9 +168,6 @@ class PyavVideoEncoder(Encoder):
             raise OperationError(f"{self._which.name} does not open: {error}") from error
         context.bit_rate = self._opened_bitrate = bitrate
         return context
-
-    def _target_bitrate(self, width: int, height: int) -> int:
-        return max(MIN_BITRATE, min(self._bitrate or default_bitrate(width, height), MAX_BITRATE))
 
 
 class PyavVideoDecoder(Decoder):

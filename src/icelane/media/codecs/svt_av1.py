@@ -8,20 +8,12 @@ from typing import Final
 from icelane.errors import OperationError
 from icelane.media.codec import RtpCodec
 from icelane.media.codecs.ffmpeg_encoders import SVT_AV1_PRESET
-from icelane.media.codecs.interface import (
-    MAX_BITRATE,
-    MAX_FRAME_RATE,
-    MIN_BITRATE,
-    Encoder,
-    EncoderSettings,
-    MediaFrame,
-)
+from icelane.media.codecs.interface import MAX_FRAME_RATE, Encoder, EncoderSettings, MediaFrame
 from icelane.media.codecs.libsvtav1 import SvtAv1Handle, libsvtav1
-from icelane.media.codecs.video_input import PictureClock, default_bitrate, planar, rotation_of
+from icelane.media.codecs.video_input import PictureClock, bitrate_for, planar, rotation_of
 from icelane.media.frame import EncodedFrame
+from icelane.media.payload.obu import TEMPORAL_DELIMITER
 
-# AOM's RTP specification, section 5: temporal delimiters are left out.
-_TEMPORAL_DELIMITER: Final = b"\x12\x00"
 # Chroma has half the size, so that a line or a column of odd sides is left out.
 _SIDES: Final = 2
 _NO_KEY_FRAMES_BY_ITSELF: Final = "-1"
@@ -44,7 +36,7 @@ class SvtAv1Encoder(Encoder):
         picture = planar(frame)
         width, height = (max(_SIDES, side // _SIDES * _SIDES) for side in (picture.width, picture.height))
         handle = self._prepare(width, height)
-        rate = self._target_bitrate(width, height)
+        rate = bitrate_for(self._bitrate, width, height)
         is_changed, self._rate = rate != self._rate, rate
         encoded = handle.encode(
             (width, height),
@@ -55,7 +47,7 @@ class SvtAv1Encoder(Encoder):
         )
         return [
             EncodedFrame(
-                data=one.data.removeprefix(_TEMPORAL_DELIMITER),
+                data=one.data.removeprefix(TEMPORAL_DELIMITER),
                 timestamp=one.pts,
                 duration=self._clock.duration,
                 is_key=one.is_key,
@@ -82,7 +74,7 @@ class SvtAv1Encoder(Encoder):
             return self._handle
         if self._handle is not None:
             self._handle.close()
-        self._size, self._rate = (width, height), self._target_bitrate(width, height)
+        self._size, self._rate = (width, height), bitrate_for(self._bitrate, width, height)
         self._handle = SvtAv1Handle(self._library, self._parameters())
         return self._handle
 
@@ -105,6 +97,3 @@ class SvtAv1Encoder(Encoder):
             "tbr": str(max(1, self._rate // 1000)),
             "lp": str(self._settings.threads),
         }
-
-    def _target_bitrate(self, width: int, height: int) -> int:
-        return max(MIN_BITRATE, min(self._bitrate or default_bitrate(width, height), MAX_BITRATE))

@@ -7,7 +7,7 @@ from typing import Final
 
 from icelane.errors import LocalProtocolError, OperationError
 from icelane.media.codecs.capability import VIDEO_CLOCK_RATE
-from icelane.media.codecs.interface import MediaFrame
+from icelane.media.codecs.interface import MAX_BITRATE, MIN_BITRATE, MediaFrame
 from icelane.media.pyav import av
 
 TIME_BASE: Final = Fraction(1, VIDEO_CLOCK_RATE)
@@ -81,6 +81,11 @@ def default_bitrate(width: int, height: int) -> int:
     """Where to begin for pictures of that size, in bit/s."""
     pixels = width * height
     return next((bitrate for limit, bitrate in _DEFAULT_BITRATES if pixels <= limit), _LARGEST_DEFAULT_BITRATE)
+
+
+def bitrate_for(wished: int | None, width: int, height: int) -> int:
+    """What is wished, else `default_bitrate`, in bit/s; within what encoders take."""
+    return max(MIN_BITRATE, min(wished or default_bitrate(width, height), MAX_BITRATE))
 
 
 def rotation_of(picture: MediaFrame) -> int:

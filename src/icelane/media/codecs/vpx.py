@@ -10,9 +10,7 @@ from icelane.errors import OperationError
 from icelane.media.codec import RtpCodec
 from icelane.media.codecs.capability import VIDEO_CLOCK_RATE
 from icelane.media.codecs.interface import (
-    MAX_BITRATE,
     MAX_FRAME_RATE,
-    MIN_BITRATE,
     Encoder,
     EncoderSettings,
     MediaFrame,
@@ -32,7 +30,7 @@ from icelane.media.codecs.libvpx import (
     VpxFrame,
     libvpx,
 )
-from icelane.media.codecs.video_input import PictureClock, default_bitrate, planar, rotation_of
+from icelane.media.codecs.video_input import PictureClock, bitrate_for, planar, rotation_of
 from icelane.media.frame import EncodedFrame
 from icelane.media.pyav import av
 
@@ -151,8 +149,7 @@ class VpxEncoder(Encoder):
         configuration.key_frame_max_distance = _NO_KEY_FRAMES_BY_ITSELF
 
     def _target_bitrate(self) -> int:
-        wished = self._bitrate or default_bitrate(self._configuration.width, self._configuration.height)
-        return max(MIN_BITRATE, min(wished, MAX_BITRATE)) // 1000
+        return bitrate_for(self._bitrate, self._configuration.width, self._configuration.height) // 1000
 
 
 def _encoded_frame(output: VpxFrame, picture: av.VideoFrame, timestamp: int, duration: int) -> EncodedFrame:

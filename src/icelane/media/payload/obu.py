@@ -35,6 +35,8 @@ class ObuType(enum.IntEnum):
 
 # What RTP does not carry, and a receiver ignores (RTP Payload Format For AV1 section 5).
 NOT_CARRIED: Final = frozenset((ObuType.TEMPORAL_DELIMITER, ObuType.TILE_LIST))
+TEMPORAL_DELIMITER: Final = bytes((ObuType.TEMPORAL_DELIMITER << 3 | HAS_SIZE, 0))
+"""A whole one, as encoders put it before each picture and files have it."""
 
 
 def obu_type(header: int) -> int:
