@@ -13,7 +13,6 @@ import asyncio
 import importlib
 import inspect
 import logging
-import traceback
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from typing import Final, NamedTuple
 from icelane.aio.system import monotonic
 from icelane.core.clock import Duration, Instant, later
 from icelane.core.net import SocketAddress, Transport
+from icelane.core.raised import frames_of
 from icelane.errors import ConfigurationError, IcelaneError
 from icelane.server.events import RepeatGate, report
 from icelane.turn.credential_lookup import LOOKUP_TIMEOUT, MAX_LOOKUPS
@@ -32,9 +32,6 @@ from icelane.turn.routes import LookUpCredential
 CACHE_TIME: Final[Duration] = 60.0
 # Names are made up by strangers; at the bound the answer that was not used for longest is forgotten.
 MAX_CACHED: Final = 10_000
-
-# Of a function that calls itself without end the innermost frames tell enough.
-_MAX_FRAMES: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +162,7 @@ class CredentialAnswers:
         except TimeoutError:
             raise self._failed("timeout") from None
         except Exception as error:
-            raise self._failed("exception", type(error).__name__, _frames(error)) from None
+            raise self._failed("exception", type(error).__name__, frames_of(error)) from None
         finally:
             del self._running[asked]
         self._remember(asked, credential)
@@ -189,16 +186,6 @@ class CredentialAnswers:
                 **{name: value for name, value in details.items() if value},
             )
         return LookupFailedError(reason)
-
-
-def _frames(error: Exception) -> list[str]:
-    """Where it was raised, the innermost frame last. Neither its text, which may hold a password or the address of a
-    database with one, nor any line of the source, which may as well."""
-    frames = [
-        f"{frame.f_code.co_filename}:{line} {frame.f_code.co_name}"
-        for frame, line in traceback.walk_tb(error.__traceback__)
-    ]
-    return frames[-_MAX_FRAMES:]
 
 
 def _credential(query: CredentialQuery, answer: object) -> Credential | None:
