@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from icelane.aio.access_files import AccessWatch
+from icelane.aio.named_function import load_function
 from icelane.core.entropy import Entropy
 from icelane.core.origin import parse_origin
 from icelane.crypto.provider import SystemEntropy
@@ -24,7 +25,6 @@ from icelane.server.config.sources import read_file
 from icelane.server.config.values import HookNames, WebListener
 from icelane.server.public_url import public_url
 from icelane.signaling.admission.control import AdmissionControl, AdmissionHooks, AdmissionSettings
-from icelane.signaling.admission.function_hook import load_function
 from icelane.signaling.admission.hook import Hook, chained
 from icelane.signaling.admission.http_fetch import HttpFetcher
 from icelane.signaling.admission.join_token import TokenSigner

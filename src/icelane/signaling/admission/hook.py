@@ -1,6 +1,6 @@
 """The hooks of a program: what they are asked and answer, and what keeps one that fails from harming anybody.
 
-A hook is whatever answers an event: a function (`function_hook`) or a webhook (`webhook`). `GuardedHook` is around it:
+A hook is whatever answers an event: a function or a webhook (`webhook`). `GuardedHook` is around it:
 
     no answer, an exception, another type, None, a cancellation    refused: admission fails closed
     more than a second                                             refused, and the call is cancelled
