@@ -65,7 +65,7 @@ class Signaling:
             wall_clock=self._wall_clock,
         )
         self._figures = SignalingFigures(self.service.hub.figures, self.admission.control.hook_times, self.ice.issued)
-        self._callers = AdmissionCallers(self.admission.control, self.admission.settings)
+        self._callers = AdmissionCallers(self.admission.control)
         self._rooms = HubRooms(self.service)
         self._commands = RoomCommands(self._rooms)
         table = routes(self._surface().endpoints(), self._callers)
@@ -95,7 +95,6 @@ class Signaling:
         def commit() -> None:
             try:
                 self.admission.reload(config)
-                self._callers.reload(self.admission.settings)
             except ConfigurationError as error:  # a file has changed since a moment ago
                 report("config.rejected", logging.ERROR, key=error.key, file=error.file, problem=error.message)
                 return

@@ -195,6 +195,10 @@ class AdmissionControl:
             return self._refuse(request, "foreign-origin", denied("origin_not_allowed", status=403))
         return None
 
+    def allows_origin(self, origin: str) -> bool:
+        """Whether pages of this origin may connect."""
+        return origin in self._rules.origins.allowed
+
     async def admit(self, request: ConnectRequest, *, screened: bool = False) -> Admission | Refusal:
         """Who it is and what he may do. `screened` says that `screen` has been asked about this very request."""
         refusal = None if screened else self.screen(request)
