@@ -86,7 +86,7 @@ def admission_settings(
     server, auth = config.server, config.auth
     own = public_url(config, listening)
     return AdmissionSettings(
-        issuers=tuple(_trusted(entry, index) for index, entry in enumerate(auth.jwt)),
+        issuers=trusted_issuers(config),
         api_keys={name: key.get_secret_value() for name, key in auth.api_keys.items()},
         cookies=frozenset(() if auth.cookie is None else (auth.cookie,)),
         query_tokens=auth.dangerously_accept_tokens_in_urls,
@@ -96,6 +96,11 @@ def admission_settings(
         rates=rate_settings(config),
         node=node,
     )
+
+
+def trusted_issuers(config: Config) -> tuple[TrustedIssuer, ...]:
+    """`[[auth.jwt]]`. Raises ConfigurationError for a file that cannot be read."""
+    return tuple(_trusted(entry, index) for index, entry in enumerate(config.auth.jwt))
 
 
 def rate_settings(config: Config) -> RateSettings:
