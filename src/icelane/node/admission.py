@@ -22,7 +22,7 @@ from icelane.errors import ConfigurationError
 from icelane.server.access import access_sources
 from icelane.server.config import Config, JwtSettings
 from icelane.server.config.sources import read_file
-from icelane.server.config.values import HookNames, WebListener
+from icelane.server.config.values import HookNames
 from icelane.server.public_url import public_url
 from icelane.signaling.admission.control import AdmissionControl, AdmissionHooks, AdmissionSettings
 from icelane.signaling.admission.hook import Hook, chained
@@ -45,22 +45,18 @@ _JOIN_BURST: Final = 16
 class ConfiguredAdmission:
     """What a configuration says about who may enter, at work. Raises ConfigurationError for one that cannot work."""
 
-    def __init__(
-        self, config: Config, *, entropy: Entropy, node: str = "", listening: Sequence[WebListener] = ()
-    ) -> None:
-        """`listening` is what is bound, for the origin of our own pages."""
+    def __init__(self, config: Config, *, entropy: Entropy, node: str = "") -> None:
         self._node = node
-        self._listening = listening
         self._fetcher = HttpFetcher()
         self.lists = AccessLists()
         self._watch = AccessWatch(self.lists, access_sources(config))
-        self.settings = admission_settings(config, self._fetcher, node, listening)
+        self.settings = admission_settings(config, self._fetcher, node)
         self.signer = token_signer(config)
         self.control = AdmissionControl(self.settings, entropy=entropy, lists=self.lists, fetch=self._fetcher.get)
 
     def reload(self, config: Config) -> None:
         """Go by another configuration from now on. Raises ConfigurationError, and then everything is as it was."""
-        settings = admission_settings(config, self._fetcher, self._node, self._listening)
+        settings = admission_settings(config, self._fetcher, self._node)
         signer = token_signer(config)
         sources = access_sources(config)
         sources.load()
@@ -78,13 +74,11 @@ class ConfiguredAdmission:
         await self._fetcher.close()
 
 
-def admission_settings(
-    config: Config, fetcher: HttpFetcher, node: str = "", listening: Sequence[WebListener] = ()
-) -> AdmissionSettings:
+def admission_settings(config: Config, fetcher: HttpFetcher, node: str = "") -> AdmissionSettings:
     """Everything else. Raises ConfigurationError, also for a file that cannot be read and a module that does not import
     as it should."""
     server, auth = config.server, config.auth
-    own = public_url(config, listening)
+    own = public_url(config)
     return AdmissionSettings(
         issuers=trusted_issuers(config),
         api_keys={name: key.get_secret_value() for name, key in auth.api_keys.items()},
