@@ -9,7 +9,7 @@ await admission.close()
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -22,6 +22,7 @@ from icelane.errors import ConfigurationError
 from icelane.server.access import access_sources
 from icelane.server.config import Config, JwtSettings
 from icelane.server.config.sources import read_file
+from icelane.server.config.validation import failures_of
 from icelane.server.config.values import HookNames
 from icelane.server.public_url import public_url
 from icelane.signaling.admission.control import AdmissionControl, AdmissionHooks, AdmissionSettings
@@ -217,15 +218,8 @@ def _each(hooks: Sequence[Hook[E]]) -> Hook[E]:
 def unusable(config: Config) -> list[ConfigurationError]:
     """What is wrong with all that `[auth]`, `[hooks]` and `[lists]` name outside of the configuration."""
     fetcher = HttpFetcher()
-    checks: tuple[Callable[[], object], ...] = (
+    return failures_of(
         lambda: AdmissionControl(admission_settings(config, fetcher), entropy=SystemEntropy(), fetch=fetcher.get),
         lambda: access_sources(config).load(),
         lambda: token_signer(config),
     )
-    found = []
-    for check in checks:
-        try:
-            check()
-        except ConfigurationError as error:
-            found.append(error)
-    return found
