@@ -216,13 +216,6 @@ class AdmissionControl:
             return self._refuse_guess(request, error.reason, _explained(error.reason))
         return await self._decide(request, verdict, shown)
 
-    async def backend(self, request: ConnectRequest) -> Admission | Refusal:
-        """A program of the operator, by its API key; whoever else is refused, however good his token is."""
-        outcome = await self.admit(request)
-        if isinstance(outcome, Admission) and outcome.api_key is None:
-            return self._refuse(request, "not-a-backend", denied("api_key_needed", "an API key is needed"))
-        return outcome
-
     def issue_ticket(self, admission: Admission) -> str | None:
         """A one-time ticket that admits as this admission does; None while too many are out."""
         allow = Allow(
