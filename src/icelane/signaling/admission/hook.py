@@ -160,10 +160,6 @@ class GuardedHook(Generic[Q]):
             self._remember(cache_key, answer, self._clock())
         return answer
 
-    def forget(self) -> None:
-        """Remember no answer any more."""
-        self._cache.clear()
-
     async def close(self) -> None:
         """Cancel what runs."""
         running = list(self._running)
