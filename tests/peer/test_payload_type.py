@@ -56,3 +56,11 @@ def test_extensions_are_numbered_from_one_and_none_is_left_after_fourteen() -> N
     identifiers.settle("urn:c", 1)
     assert [identifiers.of("urn:a"), identifiers.of("urn:b"), identifiers.of("urn:a")] == [2, 1, 2]
     assert [identifiers.of(f"urn:{number}") for number in range(13)] == [*range(3, 15), None]
+
+
+def test_what_a_peer_names_is_bounded_by_the_numbers_that_packets_have() -> None:
+    identifiers = ExtensionIdentifiers()
+    for number in range(70_000):
+        identifiers.settle(f"urn:example:{number}", number)
+    assert len(identifiers._numbers._settled) == 255
+    assert identifiers.of("urn:example:0") is None

@@ -13,6 +13,7 @@ from typing import Final, Generic, TypeVar
 
 from icelane.errors import OperationError
 from icelane.media.codec import RtpCodec
+from icelane.rtp.header_extension import MAX_TWO_BYTE_ID
 from icelane.rtp.packet import MAX_ONE_BYTE_ID
 
 # RFC 3551 section 6: codecs whose number never was negotiated, by name and clock.
@@ -76,7 +77,10 @@ class PayloadTypes:
 
 
 class ExtensionIdentifiers:
-    """Which number each header extension has; bounded by the numbers that one byte has for them, 1 to 14."""
+    """Which number each header extension has: at most 255, whatever the peer names (RFC 8285 section 4.3).
+
+    New ones are of those that one byte has room for, 1 to 14.
+    """
 
     def __init__(self) -> None:
         self._numbers: _Numbers[str] = _Numbers()
@@ -86,5 +90,6 @@ class ExtensionIdentifiers:
         return self._numbers.get(uri, taken, iter(range(1, MAX_ONE_BYTE_ID + 1)))
 
     def settle(self, uri: str, number: int) -> None:
-        """As for payload types."""
-        self._numbers.settle(uri, number)
+        """As for payload types; a number that no packet can have is left alone."""
+        if 1 <= number <= MAX_TWO_BYTE_ID:
+            self._numbers.settle(uri, number)
