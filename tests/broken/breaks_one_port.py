@@ -85,7 +85,7 @@ def uvicorn_logs_what_it_likes() -> None:
 
 @breaks("SG-7", "CR-6", test=f"{PORT}::test_an_application_that_raises_is_a_500_and_its_text_stays_here")
 def exceptions_are_logged_with_their_text() -> None:
-    swap(http_gate, "_frames", lambda error: [str(error)])
+    swap(http_gate, "frames_of", lambda error, most: [str(error)])
 
 
 @breaks("OP-1", test=f"{PORT}::test_while_it_drains_health_is_told_and_everything_else_refused")

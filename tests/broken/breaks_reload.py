@@ -154,7 +154,7 @@ def everybody_may_wait_for_a_look_up() -> None:
 
 @breaks("CR-6", test=f"{SOURCE}::test_what_fails_lets_nobody_in_and_is_reported_without_its_text[uvloop-raises]")
 def the_text_of_a_strangers_exception_is_logged() -> None:
-    swap(credential_source, "_frames", traceback.format_exception)
+    swap(credential_source, "frames_of", traceback.format_exception)
 
 
 @breaks("OP-14", test=f"{ADMIN}::test_the_socket_is_its_owner_s_alone_and_goes_with_the_server[uvloop]")

@@ -11,6 +11,7 @@ from icelane.crypto.api_key import hash_of
 from icelane.errors import ConfigurationError
 from icelane.server.config import Config, load_config, problems_of
 from icelane.server.config.presentation import presented
+from icelane.server.config.values import parse_https_url, parse_url
 from icelane.server.machine import Machine
 
 MACHINE = Machine(addresses=("127.0.0.1", "10.0.0.5"), preferred=("10.0.0.5",))
@@ -156,3 +157,17 @@ def test_a_value_that_cannot_be_used_names_its_key(text: str, key: str) -> None:
 def test_a_misspelt_key_of_an_entry_is_understood() -> None:
     with pytest.raises(ConfigurationError, match=r"auth\.jwt\[0\]\.isuer.*did you mean issuer"):
         load(JWT.replace("issuer", "isuer"))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "app.example.org", "ftp://a", "https://", "https://u:p@a.example", "https://a:99999", "http://[::1", 7]
+)
+def test_what_is_no_url_is_refused(text: object) -> None:
+    with pytest.raises(ValueError, match=r"URL|string"):
+        parse_url(text)
+
+
+def test_a_url_may_be_inside() -> None:
+    assert parse_url("http://127.0.0.1:8000/hook") == "http://127.0.0.1:8000/hook"
+    with pytest.raises(ValueError, match="https"):
+        parse_https_url("http://a.example")

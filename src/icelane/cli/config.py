@@ -13,7 +13,6 @@ from rich.text import Text
 
 from icelane.cli.extras import require_extra
 from icelane.cli.output import ConfigFile, JsonFlag, speaking
-from icelane.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from icelane.server.config import Advice, Config
@@ -81,23 +80,18 @@ def _about_what_is_named(config: Config) -> list[Advice]:
     """What looks wrong with what stands outside of the configuration. Raises ConfigurationError for all of it that the
     server could not use."""
     from icelane.node.admission import unusable
-    from icelane.server.config.validation import refuse
+    from icelane.server.config.validation import failures_of, refuse
     from icelane.server.credential_source import load_source
     from icelane.server.planes import is_compiled
     from icelane.server.revoked_file import read_revoked
 
     advice: list[Advice] = []
-    problems = []
-    for look in (
+    problems = failures_of(
         lambda: advice.extend(_about_certificate(config)),
         lambda: read_revoked(config.turn.revoked_file),
         lambda: is_compiled(config.turn.plane),
         lambda: load_source(config.turn.auth) if config.turn.auth is not None else None,
-    ):
-        try:
-            look()
-        except ConfigurationError as error:
-            problems.append(error)
+    )
     refuse((*problems, *unusable(config)))
     return advice
 

@@ -164,15 +164,15 @@ def _meta(text: str | None) -> Mapping[str, object] | None:
 async def _verified(config: Config, text: str) -> dict[str, Any]:
     from icelane.aio.system import SystemWallClock, monotonic
     from icelane.errors import MalformedError
-    from icelane.node.admission import admission_settings
+    from icelane.node.admission import trusted_issuers
     from icelane.signaling.admission.http_fetch import HttpFetcher
     from icelane.signaling.admission.join_token import parse_join_claims
     from icelane.signaling.admission.json_web_token import TokenFault, TokenRefusedError, TokenVerifier
 
-    fetcher = HttpFetcher()
-    issuers = admission_settings(config.model_copy(update={"hooks": type(config.hooks)()}), fetcher).issuers
+    issuers = trusted_issuers(config)
     if not issuers:
         raise ConfigurationError("no issuer is trusted, so every token is refused", key="auth.jwt")
+    fetcher = HttpFetcher()
     verifier = TokenVerifier(issuers, fetcher.get)
     try:
         claims = await verifier.verify(text, SystemWallClock().unix_time(monotonic()))

@@ -9,11 +9,12 @@ await admission.close()
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from icelane.aio.access_files import AccessWatch
+from icelane.aio.named_function import load_function
 from icelane.core.entropy import Entropy
 from icelane.core.origin import parse_origin
 from icelane.crypto.provider import SystemEntropy
@@ -21,10 +22,10 @@ from icelane.errors import ConfigurationError
 from icelane.server.access import access_sources
 from icelane.server.config import Config, JwtSettings
 from icelane.server.config.sources import read_file
-from icelane.server.config.values import HookNames, WebListener
+from icelane.server.config.validation import failures_of
+from icelane.server.config.values import HookNames
 from icelane.server.public_url import public_url
 from icelane.signaling.admission.control import AdmissionControl, AdmissionHooks, AdmissionSettings
-from icelane.signaling.admission.function_hook import load_function
 from icelane.signaling.admission.hook import Hook, chained
 from icelane.signaling.admission.http_fetch import HttpFetcher
 from icelane.signaling.admission.join_token import TokenSigner
@@ -45,22 +46,18 @@ _JOIN_BURST: Final = 16
 class ConfiguredAdmission:
     """What a configuration says about who may enter, at work. Raises ConfigurationError for one that cannot work."""
 
-    def __init__(
-        self, config: Config, *, entropy: Entropy, node: str = "", listening: Sequence[WebListener] = ()
-    ) -> None:
-        """`listening` is what is bound, for the origin of our own pages."""
+    def __init__(self, config: Config, *, entropy: Entropy, node: str = "") -> None:
         self._node = node
-        self._listening = listening
         self._fetcher = HttpFetcher()
         self.lists = AccessLists()
         self._watch = AccessWatch(self.lists, access_sources(config))
-        self.settings = admission_settings(config, self._fetcher, node, listening)
+        self.settings = admission_settings(config, self._fetcher, node)
         self.signer = token_signer(config)
         self.control = AdmissionControl(self.settings, entropy=entropy, lists=self.lists, fetch=self._fetcher.get)
 
     def reload(self, config: Config) -> None:
         """Go by another configuration from now on. Raises ConfigurationError, and then everything is as it was."""
-        settings = admission_settings(config, self._fetcher, self._node, self._listening)
+        settings = admission_settings(config, self._fetcher, self._node)
         signer = token_signer(config)
         sources = access_sources(config)
         sources.load()
@@ -78,15 +75,13 @@ class ConfiguredAdmission:
         await self._fetcher.close()
 
 
-def admission_settings(
-    config: Config, fetcher: HttpFetcher, node: str = "", listening: Sequence[WebListener] = ()
-) -> AdmissionSettings:
+def admission_settings(config: Config, fetcher: HttpFetcher, node: str = "") -> AdmissionSettings:
     """Everything else. Raises ConfigurationError, also for a file that cannot be read and a module that does not import
     as it should."""
     server, auth = config.server, config.auth
-    own = public_url(config, listening)
+    own = public_url(config)
     return AdmissionSettings(
-        issuers=tuple(_trusted(entry, index) for index, entry in enumerate(auth.jwt)),
+        issuers=trusted_issuers(config),
         api_keys={name: key.get_secret_value() for name, key in auth.api_keys.items()},
         cookies=frozenset(() if auth.cookie is None else (auth.cookie,)),
         query_tokens=auth.dangerously_accept_tokens_in_urls,
@@ -96,6 +91,11 @@ def admission_settings(
         rates=rate_settings(config),
         node=node,
     )
+
+
+def trusted_issuers(config: Config) -> tuple[TrustedIssuer, ...]:
+    """`[[auth.jwt]]`. Raises ConfigurationError for a file that cannot be read."""
+    return tuple(_trusted(entry, index) for index, entry in enumerate(config.auth.jwt))
 
 
 def rate_settings(config: Config) -> RateSettings:
@@ -218,15 +218,8 @@ def _each(hooks: Sequence[Hook[E]]) -> Hook[E]:
 def unusable(config: Config) -> list[ConfigurationError]:
     """What is wrong with all that `[auth]`, `[hooks]` and `[lists]` name outside of the configuration."""
     fetcher = HttpFetcher()
-    checks: tuple[Callable[[], object], ...] = (
+    return failures_of(
         lambda: AdmissionControl(admission_settings(config, fetcher), entropy=SystemEntropy(), fetch=fetcher.get),
         lambda: access_sources(config).load(),
         lambda: token_signer(config),
     )
-    found = []
-    for check in checks:
-        try:
-            check()
-        except ConfigurationError as error:
-            found.append(error)
-    return found

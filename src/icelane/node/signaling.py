@@ -33,7 +33,6 @@ from icelane.signaling.admission.join_token import create_token
 from icelane.signaling.admitted import Admission, Grant, IceTransportPolicy
 from icelane.signaling.app import signaling_app
 from icelane.signaling.http.admission_callers import AdmissionCallers
-from icelane.signaling.http.document_endpoints import document_endpoints
 from icelane.signaling.http.endpoint import routes
 from icelane.signaling.http.hub_rooms import HubRooms
 from icelane.signaling.http.surface import HttpSurface
@@ -67,14 +66,11 @@ class Signaling:
             wall_clock=self._wall_clock,
         )
         self._figures = SignalingFigures(self.service.hub.figures, self.admission.control.hook_times, self.ice.issued)
-        self._callers = AdmissionCallers(self.admission.control, self.admission.settings)
+        self._callers = AdmissionCallers(self.admission.control)
         self._rooms = HubRooms(self.service)
         self._commands = RoomCommands(self._rooms)
-        table = self._surface().endpoints()
-        self.endpoints = [*table, *document_endpoints(table, config.server.public_url or None)]
-        self.app: Starlette = signaling_app(
-            self.admission.control, service=self.service, routes=routes(self.endpoints, self._callers)
-        )
+        table = routes(self._surface().endpoints(), self._callers)
+        self.app: Starlette = signaling_app(self.admission.control, service=self.service, routes=table)
         self.web = HttpServer(self.app, hsts=config.server.hsts)
         self.web.on_closing = self.service.close
         self.web.on_close = self._close
@@ -100,7 +96,6 @@ class Signaling:
         def commit() -> None:
             try:
                 self.admission.reload(config)
-                self._callers.reload(self.admission.settings)
             except ConfigurationError as error:  # a file has changed since a moment ago
                 report("config.rejected", logging.ERROR, key=error.key, file=error.file, problem=error.message)
                 return
@@ -141,6 +136,7 @@ class Signaling:
             tickets=_Tickets(self.admission),
             rooms=self._rooms,
             compat=server.compat,
+            public_url=server.public_url,
         )
 
     async def _readiness(self) -> tuple[bool, Mapping[str, object]]:

@@ -10,19 +10,18 @@ lets nobody in, and is reported as `turn.lookup_failed`.
 from __future__ import annotations
 
 import asyncio
-import importlib
-import inspect
 import logging
-import traceback
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
+from icelane.aio.named_function import load_function
 from icelane.aio.system import monotonic
 from icelane.core.clock import Duration, Instant, later
 from icelane.core.net import SocketAddress, Transport
-from icelane.errors import ConfigurationError, IcelaneError
+from icelane.core.raised import frames_of
+from icelane.errors import IcelaneError
 from icelane.server.events import RepeatGate, report
 from icelane.turn.credential_lookup import LOOKUP_TIMEOUT, MAX_LOOKUPS
 from icelane.turn.credentials import Credential, key_credential, password_credential
@@ -32,9 +31,6 @@ from icelane.turn.routes import LookUpCredential
 CACHE_TIME: Final[Duration] = 60.0
 # Names are made up by strangers; at the bound the answer that was not used for longest is forgotten.
 MAX_CACHED: Final = 10_000
-
-# Of a function that calls itself without end the innermost frames tell enough.
-_MAX_FRAMES: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,32 +74,8 @@ class LookupFailedError(IcelaneError):
 
 
 def load_source(name: str) -> CredentialSource:
-    """The function behind `package.module:function`. Raises ConfigurationError for `turn.auth`, whatever its module
-    does; what that says of itself is not repeated, since it may hold a password."""
-    module_name, _, function_name = name.partition(":")
-    found: object = _module(module_name)
-    for part in function_name.split("."):
-        try:
-            found = getattr(found, part)
-        except AttributeError:
-            raise ConfigurationError(f"{name} cannot be imported: it has no {part}", key="turn.auth") from None
-    if not callable(found) or not (
-        inspect.iscoroutinefunction(found) or inspect.iscoroutinefunction(getattr(found, "__call__", None))  # noqa: B004
-    ):
-        raise ConfigurationError(f"{name} is not an `async def` function", key="turn.auth")
-    source: CredentialSource = found
-    return source
-
-
-def _module(name: str) -> object:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        problem = f"there is no module {error.name}"
-    except (Exception, SystemExit) as error:
-        problem = f"its import raised {type(error).__name__}; `python -c 'import {name}'` shows where"
-    # Raised out here, so that the exception of somebody else's module is no context of ours.
-    raise ConfigurationError(f"{name} cannot be imported: {problem}", key="turn.auth")
+    """The function behind `package.module:function`. Raises ConfigurationError for `turn.auth`."""
+    return cast("CredentialSource", load_function(name, "turn.auth"))
 
 
 class _Asked(NamedTuple):
@@ -165,7 +137,7 @@ class CredentialAnswers:
         except TimeoutError:
             raise self._failed("timeout") from None
         except Exception as error:
-            raise self._failed("exception", type(error).__name__, _frames(error)) from None
+            raise self._failed("exception", type(error).__name__, frames_of(error)) from None
         finally:
             del self._running[asked]
         self._remember(asked, credential)
@@ -189,16 +161,6 @@ class CredentialAnswers:
                 **{name: value for name, value in details.items() if value},
             )
         return LookupFailedError(reason)
-
-
-def _frames(error: Exception) -> list[str]:
-    """Where it was raised, the innermost frame last. Neither its text, which may hold a password or the address of a
-    database with one, nor any line of the source, which may as well."""
-    frames = [
-        f"{frame.f_code.co_filename}:{line} {frame.f_code.co_name}"
-        for frame, line in traceback.walk_tb(error.__traceback__)
-    ]
-    return frames[-_MAX_FRAMES:]
 
 
 def _credential(query: CredentialQuery, answer: object) -> Credential | None:

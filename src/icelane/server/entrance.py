@@ -16,6 +16,7 @@ from icelane.server.config.values import Listener as ListenSetting
 from icelane.server.config.values import WebListener
 from icelane.server.connection_limit import ConnectionLimit
 from icelane.server.connection_log import ConnectionLog
+from icelane.server.held_files import tls_files
 from icelane.server.listeners import Listener, Receiver, UdpListener
 from icelane.server.public_url import public_url, serves_in_clear
 from icelane.server.stream_listener import StreamDeadlines, StreamListener
@@ -133,8 +134,7 @@ class Entrance:
 
     def _certificate(self) -> ServerTls:
         if self.tls is None:
-            files = self._config.tls
-            assert files.certificate is not None, "a configuration with TLS names the files"
-            assert files.key is not None, "a configuration with TLS names the files"
-            self.tls = ServerTls(files.certificate, files.key, self._wall_clock, held=self._pair)
+            files = tls_files(self._config)
+            assert files is not None, "a listener with TLS stands in the configuration"
+            self.tls = ServerTls(*files, self._wall_clock, held=self._pair)
         return self.tls

@@ -27,6 +27,7 @@ from typing import Final, NamedTuple
 from icelane.core.net import Transport
 from icelane.errors import ConfigurationError
 from icelane.server.config import Config
+from icelane.server.config.validation import failures_of
 from icelane.server.revoked_file import read_revoked
 from icelane.server.tls import PemPair, load_certificate
 from icelane.turn.revocation import Revocation
@@ -61,13 +62,7 @@ def unusable_files(config: Config, held: HeldFiles) -> list[ConfigurationError]:
     if files is not None:
         checks.append(partial(load_certificate, *files))
     checks += [partial(_compile, one) for one in held.modules.values()]
-    found = []
-    for check in checks:
-        try:
-            check()
-        except ConfigurationError as error:
-            found.append(error)
-    return found
+    return failures_of(*checks)
 
 
 def tls_files(config: Config) -> tuple[Path, Path] | None:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import traceback
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 from icelane.aio.system import monotonic
 from icelane.core.clock import Duration
+from icelane.core.raised import frames_of
 from icelane.server.events import RepeatGate, report
 from icelane.server.http_connection import HttpConnection, TlsFacts
 
@@ -102,7 +102,7 @@ class HttpGate:
         repeats = dict(self._failures.ended(now)).get(name, 0)
         if repeats or self._failures.admit(name, now):
             details = {"repeats": repeats} if repeats else {}
-            report("http.failed", logging.ERROR, error=name, frames=_frames(error), kind=kind, **details)
+            report("http.failed", logging.ERROR, error=name, frames=frames_of(error, MAX_FRAMES), kind=kind, **details)
 
 
 class _Sent:
@@ -115,14 +115,6 @@ class _Sent:
     async def send(self, message: Message) -> None:
         self.anything = True
         await self._send(message)
-
-
-def _frames(error: Exception) -> list[str]:
-    frames = [
-        f"{frame.f_code.co_filename}:{line} {frame.f_code.co_name}"
-        for frame, line in traceback.walk_tb(error.__traceback__)
-    ]
-    return frames[-MAX_FRAMES:]
 
 
 def _framing_problem(scope: Scope) -> int | None:

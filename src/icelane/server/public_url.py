@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Sequence
 
 from icelane.server.config import Config
-from icelane.server.config.values import DEFAULT_HTTPS_PORT, WebListener
+from icelane.server.config.values import DEFAULT_HTTP_PORT, DEFAULT_HTTPS_PORT, WebListener
 from icelane.stun.uri import is_ip_address
 
 
@@ -23,7 +23,7 @@ def public_url(config: Config, listening: Sequence[WebListener] = ()) -> str | N
         return None
     host = config.turn.hostname or config.turn.external_addresses.get(listener.host, listener.host)
     shown = f"[{host}]" if is_ip_address(host) and ":" in host else host
-    default = DEFAULT_HTTPS_PORT if listener.secure else 80
+    default = DEFAULT_HTTPS_PORT if listener.secure else DEFAULT_HTTP_PORT
     return f"{listener.scheme}://{shown}" + (f":{listener.port}" if listener.port != default else "")
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from typing import Final
 
-LOGGER: Final = logging.getLogger("icelane.signaling")
+from icelane.core.raised import frames_of
 
-# Of a function that calls itself without end the innermost frames tell enough.
-_MAX_FRAMES: Final = 16
+LOGGER: Final = logging.getLogger("icelane.signaling")
 
 
 def report_failure(what: str, error: BaseException) -> None:
@@ -17,9 +15,5 @@ def report_failure(what: str, error: BaseException) -> None:
 
     Neither its text, which may hold a token, nor any line of the source, which may as well (SG-7).
     """
-    frames = [
-        f"{frame.f_code.co_filename}:{line} {frame.f_code.co_name}"
-        for frame, line in traceback.walk_tb(error.__traceback__)
-    ]
-    fields = {"what": what, "error": type(error).__name__, "frames": frames[-_MAX_FRAMES:]}
+    fields = {"what": what, "error": type(error).__name__, "frames": frames_of(error)}
     LOGGER.error("signaling.failed", extra=fields)

@@ -180,20 +180,6 @@ def test_a_backend_is_known_by_its_key() -> None:
         assert found.covers("any room")
 
 
-def test_only_a_backend_is_a_backend() -> None:
-    """SG-13: no token makes one, whoever it says it is."""
-    control = entrance()
-
-    async def scenario() -> None:
-        assert isinstance(await control.backend(knock(("Authorization", BACKEND))), Admission)
-        user = await control.backend(bearing(token(sub="api:backend", grants=["moderate"])))
-        assert refused(user).error == "api_key_needed"
-        assert status_of(refused(user)) == 403
-        assert refused(await control.backend(knock())).error == "unauthorized"
-
-    asyncio.run(scenario())
-
-
 def test_a_ticket_admits_once_as_its_owner_was() -> None:
     control = entrance()
 

@@ -15,7 +15,7 @@ from icelane.errors import OperationError
 from icelane.signaling.admission.event_document import document_of
 from icelane.signaling.admission.headers import Headers
 from icelane.signaling.admission.hook import HookFailedError
-from icelane.signaling.admission.http_fetch import HttpFetcher, parse_url
+from icelane.signaling.admission.http_fetch import HttpFetcher
 from icelane.signaling.admission.request import (
     Allow,
     Connected,
@@ -278,17 +278,3 @@ def test_the_environment_and_redirects_do_not_count(monkeypatch: pytest.MonkeyPa
         await fetcher.close()
 
     asyncio.run(scenario())
-
-
-@pytest.mark.parametrize(
-    "text", ["", "app.example.org", "ftp://a", "https://", "https://u:p@a.example", "https://a:99999", "http://[::1", 7]
-)
-def test_what_is_no_url_is_refused(text: object) -> None:
-    with pytest.raises(ValueError, match=r"URL|string"):
-        parse_url(text)
-
-
-def test_a_url_may_be_inside() -> None:
-    assert parse_url("http://127.0.0.1:8000/hook") == "http://127.0.0.1:8000/hook"
-    with pytest.raises(ValueError, match="URL"):
-        parse_url("http://a.example", allow_http=False)

@@ -194,6 +194,7 @@ class World:
             tickets=self.tickets,
             rooms=self.rooms,
             compat=self.compat,
+            public_url="https://call.example.org",
         )
         self.app = Starlette(routes=routes(self.surface.endpoints(), self.callers))
 

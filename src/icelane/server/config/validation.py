@@ -5,7 +5,7 @@ pydantic's own texts and exceptions carry the refused input, which may be a pass
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Any
 
@@ -51,6 +51,17 @@ def refuse(problems: Iterable[ConfigurationError]) -> None:
         raise distinct[0]
     if distinct:
         raise InvalidConfigurationError(distinct)
+
+
+def failures_of(*checks: Callable[[], object]) -> list[ConfigurationError]:
+    """What `checks` raise, each of which is made whatever the others find."""
+    found = []
+    for check in checks:
+        try:
+            check()
+        except ConfigurationError as error:
+            found.append(error)
+    return found
 
 
 def validate(tree: Tree) -> Config:

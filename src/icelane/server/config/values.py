@@ -142,9 +142,7 @@ def parse_listener(value: object) -> Listener:
     match = _URL.fullmatch(_text(value))
     if match is None:
         raise ValueError("not a listening URL; write udp://192.0.2.1:3478 or tls://[2001:db8::1]:443")
-    host = _address(match["v6"] if match["v6"] is not None else match["v4"])
-    if (match["v6"] is not None) != (":" in host):
-        raise ValueError("IPv6 addresses stand in brackets, IPv4 addresses do not: tcp://[2001:db8::1]:3478")
+    host = _bound_host(match, "tcp://[2001:db8::1]:3478")
     transport = _listening_transport(match["scheme"])
     default = DEFAULT_SECURE_PORT if transport is Transport.TLS else DEFAULT_PORT
     port = int(match["port"]) if match["port"] else default
@@ -160,9 +158,7 @@ def parse_web_listener(value: object) -> WebListener:
     match = _URL.fullmatch(_text(value))
     if match is None or match["scheme"] not in ("https", "http"):
         raise ValueError("not a listening URL; write https://192.0.2.1:443 or https://[2001:db8::1]:443")
-    host = _address(match["v6"] if match["v6"] is not None else match["v4"])
-    if (match["v6"] is not None) != (":" in host):
-        raise ValueError("IPv6 addresses stand in brackets, IPv4 addresses do not: https://[2001:db8::1]:443")
+    host = _bound_host(match, "https://[2001:db8::1]:443")
     scheme: Literal["https", "http"] = "https" if match["scheme"] == "https" else "http"
     port = int(match["port"]) if match["port"] else (DEFAULT_HTTPS_PORT if scheme == "https" else DEFAULT_HTTP_PORT)
     if port > 65535:
@@ -197,9 +193,7 @@ def parse_http_address(value: object) -> SocketAddress:
     match = _ADDRESS_AND_PORT.fullmatch(_text(value))
     if match is None:
         raise ValueError("not an address and port; write 127.0.0.1:9641 or [::1]:9641")
-    host = _address(match["v6"] if match["v6"] is not None else match["v4"])
-    if (match["v6"] is not None) != (":" in host):
-        raise ValueError("IPv6 addresses stand in brackets, IPv4 addresses do not: [::1]:9641")
+    host = _bound_host(match, "[::1]:9641")
     port = int(match["port"])
     if port > 65535:
         raise ValueError(f"port {port} is above 65535")
@@ -533,6 +527,14 @@ def _listening_transport(scheme: str) -> Transport:
     if scheme == "dtls":
         raise ValueError("dtls:// listeners are not supported; use tls://")
     raise ValueError("a listener is udp://, tcp:// or tls://")
+
+
+def _bound_host(match: re.Match[str], example: str) -> str:
+    """The address of a listener."""
+    host = _address(match["v6"] if match["v6"] is not None else match["v4"])
+    if (match["v6"] is not None) != (":" in host):
+        raise ValueError(f"IPv6 addresses stand in brackets, IPv4 addresses do not: {example}")
+    return host
 
 
 def _address(text: str) -> str:

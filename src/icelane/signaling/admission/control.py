@@ -195,6 +195,10 @@ class AdmissionControl:
             return self._refuse(request, "foreign-origin", denied("origin_not_allowed", status=403))
         return None
 
+    def allows_origin(self, origin: str) -> bool:
+        """Whether pages of this origin may connect."""
+        return origin in self._rules.origins.allowed
+
     async def admit(self, request: ConnectRequest, *, screened: bool = False) -> Admission | Refusal:
         """Who it is and what he may do. `screened` says that `screen` has been asked about this very request."""
         refusal = None if screened else self.screen(request)
@@ -211,13 +215,6 @@ class AdmissionControl:
         except CredentialRefusedError as error:
             return self._refuse_guess(request, error.reason, _explained(error.reason))
         return await self._decide(request, verdict, shown)
-
-    async def backend(self, request: ConnectRequest) -> Admission | Refusal:
-        """A program of the operator, by its API key; whoever else is refused, however good his token is."""
-        outcome = await self.admit(request)
-        if isinstance(outcome, Admission) and outcome.api_key is None:
-            return self._refuse(request, "not-a-backend", denied("api_key_needed", "an API key is needed"))
-        return outcome
 
     def issue_ticket(self, admission: Admission) -> str | None:
         """A one-time ticket that admits as this admission does; None while too many are out."""

@@ -1,6 +1,6 @@
 """The hooks of a program: what they are asked and answer, and what keeps one that fails from harming anybody.
 
-A hook is whatever answers an event: a function (`function_hook`) or a webhook (`webhook`). `GuardedHook` is around it:
+A hook is whatever answers an event: a function or a webhook (`webhook`). `GuardedHook` is around it:
 
     no answer, an exception, another type, None, a cancellation    refused: admission fails closed
     more than a second                                             refused, and the call is cancelled
@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import traceback
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 from icelane.aio.system import monotonic
 from icelane.core.clock import Duration, Instant, later
+from icelane.core.raised import frames_of
 from icelane.errors import IcelaneError
 from icelane.signaling.admission.hook_times import ALLOWED, CIRCUIT_OPEN, DENIED, HookTimes
 from icelane.signaling.admission.request import (
@@ -51,9 +51,6 @@ MAX_CACHED: Final = 10_000
 BREAKER_FAILURES: Final = 5
 BREAKER_SOURCES: Final = 3
 BREAKER_PAUSE: Final[Duration] = 5.0
-
-# Of a function that calls itself without end the innermost frames tell enough.
-_MAX_FRAMES: Final = 16
 
 Question: TypeAlias = ConnectRequest | JoinRequest | MessageRequest | IceRequest
 Notice: TypeAlias = Connected | Left
@@ -163,10 +160,6 @@ class GuardedHook(Generic[Q]):
             self._remember(cache_key, answer, self._clock())
         return answer
 
-    def forget(self) -> None:
-        """Remember no answer any more."""
-        self._cache.clear()
-
     async def close(self) -> None:
         """Cancel what runs."""
         running = list(self._running)
@@ -250,19 +243,10 @@ def _problem_of(task: asyncio.Task[object]) -> tuple[str, str, tuple[str, ...]] 
     if isinstance(error, HookFailedError):
         return error.reason, "", ()
     if error is not None:
-        return "exception", type(error).__name__, _frames(error)
+        return "exception", type(error).__name__, tuple(frames_of(error))
     if not isinstance(task.result(), Allow | Deny):
         return "wrong-answer", type(task.result()).__name__, ()
     return None
-
-
-def _frames(error: BaseException) -> tuple[str, ...]:
-    """Where it was raised, the innermost frame last; not its text, which may hold a token or a password."""
-    frames = [
-        f"{frame.f_code.co_filename}:{line} {frame.f_code.co_name}"
-        for frame, line in traceback.walk_tb(error.__traceback__)
-    ]
-    return tuple(frames[-_MAX_FRAMES:])
 
 
 def chained(hooks: tuple[Hook[Q], ...]) -> Hook[Q]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -25,25 +24,6 @@ class Reply(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes
-
-
-def parse_url(value: object, *, allow_http: bool = True) -> str:
-    """An `https://` URL, or `http://` to this machine or inside of a network. Raises ValueError.
-
-    A name and a password in it are refused: they would be in every log that has the URL.
-    """
-    if not isinstance(value, str):
-        raise ValueError("should be a string")
-    try:
-        parts = urlsplit(value)
-        _ = parts.port
-    except ValueError:
-        raise ValueError("not a URL") from None
-    if parts.scheme not in (("https", "http") if allow_http else ("https",)) or not parts.hostname:
-        raise ValueError("not a URL; write https://app.example.org/hook")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("a URL has no name and password in it")
-    return value
 
 
 class HttpFetcher:

@@ -7,8 +7,7 @@ from dataclasses import replace
 from starlette.requests import Request
 
 from icelane.errors import MalformedError
-from icelane.signaling.admission.control import AdmissionControl, AdmissionSettings
-from icelane.signaling.admission.origin import OriginPolicy
+from icelane.signaling.admission.control import AdmissionControl
 from icelane.signaling.admission.request import ConnectRequest, IceRequest, TlsFacts
 from icelane.signaling.admitted import Admission, IcePolicy, Refusal
 from icelane.signaling.close_code import CloseCode
@@ -16,15 +15,10 @@ from icelane.signaling.http.caller import Caller, Operator
 
 
 class AdmissionCallers:
-    """Satisfies `Callers` and `BeforeIce`. `settings` are those that `control` goes by."""
+    """Satisfies `Callers` and `BeforeIce`."""
 
-    def __init__(self, control: AdmissionControl, settings: AdmissionSettings) -> None:
+    def __init__(self, control: AdmissionControl) -> None:
         self._control = control
-        self._origins = OriginPolicy(settings.allowed_origins)
-
-    def reload(self, settings: AdmissionSettings) -> None:
-        """Go by these from now on, as `control` does. Raises ConfigurationError."""
-        self._origins = OriginPolicy(settings.allowed_origins)
 
     def passes(self, request: Request) -> Refusal | None:
         """Lists, rates, Origin."""
@@ -47,7 +41,7 @@ class AdmissionCallers:
 
     def allows_origin(self, origin: str) -> bool:
         """Whether a page of this origin may read the answers, and send cookies."""
-        return origin in self._origins.allowed
+        return self._control.allows_origin(origin)
 
     async def __call__(self, admission: Admission, address: str) -> IcePolicy | Refusal | None:
         """`before_ice`, and how often somebody may ask (CR-4)."""

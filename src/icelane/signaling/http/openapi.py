@@ -99,5 +99,5 @@ _PROBLEM: Final[Document] = {
 _SECURITY_SCHEMES: Final[Document] = {
     "joinToken": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
     "apiKey": {"type": "http", "scheme": "bearer", "description": "Also as the password of Basic."},
-    "cookie": {"type": "apiKey", "in": "cookie", "name": "icelane", "description": "Named in auth.cookies."},
+    "cookie": {"type": "apiKey", "in": "cookie", "name": "icelane", "description": "Named in auth.cookie."},
 }

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from icelane.signaling.http.caller import Callers
 from icelane.signaling.http.compatibility import Compatibility
 from icelane.signaling.http.credential_endpoints import BeforeIce, CredentialEndpoints, Revoker
-from icelane.signaling.http.description_endpoints import DescriptionEndpoints
 from icelane.signaling.http.diagnostic_endpoints import DiagnosticEndpoints, Readiness
+from icelane.signaling.http.document_endpoints import document_endpoints
 from icelane.signaling.http.endpoint import Endpoint
 from icelane.signaling.http.module_endpoint import ModuleEndpoint
 from icelane.signaling.http.room_endpoints import RoomDirectory, RoomEndpoints
@@ -22,7 +22,8 @@ from icelane.signaling.messages import SIGNAL_PATH
 class HttpSurface:
     """What the endpoints stand on. What is None has no endpoint.
 
-    `signal_url` says where clients connect; `compat` are the shapes of others that are served beside ours.
+    `signal_url` says where clients connect; `compat` are the shapes of others that are served beside ours. `public_url`
+    is where this server is reached, such as `https://call.example.org`, for what describes the interface.
     """
 
     callers: Callers
@@ -35,6 +36,7 @@ class HttpSurface:
     tickets: TicketMaker | None = None
     rooms: RoomDirectory | None = None
     compat: Collection[str] = ()
+    public_url: str | None = None
 
     def endpoints(self) -> list[Endpoint]:
         """The table. Raises ConfigurationError for a shape that is not known."""
@@ -47,8 +49,4 @@ class HttpSurface:
         if self.rooms is not None:
             table += RoomEndpoints(self.callers, self.rooms).endpoints()
         table += ModuleEndpoint().endpoints()
-        return [*table, *DescriptionEndpoints(list(table), self._url).endpoints()]
-
-    def _url(self) -> str:
-        """Where this server is, out of where clients connect."""
-        return "http" + self.signal_url().removeprefix("ws").removesuffix(SIGNAL_PATH)
+        return [*table, *document_endpoints(table, self.public_url)]

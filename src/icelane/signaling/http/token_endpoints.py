@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from icelane.core.clock import UnixSeconds
 from icelane.errors import LocalProtocolError
+from icelane.signaling.admission.ticket import LIFETIME
 from icelane.signaling.admitted import Admission
 from icelane.signaling.http.caller import Callers, operator_of, user_of
 from icelane.signaling.http.endpoint import Endpoint, json_of, json_response
@@ -25,8 +26,6 @@ from icelane.signaling.ice_servers import clamped
 from icelane.signaling.messages import iso_time
 
 DEFAULT_TTL: Final = 600
-# In seconds; what a ticket is good for stands in the answer too.
-TICKET_TTL: Final = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,7 +194,7 @@ class TokenEndpoints:
         ticket = self._tickets.make(await user_of(self._callers, request))
         if ticket is None:
             raise Problem(status=503, code="busy", title="too many tickets are out", retryable=True, retry_after=5.0)
-        return json_response(TicketAnswer(ticket=ticket, url=self._url(), expires_in=TICKET_TTL), 201)
+        return json_response(TicketAnswer(ticket=ticket, url=self._url(), expires_in=int(LIFETIME)), 201)
 
 
 def _order(asked: TokenRequest) -> TokenOrder:

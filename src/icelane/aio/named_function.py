@@ -1,4 +1,4 @@
-"""Hooks that are Python: `package.module:function`, an `async def`."""
+"""Functions of a program that a setting names: `package.module:function`, an `async def`."""
 
 from __future__ import annotations
 
@@ -11,23 +11,21 @@ from icelane.errors import ConfigurationError
 
 
 def load_function(name: str, key: str) -> Callable[[object], Awaitable[object]]:
-    """The function that the setting `key` names. Raises ConfigurationError, whatever its module does; what that says
-    of itself is not repeated, since it may hold a password."""
+    """The `async def` function that the setting `key` names, or an object that is called like one.
+
+    Raises ConfigurationError, whatever its module does; what that says of itself is not repeated, since it may hold a
+    password.
+    """
     module_name, _, function_name = name.partition(":")
     found: object = _module(module_name, key)
     for part in function_name.split("."):
         if not hasattr(found, part):
             raise ConfigurationError(f"{name} cannot be imported: it has no {part}", key=key)
         found = getattr(found, part)
-    return checked_function(found, key, name)
-
-
-def checked_function(found: object, key: str, name: str = "") -> Callable[[object], Awaitable[object]]:
-    """`found`, if it is an `async def` function or an object that is called like one. Raises ConfigurationError."""
     if not callable(found) or not (
         inspect.iscoroutinefunction(found) or inspect.iscoroutinefunction(getattr(found, "__call__", None))  # noqa: B004
     ):
-        raise ConfigurationError(f"{name or type(found).__name__} is not an `async def` function", key=key)
+        raise ConfigurationError(f"{name} is not an `async def` function", key=key)
     return cast("Callable[[object], Awaitable[object]]", found)
 
 
