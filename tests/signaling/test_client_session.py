@@ -452,3 +452,15 @@ def test_a_session_has_nothing_left_after_its_end() -> None:
     assert ann.session.next_timeout() is None
     assert ann.session.unanswered == 0
     assert len(ann.all(Unanswered)) + len(ann.all(Answered)) == 2
+
+
+def test_who_says_all_he_may_is_heard_with_what_his_token_says_as_well() -> None:
+    world = ClientWorld()
+    world.admissions["ann"] = Admission(identity="ann", rooms=("*",), meta={"token": "x" * 3000})
+    ann, bob = world.client("ann", "demo"), world.client("bob", "demo")
+    world.run(5)
+    ann.do(ann.session.update, "demo", encode_json({"said": "y" * 3000}), world.now)
+    world.run(5)
+    (changed,) = bob.all(PeerChanged)
+    assert changed.peer.meta == {"said": "y" * 3000, "token": "x" * 3000}
+    assert continuities(bob) == ["new"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from msgspec import UNSET, Raw
 
@@ -19,6 +20,9 @@ from icelane.signaling.messages import (
     RoomState,
     parse_json_object,
 )
+
+# Bytes of a peer's `meta`: what he says, and over it what his token says, which is more than he may say alone.
+MAX_SHOWN: Final = 2**16
 
 
 @dataclass(slots=True, eq=False)
@@ -63,7 +67,7 @@ class Room:
     def handle_updated(self, push: PeerUpdated) -> Iterator[ClientEvent]:
         """Somebody says something else."""
         if push.peer in self.peers:
-            peer = self.peers[push.peer] = replace(self.peers[push.peer], meta=parse_json_object(push.meta))
+            peer = self.peers[push.peer] = replace(self.peers[push.peer], meta=parse_json_object(push.meta, MAX_SHOWN))
             yield PeerChanged(peer)
 
     def handle_left(self, push: PeerLeft) -> Iterator[ClientEvent]:
@@ -80,5 +84,5 @@ def _peer(room: str, info: PeerInfo | PeerJoined) -> Peer:
         identity=info.identity,
         polite=info.polite,
         name=None if info.name is UNSET else info.name,
-        meta=parse_json_object(info.meta, 2**16),
+        meta=parse_json_object(info.meta, MAX_SHOWN),
     )
