@@ -208,7 +208,6 @@ NOT_TOLD: Final = {
     "outbound-rtp": {
         "encodingIndex": "there is one encoding",
         "scalabilityMode": "there is one layer",
-        "qualityLimitationDurations": "a record within a record",
         "qualityLimitationResolutionChanges": "nothing is made smaller by itself",
         "contentType": "only of what is captured from a screen",
     },

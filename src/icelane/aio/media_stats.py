@@ -79,6 +79,8 @@ def _complete_outbound(stats: Stats, transceiver: RTCRtpTransceiver, now: Instan
             "framesPerSecond": sender._pump.frames_per_second(now),
             "qualityLimitationReason": "bandwidth" if sender._pump.is_limited else "none",
         }
+        durations = {"none": counts.unlimited, "bandwidth": counts.limited, "cpu": 0.0, "other": 0.0}
+        stats["qualityLimitationDurations"] = durations  # type: ignore[assignment]  # see Stats
     stats.update({name: value for name, value in more.items() if value is not None})
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from icelane.aio.media_worker import MediaLane
 from icelane.aio.system import monotonic
-from icelane.core.clock import Duration
+from icelane.core.clock import Duration, Instant
 from icelane.media.codec import MediaKind, NegotiatedCodec
 from icelane.media.codecs.interface import DEFAULT_PACKET_TIME, MIN_BITRATE, Encoder, EncoderSettings
 from icelane.media.codecs.registry import CodecRegistry
@@ -51,6 +51,20 @@ class EncoderCounts:
     height: int = 0
     target_bitrate: int | None = None
     implementation: str = ""
+    # How long the peer has taken less than the encoder would have given, how long not, and since when which.
+    limited: Duration = 0.0
+    unlimited: Duration = 0.0
+    is_limited: bool = False
+    noted_at: Instant | None = None
+
+    def note_limit(self, is_limited: bool, now: Instant) -> None:
+        """Whether that is so for the frame of `now`, and until the next."""
+        since = 0.0 if self.noted_at is None else now - self.noted_at
+        if self.is_limited:
+            self.limited += since
+        else:
+            self.unlimited += since
+        self.is_limited, self.noted_at = is_limited, now
 
 
 class SenderEncoder:
@@ -108,6 +122,7 @@ class SenderEncoder:
             self._bitrate = bitrate
             encoder.set_bitrate(bitrate)
         self.counts.target_bitrate = bitrate
+        self.counts.note_limit(wish.limit is not None and bitrate is not None and bitrate >= wish.limit, monotonic())
         before, self._wish = self._wish, wish
         if wish.packet_loss != before.packet_loss:
             encoder.set_packet_loss(wish.packet_loss)
