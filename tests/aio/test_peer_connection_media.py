@@ -198,6 +198,7 @@ def test_statistics_are_named_as_browsers_name_them() -> None:
             assert float(seen.totalInterFrameDelay) > 0.3
             assert 0 <= float(seen.timestamp) - float(seen.lastPacketReceivedTimestamp) < 2_000
             assert video.qualityLimitationReason == "none"
+            assert 0 < int(video.qpSum) <= 127 * int(video.framesEncoded)
             assert video.hugeFramesSent in (0, 1)
             a_frame = float(video.targetBitrate) / 8 / 30
             assert video.totalEncodedBytesTarget == pytest.approx(a_frame * float(video.framesEncoded), rel=0.05)

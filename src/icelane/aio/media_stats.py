@@ -77,6 +77,8 @@ def _complete_outbound(stats: Stats, transceiver: RTCRtpTransceiver, now: Instan
             "frameWidth": counts.width or None,
             "frameHeight": counts.height or None,
             "framesPerSecond": sender._pump.frames_per_second(now),
+            "qpSum": counts.quantizer_sum,
+            "qualityLimitationResolutionChanges": 0,  # nothing is made smaller by itself
             "qualityLimitationReason": "bandwidth" if sender._pump.is_limited else "none",
         }
         durations = {"none": counts.unlimited, "bandwidth": counts.limited, "cpu": 0.0, "other": 0.0}
