@@ -192,7 +192,6 @@ NOT_TOLD: Final = {
         "packetsReceivedWithCe": "ECN is not read",
         "fecPacketsReceived": "FlexFEC and ULPFEC are not spoken",
         "fecPacketsDiscarded": "FlexFEC and ULPFEC are not spoken",
-        "estimatedPlayoutTimestamp": "programs play, we do not",
         "playoutId": "programs play, we do not",
         "jitterBufferMinimumDelay": "there is no other than jitterBufferTargetDelay",
         "qpSum": "PyAV does not tell quantizers, and of encoders libvpx alone does",

@@ -12,6 +12,7 @@ from icelane.aio.rtp_transceiver import RTCRtpTransceiver
 from icelane.aio.sender_pump import SourceCounts
 from icelane.core.clock import Instant
 from icelane.peer.stats import Stats, StatsReport, Value
+from icelane.rtp.ntp import UNIX_EPOCH
 
 
 def add_media_stats(report: StatsReport, transceivers: Iterable[RTCRtpTransceiver], now: Instant) -> None:
@@ -92,6 +93,9 @@ def _complete_inbound(stats: Stats, transceiver: RTCRtpTransceiver, now: Instant
     more: dict[str, Value | None] = {"totalProcessingDelay": counts.total_decode_time}
     if heard_at is not None:
         more["lastPacketReceivedTimestamp"] = float(stats["timestamp"]) - (now - heard_at) * 1000
+    if counts.captured is not None:
+        at, decoded_at = counts.captured
+        more["estimatedPlayoutTimestamp"] = (at + now - decoded_at + UNIX_EPOCH) * 1000  # of NTP, as W3C has it
     if transceiver.kind == "video":
         more |= {
             "decoderImplementation": counts.implementation or None,
