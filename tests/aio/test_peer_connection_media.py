@@ -177,6 +177,8 @@ def test_statistics_are_named_as_browsers_name_them() -> None:
             stream = made.alice._engine.media.outbound(made.alice._engine.transceivers[1])
             assert stream is not None
             await until(lambda: stream.remote.reports_received)
+            pumps = [receiver._pump for receiver in made.bob.getReceivers()]
+            await until(lambda: all(pump.counts.captured is not None for pump in pumps))
             sent, received = await made.alice.getStats(), await made.bob.getStats()
             audio, video = sent.of_type("outbound-rtp")
             assert audio.kind == "audio"
@@ -190,6 +192,9 @@ def test_statistics_are_named_as_browsers_name_them() -> None:
             assert sent[str(video.remoteId)].type == "remote-inbound-rtp"
             assert {stats.kind for stats in received.of_type("inbound-rtp")} == {"audio", "video"}
             heard, seen = received.of_type("inbound-rtp")
+            for stats in (heard, seen):  # both clocks are this machine's
+                late = float(stats.timestamp) + 2_208_988_800_000 - float(stats.estimatedPlayoutTimestamp)
+                assert 0 <= late < 1_000
             assert heard.audioLevel == pytest.approx(0.1, rel=0.3)
             assert seen.framesDecoded
             assert seen.keyFramesDecoded == 1
@@ -198,6 +203,7 @@ def test_statistics_are_named_as_browsers_name_them() -> None:
             assert float(seen.totalInterFrameDelay) > 0.3
             assert 0 <= float(seen.timestamp) - float(seen.lastPacketReceivedTimestamp) < 2_000
             assert video.qualityLimitationReason == "none"
+            assert 0 < int(video.qpSum) <= 127 * int(video.framesEncoded)
             assert video.hugeFramesSent in (0, 1)
             a_frame = float(video.targetBitrate) / 8 / 30
             assert video.totalEncodedBytesTarget == pytest.approx(a_frame * float(video.framesEncoded), rel=0.05)

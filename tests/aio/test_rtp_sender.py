@@ -417,6 +417,11 @@ def test_what_the_peer_takes_is_never_passed(run: Run) -> None:
             assert [sender._pump.counts.target_bitrate for sender in (first, second)] == [50_000, 50_000]
             reasons = [one.qualityLimitationReason for one in (await made.alice.getStats()).of_type("outbound-rtp")]
             assert reasons == ["bandwidth", "bandwidth"]
+            for one in (await made.alice.getStats()).of_type("outbound-rtp"):
+                durations = one.qualityLimitationDurations
+                assert durations.keys() == {"none", "cpu", "bandwidth", "other"}
+                assert durations["none"] > 0
+                assert durations["bandwidth"] > 0
             await limits(made, maxBitrate=30_000)
             await read_clock(made.bobs_tracks[1], 10)
             reasons = [one.qualityLimitationReason for one in (await made.alice.getStats()).of_type("outbound-rtp")]

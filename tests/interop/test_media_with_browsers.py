@@ -192,10 +192,9 @@ NOT_TOLD: Final = {
         "packetsReceivedWithCe": "ECN is not read",
         "fecPacketsReceived": "FlexFEC and ULPFEC are not spoken",
         "fecPacketsDiscarded": "FlexFEC and ULPFEC are not spoken",
-        "estimatedPlayoutTimestamp": "programs play, we do not",
         "playoutId": "programs play, we do not",
         "jitterBufferMinimumDelay": "there is no other than jitterBufferTargetDelay",
-        "qpSum": "PyAV does not tell quantizers",
+        "qpSum": "PyAV does not tell quantizers, and of encoders libvpx alone does",
         "roundTripTimeMeasurements": "no extended reports are sent (RFC 3611)",
         "totalRoundTripTime": "no extended reports are sent (RFC 3611)",
     },
@@ -208,8 +207,6 @@ NOT_TOLD: Final = {
     "outbound-rtp": {
         "encodingIndex": "there is one encoding",
         "scalabilityMode": "there is one layer",
-        "qualityLimitationDurations": "a record within a record",
-        "qualityLimitationResolutionChanges": "nothing is made smaller by itself",
         "contentType": "only of what is captured from a screen",
     },
 }

@@ -12,6 +12,7 @@ from icelane.aio.rtp_transceiver import RTCRtpTransceiver
 from icelane.aio.sender_pump import SourceCounts
 from icelane.core.clock import Instant
 from icelane.peer.stats import Stats, StatsReport, Value
+from icelane.rtp.ntp import UNIX_EPOCH
 
 
 def add_media_stats(report: StatsReport, transceivers: Iterable[RTCRtpTransceiver], now: Instant) -> None:
@@ -77,8 +78,12 @@ def _complete_outbound(stats: Stats, transceiver: RTCRtpTransceiver, now: Instan
             "frameWidth": counts.width or None,
             "frameHeight": counts.height or None,
             "framesPerSecond": sender._pump.frames_per_second(now),
+            "qpSum": counts.quantizer_sum,
+            "qualityLimitationResolutionChanges": 0,  # nothing is made smaller by itself
             "qualityLimitationReason": "bandwidth" if sender._pump.is_limited else "none",
         }
+        durations = {"none": counts.unlimited, "bandwidth": counts.limited, "cpu": 0.0, "other": 0.0}
+        stats["qualityLimitationDurations"] = durations  # type: ignore[assignment]  # see Stats
     stats.update({name: value for name, value in more.items() if value is not None})
 
 
@@ -88,6 +93,9 @@ def _complete_inbound(stats: Stats, transceiver: RTCRtpTransceiver, now: Instant
     more: dict[str, Value | None] = {"totalProcessingDelay": counts.total_decode_time}
     if heard_at is not None:
         more["lastPacketReceivedTimestamp"] = float(stats["timestamp"]) - (now - heard_at) * 1000
+    if counts.captured is not None:
+        at, decoded_at = counts.captured
+        more["estimatedPlayoutTimestamp"] = (at + now - decoded_at + UNIX_EPOCH) * 1000  # of NTP, as W3C has it
     if transceiver.kind == "video":
         more |= {
             "decoderImplementation": counts.implementation or None,

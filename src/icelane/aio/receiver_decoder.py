@@ -12,7 +12,7 @@ from icelane.aio.media_worker import MediaLane
 from icelane.aio.received_times import MediaTimes, SoundTimes
 from icelane.aio.rtp_parameters import linear_level
 from icelane.aio.system import monotonic
-from icelane.core.clock import Duration, Instant
+from icelane.core.clock import Duration, Instant, UnixSeconds
 from icelane.errors import MalformedError
 from icelane.media.capture_time import CaptureTime, mark_captured
 from icelane.media.codec import MediaKind, NegotiatedCodec
@@ -49,6 +49,8 @@ class DecoderCounts:
     total_pauses_duration: Duration = 0.0
     total_inter_frame_delay: Duration = 0.0
     total_squared_inter_frame_delay: float = 0.0
+    # When what was decoded last was captured, by its sender's clock, and when it was decoded.
+    captured: tuple[UnixSeconds, Instant] | None = None
     shown: FrameRate = field(default_factory=FrameRate)
 
     def note_shown(self, now: Instant) -> None:
@@ -175,7 +177,10 @@ class ReceiverDecoder:
         return frames
 
     def _mark(self, decoded: MediaFrame, frame: EncodedFrame) -> None:
-        if frame.captured_at is not None and self._cname is not None:
+        if frame.captured_at is None:
+            return
+        self._counts.captured = frame.captured_at, monotonic()
+        if self._cname is not None:
             mark_captured(decoded, CaptureTime(self._cname, frame.captured_at))
 
     def _run(self, decoder: Decoder, playout: Decode | DecodeForwardErrorCorrection) -> list[MediaFrame]:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from icelane.aio.media_worker import MediaLane
 from icelane.aio.system import monotonic
-from icelane.core.clock import Duration
+from icelane.core.clock import Duration, Instant
 from icelane.media.codec import MediaKind, NegotiatedCodec
-from icelane.media.codecs.interface import DEFAULT_PACKET_TIME, MIN_BITRATE, Encoder, EncoderSettings
+from icelane.media.codecs.interface import DEFAULT_PACKET_TIME, MIN_BITRATE, Encoder, EncoderSettings, QuantizerTeller
 from icelane.media.codecs.registry import CodecRegistry
 from icelane.media.frame import EncodedFrame
 
@@ -47,10 +47,25 @@ class EncoderCounts:
     key_frames_encoded: int = 0
     total_encode_time: Duration = 0.0
     total_target_bytes: float = 0.0
+    quantizer_sum: int | None = None
     width: int = 0
     height: int = 0
     target_bitrate: int | None = None
     implementation: str = ""
+    # How long the peer has taken less than the encoder would have given, how long not, and since when which.
+    limited: Duration = 0.0
+    unlimited: Duration = 0.0
+    is_limited: bool = False
+    noted_at: Instant | None = None
+
+    def note_limit(self, is_limited: bool, now: Instant) -> None:
+        """Whether that is so for the frame of `now`, and until the next."""
+        since = 0.0 if self.noted_at is None else now - self.noted_at
+        if self.is_limited:
+            self.limited += since
+        else:
+            self.unlimited += since
+        self.is_limited, self.noted_at = is_limited, now
 
 
 class SenderEncoder:
@@ -66,6 +81,7 @@ class SenderEncoder:
         self._bitrate: int | None = None
         self._registry = registry
         self._encoder: Encoder | None = None
+        self._teller: QuantizerTeller | None = None
 
     async def encode(
         self, frame: av.AudioFrame | av.VideoFrame, wish: EncoderWish, *, force_key_frame: bool
@@ -92,6 +108,8 @@ class SenderEncoder:
         counts = self.counts
         counts.width, counts.height = width, height
         counts.frames_encoded += len(encoded)
+        if encoded and self._teller is not None and (quantizer := self._teller.last_quantizer()) is not None:
+            counts.quantizer_sum = (counts.quantizer_sum or 0) + quantizer * len(encoded)
         counts.key_frames_encoded += sum(one.is_key for one in encoded)
         counts.total_encode_time += monotonic() - began_at
         seconds = sum(one.duration for one in encoded) / self.codec.codec.clock_rate
@@ -102,12 +120,14 @@ class SenderEncoder:
         encoder = self._encoder
         if encoder is None:
             encoder = self._encoder = self._registry.encoder(self.codec.codec, _settings(self.codec, wish))
+            self._teller = encoder if isinstance(encoder, QuantizerTeller) else None
             self.counts.implementation = type(encoder).__name__
         bitrate = target_bitrate(self.codec, wish, width, height)
         if bitrate is not None and bitrate != self._bitrate:
             self._bitrate = bitrate
             encoder.set_bitrate(bitrate)
         self.counts.target_bitrate = bitrate
+        self.counts.note_limit(wish.limit is not None and bitrate is not None and bitrate >= wish.limit, monotonic())
         before, self._wish = self._wish, wish
         if wish.packet_loss != before.packet_loss:
             encoder.set_packet_loss(wish.packet_loss)

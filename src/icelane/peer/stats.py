@@ -14,6 +14,8 @@ An identifier is that of one thing as long as it is there: after an ICE restart 
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
+from typing import cast
 
 from icelane.core.clock import Instant, UnixSeconds
 from icelane.crypto.certificate import fingerprint_of
@@ -37,6 +39,11 @@ class Stats(dict[str, Value]):
             return self[name]
         except KeyError:
             raise AttributeError(name) from None
+
+    @property
+    def qualityLimitationDurations(self) -> Mapping[str, float]:  # noqa: N802  (W3C's)
+        """The one record within a record: seconds by `qualityLimitationReason`."""
+        return cast("Mapping[str, float]", self.__getattr__("qualityLimitationDurations"))
 
 
 class StatsReport(dict[str, Stats]):

@@ -6,8 +6,8 @@ from typing import Final
 
 from icelane.core.clock import Duration, UnixSeconds
 
-# From 1900 to 1970.
-_UNIX_EPOCH: Final = 2_208_988_800
+# Seconds from 1900, where NTP begins, to 1970.
+UNIX_EPOCH: Final = 2_208_988_800
 _ERA: Final = 1 << 32
 # RFC 4330 section 3: a timestamp whose highest bit is clear counts from 2036 on, when the seconds begin anew.
 _FIRST_ERA_BIT: Final = 1 << 63
@@ -16,13 +16,13 @@ _COMPACT_UNITS: Final = 65_536
 
 def ntp_of(time: UnixSeconds) -> int:
     """The 64 bits of a point in calendar time."""
-    return round((time + _UNIX_EPOCH) * _ERA) & 0xFFFFFFFFFFFFFFFF
+    return round((time + UNIX_EPOCH) * _ERA) & 0xFFFFFFFFFFFFFFFF
 
 
 def unix_time_of(ntp: int) -> UnixSeconds:
     """The calendar time of 64 bits, between 1968 and 2104."""
     era = 0 if ntp & _FIRST_ERA_BIT else _ERA
-    return UnixSeconds((ntp >> 32) + era - _UNIX_EPOCH + (ntp & 0xFFFFFFFF) / _ERA)
+    return UnixSeconds((ntp >> 32) + era - UNIX_EPOCH + (ntp & 0xFFFFFFFF) / _ERA)
 
 
 def compact_ntp(ntp: int) -> int:

@@ -10,8 +10,8 @@ from icelane.errors import LocalProtocolError, MalformedError, NotSupportedError
 from icelane.media.codec import RtpCodec
 from icelane.media.codecs import libvpx as binding
 from icelane.media.codecs.capability import VP8, VP9
-from icelane.media.codecs.interface import EncoderSettings
-from icelane.media.codecs.vpx import VpxEncoder
+from icelane.media.codecs.interface import EncoderSettings, QuantizerTeller
+from icelane.media.codecs.vpx import VPX_VP8, VPX_VP9, VpxEncoder
 from icelane.media.frame import EncodedFrame
 from icelane.media.pyav import av
 from tests.media.codecs.material import MILLISECONDS, cards, clocks, encoded, ends, seen, tones
@@ -70,6 +70,23 @@ def test_the_rate_is_kept_and_follows(codec: RtpCodec) -> None:
     encoder.set_bitrate(300_000)
     encoded(encoder, pictures[45:60])
     assert rate(pictures[60:]) == pytest.approx(300_000, rel=0.35)
+
+
+@BOTH
+def test_the_quantizer_is_larger_where_the_rate_is_less(codec: RtpCodec) -> None:
+    def mean(bitrate: int) -> float:
+        encoder = VpxEncoder(VPX_VP8 if codec is VP8 else VPX_VP9, codec, EncoderSettings(bitrate=bitrate))
+        assert isinstance(encoder, QuantizerTeller)
+        assert encoder.last_quantizer() is None
+        told: list[int] = []
+        for card in noisy_cards(20):
+            encoder.encode(card)
+            told.append(encoder.last_quantizer() or 0)
+        encoder.close()
+        assert encoder.last_quantizer() is None
+        return sum(told) / len(told)
+
+    assert 0 <= mean(3_000_000) < mean(300_000) <= (127 if codec.name == "VP8" else 255)
 
 
 @BOTH

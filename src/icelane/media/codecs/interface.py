@@ -6,7 +6,7 @@ What a codec has no use for, such as the loss that an encoder of video is told, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 from icelane.errors import LocalProtocolError
 from icelane.media.frame import EncodedFrame
@@ -87,6 +87,15 @@ class Encoder(Protocol):
     def close(self) -> None:
         """Give memory back; encoding afterwards is an error. Idempotent."""
         return
+
+
+@runtime_checkable
+class QuantizerTeller(Protocol):
+    """What some encoders of video are besides."""
+
+    def last_quantizer(self) -> int | None:
+        """Of the picture that was encoded last, by the codec's own scale; None when the encoder is not open."""
+        ...
 
 
 class Decoder(Protocol):

@@ -30,6 +30,7 @@ KEY_FRAMES_ON_DEMAND: Final = 0
 SET_CPU_USED: Final = 13
 SET_STATIC_THRESHOLD: Final = 17
 SET_TOKEN_PARTITIONS: Final = 18
+GET_LAST_QUANTIZER: Final = 19
 SET_MAX_INTRA_BITRATE: Final = 26
 SET_VP9_TILE_COLUMNS: Final = 33
 SET_VP9_ADAPTIVE_QUANTIZATION: Final = 36
@@ -246,6 +247,13 @@ class VpxEncoderHandle:
         """One of the SET_ requests. Raises OperationError when the library refuses."""
         self._require_open()
         self._check(self._library.control(self._context, request, ctypes.c_int(value)))
+
+    def query(self, request: int) -> int:
+        """One of the GET_ requests. Raises OperationError when the library refuses."""
+        self._require_open()
+        value = ctypes.c_int()
+        self._check(self._library.control(self._context, request, ctypes.byref(value)))
+        return value.value
 
     def configure(self, configuration: Configuration) -> None:
         """Go on with another configuration. Raises OperationError when that takes a new encoder."""

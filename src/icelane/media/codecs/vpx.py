@@ -17,6 +17,7 @@ from icelane.media.codecs.interface import (
 )
 from icelane.media.codecs.libvpx import (
     CONSTANT_BITRATE,
+    GET_LAST_QUANTIZER,
     KEY_FRAMES_ON_DEMAND,
     SET_CPU_USED,
     SET_MAX_INTRA_BITRATE,
@@ -96,6 +97,14 @@ class VpxEncoder(Encoder):
 
     def set_frame_rate(self, frame_rate: float) -> None:
         self._clock.frame_rate = max(1.0, min(frame_rate, MAX_FRAME_RATE))
+
+    def last_quantizer(self) -> int | None:
+        if self._handle is None or self._is_closed:
+            return None
+        try:
+            return self._handle.query(GET_LAST_QUANTIZER)
+        except OperationError:
+            return None  # nobody sends less for want of a figure
 
     def close(self) -> None:
         self._is_closed = True
