@@ -76,6 +76,8 @@ class BatchedClient(RelayedClient):
     def relay_from_client(self, data: bytes) -> bool:
         """Relay ChannelData or a Send indication; False for everything else, which is the engine's."""
         if not (self._padded and data and data[0] & 0xC0 == 0x40):
+            # It may change a route, and what came before it meets the routes as they are until then.
+            self.drained()
             return RelayedClient.relay_from_client(self, data)
         self._from_stream.append(data + bytes(-len(data) & 3))
         return True
