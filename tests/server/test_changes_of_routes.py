@@ -31,7 +31,7 @@ pytestmark = [
             pytest.param("compiled", marks=pytest.mark.skipif(not batched.available(), reason="it is not built")),
         ],
     ),
-    pytest.mark.parametrize("transport", [Transport.TCP, Transport.TLS]),
+    pytest.mark.parametrize("transport", [Transport.UDP, Transport.TCP, Transport.TLS]),
 ]
 
 

@@ -2,7 +2,8 @@
 
 What the routes are is decided and remembered as in the other plane, which this one extends; the core is told the
 outcome: which channel leads where, which channel leads back, whose datagrams are to be handed up. So the two planes
-cannot differ in their rules, and a packet that was on its way while a route changed meets the same answer here.
+cannot differ in their rules. Nor do they where a route changes between two messages of one client that came together:
+what is behind something that is not payload of a channel waits for it, and meets the routes as they are then.
 """
 
 from __future__ import annotations

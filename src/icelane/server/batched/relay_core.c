@@ -180,16 +180,19 @@ static uint32_t segment_size(struct msghdr *message, uint32_t size)
     return size;
 }
 
-static void take_datagram(
+/* One datagram of a client. What is handed up may change a route, so that whatever the client has sent behind it goes the
+ * same way: it meets the routes as they are then. */
+static void take_from_client(
     relay_core *core, uint32_t socket, uint64_t client, const relay_address *source, const uint8_t *data,
     uint32_t size, double now)
 {
-    if (!core->sockets[socket].is_listener)
-        relay_down(core, socket, source, data, size, now);
-    else if (client != 0 && size > 0 && (data[0] & 0xC0) == 0x40)
+    if (client != 0 && size > 0 && (data[0] & 0xC0) == 0x40 && core->clients[client - 1].handed_up != core->turn) {
         relay_up(core, (uint32_t)(client - 1), data, size, now);
-    else
-        escape_datagram(core, socket, source, data, size);
+        return;
+    }
+    if (client != 0)
+        core->clients[client - 1].handed_up = core->turn;
+    escape_datagram(core, socket, source, data, size);
 }
 
 static int is_scoped(const relay_address *source)
@@ -218,7 +221,10 @@ static void take_message(relay_core *core, uint32_t socket, int slot, double now
             core->sockets[socket].counters.receive_errors++; /* more pieces than any kernel makes of a run */
             return;
         }
-        take_datagram(core, socket, client, source, data + at, own, now);
+        if (core->sockets[socket].is_listener)
+            take_from_client(core, socket, client, source, data + at, own, now);
+        else
+            relay_down(core, socket, source, data + at, own, now);
         core->activity.received++;
         core->window_packets++;
         at += own;
@@ -316,6 +322,7 @@ int relay_core_run(relay_core *core)
     double began = monotonic(), now = began;
     int timeout = 0, paused = 0;
     core->escapes_used = 0;
+    core->turn++;
     for (;;) {
         int packets = run_batch(core, timeout, &now);
         if (packets == NOTHING) {

@@ -47,7 +47,8 @@ typedef struct {
 } relay_socket_counters;
 
 enum relay_escape_kind {
-    ESCAPE_DATAGRAM = 1,             /* `data` came to socket `number` from `source`, and no route covers it */
+    ESCAPE_DATAGRAM = 1,             /* `data` came to socket `number` from `source`, and no route covers it, or
+                                        something of the same client that none covers came before it */
     ESCAPE_STREAM,                   /* `data` is payload of `channel` for client `number`, who is on a stream */
     ESCAPE_REPORTS,                  /* socket `number` has something in its queue of errors */
 };

@@ -73,6 +73,7 @@ typedef struct {
     relay_bucket *buckets[RELAY_MAX_BUCKETS];
     uint8_t bucket_count, on_stream, used;
     uint32_t next_free;
+    uint64_t handed_up;              /* the turn in which something of its own was */
     relay_counters counters;
 } client_slot;
 
@@ -133,6 +134,7 @@ struct relay_core {
 
     relay_escape escapes[MAX_ESCAPES];
     int escapes_used;
+    uint64_t turn;                   /* calls of relay_core_run, from 1 on: behind each one the escapes are handled */
 
     double window_began;
     uint32_t window_packets, window_pauses, window_in_vain;
