@@ -239,6 +239,29 @@ def test_a_run_that_the_kernel_cuts_arrives_whole_and_in_order() -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("has_channel", [True, False], ids=["channel", "permission"])
+def test_runs_for_a_stream_arrive_whole_and_in_order(has_channel: bool) -> None:
+    """More datagrams of one wake than are gathered for one write."""
+
+    async def scenario() -> None:
+        with ExitStack() as stack:
+            ends = Ends(stack, KINDS[2:])
+            rig = await Rig.open(BatchedPlane(SystemEntropy(), coalesce=0), ends)
+            rig.apply(Bind(0, NUMBERS[0], 0, 0) if has_channel else Permit(0, 0, 0))
+            payloads = [struct.pack(">II", run, index) for run in range(25) for index in range(60)]
+            for run in range(25):
+                data = b"".join(payloads[60 * run : 60 * run + 60])
+                ends.peers(0)[0].sendmsg([data], [(17, 103, struct.pack("=H", 8))], 0, tuple(rig.relays[0]))
+            await until_quiet()
+            at_clients, _ = await rig.heard()
+            assert [data[4:] if has_channel else data[-8:] for data in at_clients[0]] == payloads
+            assert rig.clients[0].traffic() == Traffic(0, 0, len(payloads), 8 * len(payloads))
+            assert rig.plane.activity()["receives"] < 50
+            await rig.close()
+
+    asyncio.run(scenario())
+
+
 def test_a_plane_that_was_not_built_is_refused_by_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batched, "available", lambda: False)
     assert type(make_plane("auto", SystemEntropy(), coalesce=0.0001)) is RelayPlane

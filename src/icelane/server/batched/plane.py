@@ -36,6 +36,8 @@ from icelane.turn.routes import (
 )
 
 _NOTHING: Final[list[bytes]] = []
+# So much of what one wake brings waits for its stream at most: a run may have as many datagrams as it has bytes.
+MAX_GATHERED: Final = 1024
 
 
 class BatchedClient(RelayedClient):
@@ -93,6 +95,8 @@ class BatchedClient(RelayedClient):
         """Payload of a peer, for the stream: it leaves with `flush`. True for the first."""
         size = len(payload)
         header = channel.to_bytes(2, "big") + size.to_bytes(2, "big")
+        if len(self._to_stream) == MAX_GATHERED:
+            self.flush()
         self._to_stream.append(header + payload + bytes(-size & 3))
         return len(self._to_stream) == 1
 

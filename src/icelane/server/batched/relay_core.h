@@ -58,6 +58,7 @@ typedef struct {
     uint32_t number;
     uint16_t channel;
     uint32_t size;
+    uint32_t piece;                  /* of a run: each datagram in `data` but the last is so long */
     const uint8_t *data;             /* valid until the next call of relay_core_run */
     relay_address source;
 } relay_escape;
