@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from icelane.aio.system import monotonic
+from tests.server.namespaces import run_module
 
 if TYPE_CHECKING:
     from icelane.server.batched.core import RelayCore
@@ -134,3 +135,9 @@ def send_run(by: socket.socket, data: bytes, to: Any) -> None:
         by.sendmsg([data], segment, 0, to)
     except OSError as error:
         pytest.skip(f"this kernel has no runs of {RUN}: {error}")
+
+
+def test_a_peer_on_a_link_is_not_the_peer_of_a_channel() -> None:
+    """As in the other plane, which knows peers by what `recvfrom` says: nobody's channel leads to a link."""
+    pytest.importorskip("icelane.server.batched.core", exc_type=ImportError)
+    run_module("tests.server.scoped_peer")

@@ -132,13 +132,19 @@ static void relay_up(relay_core *core, uint32_t number, const uint8_t *data, uin
     append(core, &by->up, core->up, &core->up_used, (item){.payload = data + HEADER, .size = length});
 }
 
+/* Neither a client nor the peer of a channel is known by a scope. */
+static int is_scoped(const relay_address *source)
+{
+    return source->any.sa_family == AF_INET6 && source->v6.sin6_scope_id != 0;
+}
+
 /* One datagram of a peer. RFC 8656 section 12.7. */
 static void relay_down(relay_core *core, const arrival *from, const uint8_t *data, uint32_t size)
 {
     socket_slot *slot = &core->sockets[from->socket];
     if (slot->client == NOBODY || !core->clients[slot->client].used)
         return;
-    channel *by = relay_find_channel_of_peer(core, from->socket, from->source);
+    channel *by = is_scoped(from->source) ? NULL : relay_find_channel_of_peer(core, from->socket, from->source);
     if (by == NULL) {
         route_key key = relay_permission_key(from->socket, from->source);
         if (route_table_find(&core->routes, &key) != 0)
@@ -197,11 +203,6 @@ static void take_from_client(relay_core *core, const arrival *from, const uint8_
     if (client != NULL)
         client->handed_up = core->turn;
     escape_datagram(core, (relay_escape){.kind = ESCAPE_DATAGRAM, .number = from->socket}, from, data, size);
-}
-
-static int is_scoped(const relay_address *source)
-{
-    return source->any.sa_family == AF_INET6 && source->v6.sin6_scope_id != 0;
 }
 
 /* All datagrams of one message: one, or the pieces of a run. */
