@@ -262,6 +262,25 @@ def test_runs_for_a_stream_arrive_whole_and_in_order(has_channel: bool) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("make", [RelayPlane, lambda entropy: BatchedPlane(entropy, coalesce=0)])
+def test_an_error_that_comes_instead_of_a_datagram_is_counted(make: Callable[[SystemEntropy], RelayPlane]) -> None:
+    """ICMP says that nobody listens at the peer's port."""
+
+    async def scenario() -> None:
+        with ExitStack() as stack:
+            ends = Ends(stack)
+            rig = await Rig.open(make(SystemEntropy()), ends)
+            rig.apply(Bind(0, NUMBERS[0], 0, 0))
+            ends.peers(0)[0].close()
+            for _ in range(3):
+                rig.apply(FromClient(0, NUMBERS[0], b"anybody there?", 0))
+                await until_quiet()
+            assert rig.plane.loss().receive_errors > 0
+            await rig.close()
+
+    asyncio.run(scenario())
+
+
 def test_a_plane_that_was_not_built_is_refused_by_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batched, "available", lambda: False)
     assert type(make_plane("auto", SystemEntropy(), coalesce=0.0001)) is RelayPlane

@@ -75,10 +75,10 @@ class BatchedReader:
                 del self._listeners[udp.local]
             self.core.remove_socket(number)
 
-    def failed_sends_of(self, udp: UdpSocket) -> tuple[int, int]:
-        """Datagrams that the kernel had no room for, and those that it refused, of what the core has sent."""
+    def counters_of(self, udp: UdpSocket) -> tuple[int, int, int, int]:
+        """What the core has counted of it, see `icelane.aio.udp.Reader`."""
         number = self._numbers.get(udp)
-        return (0, 0) if number is None else self.core.socket_counters(number)[:2]
+        return (0, 0, 0, 0) if number is None else self.core.socket_counters(number)
 
     def _run(self) -> None:
         # One datagram may end a socket and give its number to another, so it is seen first whose each is.
@@ -123,9 +123,9 @@ class ListenerReader:
         """Read it no more; it is closed next."""
         self._reader.end(udp)
 
-    def failed_sends_of(self, udp: UdpSocket) -> tuple[int, int]:
+    def counters_of(self, udp: UdpSocket) -> tuple[int, int, int, int]:
         """See BatchedReader."""
-        return self._reader.failed_sends_of(udp)
+        return self._reader.counters_of(udp)
 
 
 class RelayReader(ListenerReader):
