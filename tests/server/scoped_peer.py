@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from contextlib import ExitStack, closing
 
+from icelane.core.clock import Instant
 from icelane.server.batched.core import DATAGRAM, RelayCore
 from tests.server.namespaces import ip
 
@@ -24,7 +25,7 @@ def check() -> None:
         client = core.add_client(core.add_socket(listener.fileno(), is_listener=True), ("::1", 9))
         number = core.add_socket(relay.fileno(), is_listener=False)
         core.assign(number, client)
-        core.set_channel(client, 0x4000, number, (HOST, peer.getsockname()[1]), 1e12)
+        core.set_channel(client, 0x4000, number, (HOST, peer.getsockname()[1]), Instant(1e12))
         core.lead_back(client, 0x4000)
         to = (HOST, relay.getsockname()[1], 0, link)
         peer.sendto(b"unknown", to)

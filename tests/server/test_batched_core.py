@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from icelane.aio.system import monotonic
+from icelane.core.clock import Instant
 from tests.server.namespaces import run_module
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def test_runs_of_more_than_the_batch_has_places_lose_none(has_channel: bool) -> 
             number = core.add_socket(relay.fileno(), is_listener=False)
             core.assign(number, client)
             if has_channel:
-                core.set_channel(client, 0x4000 + number, number, peer.getsockname(), 1e12)
+                core.set_channel(client, 0x4000 + number, number, peer.getsockname(), Instant(1e12))
                 core.lead_back(client, 0x4000 + number)
             else:
                 core.permit(number, peer.getsockname(), True)
