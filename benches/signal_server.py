@@ -66,7 +66,7 @@ def main() -> None:
         host="127.0.0.1",
         port=int(sys.argv[2]),
         loop="uvloop",
-        http="httptools",
+        http="h11",
         ws="websockets-sansio",
         ws_per_message_deflate=False,
         ws_ping_interval=None,

@@ -93,3 +93,24 @@ def test_tones_are_refused_where_they_cannot_be_sent(run: Run) -> None:
                 audio.dtmf.insertDTMF("1")
 
     run(main())
+
+
+def test_arguments_that_are_no_tones_or_durations_are_refused_and_sending_goes_on(run: Run) -> None:
+    async def main() -> None:
+        async with call(ToneTrack(440)) as made:
+            got: list[ReceivedTone] = []
+            made.bob.getReceivers()[0].on("tone", got.append)
+            tones = made.alice.getSenders()[0].dtmf
+            assert tones is not None
+            await hear(made.bobs_tracks[0], 440)
+            wrong: list[tuple[object, object, object]]
+            wrong = [(b"1", 100, 70), (1, 100, 70), ("1", "100", 70), ("1", 100, None), ("1", True, 70)]
+            for arguments in wrong:
+                with pytest.raises(TypeError):
+                    tones.insertDTMF(*arguments)  # type: ignore[arg-type]
+            tones.insertDTMF("1", float("nan"), float("nan"))
+            await until(lambda: len(got) == 1)
+            assert got[0].duration == pytest.approx(0.04, abs=0.005)
+            await hear(made.bobs_tracks[0], 440)
+
+    run(main())

@@ -198,6 +198,10 @@ def test_statistics_are_named_as_browsers_name_them() -> None:
             assert float(seen.totalInterFrameDelay) > 0.3
             assert 0 <= float(seen.timestamp) - float(seen.lastPacketReceivedTimestamp) < 2_000
             assert video.qualityLimitationReason == "none"
+            assert video.hugeFramesSent in (0, 1)
+            a_frame = float(video.targetBitrate) / 8 / 30
+            assert video.totalEncodedBytesTarget == pytest.approx(a_frame * float(video.framesEncoded), rel=0.05)
+            assert not {"hugeFramesSent", "totalEncodedBytesTarget"} & audio.keys()
             assert sent["T"].selectedCandidatePairChanges == 1
             one = await made.alice.getStats(made.alice.getSenders()[1].track)
             assert {stats.type for stats in one.values()} >= {

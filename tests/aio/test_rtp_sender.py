@@ -15,11 +15,12 @@ from icelane.aio.session_description import RTCSessionDescription
 from icelane.errors import InvalidModificationError, InvalidStateError
 from icelane.media.codec import MediaKind
 from icelane.media.codecs.capability import AV1, PCMU, VP8
+from icelane.media.codecs.interface import MIN_BITRATE
 from icelane.media.frame import EncodedFrame
 from icelane.media.pyav import av
 from icelane.media.synthetic.clock_card import read_card
-from icelane.peer.media_event import BitrateLimited
 from icelane.rtp.header_extension import PLAYOUT_DELAY, PlayoutDelay, parse_playout_delay
+from icelane.rtp.rtcp import ReceiverEstimatedMaximumBitrate
 from tests.aio.calls import (
     Call,
     EncodedTrack,
@@ -27,6 +28,7 @@ from tests.aio.calls import (
     encoded_pictures,
     encoded_sound,
     hear,
+    negotiate,
     pictures,
     read_clock,
     sounds,
@@ -164,6 +166,59 @@ def test_parameters_are_those_that_were_asked_for_last(run: Run) -> None:
             parameters.encodings[0].maxFramerate = -1
             with pytest.raises(ValueError, match="maxFramerate"):
                 await sender.setParameters(parameters)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("maxBitrate", float("nan"), TypeError),
+        ("maxBitrate", True, TypeError),
+        ("maxBitrate", "100000", TypeError),
+        ("maxBitrate", 0, ValueError),
+        ("maxBitrate", 2**32, ValueError),
+        ("maxFramerate", float("inf"), TypeError),
+        ("maxFramerate", [15], TypeError),
+        ("maxFramerate", -0.5, ValueError),
+        ("scaleResolutionDownBy", float("nan"), TypeError),
+        ("scaleResolutionDownBy", "2", TypeError),
+        ("scaleResolutionDownBy", 0.5, ValueError),
+        ("active", 1, TypeError),
+        ("active", "no", TypeError),
+    ],
+)
+def test_encodings_that_are_none_are_refused(run: Run, name: str, value: object, error: type[Exception]) -> None:
+    async def main() -> None:
+        async with pair() as (alice, _):
+            wrong = RTCRtpEncodingParameters()
+            setattr(wrong, name, value)
+            with pytest.raises(error, match=name if name != "active" else None):
+                alice.addTransceiver("video", sendEncodings=[wrong])
+            sender = alice.addTransceiver("video").sender
+            parameters = sender.getParameters()
+            setattr(parameters.encodings[0], name, value)
+            with pytest.raises(error):
+                await sender.setParameters(parameters)
+            parameters.encodings[0] = RTCRtpEncodingParameters(maxBitrate=250e3)  # type: ignore[arg-type]  # as Web IDL
+            await sender.setParameters(parameters)
+            assert repr(sender.getParameters().encodings[0].maxBitrate) == "250000"
+
+    run(main())
+
+
+def test_no_picture_is_sent_at_a_rate_of_0(run: Run) -> None:
+    async def main() -> None:
+        async with call(TestCardTrack(160, 120)) as made:
+            await read_clock(made.bobs_tracks[0], 3)
+            sender = await limits(made, maxFramerate=0)
+            await asyncio.sleep(0.2)
+            before = sender._pump.counts.frames_encoded
+            await asyncio.sleep(0.3)
+            assert sender._pump.counts.frames_encoded == before
+            await limits(made, maxFramerate=1e9)
+            await read_clock(made.bobs_tracks[0], 10)
+            assert sender._pump.counts.key_frames_encoded == 1
 
     run(main())
 
@@ -307,6 +362,46 @@ def test_frames_are_sent_when_their_times_say(run: Run) -> None:
     run(main())
 
 
+def estimate(made: Call, bitrate: int, *senders: RTCRtpSender) -> None:
+    """Bob says what these together may take."""
+    streams = [made.alice._engine.media.outbound(sender._transceiver) for sender in senders]
+    named = tuple(stream.options.ssrc for stream in streams if stream is not None)
+    packets = made.bob._engine.media.transport.protect_rtcp([ReceiverEstimatedMaximumBitrate(1, bitrate, named)])
+    made.alice._driver.run(lambda now: made.alice._engine.media.handle_packets(packets, now))
+
+
+def test_an_estimate_is_shared_by_the_pictures_that_it_names(run: Run) -> None:
+    """However many there were when the last one came; what was not named keeps what it had."""
+
+    async def main() -> None:
+        async with call(TestCardTrack(160, 120)) as made:
+            (first,) = made.alice.getSenders()
+            told: list[int] = []
+            first.on("bitratelimit", told.append)
+            await read_clock(made.bobs_tracks[0], 3)
+            estimate(made, 200_000, first)
+            second = made.alice.addTrack(TestCardTrack(160, 120))
+            await negotiate(made)
+            await asyncio.gather(*(read_clock(track, 3) for track in made.bobs_tracks))
+
+            async def aims_at(one: int, other: int) -> None:
+                await until(lambda: [sender._pump.counts.target_bitrate for sender in (first, second)] == [one, other])
+
+            estimate(made, 200_000, first, second)
+            await aims_at(100_000, 100_000)
+            assert told == [200_000, 100_000]
+            estimate(made, 75_000, second)
+            await aims_at(100_000, 75_000)
+            made.alice.removeTrack(second)
+            await negotiate(made)
+            assert told == [200_000, 100_000, 200_000]
+            estimate(made, 200_000, first)
+            await aims_at(200_000, 75_000)
+            assert told == [200_000, 100_000, 200_000]
+
+    run(main())
+
+
 def test_what_the_peer_takes_is_never_passed(run: Run) -> None:
     """REMB reaches the encoder; two streams of pictures share what it says."""
 
@@ -316,8 +411,7 @@ def test_what_the_peer_takes_is_never_passed(run: Run) -> None:
             (first, second) = made.alice.getSenders()
             first.on("bitratelimit", told.append)
             await asyncio.gather(*(read_clock(track, 3) for track in made.bobs_tracks))
-            for transceiver in made.alice._engine.transceivers:
-                made.alice._media.handle_event(BitrateLimited(transceiver, 100_000))
+            estimate(made, 100_000, first, second)
             await asyncio.gather(*(read_clock(track, 10) for track in made.bobs_tracks))
             assert told == [50_000]
             assert [sender._pump.counts.target_bitrate for sender in (first, second)] == [50_000, 50_000]
@@ -329,6 +423,20 @@ def test_what_the_peer_takes_is_never_passed(run: Run) -> None:
             assert "none" in reasons
             assert second._pump.counts.target_bitrate == 30_000
             assert second._pump.counts.key_frames_encoded == 1
+
+    run(main())
+
+
+def test_a_peer_that_takes_nothing_is_sent_the_least_from_another_track_too(run: Run) -> None:
+    async def main() -> None:
+        async with call(ToneTrack(440)) as made:
+            (sender,) = made.alice.getSenders()
+            await sounds(made.bobs_tracks[0], 5)
+            estimate(made, 0, sender)
+            await sender.replaceTrack(ToneTrack(660))
+            before = sender._pump.counts.frames_encoded
+            await until(lambda: sender._pump.counts.frames_encoded > before + 20)
+            assert sender._pump.counts.target_bitrate == MIN_BITRATE
 
     run(main())
 

@@ -96,6 +96,30 @@ def test_a_codec_may_change_in_a_call(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.parametrize("who", ["alice", "bob"])
+def test_the_codec_that_comes_to_be_preferred_in_a_call_is_sent(run: Run, who: str) -> None:
+    """The one before stays negotiated: both sides send what is first in the answer."""
+
+    async def main() -> None:
+        async with call(TestCardTrack(160, 120)) as made:
+            await pictures(made.bobs_tracks[0], 3)
+            capabilities = RTCRtpSender.getCapabilities("video")
+            assert capabilities is not None
+            for first, second in (("H264", "VP8"), ("VP8", "H264")):
+                kinds = ("video/" + first, "video/" + second, "video/rtx")
+                wanted = [codec for kind in kinds for codec in capabilities.codecs if codec.mimeType == kind]
+                getattr(made, who).getTransceivers()[0].setCodecPreferences(wanted)
+                await negotiate(made)
+                await pictures(made.bobs_tracks[0], 30)
+                report = await made.alice.getStats()
+                (sent,) = report.of_type("outbound-rtp")
+                assert report[str(sent.codecId)].mimeType == f"video/{first}"
+                (received,) = (await made.bob.getStats()).of_type("codec")
+                assert received.mimeType == f"video/{first}"
+
+    run(main())
+
+
 def test_what_cannot_be_preferred_is_refused(run: Run) -> None:
     async def main() -> None:
         async with pair() as (alice, _):

@@ -15,6 +15,9 @@ RELAYED_BY = {"udp", "tcp", "tls"}
 def by(chosen: str, only: str = "") -> dict[str, Any]:
     found = json.loads(run_module("tests.aio.two_uplinks", chosen, *([only] if only else [])))
     assert isinstance(found, dict)
+    for uplink in ("first", "second"):
+        # That a socket is closed which an answer was still on its way to, the kernel tells by routes of its own.
+        found[uplink] = [one for one in found[uplink] if one[0] not in ("icmp", "icmp6")]
     return found
 
 

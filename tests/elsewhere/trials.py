@@ -25,7 +25,13 @@ from icelane.server.turn_server import TurnServer
 from icelane.turn.client_request import AllocateOptions
 
 # Machine code or nothing; whoever imports one does without it.
-WITHOUT_PYTHON_FORM: Final = {"icelane.dtls.libssl", "icelane.server.batched.core", "icelane.srtp.libcrypto"}
+WITHOUT_PYTHON_FORM: Final = {
+    "icelane.core.tracking",
+    "icelane.crypto.libcrypto",
+    "icelane.dtls.libssl",
+    "icelane.server.batched.core",
+    "icelane.srtp.libcrypto",
+}
 # What stands on them.
 ABOVE_THEM: Final = {
     "icelane.dtls.native",

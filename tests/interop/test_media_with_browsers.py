@@ -208,10 +208,8 @@ NOT_TOLD: Final = {
     "outbound-rtp": {
         "encodingIndex": "there is one encoding",
         "scalabilityMode": "there is one layer",
-        "hugeFramesSent": "sizes are not compared",
         "qualityLimitationDurations": "a record within a record",
         "qualityLimitationResolutionChanges": "nothing is made smaller by itself",
-        "totalEncodedBytesTarget": "encoders do not tell it",
         "contentType": "only of what is captured from a screen",
     },
 }

@@ -357,7 +357,18 @@ def test_the_last_estimated_bitrate_is_told() -> None:
     stream = made()
     for bitrate in (300_000, 400_000, 400_000):
         stream.handle_rtcp([ReceiverEstimatedMaximumBitrate(1, bitrate, (SSRC,))], NOW)
-    assert events(stream) == [BitrateLimited(400_000)]
+    assert events(stream) == [BitrateLimited(400_000, (SSRC,))]
+    for named in ((SSRC, SSRC + 1), (SSRC + 1,), (SSRC, SSRC + 1)):
+        stream.handle_rtcp([ReceiverEstimatedMaximumBitrate(1, 400_000, named)], NOW)
+    assert events(stream) == [BitrateLimited(400_000, (SSRC, SSRC + 1))]
+
+
+def test_frames_that_are_huge_beside_the_others_are_counted() -> None:
+    stream = made()
+    for size in (3000, 300, 300, 300, 300, 300, 2500, 300):
+        stream.send_frame(EncodedFrame(data=b"\x11" + bytes(size - 1), timestamp=0), NOW)
+    assert stream.statistics.huge_frames_sent == 1
+    assert stream.statistics.frame_bytes_sent == 7300
 
 
 def test_a_sender_report_says_which_timestamp_is_now() -> None:

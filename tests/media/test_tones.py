@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from math import inf, nan
+
 import pytest
 
 from icelane.core.clock import NEVER, Instant
 from icelane.errors import InvalidAccessError
 from icelane.media.payload.telephone_event import parse_reports
-from icelane.media.tones import ToneQueue
+from icelane.media.tones import MAX_TONES, ToneQueue
 
 
 def played(queue: ToneQueue) -> list[tuple[float, str]]:
@@ -40,6 +42,23 @@ def test_durations_are_kept_within_their_bounds() -> None:
     assert [at for at, _ in played(queue)] == [10.0, 10.08, 10.16]  # three ends, 20 ms apart, outlast the gap
     queue.insert("12", Instant(20.0), duration=100.0, gap=0.03)
     assert [at for at, _ in played(queue)][1] == pytest.approx(26.04, abs=0.011)
+
+
+@pytest.mark.parametrize(
+    ("duration", "gap", "ends"), [(inf, inf, 24.0), (nan, nan, 0.16), (-inf, -1.0, 0.16), (1e300, 0.0, 12.08)]
+)
+def test_durations_that_are_no_durations_are_the_nearest(duration: float, gap: float, ends: float) -> None:
+    """Web IDL takes what is no number as 0."""
+    queue = ToneQueue(8000)
+    queue.insert("12", Instant(0.0), duration=duration, gap=gap)
+    assert played(queue)[-1] == (ends, "")
+
+
+def test_more_tones_than_may_wait_are_refused() -> None:
+    queue = ToneQueue(8000)
+    queue.insert("1" * MAX_TONES, Instant(0.0))
+    with pytest.raises(InvalidAccessError):
+        queue.insert("1" * (MAX_TONES + 1), Instant(0.0))
 
 
 def test_new_tones_take_the_place_of_those_that_have_not_begun() -> None:

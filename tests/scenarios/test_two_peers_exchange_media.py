@@ -18,7 +18,7 @@ from icelane.rtp.packet import RtpPacket
 from icelane.sdp.rtp_attributes import Direction
 from icelane.testing.network import Link
 from icelane.testing.peer import PeerHost, pass_candidates, signal
-from tests.peer.media import CAPABILITIES
+from tests.peer.media import CAPABILITIES, OPUS, PCMA, PCMU
 from tests.scenarios.internet import Internet
 
 MEDIA: Final = PeerOptions(media=CAPABILITIES)
@@ -176,6 +176,25 @@ def test_a_paused_track_goes_on_and_is_unmuted_again(call: Call) -> None:
         call.talk(1.0)
         assert len(call.received(call.bob, VIDEO)) > before + 10
     assert len(call.heard(call.bob, TrackUnmuted)) == 5
+
+
+def test_the_codec_that_an_exchange_prefers_is_sent_until_the_application_chooses(call: Call) -> None:
+    engine = call.alice.engine
+    (audio, _) = engine.transceivers
+    stream = engine.media.outbound(audio)
+    assert stream is not None
+    assert stream.codec.codec.name == "opus"
+    engine.set_codec_preferences(audio, [PCMU, OPUS])
+    call.renegotiate(call.alice)
+    assert stream.codec.codec.name == "PCMU"
+    assert audio.negotiated is not None
+    [opus] = [one for one in audio.negotiated.send_codecs if one.codec.name == "opus"]
+    engine.media.select_codec(audio, opus.payload_type)
+    call.renegotiate(call.alice)
+    assert stream.codec == opus
+    engine.set_codec_preferences(audio, [PCMA, OPUS])
+    call.renegotiate(call.alice)
+    assert stream.codec.codec.name == "PCMA"
 
 
 def test_a_stopped_track_ends_at_the_other_side_and_another_takes_its_place(call: Call) -> None:

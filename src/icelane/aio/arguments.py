@@ -20,6 +20,13 @@ def expect(value: T, kind: type) -> T:
     return value
 
 
+def expect_number(name: str, value: float) -> float:
+    """The argument itself. Raises TypeError when it is no number; what is not finite is one."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} is a number, not {value!r}")
+    return value
+
+
 def channel_options(
     label: str,
     ordered: bool,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from icelane.aio.arguments import expect, expect_number
 from icelane.aio.event_target import EventTarget
 from icelane.aio.media_port import MediaPort
 from icelane.errors import InvalidStateError
@@ -41,14 +42,17 @@ class RTCDTMFSender(EventTarget):
     def insertDTMF(self, tones: str, duration: float = 100, interToneGap: float = 70) -> None:  # noqa: N802, N803
         """Send `tones` (0-9, A-D, #, *; a comma is a pause of 2 s) in place of those that have not begun.
 
-        In milliseconds: `duration` 40 to 6000, `interToneGap` 30 and more. Raises InvalidStateError when nothing may be
-        sent, or the peer takes no tones, and InvalidAccessError (W3C: InvalidCharacterError) for another character.
+        In milliseconds: `duration` 40 to 6000, `interToneGap` 30 to 6000; what is shorter or longer is taken as the
+        nearest of these. Raises InvalidStateError when nothing may be sent, or the peer takes no tones, TypeError, and
+        InvalidAccessError (W3C: InvalidCharacterError) for another character, and for more than 1024 tones.
         """
+        expect(tones, str)
+        duration, gap = expect_number("duration", duration), expect_number("interToneGap", interToneGap)
         if not self.canInsertDTMF:
             raise InvalidStateError("no tones can be sent: see canInsertDTMF")
         self._port.run(
             lambda now: self._port.engine.insert_tones(
-                self._transceiver, tones, now, duration=duration / 1000, gap=interToneGap / 1000
+                self._transceiver, tones, now, duration=duration / 1000, gap=gap / 1000
             )
         )
 

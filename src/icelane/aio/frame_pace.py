@@ -53,7 +53,7 @@ class FramePace:
 
 
 class FrameRateLimit:
-    """Leaves frames out beyond a rate that may change."""
+    """Leaves frames out beyond a rate that may change: all at 0, none at None."""
 
     def __init__(self, rate: Callable[[], float | None]) -> None:
         self._rate = rate
@@ -65,6 +65,9 @@ class FrameRateLimit:
         if rate is None:
             self._next = None
             return True
+        if rate <= 0:
+            self._next = None
+            return False
         if self._next is None or time < self._next - 2 / rate:
             self._next = time  # the beginning, or a time before it: another source
         if time < self._next - 0.001:

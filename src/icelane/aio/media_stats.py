@@ -73,6 +73,7 @@ def _complete_outbound(stats: Stats, transceiver: RTCRtpTransceiver, now: Instan
             "framesEncoded": counts.frames_encoded,
             "keyFramesEncoded": counts.key_frames_encoded or stats.get("keyFramesEncoded"),
             "totalEncodeTime": counts.total_encode_time,
+            "totalEncodedBytesTarget": round(counts.total_target_bytes),
             "frameWidth": counts.width or None,
             "frameHeight": counts.height or None,
             "framesPerSecond": sender._pump.frames_per_second(now),

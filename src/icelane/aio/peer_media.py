@@ -133,7 +133,7 @@ class PeerMedia:
             case KeyFrameRequested():
                 sender._key_frame_requested()
             case BitrateLimited():
-                sender._bitrate_limited(event.bits_per_second // max(1, self._sent_pictures))
+                sender._bitrate_limited(event.bits_per_second)
             case ToneStarted():
                 if sender.dtmf is not None:
                     sender.dtmf._tone_changed(event.tone)
@@ -172,11 +172,6 @@ class PeerMedia:
         task = asyncio.create_task(transceiver._close(), name="end of a transceiver")
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
-
-    @property
-    def _sent_pictures(self) -> int:
-        """How many streams share what the peer takes: it estimates for all of them."""
-        return sum(one.sends and one.kind is MediaKind.VIDEO for one in self._transceivers)
 
     # Tracks and streams of the peer's (W3C section 4.4.1.5 and 5.1)
 

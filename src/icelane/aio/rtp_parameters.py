@@ -70,7 +70,7 @@ class RTCRtpEncodingParameters:
 
     Without `active` nothing is sent. `maxBitrate` is in bit/s and what an encoder of pictures aims at, as long as the
     peer does not ask for less; without it that follows from the size of pictures. `maxFramerate` is in pictures a
-    second. Pictures are `scaleResolutionDownBy` times smaller on each side, which is 1 or more.
+    second, and 0 sends none. Pictures are `scaleResolutionDownBy` times smaller on each side, which is 1 or more.
     """
 
     rid: str | None = None

@@ -14,9 +14,10 @@ Ours, where frames are encoded elsewhere: a track may give EncodedFrame or RtpPa
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import replace
 
-from icelane.aio.arguments import expect
+from icelane.aio.arguments import expect, expect_number
 from icelane.aio.dtmf_sender import RTCDTMFSender
 from icelane.aio.event_target import EventTarget
 from icelane.aio.media_port import MediaPort
@@ -49,6 +50,8 @@ from icelane.rtp.packet import RtpPacket
 
 # What twelve bits of 10 ms say (the header extension `playout-delay`).
 _MAX_PLAYOUT_DELAY = 40_950.0
+# What Web IDL's `unsigned long` holds.
+_MAX_UNSIGNED_LONG = 2**32 - 1
 
 
 class RTCRtpSender(EventTarget):
@@ -141,7 +144,7 @@ class RTCRtpSender(EventTarget):
         """Encode in another way from the next frame on.
 
         Raises InvalidStateError for parameters of before the last time, and when the transceiver is stopped,
-        InvalidModificationError where more than `encodings` was changed, ValueError (W3C: RangeError).
+        InvalidModificationError where more than `encodings` was changed, TypeError, ValueError (W3C: RangeError).
         """
         wanted = expect(parameters, RTCRtpSendParameters)
         if self._transceiver.is_stopping:
@@ -157,8 +160,8 @@ class RTCRtpSender(EventTarget):
             unchanged.rtcp,
         ):
             raise InvalidModificationError("only encodings may be changed")
-        self._transaction = ""
         self._encoding = check_encoding(replace(wanted.encodings[0]))
+        self._transaction = ""
         self._follow()
 
     async def getStats(self) -> StatsReport:  # noqa: N802
@@ -241,17 +244,26 @@ class RTCRtpSender(EventTarget):
             packet_loss=round(stream.remote.fraction_lost, 2) if stream is not None else 0.0,
             packet_time=packet_time(negotiated) if negotiated is not None else None,
             scale_down_by=encoding.scaleResolutionDownBy or 1.0,
-            frame_rate=encoding.maxFramerate,
+            frame_rate=None if encoding.maxFramerate is None else min(encoding.maxFramerate, MAX_FRAME_RATE),
         )
 
 
 def check_encoding(encoding: RTCRtpEncodingParameters) -> RTCRtpEncodingParameters:
-    """The same. Raises ValueError (W3C: RangeError) for what is out of range."""
-    scale, rate, bitrate = encoding.scaleResolutionDownBy, encoding.maxFramerate, encoding.maxBitrate
-    if scale is not None and not (scale >= 1 and math.isfinite(scale)):
-        raise ValueError("scaleResolutionDownBy is 1 or more")
-    if rate is not None and not 0 < rate <= MAX_FRAME_RATE:
-        raise ValueError(f"maxFramerate is more than 0, and {MAX_FRAME_RATE:.0f} at most; active = False sends nothing")
-    if bitrate is not None and bitrate <= 0:
-        raise ValueError("maxBitrate is a positive number of bit/s")
+    """The same. Raises TypeError for what is no such thing, ValueError (W3C: RangeError) for what is out of range."""
+    expect(encoding.active, bool)
+    _check_range(encoding, "scaleResolutionDownBy", 1.0)
+    _check_range(encoding, "maxFramerate", 0.0)
+    _check_range(encoding, "maxBitrate", 1, _MAX_UNSIGNED_LONG)
+    if encoding.maxBitrate is not None:
+        encoding.maxBitrate = int(encoding.maxBitrate)
     return encoding
+
+
+def _check_range(encoding: RTCRtpEncodingParameters, name: str, least: float, most: float = sys.float_info.max) -> None:
+    value: float | None = getattr(encoding, name)
+    if value is None:
+        return
+    if isinstance(expect_number(name, value), float) and not math.isfinite(value):
+        raise TypeError(f"{name} is a finite number, not {value!r}")  # as Web IDL
+    if not least <= value <= most:
+        raise ValueError(f"{name} is {least:g} or more, and {most:g} at most")

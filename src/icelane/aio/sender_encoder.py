@@ -9,7 +9,7 @@ from icelane.aio.media_worker import MediaLane
 from icelane.aio.system import monotonic
 from icelane.core.clock import Duration
 from icelane.media.codec import MediaKind, NegotiatedCodec
-from icelane.media.codecs.interface import DEFAULT_PACKET_TIME, Encoder, EncoderSettings
+from icelane.media.codecs.interface import DEFAULT_PACKET_TIME, MIN_BITRATE, Encoder, EncoderSettings
 from icelane.media.codecs.registry import CodecRegistry
 from icelane.media.frame import EncodedFrame
 
@@ -46,6 +46,7 @@ class EncoderCounts:
     frames_encoded: int = 0
     key_frames_encoded: int = 0
     total_encode_time: Duration = 0.0
+    total_target_bytes: float = 0.0
     width: int = 0
     height: int = 0
     target_bitrate: int | None = None
@@ -93,6 +94,8 @@ class SenderEncoder:
         counts.frames_encoded += len(encoded)
         counts.key_frames_encoded += sum(one.is_key for one in encoded)
         counts.total_encode_time += monotonic() - began_at
+        seconds = sum(one.duration for one in encoded) / self.codec.codec.clock_rate
+        counts.total_target_bytes += (counts.target_bitrate or 0) / 8 * seconds
         return encoded
 
     def _follow(self, wish: EncoderWish, width: int, height: int) -> Encoder:
@@ -108,7 +111,7 @@ class SenderEncoder:
         before, self._wish = self._wish, wish
         if wish.packet_loss != before.packet_loss:
             encoder.set_packet_loss(wish.packet_loss)
-        if wish.frame_rate is not None and wish.frame_rate != before.frame_rate:
+        if wish.frame_rate and wish.frame_rate != before.frame_rate:
             encoder.set_frame_rate(wish.frame_rate)
         return encoder
 
@@ -125,7 +128,8 @@ def target_bitrate(codec: NegotiatedCodec, wish: EncoderWish, width: int, height
         wished = wish.bitrate or default_bitrate(width, height)
     else:
         wished = wish.bitrate or _SOUND_BITRATE * (2 if codec.codec.parameter("stereo") == "1" else 1)
-    return wished if wish.limit is None else min(wished, wish.limit)
+    # A peer may say that it takes nothing: encoders do not go below their least.
+    return wished if wish.limit is None else min(wished, max(wish.limit, MIN_BITRATE))
 
 
 def _settings(codec: NegotiatedCodec, wish: EncoderWish) -> EncoderSettings:

@@ -219,6 +219,8 @@ class SenderPump:
             if self._failures == 1:
                 _log.exception("a frame for %s was not encoded", codec.codec.mime_type)
             return
+        if self._port.sent_codec(self._transceiver) != codec:
+            return  # an exchange has chosen another meanwhile
         if force and not any(one.is_key for one in encoded):
             self.force_key_frame = True
         mapper = self._mapper

@@ -20,6 +20,7 @@ class BitrateLimited:
     """The receiver estimates that no more than this fits on the way to it (REMB), over all streams that it named."""
 
     bits_per_second: int
+    ssrcs: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

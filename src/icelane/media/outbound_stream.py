@@ -56,6 +56,8 @@ PROTECTION_SIZE: Final = 16
 
 # Packets that nobody has fetched; at the bound a frame is discarded as a whole.
 MAX_QUEUED: Final = 8192
+# W3C hugeFramesSent: so many times the size of a frame on average.
+_HUGE: Final = 2.5
 # The least time between two KeyFrameRequested: a key frame is as large as many others, and answers all who asked.
 KEY_FRAME_INTERVAL: Final[Duration] = 0.3
 # What may be sent again without having been earned, and at most: for each byte sent one byte may be sent again, so a
@@ -123,7 +125,7 @@ class OutboundStream:
         self._credit = INITIAL_CREDIT
         self._queue: deque[RtpPacket] = deque()
         self._events: deque[OutboundEvent] = deque()
-        self._bitrate_limit = 0
+        self._bitrate_limit: BitrateLimited | None = None
         self._key_frame_told_at = Instant(float("-inf"))
         self._key_frame_due_at = NEVER
         self._intra_request: tuple[int, int] | None = None
@@ -341,9 +343,13 @@ class OutboundStream:
         return expected is None or (frame.duration > 0 and frame.timestamp > expected)
 
     def _count_frame(self, frame: EncodedFrame) -> None:
-        self.statistics.frames_sent += 1
+        counts, size = self.statistics, len(frame.data)
+        counts.frames_sent += 1
+        counts.frame_bytes_sent += size
+        if size * counts.frames_sent >= counts.frame_bytes_sent * _HUGE:
+            counts.huge_frames_sent += 1
         if frame.is_key:
-            self.statistics.key_frames_sent += 1
+            counts.key_frames_sent += 1
             self._key_frame_due_at = NEVER
 
     def _send_tones(self, now: Instant) -> None:
@@ -426,12 +432,13 @@ class OutboundStream:
             self._want_key_frame(now)
 
     def _handle_bitrate(self, estimate: ReceiverEstimatedMaximumBitrate) -> None:
-        if self.options.ssrc not in estimate.media_ssrcs or estimate.bitrate == self._bitrate_limit:
+        limit = BitrateLimited(estimate.bitrate, estimate.media_ssrcs)
+        if self.options.ssrc not in estimate.media_ssrcs or limit == self._bitrate_limit:
             return
-        self._bitrate_limit = estimate.bitrate
+        self._bitrate_limit = limit
         # Of several that nobody has fetched only the last one counts.
         self._events = deque([event for event in self._events if not isinstance(event, BitrateLimited)])
-        self._events.append(BitrateLimited(estimate.bitrate))
+        self._events.append(limit)
 
     def _handle_reports(self, reports: tuple[ReportBlock, ...], now: Instant) -> None:
         for block in reports:

@@ -17,6 +17,9 @@ class OutboundStatistics:
     retransmitted_packets_sent: int = 0
     retransmitted_bytes_sent: int = 0
     frames_sent: int = 0
+    # Bytes of those frames, and how many of them were 2.5 times as large as those until then on average, or more.
+    frame_bytes_sent: int = 0
+    huge_frames_sent: int = 0
     key_frames_sent: int = 0
     frames_discarded: int = 0
     nack_count: int = 0

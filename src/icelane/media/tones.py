@@ -19,6 +19,8 @@ MAX_GAP: Final[Duration] = 6.0
 DEFAULT_DURATION: Final[Duration] = 0.1
 DEFAULT_GAP: Final[Duration] = 0.07
 PAUSE: Final = ","
+# A program passes on what it was given: more are refused. These take over a minute.
+MAX_TONES: Final = 1_024
 PAUSE_DURATION: Final[Duration] = 2.0
 # RFC 4733 section 2.5.1.1 suggests 50 ms; browsers send a packet as often as of sound.
 _INTERVAL: Final[Duration] = 0.02
@@ -54,14 +56,17 @@ class ToneQueue:
     ) -> None:
         """Send `tones` in place of those that have not begun; "" takes them back.
 
-        Raises InvalidAccessError (W3C: InvalidCharacterError) for another character than a key or a comma.
+        Raises InvalidAccessError (W3C: InvalidCharacterError) for another character than a key or a comma, and for more
+        than MAX_TONES.
         """
+        if len(tones) > MAX_TONES:
+            raise InvalidAccessError(f"{len(tones)} tones are more than the {MAX_TONES} that may wait")
         tones = tones.upper()
         if wrong := [tone for tone in tones if tone != PAUSE and tone not in TONES]:
             raise InvalidAccessError(f"{wrong[0]!r} is no tone")
         self.tones = tones
-        self._duration = min(max(duration, MIN_DURATION), MAX_DURATION)
-        self._gap = min(max(gap, MIN_GAP), MAX_GAP)
+        self._duration = _within(duration, MIN_DURATION, MAX_DURATION)
+        self._gap = _within(gap, MIN_GAP, MAX_GAP)
         if tones and self._next_at == NEVER:
             self._next_at = now
 
@@ -107,3 +112,7 @@ class ToneQueue:
         # What repeats the end takes a part of the gap.
         self.is_sounding = False
         self._next_at = max(self._next_at, later(self._began_at, self._duration + self._gap))
+
+
+def _within(duration: Duration, least: Duration, most: Duration) -> Duration:
+    return min(duration, most) if duration >= least else least  # and NaN, which Web IDL takes as 0

@@ -81,7 +81,7 @@ class KeyFrameRequested:
 
 @dataclass(frozen=True, slots=True)
 class BitrateLimited:
-    """The peer estimates that no more than this fits on the way to it (REMB)."""
+    """The peer estimates that no more than this of the transceiver's fits on the way to it: its share of a REMB."""
 
     transceiver: Transceiver
     bits_per_second: int

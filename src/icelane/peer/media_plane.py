@@ -31,6 +31,7 @@ from icelane.media.outbound_stream import OutboundStream
 from icelane.media.playout import Playout
 from icelane.media.reporter import Reporter
 from icelane.media.transport_sequence import TransportSequence
+from icelane.peer.bitrate_share import BitrateShares
 from icelane.peer.media_event import (
     BitrateLimited,
     FramesReceived,
@@ -68,6 +69,9 @@ class MediaPlane:
         self._outbound: dict[Transceiver, OutboundStream] = {}
         self._inbound: dict[Transceiver, InboundStream] = {}
         self._parameters: dict[InboundStream, RtpParameters] = {}
+        # What the last exchange prefers: the application may send by another of its codecs.
+        self._preferred: dict[Transceiver, NegotiatedCodec] = {}
+        self._shares = BitrateShares()
         self._keeps_packets: set[Transceiver] = set()
         self._sequence = TransportSequence()
         self._sequence_identifiers: dict[Transceiver, int] = {}
@@ -117,6 +121,7 @@ class MediaPlane:
         self._audible &= {one for one in known if one.receives}
         self._read_transport_parameters(known)
         self._pair_streams(now)
+        self._tell_shares()
         self._settle(now)
 
     def set_keys(self, keys: SrtpKeys, now: Instant) -> None:
@@ -297,8 +302,11 @@ class MediaPlane:
             )
             self._outbound[transceiver] = opened
             self._begin_reports(now).add_outbound(opened, now)
+        elif preferred_codec(parameters) != self._preferred.get(transceiver):
+            stream.set_codec(preferred_codec(parameters))  # this exchange prefers another than the one before
         elif _codec_of(parameters, stream.codec.payload_type) != stream.codec:
-            stream.set_codec(preferred_codec(parameters))
+            stream.set_codec(preferred_codec(parameters))  # the application chose another, which is gone
+        self._preferred[transceiver] = preferred_codec(parameters)
         if stream is not None:
             stream.set_telephone_event(tones_for(stream.codec, parameters.send_codecs))
 
@@ -349,6 +357,8 @@ class MediaPlane:
 
     def _end(self, transceiver: Transceiver, now: Instant) -> None:
         stream = self._outbound.pop(transceiver, None)
+        self._preferred.pop(transceiver, None)
+        self._shares.forget(transceiver)
         if stream is not None:
             self._begin_reports(now).remove_outbound(stream, now)
         if transceiver in self._inbound:
@@ -400,9 +410,14 @@ class MediaPlane:
             if isinstance(event, StreamKeyFrameRequested):
                 self._events.append(KeyFrameRequested(transceiver))
             elif isinstance(event, StreamLimited):
-                self._events.append(BitrateLimited(transceiver, event.bits_per_second))
+                self._shares.learn(transceiver, event)
+                self._tell_shares()
             elif isinstance(event, StreamToneStarted):
                 self._events.append(ToneStarted(transceiver, event.tone))
+
+    def _tell_shares(self) -> None:
+        for transceiver, share in self._shares.changes(self._outbound):
+            self._events.append(BitrateLimited(transceiver, share))
 
     def _send_rtp(self) -> None:
         packets: list[RtpPacket] = []
@@ -423,4 +438,8 @@ def _codec_of(parameters: RtpParameters, payload_type: int) -> NegotiatedCodec |
 
 
 def _receives_otherwise(before: RtpParameters, after: RtpParameters) -> bool:
-    return (before.receive_codecs, before.receive_extensions) != (after.receive_codecs, after.receive_extensions)
+    """Of codecs the order alone is a matter of what is sent."""
+    return (set(before.receive_codecs), before.receive_extensions) != (
+        set(after.receive_codecs),
+        after.receive_extensions,
+    )

@@ -54,6 +54,7 @@ def _add_outbound(add: Add, transceiver: Transceiver, stream: OutboundStream) ->
         retransmittedBytesSent=counts.retransmitted_bytes_sent,
         nackCount=counts.nack_count,
         framesSent=counts.frames_sent if is_video else None,
+        hugeFramesSent=counts.huge_frames_sent if is_video else None,
         keyFramesEncoded=counts.key_frames_sent if is_video else None,
         totalPacketSendDelay=0.0,  # nothing is held back: there is no pacer
         pliCount=counts.pli_count if is_video else None,

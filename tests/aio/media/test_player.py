@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import struct
 import threading
 from itertools import pairwise
 from pathlib import Path
@@ -138,6 +140,61 @@ def test_stopping_ends_tracks_and_thread(run: Run, tmp_path: Path) -> None:
     run(scenario())
 
 
+def test_a_track_that_is_stopped_before_anything_is_read_leaves_the_other(run: Run, tmp_path: Path) -> None:
+    path = write_file(tmp_path / "file.mp4", 0.5)
+
+    async def scenario() -> None:
+        player = MediaPlayer(path)
+        assert player.audio is not None
+        player.audio.stop()
+        assert len(await played(player.video)) == 12
+        never_read = MediaPlayer(path)
+        assert never_read.audio is not None
+        assert never_read.video is not None
+        never_read.audio.stop()
+        never_read.video.stop()
+        with pytest.raises(MediaStreamError):
+            await never_read.video.recv()
+
+    run(scenario())
+    assert no_players()
+
+
+def test_the_other_track_goes_on_when_the_only_one_that_is_read_is_stopped(run: Run, tmp_path: Path) -> None:
+    """Playing stands still until it is read: nothing of it is lost but what was played before."""
+    path = write_file(tmp_path / "file.mp4", 1.5)
+
+    async def scenario() -> None:
+        player = MediaPlayer(path)
+        assert player.video is not None
+        for _ in range(3):
+            await player.video.recv()
+        player.video.stop()
+        await asyncio.sleep(0.5)
+        start = asyncio.get_running_loop().time()
+        heard = sounds_of(await played(player.audio))
+        assert len(heard) >= 60
+        assert asyncio.get_running_loop().time() - start > 1.0
+        assert measure_tone(heard[:-3]).frequency == pytest.approx(440, rel=2e-3)
+
+    run(scenario())
+    assert no_players()
+
+
+def test_a_file_that_stands_still_is_closed_when_nobody_has_it(run: Run, tmp_path: Path) -> None:
+    path = write_file(tmp_path / "file.mp4", 1.5)
+
+    async def scenario() -> None:
+        player = MediaPlayer(path)
+        assert player.video is not None
+        await player.video.recv()
+        player.video.stop()
+
+    run(scenario())
+    gc.collect()
+    assert no_players()
+
+
 def test_a_track_that_is_forgotten_does_not_keep_the_program(run: Run, tmp_path: Path) -> None:
     """The thread is a daemon, and a loop that is closed bothers nobody."""
     path = write_file(tmp_path / "file.mp4", 0.3)
@@ -176,6 +233,27 @@ def test_packets_are_passed_on_without_being_decoded(extension: str, run: Run, t
             assert player.audio is None  # AAC is nothing that WebRTC has
             assert player.video.codec.parameter("profile-level-id").startswith("64")
             assert frames[0].data.startswith((b"\0\0\0\1", b"\0\0\1"))
+
+    run(scenario())
+    assert no_players()
+
+
+@pytest.mark.parametrize("is_looped", [False, True])
+def test_what_is_played_without_decoding_says_how_it_is_turned(is_looped: bool, run: Run, tmp_path: Path) -> None:
+    path = write_file(tmp_path / "file.mp4", 0.2)
+    data = bytearray(path.read_bytes())
+    at = -1
+    while (at := data.find(b"tkhd", at + 1)) >= 0:
+        # ISO/IEC 14496-12 section 8.3.2: the matrix of a track; by a quarter clockwise.
+        data[at + 44 : at + 80] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+
+    async def scenario() -> None:
+        player = MediaPlayer(path, decode=False, loop=is_looped)
+        assert player.video is not None
+        frames = [await player.video.recv() for _ in range(8 if is_looped else 3)]
+        assert {frame.rotation for frame in frames if isinstance(frame, EncodedFrame)} == {90}
+        player.stop()
 
     run(scenario())
     assert no_players()

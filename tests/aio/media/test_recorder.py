@@ -14,7 +14,7 @@ import pytest
 from icelane.aio.media.recorder import MediaRecorder
 from icelane.aio.media.recording import Recording
 from icelane.aio.media.synthetic import TestCardTrack, ToneTrack
-from icelane.aio.media_stream_track import AudioStreamTrack, MediaStreamTrack
+from icelane.aio.media_stream_track import AudioStreamTrack, MediaStreamTrack, VideoStreamTrack
 from icelane.aio.remote_stream_track import RemoteStreamTrack
 from icelane.errors import InvalidStateError, LocalProtocolError, NotSupportedError
 from icelane.media.codec import MediaKind
@@ -341,7 +341,7 @@ def test_tracks_are_added_until_the_header_is_written(run: Run, tmp_path: Path) 
         await ended(sound)
         waiting.deliver_nowait(pictures(1)[0])
         await asyncio.sleep(0.1)
-        with pytest.raises(InvalidStateError):
+        with pytest.raises(InvalidStateError, match="add them before"):
             recorder.addTrack(AudioStreamTrack())
         await recorder.stop()
         with pytest.raises(InvalidStateError):
@@ -351,6 +351,37 @@ def test_tracks_are_added_until_the_header_is_written(run: Run, tmp_path: Path) 
     heard, seen = read_file(tmp_path / "file.mkv")
     assert heard
     assert len(seen) == 1
+
+
+class BrokenTrack(VideoStreamTrack):
+    """A program's own, with a mistake in it."""
+
+    async def recv(self) -> av.VideoFrame:
+        raise ZeroDivisionError("a mistake")
+
+
+def test_a_track_that_fails_is_told_of_and_waited_for_no_more(
+    run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        recorder = MediaRecorder(tmp_path / "file.mkv")
+        sound = GivenTrack(MediaKind.AUDIO, sounds(10))
+        for track in (BrokenTrack(), sound):
+            recorder.addTrack(track)
+        await recorder.start()
+        await ended(sound)
+        await asyncio.sleep(0.1)
+        with pytest.raises(InvalidStateError, match="add them before"):
+            recorder.addTrack(AudioStreamTrack())
+        await recorder.stop()
+
+    run(scenario())
+    assert [record.getMessage() for record in caplog.records if record.name == "icelane.aio.media.recorder"] == [
+        "the video track failed, and is recorded no more"
+    ]
+    heard, seen = read_file(tmp_path / "file.mkv")
+    assert heard
+    assert not seen
 
 
 def test_a_track_of_another_kind_is_refused(tmp_path: Path) -> None:

@@ -8,11 +8,12 @@ import pytest
 
 from icelane.aio.media.blackhole import MediaBlackhole
 from icelane.aio.media.relay import MediaRelay, RelayStreamTrack
-from icelane.aio.media_stream_track import MediaStreamTrack
+from icelane.aio.media_stream_track import MediaStreamTrack, VideoStreamTrack
 from icelane.aio.remote_stream_track import RemoteStreamTrack
 from icelane.errors import MediaStreamError
 from icelane.media.codec import MediaKind
 from icelane.media.frame import EncodedFrame
+from icelane.media.pyav import av
 from tests.aio.media.files import GivenTrack, pictures
 from tests.loops import Run
 
@@ -140,6 +141,25 @@ def test_a_blackhole_reads_and_ends(run: Run) -> None:
         states: list[str] = [finite.readyState, endless.readyState]
         assert states == ["ended", "live"]
         await hole.stop()
+        await hole.stop()
+
+    run(scenario())
+
+
+def test_a_blackhole_lets_go_of_what_has_ended_or_failed(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(VideoStreamTrack):
+        async def recv(self) -> av.VideoFrame:
+            raise ZeroDivisionError("a mistake")
+
+    async def scenario() -> None:
+        hole = MediaBlackhole()
+        tracks = GivenTrack(MediaKind.VIDEO, pictures(3)), Broken()
+        for track in tracks:
+            hole.addTrack(track)
+        await hole.start()
+        await asyncio.sleep(0.02)
+        assert "the video track failed, and is read no more" in caplog.text
+        assert not hole._tasks
         await hole.stop()
 
     run(scenario())

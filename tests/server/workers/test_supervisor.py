@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from icelane.core.clock import Instant
 from icelane.core.net import SocketAddress, Transport
 from icelane.errors import ConfigurationError
+from icelane.server import planes
 from icelane.server.admin import RequestError
 from icelane.server.config import Config
 from icelane.server.relay_plane import RelayPlane
@@ -770,16 +771,19 @@ def test_nothing_is_imported_from_the_directory_that_it_is_started_in(
     run(scenario())
 
 
-def test_a_port_that_cannot_be_lent_is_free_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """TQ-6: without a descriptor to spare the claim is refused, and the port is nobody's."""
+class WithoutDescriptors(RelayPlane):
+    """A plane for which there is no descriptor to spare."""
 
-    def cannot(self: RelayPlane, address: SocketAddress) -> socket.socket:
+    def lend(self, address: SocketAddress) -> socket.socket:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    monkeypatch.setattr(RelayPlane, "lend", cannot)
+
+def test_a_port_that_cannot_be_lent_is_free_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TQ-6: without a descriptor to spare the claim is refused, and the port is nobody's."""
+    monkeypatch.setattr(planes, "RelayPlane", WithoutDescriptors)
 
     async def scenario() -> None:
-        server = TurnServer(settings(listen=["udp://127.0.0.1:0"], relay_addresses=["127.0.0.1"]))
+        server = TurnServer(settings(listen=["udp://127.0.0.1:0"], relay_addresses=["127.0.0.1"], plane="pure"))
         async with server:
             client = await Client.connect(address_on(server, Transport.UDP))
             response = await client.allocate(EVEN_PORT_AND_NEXT)

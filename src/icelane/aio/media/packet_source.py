@@ -7,8 +7,9 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
-from icelane.media.codec import RtpCodec
+from icelane.media.codec import MediaKind, RtpCodec
 from icelane.media.codecs.capability import AV1, G722, H264, H265, OPUS, PCMA, PCMU, VP8, VP9
+from icelane.media.codecs.video_input import rotation_of
 from icelane.media.frame import EncodedFrame
 from icelane.media.pyav import av
 
@@ -68,10 +69,13 @@ class PacketSource:
         self._stream = stream
         self._filter = self._make_filter()
         self._rest = b""
+        self._rotation: int | None = None if codec.kind is MediaKind.VIDEO else 0
         self._is_cut = codec in (PCMU, PCMA, G722)
 
     def frames(self, packet: Packet[Stream], origin: Fraction) -> Iterator[EncodedFrame]:
         """What is in `packet`; nothing when it has no time."""
+        if self._rotation is None and packet.is_keyframe:
+            self._rotation = self._read_rotation(packet)
         filtered = self._filter(packet) if self._filter is not None else [packet]
         for part in filtered:
             if part.pts is None or not part.size:
@@ -84,7 +88,9 @@ class PacketSource:
 
     def _cut(self, data: bytes, timestamp: int, duration: int, *, is_key: bool) -> Iterator[EncodedFrame]:
         if not self._is_cut:
-            yield EncodedFrame(data=data, timestamp=timestamp, duration=duration, is_key=is_key)
+            yield EncodedFrame(
+                data=data, timestamp=timestamp, duration=duration, is_key=is_key, rotation=self._rotation or 0
+            )
             return
         timestamp -= len(self._rest)
         data = self._rest + data
@@ -93,6 +99,15 @@ class PacketSource:
         for start in range(0, whole, _CUT_SIZE):
             piece = data[start : start + _CUT_SIZE]
             yield EncodedFrame(data=piece, timestamp=timestamp + start, duration=_CUT_SIZE)
+
+    def _read_rotation(self, packet: Packet[Stream]) -> int:
+        """How a file says that its pictures are to be turned: PyAV shows that of a decoded picture only."""
+        decoder = self._stream.codec_context
+        try:
+            pictures = [*decoder.decode(packet), *decoder.decode(None)]
+        except av.FFmpegError:
+            return 0  # what does not decode is passed on all the same
+        return rotation_of(pictures[0]) if pictures else 0
 
     def _make_filter(self) -> Callable[[Packet[Stream]], list[Packet[Stream]]] | None:
         name = _FILTERS.get(self._stream.codec_context.name)

@@ -65,6 +65,8 @@ class Playback:
         self._deliver = deliver
         self._finished = finished
         self._stopped = threading.Event()
+        self._is_wanted = threading.Event()
+        self._is_wanted.set()
         # Seconds: where the file begins, how long what was played before it is, and where the last frame ended.
         start: int | None = container.start_time  # unlike what PyAV's stubs say
         self._origin: Fraction | None = None if start is None else start * _FILE_BASE
@@ -79,6 +81,15 @@ class Playback:
     def stop(self) -> None:
         """Read no more. The thread ends when the read that it is in returns."""
         self._stopped.set()
+        self._is_wanted.set()
+
+    def pause(self) -> None:
+        """Deliver no more until `resume`. `position` stands still meanwhile."""
+        self._is_wanted.clear()
+
+    def resume(self) -> None:
+        """Go on where it was paused."""
+        self._is_wanted.set()
 
     def _run(self) -> None:
         try:
@@ -101,6 +112,7 @@ class Playback:
                 return
             self._end = max(self._end, start + length)
             self._wait_until_due(float(start))
+            self._is_wanted.wait()
             self._deliver(kind, frame, float(start))
 
     def _wait_until_due(self, start: float) -> None:

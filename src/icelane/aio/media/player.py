@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -42,8 +43,9 @@ class MediaPlayer:
     EncodedFrames, where WebRTC has the codec.
 
     Opening waits for the file; `await MediaPlayer.open(...)` does it on a thread. Reading is done on another, which
-    begins when a track is first read. Both tracks keep to one clock. Raises NotSupportedError when `loop` is not
-    possible, and what PyAV raises when a file does not open.
+    begins when a track is first read. Both tracks keep to one clock. While of a file's tracks one was stopped and no
+    other is read, it stands still; it is closed when both were stopped, or when nobody has the player or its tracks.
+    Raises NotSupportedError when `loop` is not possible, and what PyAV raises when a file does not open.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class MediaPlayer:
         self._playback: Playback | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._began: float | None = None
+        self._paused_at: float | None = None
         self._streams: dict[MediaKind, AudioStream | VideoStream] = {}
         codecs: dict[MediaKind, RtpCodec] = {}
         streams: list[AudioStream | VideoStream] = [
@@ -115,24 +118,42 @@ class MediaPlayer:
         """A track is being read."""
         self._read.add(kind)
         if self._playback is not None:
+            self._resume(self._playback)
             return
         self._loop = asyncio.get_running_loop()
+        listener = _Listener(self)
         self._playback = Playback(
             self._container,
             self._streams,
             codecs=self._codecs,
             is_looped=self._is_looped,
-            position=self._position,
-            deliver=self._deliver,
-            finished=self._finished,
+            position=listener.position,
+            deliver=listener.deliver,
+            finished=listener.finished,
         )
+        weakref.finalize(self, self._playback.stop)
         self._playback.start()
 
     def _end(self, kind: MediaKind) -> None:
         """A track was stopped."""
         self._read.discard(kind)
-        if all(track.readyState == "ended" for track in self._tracks.values()) or not self._read:
+        if all(track.readyState == "ended" for track in self._tracks.values()):
             self._stop_reading()
+        elif not self._read and not self._is_live:
+            self._pause()
+
+    def _pause(self) -> None:
+        if self._playback is not None and self._loop is not None and self._paused_at is None:
+            self._paused_at = self._loop.time()
+            self._playback.pause()
+
+    def _resume(self, playback: Playback) -> None:
+        if self._paused_at is None or self._loop is None:
+            return
+        if self._began is not None:
+            self._began += self._loop.time() - self._paused_at
+        self._paused_at = None
+        playback.resume()
 
     def _stop_reading(self) -> None:
         if self._playback is None:
@@ -163,7 +184,10 @@ class MediaPlayer:
         if self._is_live:
             return None
         # Before the first frame is read nothing has been played, and a second ahead of that may be read.
-        return 0.0 if self._began is None or self._loop is None else self._loop.time() - self._began
+        began, paused_at = self._began, self._paused_at
+        if began is None or self._loop is None:
+            return 0.0
+        return (self._loop.time() if paused_at is None else paused_at) - began
 
     def _deliver(self, kind: MediaKind, frame: TrackFrame, position: float) -> None:
         self._in_loop(self._put, kind, frame, position)
@@ -176,6 +200,25 @@ class MediaPlayer:
         if self._loop is not None:
             with suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(partial(function, *arguments, **keywords))
+
+
+class _Listener:
+    """What the thread knows of a player: it does not keep one that nobody has any more."""
+
+    def __init__(self, player: MediaPlayer) -> None:
+        self._player = weakref.ref(player)
+
+    def position(self) -> float | None:
+        player = self._player()
+        return None if player is None else player._position()
+
+    def deliver(self, kind: MediaKind, frame: TrackFrame, position: float) -> None:
+        if (player := self._player()) is not None:
+            player._deliver(kind, frame, position)
+
+    def finished(self) -> None:
+        if (player := self._player()) is not None:
+            player._finished()
 
 
 class PlayerStreamTrack(MediaStreamTrack):

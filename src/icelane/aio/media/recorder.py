@@ -31,9 +31,10 @@ class MediaRecorder:
     """Records tracks into `file`: a path, or something to write bytes to. `format` and `options` are FFmpeg's.
 
     Tracks may begin late, and may be added until the header is written: when each track that was added has given a
-    frame, or five seconds after the first one did. Frames keep the distances that their times have, from where the
-    first one of their track came in; where sound is missing there is silence. A disk or an encoder that stands still is
-    waited for, with some seconds of frames in memory.
+    frame, or five seconds after the first one did. No format that FFmpeg writes takes a track after that, Matroska and
+    WebM neither: one that comes later needs another file. Frames keep the distances that their times have, from where
+    the first one of their track came in; where sound is missing there is silence. A disk or an encoder that stands
+    still is waited for, with some seconds of frames in memory.
 
     What was recorded has a proper end after `stop`, and even when the program ends without: a recorder that is
     forgotten closes its file.
@@ -123,6 +124,9 @@ class MediaRecorder:
             await self._wait_until_written()
         except IcelaneError as error:
             _log.warning("recording a track of %s ended: %s", track.kind, error)
+        except Exception:  # a track of the program's
+            _log.exception("the %s track failed, and is recorded no more", track.kind)
+            await self._wait_until_written()
         with suppress(IcelaneError):
             await self._lane.run(self._recording.withdraw, number)
 

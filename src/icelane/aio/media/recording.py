@@ -122,7 +122,7 @@ class Recording:
         """
         with self._lock:
             if self._is_begun or self._is_closed:
-                raise InvalidStateError("the file's header is written: it takes no further track")
+                raise InvalidStateError("the file's header is written and names its tracks: add them before")
             if codec is not None:
                 require_taken(self._container, codec)
             elif not is_encoded:

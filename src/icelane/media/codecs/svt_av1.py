@@ -7,6 +7,7 @@ from typing import Final
 
 from icelane.errors import OperationError
 from icelane.media.codec import RtpCodec
+from icelane.media.codecs.ffmpeg_encoders import SVT_AV1_PRESET
 from icelane.media.codecs.interface import (
     MAX_BITRATE,
     MAX_FRAME_RATE,
@@ -19,8 +20,6 @@ from icelane.media.codecs.libsvtav1 import SvtAv1Handle, libsvtav1
 from icelane.media.codecs.video_input import PictureClock, default_bitrate, planar, rotation_of
 from icelane.media.frame import EncodedFrame
 
-# The fastest preset that leaves no traces of the picture before.
-_PRESET: Final = 10
 # AOM's RTP specification, section 5: temporal delimiters are left out.
 _TEMPORAL_DELIMITER: Final = b"\x12\x00"
 # Chroma has half the size, so that a line or a column of odd sides is left out.
@@ -95,7 +94,7 @@ class SvtAv1Encoder(Encoder):
             "fps-num": str(round(self._clock.frame_rate * 1000)),
             "fps-denom": "1000",
             "input-depth": "8",
-            "preset": str(_PRESET if speed is None else speed),
+            "preset": str(SVT_AV1_PRESET if speed is None else speed),
             "pred-struct": "1",
             "rc": "2",
             "rtc": "1",

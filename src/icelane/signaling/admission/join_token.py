@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 from joserfc import jws
@@ -148,7 +149,7 @@ class TokenSigner:
     def __post_init__(self) -> None:
         if not self.issuer:
             raise ConfigurationError("the issuer has no name", key="auth.jwt.issuer")
-        self._key()
+        _ = self._key
 
     def sign(self, claims: Mapping[str, object]) -> str:
         """A compact JWS over `claims` as they are."""
@@ -156,9 +157,11 @@ class TokenSigner:
         if self.kid is not None:
             header["kid"] = self.kid
         payload = json.dumps(claims, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        return jws.serialize_compact(header, payload, self._key(), registry=PinnedAlgorithm(self.algorithm))
+        return jws.serialize_compact(header, payload, self._key, registry=PinnedAlgorithm(self.algorithm))
 
+    @cached_property
     def _key(self) -> Key:
+        """Read once: to check a private key of RSA takes the time of many signatures."""
         if is_symmetric(self.algorithm):
             return shared_secret(self.key, key="auth.jwt.secret")
         return key_of_pem(self.key, self.algorithm, key="auth.jwt.private_key", private=True)
