@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -283,15 +284,21 @@ def _measure_link(
             yield measure_row(traffic, plan, link, started, rig)
 
 
-def budget(traffic: Traffic) -> str:
-    """What our user-space relay is to reach, as a ratio to coturn's CPU per packet: now, and later."""
+def budget(traffic: Traffic, ratio: float | None = None) -> str:
+    """What our user-space relay is to reach, as a ratio to coturn's CPU per packet: now, and later.
+
+    With `ratio`, which was measured, how far that is from the later one.
+    """
     if traffic.transport is not ClientTransport.UDP or traffic.form is not Form.CHANNEL:
         return ""
     if traffic.burst == 8:
-        return "0.6, then 0.4"
-    if traffic.burst == 1 and traffic.packets_per_second == 60_000:
-        return "0.8, then 0.5"
-    return ""
+        now, then = 0.6, 0.4
+    elif traffic.burst == 1 and traffic.packets_per_second == 60_000:
+        now, then = 0.8, 0.5
+    else:
+        return ""
+    distance = "" if ratio is None else f" ({ratio / then:.1f}x)"
+    return f"{now}, then {then}{distance}"
 
 
 def print_steady(rows: Sequence[Row]) -> None:
@@ -300,7 +307,8 @@ def print_steady(rows: Sequence[Row]) -> None:
         "CPU-seconds per million packets at a fixed rate",
         ["traffic", "server", "CPU s/M", "spread", "ratio", "budget", "loss", "p50", "p99", "rate"],
         [_steady_cells(row) for row in rows],
-        "ratio: to the cheaper of Debian's coturn rows; spread: (highest - lowest) / median of the rounds",
+        "ratio: to the cheaper of Debian's coturn rows; spread: (highest - lowest) / median of the rounds; "
+        "budget: in brackets, how many times what it is to be then",
     )
 
 
@@ -309,6 +317,7 @@ def _steady_cells(row: Row) -> list[list[Cell]]:
     lines: list[list[Cell]] = []
     for trial in row.trials:
         cost = trial.summary("cpu_us_per_packet")
+        ratio = cost.median / base if base else None
         loss = trial.summary("loss").median
         offered = trial.summary("offered_per_second").median
         rate = f"{offered / 1000:.1f} kpps"
@@ -320,8 +329,8 @@ def _steady_cells(row: Row) -> list[list[Cell]]:
                 trial.server.name,
                 f"{cost.median:.2f}",
                 f"{cost.spread:.0%}",
-                f"{cost.median / base:.2f}" if base else "",
-                "" if trial.server.is_reference else budget(row.traffic),
+                f"{ratio:.2f}" if ratio is not None else "",
+                "" if trial.server.is_reference else budget(row.traffic, ratio),
                 f"{loss:.2%}" if loss < ACCEPTED_LOSS else f"{loss:.2%} !",
                 f"{trial.summary('p50_us').median:.0f} us",
                 f"{trial.summary('p99_us').median:.0f} us",
@@ -394,6 +403,9 @@ def main() -> None:
     """The command."""
     options = parse_options(__doc__ or "", "relay")
     plan = choose_plan(options)
+    if not plan.rows and not plan.loopback_rows:
+        print(f"no row's name contains {options.only!r}", file=sys.stderr)
+        sys.exit(2)
     with announce(options) as session:
         servers = choose_servers(options, session)
         rows_over_both = len(plan.rows) + (len(plan.loopback_rows) if links.may_make_namespaces() else 0)

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import sys
+
+import pytest
+
 from benches import relay
 from benches.load import ClientTransport, Form, Traffic
 from benches.relay import Row, Sample, Trial
@@ -44,11 +48,20 @@ def test_ratios_are_taken_to_the_better_of_the_reference_rows() -> None:
 def test_budgets_stand_beside_the_traffic_that_they_are_about() -> None:
     assert relay.budget(TRAFFIC) == "0.8, then 0.5"
     assert relay.budget(Traffic(payload=172, flows=1, burst=8, packets_per_second=20_000)) == "0.6, then 0.4"
+    assert relay.budget(TRAFFIC, 0.75) == "0.8, then 0.5 (1.5x)"
     assert relay.budget(TRAFFIC.at(20_000)) == ""
     over_tcp = Traffic(
         payload=172, flows=1, burst=8, packets_per_second=20_000, transport=ClientTransport.TCP, form=Form.CHANNEL
     )
     assert relay.budget(over_tcp) == ""
+
+
+def test_a_choice_of_no_row_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["relay", "--only", "nosuch"])
+    with pytest.raises(SystemExit) as ended:
+        relay.main()
+    assert ended.value.code == 2
+    assert "no row's name contains 'nosuch'" in capsys.readouterr().err
 
 
 def test_the_headline_set_takes_less_than_a_quarter_of_an_hour_with_three_servers() -> None:

@@ -218,6 +218,15 @@ class Client:
     async def request_once(self, method: Method, *attributes: Attribute) -> Message:
         """One request, signed if there has been a challenge, and its answer."""
         transaction_id = secrets.token_bytes(12)
+        response = await self._exchange(self.build(method, *attributes, transaction_id=transaction_id), transaction_id)
+        if response.message_class is MessageClass.ERROR:
+            raise Refused(response)
+        if self._key is not None:
+            verify_integrity(response, self._key)
+        return response
+
+    def build(self, method: Method, *attributes: Attribute, transaction_id: bytes = bytes(12)) -> bytes:
+        """One request, signed if there has been a challenge; `send` it, and nobody waits for its answer."""
         builder = MessageBuilder(method, MessageClass.REQUEST, transaction_id)
         for kind, value in attributes:
             if kind == AttributeType.XOR_PEER_ADDRESS:
@@ -228,12 +237,7 @@ class Client:
             for kind, value in self._challenge:
                 builder.add(kind, value)
             builder.add_integrity_sha1(self._key)
-        response = await self._exchange(builder.build(), transaction_id)
-        if response.message_class is MessageClass.ERROR:
-            raise Refused(response)
-        if self._key is not None:
-            verify_integrity(response, self._key)
-        return response
+        return builder.build()
 
     async def allocate(self, *attributes: Attribute) -> Message:
         """Allocate; the relayed addresses are in `relayed` then."""

@@ -52,7 +52,7 @@ class Idle:
         self.stream_listeners: list[StreamCounts] = []
 
     def listener_loss(self) -> SocketLoss:
-        return SocketLoss(kernel_drops=3, busy_sends=2, failed_sends=1)
+        return SocketLoss(kernel_drops=3, busy_sends=2, failed_sends=1, receive_errors=5, refused_runs=4)
 
 
 class StreamCounts:
@@ -228,6 +228,8 @@ def test_listeners_connections_and_the_certificate_are_on_the_page() -> None:
     assert value(found, "icelane_udp_kernel_drops_total", socket="listener") == 3
     assert value(found, "icelane_udp_send_drops_total", socket="listener", reason="busy") == 2
     assert value(found, "icelane_udp_send_drops_total", socket="listener", reason="failed") == 1
+    assert value(found, "icelane_udp_receive_errors_total", socket="listener") == 5
+    assert value(found, "icelane_udp_refused_runs_total", socket="listener") == 4
 
 
 def test_two_servers_in_one_program_have_figures_of_their_own() -> None:

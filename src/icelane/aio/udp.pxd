@@ -13,7 +13,7 @@ cdef class UdpSocket:
     cdef public object on_error
     cdef public object on_failed_send
     cdef public object local
-    cdef public object receive_errors
+    cdef public object _receive_errors
     cdef public object _drops_before
     cdef public object _dropped
     cdef public object _failed_sends

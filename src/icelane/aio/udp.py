@@ -76,8 +76,10 @@ class Reader(Protocol):
         """Read it no more; it is closed next."""
         ...
 
-    def failed_sends_of(self, udp: UdpSocket) -> tuple[int, int]:
-        """Datagrams that the kernel had no room for, and those that it refused, of what the reader has sent."""
+    def counters_of(self, udp: UdpSocket) -> tuple[int, int, int, int]:
+        """What it has counted: datagrams that the kernel had no room for, and those that it refused, of what the reader
+        has sent; errors while receiving; runs that were refused, and sent once more datagram by datagram.
+        """
         ...
 
 
@@ -105,13 +107,13 @@ class UdpSocket:
         "_loop",
         "_on_report",
         "_reader",
+        "_receive_errors",
         "_socket",
         "local",
         "on_datagram",
         "on_drained",
         "on_error",
         "on_failed_send",
-        "receive_errors",
         "sendto",
     )
 
@@ -141,7 +143,7 @@ class UdpSocket:
         self.on_error: Callable[[OSError], None] | None = None
         self.on_failed_send: Callable[[OSError], None] | None = None
         self.local = new_at if new_at is not None else address_of(bound.getsockname())
-        self.receive_errors = 0
+        self._receive_errors = 0
         self._drops_before = 0 if new_at is not None else self._drops_of_socket()
         self._dropped = 0
         self._failed_sends = 0
@@ -305,12 +307,22 @@ class UdpSocket:
     @property
     def dropped(self) -> int:
         """Datagrams that the kernel had no room for."""
-        return self._dropped + (self._reader.failed_sends_of(self)[0] if self._reader is not None else 0)
+        return self._dropped + (self._reader.counters_of(self)[0] if self._reader is not None else 0)
 
     @property
     def failed_sends(self) -> int:
         """Datagrams that were refused for any other reason."""
-        return self._failed_sends + (self._reader.failed_sends_of(self)[1] if self._reader is not None else 0)
+        return self._failed_sends + (self._reader.counters_of(self)[1] if self._reader is not None else 0)
+
+    @property
+    def receive_errors(self) -> int:
+        """What the kernel reported while it was read, mostly ICMP answers to what was sent."""
+        return self._receive_errors + (self._reader.counters_of(self)[2] if self._reader is not None else 0)
+
+    @property
+    def refused_runs(self) -> int:
+        """Runs that its reader has sent once more, datagram by datagram; the loop sends none."""
+        return self._reader.counters_of(self)[3] if self._reader is not None else 0
 
     def _expect_errors(self) -> None:
         """From here on the kernel may flag errors on the socket, which not every loop survives."""
@@ -342,7 +354,7 @@ class UdpSocket:
 
     def _count_receive_error(self, error: OSError) -> None:
         # ECONNREFUSED, EHOSTUNREACH and the like are about a datagram sent earlier: the socket itself is well.
-        self.receive_errors += 1
+        self._receive_errors += 1
         self.take_reports()
         if self.on_error is not None:
             self.on_error(error)

@@ -230,6 +230,18 @@ class ServerMetrics:
         yield counter(
             "icelane_udp_send_drops", "Datagrams that could not be sent, and why", ["socket", "reason"], sends
         )
+        yield counter(
+            "icelane_udp_receive_errors",
+            "What the kernel reported instead of a datagram, mostly ICMP errors about what was sent",
+            ["socket"],
+            [((name,), loss.receive_errors) for name, loss in losses.items()],
+        )
+        yield counter(
+            "icelane_udp_refused_runs",
+            "Runs of datagrams that the kernel refused, and that were sent one by one",
+            ["socket"],
+            [((name,), loss.refused_runs) for name, loss in losses.items()],
+        )
 
     def _batch_families(self) -> Iterator[Metric]:
         activity = self._server.plane.activity()

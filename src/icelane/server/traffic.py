@@ -38,6 +38,16 @@ class LossySocket(Protocol):
         """Datagrams that it refused for any other reason."""
         ...
 
+    @property
+    def receive_errors(self) -> int:
+        """What the kernel reported while it was read."""
+        ...
+
+    @property
+    def refused_runs(self) -> int:
+        """Runs that were sent once more, datagram by datagram."""
+        ...
+
     def kernel_drops(self) -> int:
         """Datagrams that the kernel had no room for before they were read."""
         ...
@@ -45,14 +55,21 @@ class LossySocket(Protocol):
 
 @dataclass(slots=True)
 class SocketLoss:
-    """A sum of what UDP sockets have lost: not read in time, not sent for lack of room, not sent for another reason."""
+    """A sum of what UDP sockets have lost: not read in time, not sent for lack of room, not sent for another reason.
+
+    And of what went wrong without a loss: errors while receiving, and runs that were sent once more, one by one.
+    """
 
     kernel_drops: int = 0
     busy_sends: int = 0
     failed_sends: int = 0
+    receive_errors: int = 0
+    refused_runs: int = 0
 
     def add(self, udp: LossySocket) -> None:
         """Take in what `udp` has lost until now."""
         self.kernel_drops += udp.kernel_drops()
         self.busy_sends += udp.dropped
         self.failed_sends += udp.failed_sends
+        self.receive_errors += udp.receive_errors
+        self.refused_runs += udp.refused_runs

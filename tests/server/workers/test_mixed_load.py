@@ -20,6 +20,7 @@ from tests.server.workers.mixed_load import (
     document,
     load,
 )
+from tests.server.workers.ways import WORKERS
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="several processes need Linux")
 
@@ -34,6 +35,8 @@ def test_clients_lose_nothing_while_the_processes_of_others_are_killed(tmp_path:
     print(document(told))
     assert not told.lost
     assert len(told.away) >= 0.2 * seconds / KILL_EVERY
+    # The first death of each; later ones may meet a machine that is still busy with the one before.
+    assert max(told.away[:WORKERS]) < RESTART_WITHIN
     assert statistics.median(told.away) < RESTART_WITHIN
     assert told.reloads >= 0.5 * seconds / RELOAD_EVERY
     # A quarter of what is sent when nobody is killed: new clients of a worker that is away wait for it.

@@ -7,7 +7,7 @@
     loop.add_reader(core.fileno(), run)
 
     def run():
-        for kind, number, channel, data, source in core.run():
+        for kind, number, channel, data, piece, source in core.run():
             ...
 """
 
@@ -70,6 +70,7 @@ cdef extern from "relay_core.h" nogil:
         uint32_t number
         uint16_t channel
         uint32_t size
+        uint32_t piece
         const uint8_t *data
         relay_address source
     ctypedef struct relay_settings:
@@ -262,7 +263,10 @@ cdef class RelayCore:
             raise MemoryError
 
     def run(self):
-        """Relay what there is, and return what is not for the core: (kind, number, channel, data, source)."""
+        """Relay what there is, and return what is not for the core: (kind, number, channel, data, piece, source).
+
+        Where `data` is longer than `piece`, it is a run of datagrams, each of them but the last so long.
+        """
         cdef int count
         cdef const relay_escape *escapes
         self._know_core()
@@ -277,6 +281,7 @@ cdef class RelayCore:
                 escapes[index].number,
                 escapes[index].channel,
                 PyBytes_FromStringAndSize(<const char *>escapes[index].data, escapes[index].size),
+                escapes[index].piece,
                 _format(&escapes[index].source) if escapes[index].kind == ESCAPE_DATAGRAM else None,
             )
             for index in range(count)

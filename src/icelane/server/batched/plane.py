@@ -2,7 +2,8 @@
 
 What the routes are is decided and remembered as in the other plane, which this one extends; the core is told the
 outcome: which channel leads where, which channel leads back, whose datagrams are to be handed up. So the two planes
-cannot differ in their rules, and a packet that was on its way while a route changed meets the same answer here.
+cannot differ in their rules. Nor do they where a route changes between two messages of one client that came together:
+what is behind something that is not payload of a channel waits for it, and meets the routes as they are then.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ from icelane.turn.routes import (
 )
 
 _NOTHING: Final[list[bytes]] = []
+# So much of what one wake brings waits for its stream at most: a run may have as many datagrams as it has bytes.
+MAX_GATHERED: Final = 1024
 
 
 class BatchedClient(RelayedClient):
@@ -76,6 +79,8 @@ class BatchedClient(RelayedClient):
     def relay_from_client(self, data: bytes) -> bool:
         """Relay ChannelData or a Send indication; False for everything else, which is the engine's."""
         if not (self._padded and data and data[0] & 0xC0 == 0x40):
+            # It may change a route, and what came before it meets the routes as they are until then.
+            self.drained()
             return RelayedClient.relay_from_client(self, data)
         self._from_stream.append(data + bytes(-len(data) & 3))
         return True
@@ -90,6 +95,8 @@ class BatchedClient(RelayedClient):
         """Payload of a peer, for the stream: it leaves with `flush`. True for the first."""
         size = len(payload)
         header = channel.to_bytes(2, "big") + size.to_bytes(2, "big")
+        if len(self._to_stream) == MAX_GATHERED:
+            self.flush()
         self._to_stream.append(header + payload + bytes(-size & 3))
         return len(self._to_stream) == 1
 

@@ -75,31 +75,33 @@ class BatchedReader:
                 del self._listeners[udp.local]
             self.core.remove_socket(number)
 
-    def failed_sends_of(self, udp: UdpSocket) -> tuple[int, int]:
-        """Datagrams that the kernel had no room for, and those that it refused, of what the core has sent."""
+    def counters_of(self, udp: UdpSocket) -> tuple[int, int, int, int]:
+        """What the core has counted of it, see `icelane.aio.udp.Reader`."""
         number = self._numbers.get(udp)
-        return (0, 0) if number is None else self.core.socket_counters(number)[:2]
+        return (0, 0, 0, 0) if number is None else self.core.socket_counters(number)
 
     def _run(self) -> None:
         # One datagram may end a socket and give its number to another, so it is seen first whose each is.
         incoming = []
-        for kind, number, channel, data, source in self.core.run():
+        for kind, number, channel, data, piece, source in self.core.run():
             if kind == STREAM:
                 if self.on_payload is not None:
-                    self.on_payload(number, channel, data)
+                    for payload in _pieces(data, piece):
+                        self.on_payload(number, channel, payload)
             else:
-                incoming.append((self._sockets[number], data, source))
+                incoming.append((self._sockets[number], data, piece, source))
         if self.on_drained is not None:
             self.on_drained()
         drained: dict[Callable[[], None], None] = {}
         try:
-            for udp, data, source in incoming:
+            for udp, data, piece, source in incoming:
                 if udp.closed:
                     continue
-                if source is not None:
-                    udp.on_datagram(data, source)
-                else:
+                if source is None:
                     udp.take_reports()
+                else:
+                    for datagram in _pieces(data, piece):
+                        udp.on_datagram(datagram, source)
                 if udp.on_drained is not None:
                     drained[udp.on_drained] = None
         finally:
@@ -121,9 +123,9 @@ class ListenerReader:
         """Read it no more; it is closed next."""
         self._reader.end(udp)
 
-    def failed_sends_of(self, udp: UdpSocket) -> tuple[int, int]:
+    def counters_of(self, udp: UdpSocket) -> tuple[int, int, int, int]:
         """See BatchedReader."""
-        return self._reader.failed_sends_of(udp)
+        return self._reader.counters_of(udp)
 
 
 class RelayReader(ListenerReader):
@@ -132,6 +134,11 @@ class RelayReader(ListenerReader):
     def begin(self, udp: UdpSocket) -> None:
         """Read it from now on."""
         self._reader.begin(udp, False)
+
+
+def _pieces(data: bytes, piece: int) -> list[bytes]:
+    """The datagrams of a run, mostly one. A run of the shortest has 65 507, from this host alone."""
+    return [data] if len(data) <= piece else [data[at : at + piece] for at in range(0, len(data), piece)]
 
 
 def _runs_are_known() -> bool:

@@ -64,15 +64,21 @@ static int admit(client_slot *client, uint32_t size, double now)
     return 1;
 }
 
-/* Items: what is to leave, chained by where it goes, so that each destination gets its own in order and in runs */
+/* Where a message came in, and how long its datagrams are: the last may be shorter. */
+typedef struct {
+    uint32_t socket;
+    uint64_t client;                 /* the known one that it is from, plus 1 */
+    const relay_address *source;
+    uint32_t piece;
+    double now;
+} arrival;
 
-static int has_room(const relay_core *core)
-{
-    return core->items_used < MAX_ITEMS && core->escapes_used < MAX_ITEMS;
-}
+/* Items: what is to leave, chained by where it goes, so that each destination gets its own in order and in runs */
 
 static void append(relay_core *core, flow *to, flow **active, uint32_t *active_count, item added)
 {
+    if (core->items_used == MAX_ITEMS)
+        relay_flush(core);
     int32_t index = core->items_used++;
     added.next = NOTHING;
     core->items[index] = added;
@@ -85,22 +91,24 @@ static void append(relay_core *core, flow *to, flow **active, uint32_t *active_c
     to->last = index;
 }
 
-static relay_escape *escape(relay_core *core, enum relay_escape_kind kind, uint32_t number)
+/* One datagram, which goes on where the one before it ends when both are of one run. */
+static void escape_datagram(relay_core *core, relay_escape as, const arrival *from, const uint8_t *data, uint32_t size)
 {
-    relay_escape *made = &core->escapes[core->escapes_used++];
-    memset(made, 0, sizeof *made);
-    made->kind = kind;
-    made->number = number;
-    return made;
-}
-
-static void escape_datagram(
-    relay_core *core, uint32_t socket, const relay_address *source, const uint8_t *data, uint32_t size)
-{
-    relay_escape *made = escape(core, ESCAPE_DATAGRAM, socket);
-    made->data = data;
-    made->size = size;
-    made->source = *source;
+    relay_escape *last = core->escapes_used > 0 ? &core->escapes[core->escapes_used - 1] : NULL;
+    if (last != NULL && size > 0 && last->size > 0 && last->data + last->size == data && last->kind == as.kind &&
+        last->number == as.number && last->channel == as.channel) {
+        last->size += size;
+        return;
+    }
+    if (core->escapes_used == MAX_ESCAPES) {
+        core->sockets[from->socket].counters.receive_errors++;
+        return;
+    }
+    as.data = data;
+    as.size = size;
+    as.piece = from->piece;
+    as.source = *from->source;
+    core->escapes[core->escapes_used++] = as;
 }
 
 /* One message of ChannelData from a client. RFC 8656 section 12.6. */
@@ -124,24 +132,29 @@ static void relay_up(relay_core *core, uint32_t number, const uint8_t *data, uin
     append(core, &by->up, core->up, &core->up_used, (item){.payload = data + HEADER, .size = length});
 }
 
-/* One datagram of a peer. RFC 8656 section 12.7. */
-static void relay_down(
-    relay_core *core, uint32_t relay, const relay_address *source, const uint8_t *data, uint32_t size, double now)
+/* Neither a client nor the peer of a channel is known by a scope. */
+static int is_scoped(const relay_address *source)
 {
-    socket_slot *slot = &core->sockets[relay];
+    return source->any.sa_family == AF_INET6 && source->v6.sin6_scope_id != 0;
+}
+
+/* One datagram of a peer. RFC 8656 section 12.7. */
+static void relay_down(relay_core *core, const arrival *from, const uint8_t *data, uint32_t size)
+{
+    socket_slot *slot = &core->sockets[from->socket];
     if (slot->client == NOBODY || !core->clients[slot->client].used)
         return;
-    channel *by = relay_find_channel_of_peer(core, relay, source);
+    channel *by = is_scoped(from->source) ? NULL : relay_find_channel_of_peer(core, from->socket, from->source);
     if (by == NULL) {
-        route_key key = relay_permission_key(relay, source);
+        route_key key = relay_permission_key(from->socket, from->source);
         if (route_table_find(&core->routes, &key) != 0)
-            escape_datagram(core, relay, source, data, size);
+            escape_datagram(core, (relay_escape){.kind = ESCAPE_DATAGRAM, .number = from->socket}, from, data, size);
         else
             core->clients[slot->client].counters.dropped++;
         return;
     }
     client_slot *client = &core->clients[by->client];
-    if (now >= by->expires_at || !admit(client, size, now)) {
+    if (from->now >= by->expires_at || !admit(client, size, from->now)) {
         client->counters.dropped++;
         return;
     }
@@ -149,10 +162,8 @@ static void relay_down(
     by->counters.bytes_down += size;
     if (client->on_stream) {
         /* Counted by whoever writes to the stream, which may be full. */
-        relay_escape *made = escape(core, ESCAPE_STREAM, by->client);
-        made->channel = by->number;
-        made->data = data;
-        made->size = size;
+        relay_escape as = {.kind = ESCAPE_STREAM, .number = by->client, .channel = by->number};
+        escape_datagram(core, as, from, data, size);
         return;
     }
     client->counters.packets_down++;
@@ -180,45 +191,42 @@ static uint32_t segment_size(struct msghdr *message, uint32_t size)
     return size;
 }
 
-static void take_datagram(
-    relay_core *core, uint32_t socket, uint64_t client, const relay_address *source, const uint8_t *data,
-    uint32_t size, double now)
+/* One datagram of a client. What is handed up may change a route, so that whatever the client has sent behind it goes the
+ * same way: it meets the routes as they are then. */
+static void take_from_client(relay_core *core, const arrival *from, const uint8_t *data, uint32_t size)
 {
-    if (!core->sockets[socket].is_listener)
-        relay_down(core, socket, source, data, size, now);
-    else if (client != 0 && size > 0 && (data[0] & 0xC0) == 0x40)
-        relay_up(core, (uint32_t)(client - 1), data, size, now);
-    else
-        escape_datagram(core, socket, source, data, size);
-}
-
-static int is_scoped(const relay_address *source)
-{
-    return source->any.sa_family == AF_INET6 && source->v6.sin6_scope_id != 0;
+    client_slot *client = from->client != 0 ? &core->clients[from->client - 1] : NULL;
+    if (client != NULL && size > 0 && (data[0] & 0xC0) == 0x40 && client->handed_up != core->turn) {
+        relay_up(core, (uint32_t)(from->client - 1), data, size, from->now);
+        return;
+    }
+    if (client != NULL)
+        client->handed_up = core->turn;
+    escape_datagram(core, (relay_escape){.kind = ESCAPE_DATAGRAM, .number = from->socket}, from, data, size);
 }
 
 /* All datagrams of one message: one, or the pieces of a run. */
 static void take_message(relay_core *core, uint32_t socket, int slot, double now)
 {
     struct msghdr *message = &core->incoming[slot].msg_hdr;
-    const relay_address *source = &core->sources[slot];
     const uint8_t *data = core->incoming_iov[slot].iov_base;
     uint32_t size = core->incoming[slot].msg_len, at = 0;
-    uint64_t client = 0;
-    if (message->msg_flags & MSG_TRUNC)
-        return; /* longer than any datagram */
-    if (core->sockets[socket].is_listener && !is_scoped(source)) {
-        route_key key = relay_key_of(ROUTE_CLIENT, socket, source);
-        client = route_table_find(&core->routes, &key);
+    int is_listener = core->sockets[socket].is_listener;
+    arrival from = {.socket = socket, .source = &core->sources[slot], .piece = segment_size(message, size), .now = now};
+    if (message->msg_flags & MSG_TRUNC) {
+        core->sockets[socket].counters.receive_errors++; /* longer than any datagram */
+        return;
     }
-    uint32_t piece = segment_size(message, size);
+    if (is_listener && !is_scoped(from.source)) {
+        route_key key = relay_key_of(ROUTE_CLIENT, socket, from.source);
+        from.client = route_table_find(&core->routes, &key);
+    }
     do {
-        uint32_t own = size - at < piece ? size - at : piece;
-        if (!has_room(core)) {
-            core->sockets[socket].counters.receive_errors++; /* more pieces than any kernel makes of a run */
-            return;
-        }
-        take_datagram(core, socket, client, source, data + at, own, now);
+        uint32_t own = size - at < from.piece ? size - at : from.piece;
+        if (is_listener)
+            take_from_client(core, &from, data + at, own);
+        else
+            relay_down(core, &from, data + at, own);
         core->activity.received++;
         core->window_packets++;
         at += own;
@@ -293,15 +301,15 @@ static int run_batch(relay_core *core, int timeout, double *now)
         uint32_t number = events[index].data.u32;
         if (number >= core->socket_count || !core->sockets[number].used)
             continue;
-        if (core->slots_used == SLOTS || core->items_used + RECEIVE_AT_ONCE * MAX_SEGMENTS > MAX_ITEMS) {
+        if (core->slots_used == SLOTS) {
             relay_flush(core);
             if (core->escapes_used > 0)
                 break; /* they lie in the slots; whoever is left is ready the next time, too */
             core->slots_used = 0;
         }
         /* An ICMP error, which is in a queue of its own, and once in the way of whoever receives. */
-        if (events[index].events & EPOLLERR)
-            escape(core, ESCAPE_REPORTS, number);
+        if (events[index].events & EPOLLERR && core->escapes_used < MAX_ESCAPES)
+            core->escapes[core->escapes_used++] = (relay_escape){.kind = ESCAPE_REPORTS, .number = number};
         receive(core, number, *now);
     }
     relay_flush(core);
@@ -316,6 +324,7 @@ int relay_core_run(relay_core *core)
     double began = monotonic(), now = began;
     int timeout = 0, paused = 0;
     core->escapes_used = 0;
+    core->turn++;
     for (;;) {
         int packets = run_batch(core, timeout, &now);
         if (packets == NOTHING) {
@@ -351,8 +360,6 @@ uint32_t relay_core_relay_stream(relay_core *core, uint32_t client, const uint8_
         uint32_t padded = (length + 3) & ~UINT32_C(3); /* RFC 8656 section 12.5 */
         if (size - at < padded)
             break;
-        if (!has_room(core))
-            relay_flush(core);
         relay_up(core, client, data + at, length, now);
         at += padded;
     }

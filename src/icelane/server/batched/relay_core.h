@@ -47,7 +47,8 @@ typedef struct {
 } relay_socket_counters;
 
 enum relay_escape_kind {
-    ESCAPE_DATAGRAM = 1,             /* `data` came to socket `number` from `source`, and no route covers it */
+    ESCAPE_DATAGRAM = 1,             /* `data` came to socket `number` from `source`, and no route covers it, or
+                                        something of the same client that none covers came before it */
     ESCAPE_STREAM,                   /* `data` is payload of `channel` for client `number`, who is on a stream */
     ESCAPE_REPORTS,                  /* socket `number` has something in its queue of errors */
 };
@@ -57,6 +58,7 @@ typedef struct {
     uint32_t number;
     uint16_t channel;
     uint32_t size;
+    uint32_t piece;                  /* of a run: each datagram in `data` but the last is so long */
     const uint8_t *data;             /* valid until the next call of relay_core_run */
     relay_address source;
 } relay_escape;

@@ -26,12 +26,15 @@
 #define RECEIVE_AT_ONCE 32
 #define MAX_ITEMS 4096
 #define MAX_MESSAGES 512
-/* UDP_MAX_SEGMENTS of every kernel that has runs, and what IP carries in one piece without the longest headers. */
+/* Of a run that is sent: UDP_MAX_SEGMENTS of every kernel that has runs (later ones take 128), and what IP carries in one
+ * piece without the longest headers. One that comes in may have as many pieces as it has bytes. */
 #define MAX_SEGMENTS 64
 #define MAX_RUN_BYTES 65000
 #define MAX_IOV (MAX_MESSAGES * 2 + MAX_SEGMENTS * 2)
 #define MAX_EVENTS 64
-#define MAX_ESCAPES (MAX_ITEMS + MAX_EVENTS)
+/* What one message brings and is handed up lies in one piece, with one gap at most, where a limit has begun to hold;
+ * more would be counted as a receive error. */
+#define MAX_ESCAPES (SLOTS * 2 + MAX_EVENTS)
 
 #define HEADER 4
 #define NOTHING (-1)
@@ -73,6 +76,7 @@ typedef struct {
     relay_bucket *buckets[RELAY_MAX_BUCKETS];
     uint8_t bucket_count, on_stream, used;
     uint32_t next_free;
+    uint64_t handed_up;              /* the turn in which something of its own was */
     relay_counters counters;
 } client_slot;
 
@@ -133,6 +137,7 @@ struct relay_core {
 
     relay_escape escapes[MAX_ESCAPES];
     int escapes_used;
+    uint64_t turn;                   /* calls of relay_core_run, from 1 on: behind each one the escapes are handled */
 
     double window_began;
     uint32_t window_packets, window_pauses, window_in_vain;

@@ -1,0 +1,50 @@
+"""In a namespace: a peer on a link, whose address means nothing without its link, sends to a relay port of the core."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack, closing
+
+from icelane.core.clock import Instant
+from icelane.server.batched.core import DATAGRAM, RelayCore
+from tests.server.namespaces import ip
+
+HOST = "fe80::77"
+
+
+def check() -> None:
+    """A channel that leads to the same address without a link is not the peer's."""
+    ip("link", "set", "lo", "up")
+    ip("address", "add", f"{HOST}/64", "dev", "lo", "nodad")
+    link = socket.if_nametoindex("lo")
+    with ExitStack() as stack:
+        core = stack.enter_context(closing(RelayCore(runs=True, coalesce=0.0, secret=bytes(16))))
+        listener, relay, peer = (
+            stack.enter_context(opened(address)) for address in (("::1", 0), ("::", 0), (HOST, 0, 0, link))
+        )
+        client = core.add_client(core.add_socket(listener.fileno(), is_listener=True), ("::1", 9))
+        number = core.add_socket(relay.fileno(), is_listener=False)
+        core.assign(number, client)
+        core.set_channel(client, 0x4000, number, (HOST, peer.getsockname()[1]), Instant(1e12))
+        core.lead_back(client, 0x4000)
+        to = (HOST, relay.getsockname()[1], 0, link)
+        peer.sendto(b"unknown", to)
+        assert not core.run()
+        assert core.client_counters(client) == (0, 0, 0, 0, 1)
+        core.permit(number, (HOST, 0), True)
+        peer.sendto(b"permitted", to)
+        ((kind, _, _, data, _, source),) = core.run()
+        assert (kind, data, source) == (DATAGRAM, b"permitted", peer.getsockname())
+        assert core.client_counters(client) == (0, 0, 0, 0, 1)
+
+
+def opened(address: tuple[object, ...]) -> socket.socket:
+    """A socket of IPv6 that does not block."""
+    made = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    made.setblocking(False)
+    made.bind(address)
+    return made
+
+
+if __name__ == "__main__":
+    check()
