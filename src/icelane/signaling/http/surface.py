@@ -15,7 +15,6 @@ from icelane.signaling.http.module_endpoint import ModuleEndpoint
 from icelane.signaling.http.room_endpoints import RoomDirectory, RoomEndpoints
 from icelane.signaling.http.token_endpoints import TicketMaker, TokenEndpoints, TokenMaker
 from icelane.signaling.ice_servers import IceServers
-from icelane.signaling.messages import SIGNAL_PATH
 
 
 @dataclass(frozen=True, kw_only=True)
