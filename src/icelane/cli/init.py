@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from icelane.cli.extras import require_extra
-from icelane.cli.output import CommandError, ExitCode, JsonFlag, Problem, speaking, usage
+from icelane.cli.output import JsonFlag, speaking, usage
+from icelane.cli.owned_file import write_for_owner
 
 EXAMPLE = "Example: `icelane init --directory /etc/icelane --hostname turn.example.org`"
-
-_OWNER_ONLY: Final = 0o600
 
 
 def init(
@@ -38,7 +36,8 @@ def init(
 
         name = _hostname(hostname)
         file = directory / FILE_NAME
-        _write(file, starting_configuration(SystemEntropy(), name), replace=force)
+        cost = "--force replaces it; ephemeral credentials made with the old secrets are worth nothing then"
+        write_for_owner(file, starting_configuration(SystemEntropy(), name), replace=force, mend=cost)
         quoted = shlex.quote(str(file))
         output.line(f"wrote {file}", "green")
         output.line(f"check it  icelane config check -c {quoted}")
@@ -55,32 +54,3 @@ def _hostname(text: str | None) -> str | None:
         return parse_hostname(text)
     except ValueError as error:
         raise usage(f"--hostname: {error}") from None
-
-
-def _write(file: Path, text: str, *, replace: bool) -> None:
-    """The whole file or nothing: what is there stays until the new one is complete."""
-    if file.exists() and not replace:
-        mend = "--force replaces it; ephemeral credentials made with the old secrets are worth nothing then"
-        raise CommandError(ExitCode.USAGE, Problem(f"{file} is there already", mend))
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        # Created for the owner alone, not made so afterwards: in between others could open it.
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-                stream.write(text)
-            _move(draft, file, replace=replace)
-        finally:
-            draft.unlink(missing_ok=True)
-    except FileExistsError:
-        raise CommandError(ExitCode.USAGE, Problem(f"{file} is there already", "--force replaces it")) from None
-    except OSError as error:
-        raise CommandError(ExitCode.MISSING, Problem(f"{file} cannot be written: {error.strerror}")) from None
-
-
-def _move(draft: Path, file: Path, *, replace: bool) -> None:
-    if replace:
-        draft.replace(file)
-    else:
-        os.link(draft, file)  # unlike a rename it fails when somebody was faster
