@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Hashable
 from pathlib import Path
+from typing import Any
 
 from icelane.compat.coturn import Surroundings, parse_turnserver, toml, translate
 from icelane.compat.coturn.options import OPTIONS
@@ -32,7 +33,7 @@ def run(data: bytes) -> Hashable:
     assert {remark.line for remark in translation.remarks} == {line.number for line in lines}
     written = tomllib.loads(toml(translation, "turnserver.conf"))
     for setting in translation.settings:
-        value = written
+        value: Any = written
         for part in setting.key.split("."):
             value = value[part]
         if setting.key == "turn.secrets":

@@ -26,7 +26,11 @@ from icelane.server.machine import Machine
 OWN = ("10.0.0.5", "2001:db8::5")
 HERE = Surroundings(addresses=OWN, folder=Path("/etc"))
 SECRET = "0123456789abcdef0123456789abcdef"
-VALUES = {Shape.SWITCH: [None, "1", "no", "off"], Shape.NUMBER: ["0", "1", "4000"], Shape.TEXT: []}
+VALUES: dict[Shape, list[str | None]] = {
+    Shape.SWITCH: [None, "1", "no", "off"],
+    Shape.NUMBER: ["0", "1", "4000"],
+    Shape.TEXT: [],
+}
 TEXTS = {
     "listening-ip": ["192.0.2.1", "2001:db8::7"],
     "aux-server": ["192.0.2.1:99", "[::1]:99"],
@@ -225,11 +229,13 @@ def test_every_name_in_an_explanation_exists() -> None:
                 assert word.strip("[]") in keys, word
 
 
-LINES = st.sampled_from(sorted(OPTIONS)).flatmap(
-    lambda name: st.sampled_from(TEXTS.get(name) or VALUES[OPTIONS[name].shape] or ["x"]).map(
-        lambda value: name if value is None else f"{name}={value}"
-    )
-)
+def lines_of(name: str) -> list[str]:
+    """What an option may look like."""
+    values: list[str | None] = [*TEXTS.get(name, []), *VALUES[OPTIONS[name].shape]] or ["x"]
+    return [name if value is None else f"{name}={value}" for value in values]
+
+
+LINES = st.sampled_from(sorted(OPTIONS)).flatmap(lambda name: st.sampled_from(lines_of(name)))
 
 
 @given(st.lists(LINES, max_size=30))
