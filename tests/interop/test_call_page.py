@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser
+from playwright.async_api import Browser, FilePayload
 
 from demo.chromium import PACKAGE, chromium
 from demo.trust import PACKAGE as TRUST_PACKAGE
@@ -100,6 +100,7 @@ def test_two_pages_and_a_program_call_talk_and_send_files(node: PageNode, tmp_pa
             await chat_and_send(ann, bob, bot)
             await compare_codes(ann, bob)
             await mute(ann, bob)
+            await show_a_screen(ann, bob)
             await bob.click("#leave-switch")
             await bob.sees("() => !document.querySelector('#lobby').hidden")
             await ann.sees("() => document.querySelectorAll('.tile[data-kind=peer]').length === 1")
@@ -115,8 +116,9 @@ async def chat_and_send(ann: Visitor, bob: Visitor, bot: Bot) -> None:
     await bob.click("#chat-switch")
     await bob.reads("#lines", "good morning")
     assert await bot.heard.get() == "Ann: good morning"
-    file = {"name": "report.bin", "mimeType": "application/octet-stream", "buffer": FILE}
-    await ann.page.set_input_files("#file", [file])  # type: ignore[list-item]  # Playwright's own name is private
+    await ann.page.set_input_files(
+        "#file", [FilePayload(name="report.bin", mimeType="application/octet-stream", buffer=FILE)]
+    )
     await bob.reads("#lines", "512 kB, from Ann")
     await look(bob, "call-file-phone-dark")
     async with bob.page.expect_download() as download:
@@ -169,6 +171,17 @@ async def mute(ann: Visitor, bob: Visitor) -> None:
     await bob.sees_pictures_of("Ann")
 
 
+async def show_a_screen(ann: Visitor, bob: Visitor) -> None:
+    """A screen is one tile more, and goes away again, also for whoever has it before him."""
+    await ann.click("#screen-switch")
+    await bob.sees("() => document.querySelector('.tile[data-kind=screen] video')?.videoWidth > 0")
+    assert await bob.text(".tile[data-kind=screen] .name") == "Ann: screen"
+    await look(bob, "call-screen-phone-dark")
+    await ann.click("#screen-switch")
+    await bob.sees("() => document.querySelector('.tile[data-kind=screen]') === null")
+    await bob.sees_pictures_of("Ann", "Bot")
+
+
 def test_a_call_that_may_only_be_relayed_says_so(node: PageNode, tmp_path: Path) -> None:
     async def call() -> None:
         bot = Bot(tmp_path)
@@ -178,10 +191,41 @@ def test_a_call_that_may_only_be_relayed_says_so(node: PageNode, tmp_path: Path)
             bot.running(node, relay_only=True),
         ):
             ann = await Visitor.in_chromium(browser, node.link("ann", relay_only=True), "Ann", **DESK)
-            await ann.join()
+            await join_by_keyboard(ann)
             await ann.sees_pictures_of("Bot")
             assert await ann.path_to("Bot") == f"relayed, TLS {node.port}"
             await look(ann, "call-relayed")
+
+    run(call())
+
+
+async def join_by_keyboard(visitor: Visitor) -> None:
+    """Tab to the name, write it, Enter."""
+    await visitor.sees("() => document.querySelector('#camera-switch').getAttribute('aria-pressed') === 'true'")
+    keyboard = visitor.page.keyboard
+    for _ in range(12):
+        await keyboard.press("Tab")
+        if await visitor.driver.run("() => document.activeElement.id === 'name'"):
+            break
+    await keyboard.type(visitor.name)
+    await keyboard.press("Enter")
+    await visitor.sees("() => document.activeElement.id === 'main'")
+
+
+def test_a_ticket_lets_somebody_in_once(node: PageNode, tmp_path: Path) -> None:
+    async def call() -> None:
+        async with node.running(), trusting_chromium(node, tmp_path / "home") as browser:
+            context = await browser.new_context()
+            bearer = {"Authorization": f"Bearer {node.token('ann')}"}
+            answer = await context.request.post(f"{node.origin}/v1/tickets", headers=bearer, ignore_https_errors=True)
+            ticket = (await answer.json())["ticket"]
+            page = await context.new_page()
+            for words in ("#call", "#refusal"):
+                await page.goto(f"{node.origin}/r/demo#ticket={ticket}&name=Ann")
+                assert await page.input_value("#name") == "Ann"
+                await page.click("#join")
+                await page.wait_for_selector(f"{words}:not([hidden])")
+                await page.goto("about:blank")
 
     run(call())
 

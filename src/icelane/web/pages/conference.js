@@ -18,6 +18,10 @@ import { PeerCall } from "./peer_call.js"
 
 // How long a call goes on whose peer the server has lost sight of, without that peer coming back.
 const LINGER = 45_000
+// What the pictures to all others may take together, in bits per second, and what one of them takes at least and at most.
+const UPLINK = 4_000_000
+const LEAST = 150_000
+const MOST = 1_500_000
 // Only the sign that somebody may have gone for good; others say so.
 const UNCERTAIN = new Set(["timeout", "node-lost"])
 
@@ -103,11 +107,21 @@ export class Conference extends EventTarget {
     this.calls.set(peer.id, call)
     call.addEventListener("change", () => {
       if (call.state !== "connected") return
+      this.#share()
       call.replaces?.end()
       call.replaces = undefined
     })
-    call.addEventListener("end", () => this.calls.get(peer.id) === call && this.calls.delete(peer.id))
+    call.addEventListener("end", () => {
+      if (this.calls.get(peer.id) === call) this.calls.delete(peer.id)
+      this.#share()
+    })
     this.#fire("call", call)
+  }
+
+  /** Everybody gets a picture of ours, so the more there are the smaller it is. */
+  #share() {
+    const each = Math.round(Math.min(MOST, Math.max(LEAST, UPLINK / Math.max(this.connected.length, 1))))
+    for (const call of this.connected) call.limit(each)
   }
 
   /** @param {Peer} peer @param {string} reason */

@@ -98,6 +98,19 @@ export class PeerCall extends EventTarget {
   }
 
   /**
+   * Let the camera take so much of the uplink, in bits per second.
+   * @param {number} bitrate
+   */
+  limit(bitrate) {
+    const sender = this.#senders.get("camera")
+    const parameters = sender?.getParameters()
+    const [encoding] = parameters?.encodings ?? []
+    if (!sender || !parameters || !encoding || encoding.maxBitrate === bitrate) return
+    encoding.maxBitrate = bitrate
+    sender.setParameters(parameters).catch(() => {}) // negotiated anew meanwhile; the next look tries again
+  }
+
+  /**
    * Say something; false when the peer cannot be reached now.
    * @param {string} text
    */
