@@ -97,9 +97,7 @@ def running_node(folder: Path) -> Iterator[RunningNode]:
     leaf.private_key_pem.write_to_path(str(paths["key"]))
     paths["key"].chmod(0o600)
     file = folder / "icelane.toml"
-    file.write_text(
-        CONFIGURATION.format(port=port, secret=SECRET, certificate=paths["certificate"], key=paths["key"])
-    )
+    file.write_text(CONFIGURATION.format(port=port, secret=SECRET, certificate=paths["certificate"], key=paths["key"]))
     command = [*ICELANE, "serve", "--json", "-c", str(file)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None

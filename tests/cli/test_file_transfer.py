@@ -297,7 +297,9 @@ def test_the_sender_notices_that_the_receiver_has_gone(tmp_path: Path, replies: 
         (b"yes",),
     ],
 )
-def test_a_receiver_that_speaks_something_else_is_not_believed(tmp_path: Path, replies: tuple[str | bytes, ...]) -> None:
+def test_a_receiver_that_speaks_something_else_is_not_believed(
+    tmp_path: Path, replies: tuple[str | bytes, ...]
+) -> None:
     (tmp_path / "a").write_bytes(b"x")
 
     async def run() -> None:

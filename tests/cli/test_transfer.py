@@ -163,9 +163,7 @@ def test_two_meet_in_the_room_of_a_link(meeting: Meeting) -> None:
 
 
 def test_an_unknown_authority_says_how_to_trust_it(meeting: Meeting) -> None:
-    program = meeting.node.start(
-        "receive", "7-blue-otter", "-c", str(meeting.node.configuration), cwd=meeting.folder
-    )
+    program = meeting.node.start("receive", "7-blue-otter", "-c", str(meeting.node.configuration), cwd=meeting.folder)
     _, err = program.communicate(timeout=TIMEOUT)
     assert program.returncode == 4
     assert "certificate of the node is not trusted" in err

@@ -26,7 +26,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
-from icelane.crypto.provider import SystemEntropy
 from icelane.errors import InvalidStateError, LocalProtocolError, RemoteProtocolError, TransportClosedError
 
 CHUNK: Final = 16 * 1024

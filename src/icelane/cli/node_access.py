@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 import typer
 
 from icelane.cli.extras import require_extra
-from icelane.cli.output import CommandError, ExitCode, Output, Problem, usage
+from icelane.cli.output import CommandError, ExitCode, Problem, usage
 from icelane.errors import (
     CertificateRefusedError,
     ConfigurationError,
@@ -68,7 +68,9 @@ AuthorityOption = Annotated[
 _PAGE: Final = re.compile(r"/r/([^/]+)/?")
 _NO_SERVER: Final = "--server https://call.example.org, or ICELANE_URL; or -c icelane.toml of a node that is yours"
 _UNKNOWN_AUTHORITY: Final = "--ca FILE with the authority of that node; for `icelane dev`: icelane certs trust"
-_NEW_TOKEN: Final = "--token TOKEN, from `icelane token create --identity NAME --room '{room}'` on the node"
+_HOW_TO_ENTER: Final = "--token TOKEN, from `icelane token create --identity NAME --room '{room}'` on the node"
+# A node that is only slow answers within a second or two.
+_ENTER_TIMEOUT: Final = 10.0
 # How long a token lives that is made here, for one run: the connection outlives it as long as it is resumed.
 _LIFETIME: Final = 3600.0
 
@@ -85,8 +87,10 @@ class NodeOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeAccess:
-    """Where to, and as whom. `guest`: the token is the key of a link that several people have. `room` may be chosen later,
-    among `rooms`."""
+    """Where to, and as whom. `guest`: the token is the key of a link that several people have.
+
+    `room` may be chosen later, among `rooms`.
+    """
 
     url: str
     token: str | None = field(repr=False)
@@ -112,7 +116,7 @@ class Link:
 
 
 def parse_link(text: str) -> Link:
-    """Raises LocalProtocolError for what is no URL of a node. The token stands alone in the fragment, or as `token=`."""
+    """The token stands alone in the fragment, or as `token=`. Raises LocalProtocolError for no URL of a node."""
     parts = urlsplit(text)
     if parts.scheme not in ("https", "http", "wss", "ws") or not parts.hostname:
         raise LocalProtocolError("the URL of a node begins with https://")
@@ -210,6 +214,7 @@ async def entered(
         configuration=configuration,
         authority=access.authority,
         http_proxy=configuration.http_proxy,
+        timeout=_ENTER_TIMEOUT,
     )
     with refusals(access):
         async with signal:
@@ -258,7 +263,7 @@ def _room_of(access: NodeAccess) -> str:
 
 
 def _new_token(access: NodeAccess) -> str:
-    return _NEW_TOKEN.format(room=access.room or access.rooms)
+    return _HOW_TO_ENTER.format(room=access.room or access.rooms)
 
 
 def _room_mend(error: SignalError, access: NodeAccess) -> str | None:

@@ -22,7 +22,7 @@ mossy muddy narrow native neat new nimble noble northern novel olive open orange
 pearl plain playful polite proud prime pure purple quick quiet rapid rare ready regal rich ripe robust rosy round
 royal ruby rustic sandy scarlet secret serene sharp shiny short shy silent silky silver simple sleepy slim slow small
 smart smooth snowy soft solar solid speedy spicy steady still strong sunny tall teal
-""".split()
+""".split()  # noqa: SIM905  (a page of quotation marks)
 )
 ANIMALS: Final = tuple(
     """
@@ -42,7 +42,7 @@ possum prawn puffin puma quail quokka rabbit raccoon raven reindeer rhino robin 
 scorpion seahorse seal shark sheep shrew shrimp skunk skylark sloth snail snake snipe sparrow spider squid squirrel
 starling stingray stoat stork swallow swan swift tapir tarantula tern thrush tiger toad tortoise toucan trout tuna
 turkey turtle viper vole vulture
-""".split()
+""".split()  # noqa: SIM905  (a page of quotation marks)
 )
 
 

@@ -44,6 +44,7 @@ InterfaceOption = Annotated[
 MAX_CODES: Final = 5
 _ROOMS: Final = "send-*"
 _CONNECTION_TIMEOUT: Final[Duration] = 60.0
+_RELAY_MEND: Final = "check that the node has a TURN listener that both reach: icelane turn check"
 
 
 def send(
@@ -160,9 +161,7 @@ async def _send(
                         await signal.leave(code.room)
 
 
-async def _send_once(
-    output: Output, file: Path, signal: SignalClient, code: TransferCode, timeout: Duration
-) -> None:
+async def _send_once(output: Output, file: Path, signal: SignalClient, code: TransferCode, timeout: Duration) -> None:
     import asyncio
 
     from icelane.aio.system import monotonic
@@ -235,16 +234,18 @@ def _endings() -> Iterator[None]:
     from icelane.cli.transfer_meeting import ImpostorError, NobodyError, WrongCodeError
     from icelane.errors import TransportClosedError
 
-    relay = "check that the node has a TURN listener that both reach: icelane turn check"
     try:
         with file_errors():
             yield
     except ImpostorError as error:
-        raise CommandError(ExitCode.NETWORK, Problem(str(error), "use another network, or another node")) from None
+        raise _ended(str(error), "use another network, or another node") from None
     except (WrongCodeError, NobodyError) as error:
-        raise CommandError(ExitCode.NETWORK, Problem(str(error), "icelane send FILE  there, for another code")) from None
+        raise _ended(str(error), "icelane send FILE  there, for another code") from None
     except TimeoutError:
-        text = f"the two sides did not reach each other within {_CONNECTION_TIMEOUT:g} s"
-        raise CommandError(ExitCode.NETWORK, Problem(text, relay)) from None
+        raise _ended(f"the two sides did not reach each other within {_CONNECTION_TIMEOUT:g} s", _RELAY_MEND) from None
     except TransportClosedError as error:
-        raise CommandError(ExitCode.NETWORK, Problem(f"the two sides cannot reach each other: {error}", relay)) from None
+        raise _ended(f"the two sides cannot reach each other: {error}", _RELAY_MEND) from None
+
+
+def _ended(text: str, mend: str) -> CommandError:
+    return CommandError(ExitCode.NETWORK, Problem(text, mend))

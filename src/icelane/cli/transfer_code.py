@@ -19,7 +19,7 @@ MAX_NUMBER: Final = 999
 # From where the number comes at each try: a short one, unless many are in use.
 NUMBERS: Final = (9, 9, 99, 99, MAX_NUMBER, MAX_NUMBER, MAX_NUMBER)
 _FORM: Final = re.compile(r"([1-9][0-9]{0,2})-([a-z]+)-([a-z]+)")
-_BETWEEN: Final = re.compile(r"[\s_–—-]+")
+_BETWEEN: Final = re.compile(r"[\s_\u2013\u2014-]+")
 
 
 @dataclass(frozen=True, slots=True)

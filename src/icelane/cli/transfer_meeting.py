@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -133,7 +133,9 @@ async def find_sender(signal: SignalClient, code: TransferCode, timeout: Duratio
         key = None
     if key is None or not is_same(message["proof"], key.proof(Side.SENDER)):
         await _tell(signal, sender, code, {"failed": True})
-        raise WrongCodeError("this is not the code of the one who sends there; ask for another one, which he has by now")
+        raise WrongCodeError(
+            "this is not the code of the one who sends there; ask for another one, which he has by now"
+        )
     await _tell(signal, sender, code, {"proof": key.proof(Side.RECEIVER)})
     return sender, key
 
@@ -199,12 +201,12 @@ async def while_reachable(pc: RTCPeerConnection, work: Coroutine[object, object,
                 await task
 
 
-async def _ask(signal: SignalClient, peer: Peer, code: TransferCode, body: dict[str, object]) -> None:
+async def _ask(signal: SignalClient, peer: Peer, code: TransferCode, body: Mapping[str, object]) -> None:
     with suppress(IcelaneError):  # he has gone, or is told again when he is back
         await _tell(signal, peer, code, body)
 
 
-async def _tell(signal: SignalClient, peer: Peer, code: TransferCode, body: dict[str, object]) -> None:
+async def _tell(signal: SignalClient, peer: Peer, code: TransferCode, body: Mapping[str, object]) -> None:
     await signal.send({KEY: {"number": code.number, **body}}, to=peer)
 
 
