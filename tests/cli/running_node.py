@@ -99,19 +99,19 @@ def running_node(folder: Path) -> Iterator[RunningNode]:
     file = folder / "icelane.toml"
     file.write_text(CONFIGURATION.format(port=port, secret=SECRET, certificate=paths["certificate"], key=paths["key"]))
     command = [*ICELANE, "serve", "--json", "-c", str(file)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+    log = folder / "log"
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as server,
+    ):
         assert server.stdout is not None
-        assert server.stderr is not None
-        line = server.stdout.readline()
-        assert line, server.stderr.read()
-        server.stderr.close()
+        assert server.stdout.readline(), log.read_text()
         node = RunningNode(url=f"https://localhost:{port}", authority=paths["authority"], configuration=file)
         try:
             yield node
         finally:
             node.end_programs()
-            server.terminate()
-            server.stdout.read()
+            server.kill()  # otherwise it waits for allocations of programs that were killed
 
 
 def next_document(program: subprocess.Popen[str]) -> dict[str, object]:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import icelane
-from icelane.cli import config, health, ice, init, keys, peer, room, serve, stun, token, transfer, turn
+from icelane.cli import config, health, ice, init, join, keys, peer, room, serve, stun, token, transfer, turn
 from icelane.cli.switches import tell_no_types
 from icelane.cli.usage_errors import Commands
 
@@ -33,6 +33,7 @@ app.command(epilog=init.EXAMPLE)(init.init)
 app.command(epilog=stun.EXAMPLE)(stun.stun)
 app.command(epilog=ice.EXAMPLE)(ice.ice)
 app.command(epilog=health.EXAMPLE)(health.health)
+app.command(epilog=join.EXAMPLE)(join.join)
 app.command(epilog=transfer.SEND_EXAMPLE)(transfer.send)
 app.command(epilog=transfer.RECEIVE_EXAMPLE)(transfer.receive)
 app.add_typer(turn.app, name="turn")
