@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import icelane
-from icelane.cli import config, health, ice, init, keys, peer, room, serve, stun, token, turn
+from icelane.cli import config, dev, health, ice, init, keys, peer, room, serve, stun, token, turn
 from icelane.cli.switches import tell_no_types
 from icelane.cli.usage_errors import Commands
 
@@ -28,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command(epilog=dev.EXAMPLE)(dev.dev)
 app.command(epilog=serve.EXAMPLE)(serve.serve)
 app.command(epilog=init.EXAMPLE)(init.init)
 app.command(epilog=stun.EXAMPLE)(stun.stun)

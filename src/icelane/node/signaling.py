@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -29,11 +29,13 @@ from icelane.server.config.validation import refuse
 from icelane.server.events import report
 from icelane.server.http_server import HttpServer
 from icelane.server.public_url import public_url
+from icelane.signaling.admission.hook import Hook
 from icelane.signaling.admission.join_token import create_token
+from icelane.signaling.admission.request import ConnectRequest
 from icelane.signaling.admitted import Admission, Grant, IceTransportPolicy
 from icelane.signaling.app import signaling_app
 from icelane.signaling.http.admission_callers import AdmissionCallers
-from icelane.signaling.http.endpoint import routes
+from icelane.signaling.http.endpoint import Endpoint, routes
 from icelane.signaling.http.hub_rooms import HubRooms
 from icelane.signaling.http.surface import HttpSurface
 from icelane.signaling.http.token_endpoints import TokenOrder
@@ -48,12 +50,20 @@ DRAIN_SPREAD: Final[Duration] = 5.0
 class Signaling:
     """Satisfies `Companion`. Raises ConfigurationError for what cannot work."""
 
-    def __init__(self, config: Config, relay: Relay) -> None:
+    def __init__(
+        self,
+        config: Config,
+        relay: Relay,
+        *,
+        before_connect: Hook[ConnectRequest] | None = None,
+        endpoints: Sequence[Endpoint] = (),
+    ) -> None:
+        """`before_connect` is asked as one of `[hooks]` is, before those; `endpoints` are served beside ours."""
         self._config = config
         self._relay = relay
         self._wall_clock = SystemWallClock()
         self._entropy = SystemEntropy()
-        self.admission = ConfiguredAdmission(config, entropy=self._entropy)
+        self.admission = ConfiguredAdmission(config, entropy=self._entropy, before_connect=before_connect)
         hooks = self.admission.settings.hooks
         self.ice = IceServers(ice_settings(config), wall_clock=self._wall_clock)
         self.service = SignalService(
@@ -69,7 +79,7 @@ class Signaling:
         self._callers = AdmissionCallers(self.admission.control)
         self._rooms = HubRooms(self.service)
         self._commands = RoomCommands(self._rooms)
-        table = routes(self._surface().endpoints(), self._callers)
+        table = routes([*self._surface().endpoints(), *endpoints], self._callers)
         self.app: Starlette = signaling_app(self.admission.control, service=self.service, routes=table)
         self.web = HttpServer(self.app, hsts=config.server.hsts)
         self.web.on_closing = self.service.close
