@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import icelane
-from icelane.cli import config, dev, health, ice, init, keys, peer, room, serve, stun, token, turn
+from icelane.cli import config, dev, doctor, health, ice, init, keys, peer, room, serve, stun, token, turn
 from icelane.cli.switches import tell_no_types
 from icelane.cli.usage_errors import Commands
 
@@ -33,6 +33,7 @@ app.command(epilog=serve.EXAMPLE)(serve.serve)
 app.command(epilog=init.EXAMPLE)(init.init)
 app.command(epilog=stun.EXAMPLE)(stun.stun)
 app.command(epilog=ice.EXAMPLE)(ice.ice)
+app.command(epilog=doctor.EXAMPLE)(doctor.doctor)
 app.command(epilog=health.EXAMPLE)(health.health)
 app.add_typer(turn.app, name="turn")
 app.add_typer(room.app, name="room")

@@ -50,6 +50,7 @@ class Cause(enum.StrEnum):
     HTTPS_WRONG = "https-wrong"
     WEBSOCKET_BLOCKED = "websocket-blocked"
     UDP_BLOCKED = "udp-blocked"
+    TOKEN_REFUSED = "token-refused"  # noqa: S105
     CREDENTIAL_EXPIRED = "credential-expired"
     REALM_WRONG = "realm-wrong"
     SECRET_WRONG = "secret-wrong"  # noqa: S105  (a cause, and no secret)
@@ -82,12 +83,16 @@ class CheckResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
-    """One check of a run. It begins when those named in `after` are over, and is skipped where one of them failed."""
+    """One check of a run. It begins when those named in `after` are over, and is skipped where one of them failed.
+
+    With `anyway` it is not: it looks for itself what they came to.
+    """
 
     name: str
     run: Callable[[], Awaitable[CheckResult]]
     after: Sequence[str] = ()
     deadline: Duration = DEFAULT_DEADLINE
+    anyway: bool = False
 
 
 def passed(name: str, detail: str) -> CheckResult:
@@ -136,7 +141,7 @@ async def run_checks(checks: Sequence[Check], on_result: Callable[[CheckResult],
 
 async def _run(check: Check, earlier: Sequence[CheckResult], places: asyncio.Semaphore) -> CheckResult:
     for result in earlier:
-        if result.status is CheckStatus.FAILED:
+        if result.status is CheckStatus.FAILED and not check.anyway:
             return skipped(check.name, f"{result.name} comes first, and failed")
     async with places:
         began = monotonic()

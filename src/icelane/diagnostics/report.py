@@ -24,6 +24,7 @@ _SENTENCES: Final = {
     Cause.HTTPS_WRONG: "what answers over HTTPS is not this server",
     Cause.WEBSOCKET_BLOCKED: "HTTPS passes and WebSocket does not: a proxy on the way does not forward the upgrade",
     Cause.UDP_BLOCKED: "UDP is blocked between here and the server",
+    Cause.TOKEN_REFUSED: "the server does not take the token",
     Cause.CREDENTIAL_EXPIRED: "the TURN credential has expired",
     Cause.REALM_WRONG: "the server has another realm than the configuration says",
     Cause.SECRET_WRONG: "the credential is not signed with the server's secret",
@@ -37,6 +38,9 @@ _SENTENCES: Final = {
     Cause.CHECK_BROKEN: "a check could not be carried out",
 }
 _RANKS: Final = {cause: rank for rank, cause in enumerate(_SENTENCES)}
+_SILENT: Final = frozenset({Cause.SERVER_SILENT, Cause.HTTPS_SILENT, Cause.UDP_BLOCKED, Cause.TURN_SILENT})
+# These ask nobody.
+_LOCAL: Final = frozenset({"DNS", "credential"})
 _MARKS: Final = {
     CheckStatus.PASSED: "✔",
     CheckStatus.WARNED: "!",
@@ -95,7 +99,11 @@ def join(results: Sequence[CheckResult]) -> Verdict | None:
     if not (failures or blamed):
         return None
     first = min(failures or blamed, key=lambda result: _RANKS[_named(result)])
-    cause = _joined(_named(first), results)
+    cause = _named(first)
+    silence = _silence(results)
+    if cause in _SILENT and silence is not None:
+        cause = silence
+        first = next((result for result in failures if result.cause is cause), first)
     return Verdict(cause=cause, sentence=_SENTENCES[cause], detail=first.detail, mend=first.mend or "")
 
 
@@ -109,12 +117,24 @@ def sentence_of(cause: Cause) -> str:
     return _SENTENCES[cause]
 
 
-def _joined(cause: Cause, results: Sequence[CheckResult]) -> Cause:
-    """Silence is told apart by what else was heard: one check alone cannot know that nothing answers."""
-    heard = any(result.status in (CheckStatus.PASSED, CheckStatus.WARNED) for result in results)
-    if cause is Cause.SERVER_SILENT and heard:
-        return Cause.TURN_SILENT
-    return cause
+def _silence(results: Sequence[CheckResult]) -> Cause | None:
+    """What the silent ones mean together: one check alone cannot know that nothing answers. None: nobody is silent.
+
+    Names of checks begin with what they ask.
+    """
+    tried = [result for result in results if result.status is not CheckStatus.SKIPPED and result.name not in _LOCAL]
+    silent = {result.cause for result in tried if result.cause in _SILENT}
+    answered = [result for result in tried if result.cause not in _SILENT]
+    if not silent:
+        return None
+    if not answered:
+        return Cause.SERVER_SILENT
+    if Cause.HTTPS_SILENT in silent:
+        return Cause.HTTPS_SILENT
+    streams = [result for result in answered if result.name.startswith(("TURN tcp", "TURN tls"))]
+    if Cause.UDP_BLOCKED in silent and (streams or Cause.TURN_SILENT not in silent):
+        return Cause.UDP_BLOCKED
+    return Cause.TURN_SILENT
 
 
 def _named(result: CheckResult) -> Cause:
