@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -156,23 +156,19 @@ async def _test(output: Output, prepared: Prepared, server: Serving) -> None:
     bound = len(server.listening) + len(server.web_listening)
     report = await self_test(prepared.subject(bound, SystemWallClock().unix_time(monotonic())))
     output.result(_document(prepared, report))
-    output.table(("", "self-test", "found"), [_row(result) for result in report.results])
-    for line in _mends(report):
-        output.mend(line)
+    output.table(("", "self-test", "found"), [_row(result, folded=output.terminal) for result in report.results])
     if report.ok:
         output.line("every path works; Ctrl-C ends it", "green")
 
 
-def _row(result: CheckResult) -> tuple[Text, str, str]:
+def _row(result: CheckResult, *, folded: bool) -> tuple[Text, str, Text]:
+    """The mend stands below what it is for, or behind it where programs read."""
     from icelane.diagnostics.report import mark
 
-    return Text(mark(result.status), style=_STYLES[result.status.value]), result.name, result.detail
-
-
-def _mends(report: Report) -> Iterator[str]:
-    for result in report.results:
-        if result.mend is not None:
-            yield f"{result.name}: {result.mend}"
+    found = Text(result.detail)
+    if result.mend is not None:
+        found.append("\n" if folded else "; ").append("mend: ", style="green").append(result.mend)
+    return Text(mark(result.status), style=_STYLES[result.status.value]), result.name, found
 
 
 def _link(url: str) -> Text:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import icelane
-from icelane.cli import config, dev, doctor, health, ice, init, keys, peer, room, serve, stun, token, turn
+from icelane.cli import certs, config, dev, doctor, health, ice, init, keys, peer, room, serve, stun, token, turn
 from icelane.cli.switches import tell_no_types
 from icelane.cli.usage_errors import Commands
 
@@ -40,6 +40,7 @@ app.add_typer(room.app, name="room")
 app.add_typer(peer.app, name="peer")
 app.add_typer(token.app, name="token")
 app.add_typer(keys.app, name="keys")
+app.add_typer(certs.app, name="certs")
 app.add_typer(config.app, name="config")
 tell_no_types(app)
 

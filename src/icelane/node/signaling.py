@@ -21,6 +21,7 @@ from icelane.errors import ConfigurationError, LocalProtocolError
 from icelane.node.admission import ConfiguredAdmission, signaling_limits, unusable
 from icelane.node.figures import SignalingFigures
 from icelane.node.ice import ice_settings
+from icelane.node.invitation import INVITE, Invitations
 from icelane.node.room_commands import RoomCommands
 from icelane.server.admin import Answer, Request
 from icelane.server.companion import Relay
@@ -79,6 +80,7 @@ class Signaling:
         self._callers = AdmissionCallers(self.admission.control)
         self._rooms = HubRooms(self.service)
         self._commands = RoomCommands(self._rooms)
+        self._invitations = Invitations(self.admission.control.invite, self._page_url, self._wall_clock)
         table = routes([*self._surface().endpoints(), *endpoints], self._callers)
         self.app: Starlette = signaling_app(self.admission.control, service=self.service, routes=table)
         self.web = HttpServer(self.app, hsts=config.server.hsts)
@@ -120,8 +122,9 @@ class Signaling:
             self.service.drain(DRAIN_SPREAD)
 
     async def administer(self, request: Request, now: Instant) -> Answer:
-        """Carry out one of the COMMANDS. Raises RequestError."""
-        del now
+        """Carry out a command about rooms, or an invitation. Raises RequestError."""
+        if request["command"] == INVITE:
+            return self._invitations.answer(request, now)
         return await self._commands.answer(request)
 
     async def _close(self) -> None:
@@ -154,9 +157,11 @@ class Signaling:
         readiness = await self._relay.readiness()
         return readiness.ok and not self._draining, readiness.document()
 
+    def _page_url(self) -> str:
+        return public_url(self._config, self._relay.web_listening) or ""
+
     def _signal_url(self) -> str:
-        url = public_url(self._config, self._relay.web_listening) or ""
-        return "ws" + url.removeprefix("http") + SIGNAL_PATH
+        return "ws" + self._page_url().removeprefix("http") + SIGNAL_PATH
 
     def make(self, order: TokenOrder) -> tuple[str, UnixSeconds]:
         """A join token: a TokenMaker. Raises LocalProtocolError."""

@@ -113,7 +113,7 @@ class Authority:
     @property
     def fingerprint(self) -> str:
         """SHA-256, in pairs of hexadecimal digits with colons between them."""
-        return fingerprint_of(self.der).hex(":").upper()
+        return fingerprint_of(self.der, "sha-256").hex(":").upper()
 
     @property
     def expires_at(self) -> UnixSeconds:
@@ -188,6 +188,8 @@ def _make(folder: Path, unix_time: UnixSeconds, host_name: str) -> None:
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(x509.NameConstraints(permitted_subtrees=_permitted(), excluded_subtrees=None), critical=True)
         .add_extension(_key_usage(signs_certificates=True), critical=True)
+        # Of what it signs as well: no program and no mail (RFC 5280 leaves that open, and everybody reads it so).
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )

@@ -19,7 +19,7 @@ from icelane.core.net import SocketAddress
 from icelane.diagnostics.check import Check, CheckResult, CheckStatus, passed, run_checks
 from icelane.diagnostics.relay_check import Login
 from icelane.diagnostics.report import Report
-from icelane.diagnostics.site import Site
+from icelane.diagnostics.site import FixedLookup, Site
 from icelane.diagnostics.turn_check import check_stun, check_turn
 from icelane.diagnostics.web_check import check_https, check_websocket
 from icelane.node.development.addresses import is_loopback
@@ -63,7 +63,7 @@ async def self_test(subject: Subject) -> Report:
     """Every check, at the first of the node's addresses."""
     host, ports = subject.hosts[0], subject.ports
     site = Site(host=host, port=ports.web, authority=subject.authority)
-    turn, turns = SocketAddress(host, ports.turn), SocketAddress(host, ports.turns)
+    turn = SocketAddress(host, ports.turn)
 
     def relaying(name: str, url: str) -> Check:
         return Check(name=name, run=lambda: _turn(name, url, subject), deadline=3 * _TIMEOUT)
@@ -76,7 +76,7 @@ async def self_test(subject: Subject) -> Report:
             Check(name="STUN", run=lambda: check_stun(_stun(f"stun:{turn}"), timeout=_TIMEOUT)),
             relaying("TURN/udp", f"turn:{turn}?transport=udp"),
             relaying("TURN/tcp", f"turn:{turn}?transport=tcp"),
-            relaying("TURN/tls", f"turns:{turns}?transport=tcp"),
+            relaying("TURN/tls", f"turns:{subject.reach.name}:{ports.turns}?transport=tcp"),
             Check(name="TURNS for pages", run=lambda: _pages(subject.reach)),
             Check(name="who reaches it", run=lambda: _reach(subject.hosts)),
         ]
@@ -111,6 +111,8 @@ async def _turn(name: str, url: str, subject: Subject) -> CheckResult:
         now,
         realm=subject.realm,
         authority=subject.authority if uri.secure else None,
+        # Its own name is what the certificate proves, whether or not anybody finds it.
+        lookup=FixedLookup({subject.reach.name: subject.hosts[0]}),
         timeout=_TIMEOUT,
         name=name,
     )
