@@ -297,7 +297,7 @@ def _configured(file: str | None) -> Path:
     if path is None:
         raise usage(
             "admin.socket is not set, so the server takes no commands",
-            'add to icelane.toml, and restart: [admin] socket = "/run/icelane/admin.sock"',
+            'add to icelane.toml, and restart: [admin] socket = "/run/icelane/admin.sock"; or start `icelane dev`',
         )
     return path
 

@@ -32,17 +32,15 @@ SHOW_EXAMPLE = "Example: `icelane certs show --json`"
 TRUST_EXAMPLE = "Example: `icelane certs trust --system firefox`"
 UNTRUST_EXAMPLE = "Example: `icelane certs untrust --system debian`"
 
-app = typer.Typer(
-    help="See the authority of `icelane dev`, and trust it.", epilog=TRUST_EXAMPLE, no_args_is_help=True
-)
+app = typer.Typer(help="See the authority of `icelane dev`, and trust it.", epilog=TRUST_EXAMPLE, no_args_is_help=True)
 
 SystemOption = Annotated[
     list[System] | None,
-    typer.Option("--system", help="For this one alone; as often as you like. Default: this machine's and the browsers'."),
+    typer.Option(
+        "--system", help="For this one alone; as often as you like. Default: this machine's and the browsers'."
+    ),
 ]
-Install = Annotated[
-    bool, typer.Option("--install", help="Do it: on Linux, as root, for the programs of this machine.")
-]
+Install = Annotated[bool, typer.Option("--install", help="Do it: on Linux, as root, for the programs of this machine.")]
 Run = Callable[[Sequence[str]], int]
 
 _BESIDE: Final = (System.CHROMIUM, System.FIREFOX, System.IOS, System.ANDROID)
@@ -178,7 +176,7 @@ def _tell(
 def _installable(asked: list[System] | None) -> System:
     """The one that files can be put into. Raises CommandError."""
     target = asked[0] if asked else this_system()
-    if target not in ANCHORS or (asked and len(asked) > 1):
+    if target is None or target not in ANCHORS or (asked and len(asked) > 1):
         raise usage("--install is for debian or fedora", "icelane certs trust, and what it says")
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         problem = Problem("only root changes what this machine trusts", "sudo icelane certs trust --install")

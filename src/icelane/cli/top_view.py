@@ -245,7 +245,9 @@ def _allocation_row(one: Allocation) -> list[Text]:
     ]
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[Text]], empty: str, right: range = range(0)) -> RenderableType:
+def _table(
+    columns: Sequence[str], rows: Sequence[Sequence[Text]], empty: str, right: range = range(0)
+) -> RenderableType:
     if not rows:
         return Text(empty, style="dim")
     table = Table(header_style="bold", box=None, pad_edge=False)

@@ -21,7 +21,7 @@ PRIVATE: Final = (
     "203.0.113.0/24",
     "2001:db8::/32",
 )
-"""Not among them: 100.64.0.0/10, where the other customers of a provider are; link-local addresses, which need a zone."""
+"""Not among them: 100.64.0.0/10, where the other customers of a provider are, and link-local addresses."""
 
 LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 

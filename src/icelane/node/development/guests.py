@@ -1,8 +1,8 @@
 """Whoever has the link is let in: its fragment holds a key that is made anew at each start.
 
 A page sends the key as its token, so that no log and no proxy sees it. Pages of several people have the same key; who
-wants to be told apart sends a secret of his own beside it, `data: {"guest": "..."}` in hello, and is somebody of his own
-as long as he keeps it.
+wants to be told apart sends a secret of his own beside it, `data: {"guest": "..."}` in hello, and is somebody of his
+own as long as he keeps it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Everything that a development node needs, made before it starts: addresses, ports, certificate, configuration.
 
-    with prepared_folder(places) as folder:
-        prepared = await prepare(Wishes(room="demo"), folder, places=places, entropy=..., machine=..., unix_time=now)
-        server = serving(prepared.config, prepared.program)
+with prepared_folder(places) as folder:
+    prepared = await prepare(Wishes(room="demo"), folder, places=places, entropy=..., machine=..., unix_time=now)
+    server = serving(prepared.config, prepared.program)
 """
 
 from __future__ import annotations

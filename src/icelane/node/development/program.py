@@ -1,4 +1,4 @@
-"""How a development node comes to run: the node of `icelane serve`, with guests and the page that asks to be trusted."""
+"""How a development node comes to run: the node of `icelane serve`, with guests and the page about trust."""
 
 from __future__ import annotations
 

@@ -97,12 +97,14 @@ def trust_page(authority: Authority, first: System | None) -> str:
 <link rel="stylesheet" href="/pages/trust.css">
 </head>
 <body class="trust">
-<header class="top"><p class="brand"><img src="/pages/icon.svg" alt="" width="24" height="24"><span>icelane</span></p></header>
+<header class="top">
+<p class="brand"><img src="/pages/icon.svg" alt="" width="24" height="24"><span>icelane</span></p>
+</header>
 <main id="main">
 <h1>Trust this server, once</h1>
 <p>Calls need a connection that your browser trusts. This server has a certificate of an authority that was made on its
-own machine, so your browser cannot know it yet. It counts for private addresses and for names ending in <code>.local</code>
-alone; its owner could not pass for a bank with it.</p>
+own machine, so your browser cannot know it yet. It counts for private addresses and for names ending in
+<code>.local</code> alone; its owner could not pass for a bank with it.</p>
 <p>Compare this with what <code>icelane dev</code> or <code>icelane certs show</code> says in the terminal:</p>
 <p class="fingerprint"><code>{halves[0]}</code> <code>{halves[1]}</code></p>
 <p class="downloads">
