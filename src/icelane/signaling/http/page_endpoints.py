@@ -40,14 +40,14 @@ _TAG_BYTES: Final = 16
 _HEADERS: Final = {
     # Kept, and asked about each time: the next version of the server has other pages.
     "cache-control": "no-cache",
-    # Nothing of another origin, and nothing that stands in the page itself: what somebody smuggles into it does not run.
+    # Nothing of another origin, and nothing that stands in the page itself: what is smuggled in does not run.
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
     " connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
     " require-trusted-types-for 'script'; trusted-types 'none'",
     "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "camera=(self), microphone=(self), display-capture=(self), speaker-selection=(self),"
     " autoplay=(self), fullscreen=(self), screen-wake-lock=(self), clipboard-write=(self), geolocation=(), payment=(),"
-    " usb=(), serial=(), bluetooth=(), hid=(), midi=()",
+    " usb=(), serial=(), hid=(), midi=()",
 }
 
 
