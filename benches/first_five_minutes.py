@@ -85,7 +85,9 @@ async def call_of_two(browser: Browser, url: str) -> list[str]:
     async with asyncio.timeout(_CALL_SECONDS):
         for page in pages:
             await page.wait_for_function(_MOVING)
-            await page.wait_for_function("() => document.querySelector('#tiles .path:not([hidden])')?.textContent.trim()")
+            await page.wait_for_function(
+                "() => document.querySelector('#tiles .path:not([hidden])')?.textContent.trim()"
+            )
     return [(await page.locator("#tiles .path:not([hidden])").first.inner_text()).strip() for page in pages]
 
 
@@ -103,14 +105,20 @@ async def _call(url: str, environment: Mapping[str, str]) -> list[str]:
 
 def _clean(home: Path) -> dict[str, str]:
     """The environment of somebody who has never been here."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ICELANE_", "XDG_", "PYTHON", "PIP_CACHE"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("ICELANE_", "XDG_", "PYTHON", "PIP_CACHE"))
+    }
     return kept | {"HOME": str(home), "PIP_NO_CACHE_DIR": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
 
 def _run(*command: str, environment: Mapping[str, str], folder: Path | None = None) -> None:
     done = subprocess.run(command, env=dict(environment), cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+        raise RuntimeError(
+            f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
+        )
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -46,7 +47,9 @@ def dev(
         ),
     ] = None,
     no_qr: Annotated[bool, typer.Option("--no-qr", help="Show no QR code.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Write a record of every allocation.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Write a record of each allocation and refusal.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Run signaling, call page, STUN and TURN for this machine and its LAN, with secrets of this run alone.
@@ -70,7 +73,7 @@ def dev(
             level="info" if verbose else "warning",
         )
         try:
-            _run(_dev(wishes, Places.here(), output, show_code=not no_qr))
+            _run(_dev(wishes, Places.here(), output, show_code=not no_qr, verbose=verbose))
         except NotPrivateError as error:
             raise usage(error.message, _FOR_THE_WORLD) from None
 
@@ -84,7 +87,7 @@ def _room(text: str | None) -> str | None:
     return text
 
 
-async def _dev(wishes: Wishes, places: Places, output: Output, *, show_code: bool) -> None:
+async def _dev(wishes: Wishes, places: Places, output: Output, *, show_code: bool, verbose: bool) -> None:
     from icelane.aio.system import SystemWallClock, monotonic
     from icelane.crypto.provider import SystemEntropy
     from icelane.node.development.preparation import prepare, prepared_folder
@@ -104,6 +107,9 @@ async def _dev(wishes: Wishes, places: Places, output: Output, *, show_code: boo
             unix_time=SystemWallClock().unix_time(monotonic()),
         )
         configure_logging(prepared.config.log)
+        if not verbose:
+            # A browser on this very machine asks the relay for what it refuses, in every call.
+            logging.getLogger("icelane").setLevel(logging.ERROR)
         allow_many_descriptors()
         server = serving(prepared.config, prepared.program)
         testing: list[asyncio.Task[None]] = []
@@ -135,6 +141,10 @@ def _show(output: Output, prepared: Prepared, *, show_code: bool) -> None:
         *([("On this machine", _link(urls["here"]))] if "here" in urls else []),
         ("Diagnose", _link(urls["diagnose"])),
         ("Trust it, once", _link(urls["trust"])),
+        *(
+            ("" if index else "its SHA-256", Text(line))
+            for index, line in enumerate(prepared.authority.fingerprint_lines(2))
+        ),
         ("Signaling", Text(urls["signal"])),
         *(("STUN, TURN", Text(url)) for url in prepared.turn_urls()),
         ("Relay ports", Text(f"{prepared.ports.relay.first}-{prepared.ports.relay.last}, UDP")),

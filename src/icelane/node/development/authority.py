@@ -115,6 +115,12 @@ class Authority:
         """SHA-256, in pairs of hexadecimal digits with colons between them."""
         return fingerprint_of(self.der, "sha-256").hex(":").upper()
 
+    def fingerprint_lines(self, count: int) -> list[str]:
+        """The same in so many lines of equal length, for people who compare it."""
+        pairs = self.fingerprint.split(":")
+        size = len(pairs) // count
+        return [":".join(pairs[start : start + size]) for start in range(0, len(pairs), size)]
+
     @property
     def expires_at(self) -> UnixSeconds:
         """When it ends."""

@@ -80,7 +80,7 @@ class Prepared:
 
     def urls(self) -> dict[str, str]:
         """What people open, by what it is for. The key in the fragment reaches no server and no log."""
-        key, room = f"#token={self.guests.key}", quote(self.room)
+        key, room = f"#token={self.guests.key}", quote(self.room, safe="")
         there = {
             "call": self._url(f"/r/{room}{key}"),
             "diagnose": self._url(f"/diag{key}"),
@@ -127,9 +127,19 @@ def prepared_folder(places: Places) -> Iterator[Path]:
 
 
 async def prepare(
-    wishes: Wishes, folder: Path, *, places: Places, entropy: Entropy, machine: Machine, unix_time: UnixSeconds
+    wishes: Wishes,
+    folder: Path,
+    *,
+    places: Places,
+    entropy: Entropy,
+    machine: Machine,
+    unix_time: UnixSeconds,
+    trusted: Path | None = None,
 ) -> Prepared:
-    """Look at the machine, make what is missing. Raises ConfigurationError, NotPrivateError among them."""
+    """Look at the machine, make what is missing. Raises ConfigurationError, NotPrivateError among them.
+
+    `trusted` is a PEM file with the authorities that count as this machine's, None for its own.
+    """
     hosts = chosen_hosts(machine, wishes.listen)
     relays = relay_hosts(hosts)
     ports = Ports.free(hosts, relays, wishes.port)
@@ -148,7 +158,7 @@ async def prepare(
     reach = Reach(
         name=name,
         resolves=await resolves_to(name, relays),
-        trusted=is_trusted_here(certificate, key, name),
+        trusted=is_trusted_here(certificate, key, name, trusted),
     )
     config = development_configuration(
         machine=machine,

@@ -83,8 +83,8 @@ def trust_page(authority: Authority, first: System | None) -> str:
     """The page; what concerns `first` is open."""
     order = sorted(System, key=lambda system: system is not first)
     parts = "\n".join(_section(system, authority, is_open=system is first) for system in order)
-    name, fingerprint = html.escape(authority.name), authority.fingerprint
-    halves = (fingerprint[:47], fingerprint[48:])
+    name = html.escape(authority.name)
+    digits = "\n".join(f"<code>{quarter}</code>" for quarter in authority.fingerprint_lines(4))
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -106,7 +106,7 @@ def trust_page(authority: Authority, first: System | None) -> str:
 own machine, so your browser cannot know it yet. It counts for private addresses and for names ending in
 <code>.local</code> alone; its owner could not pass for a bank with it.</p>
 <p>Compare this with what <code>icelane dev</code> or <code>icelane certs show</code> says in the terminal:</p>
-<p class="fingerprint"><code>{halves[0]}</code> <code>{halves[1]}</code></p>
+<p class="fingerprint">{digits}</p>
 <p class="downloads">
 <a class="button" href="{PATH}/{NAME}.crt" download>Certificate</a>
 <a class="button" href="{PATH}/{NAME}.mobileconfig">Profile for iPhone and iPad</a>

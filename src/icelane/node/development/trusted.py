@@ -13,10 +13,13 @@ from icelane.errors import ConfigurationError
 _MAX_TURNS: Final = 8
 
 
-def is_trusted_here(certificate: Path, key: Path, host: str) -> bool:
-    """Shake hands in memory as a client of this machine does that asks for `host`, a name or an address."""
+def is_trusted_here(certificate: Path, key: Path, host: str, authority: Path | None = None) -> bool:
+    """Shake hands in memory as a client of this machine does that asks for `host`, a name or an address.
+
+    `authority` is a PEM file with what to trust instead of this machine's.
+    """
     try:
-        asking = client_context(alpn=())
+        asking = client_context(authority, alpn=())
     except ConfigurationError:
         return False  # a machine without any authority
     serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
