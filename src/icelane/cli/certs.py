@@ -86,9 +86,9 @@ def trust(system: SystemOption = None, install: Install = False, as_json: JsonFl
         authority = _authority()
         if install:
             target = _installable(system)
-            command = _install(authority, target, Path("/"), _run)
+            file = install(authority, target, Path("/"), _run)
             output.line(f"{TITLES[target]}: programs of this machine trust {authority.name}", "green")
-            output.result({"ok": True, "system": target.value, "file": str(command), **_document(authority)})
+            output.result({"ok": True, "system": target.value, **_document(authority), "file": str(file)})
             return
         output.line(f"{authority.name}\n{authority.fingerprint}\n")
         _tell(output, authority, _chosen(system), trust_steps_of(authority))
@@ -104,7 +104,7 @@ def untrust(system: SystemOption = None, install: Install = False, as_json: Json
         authority = _existing()
         if install:
             target = _installable(system)
-            _uninstall(target, Path("/"), _run)
+            uninstall(target, Path("/"), _run)
             output.line(f"{TITLES[target]}: forgotten", "green")
             output.result({"ok": True, "system": target.value})
             return
@@ -115,6 +115,31 @@ def untrust(system: SystemOption = None, install: Install = False, as_json: Json
 def trust_steps_of(authority: Authority) -> Callable[[System], tuple[Step, ...]]:
     """Of each system, with the authority's own file and name."""
     return lambda system: trust_steps(system, str(authority.file), authority.name)
+
+
+def install(authority: Authority, system: System, root: Path, run: Run) -> Path:
+    """Put the certificate where `system` looks below `root`, and make it look. Raises CommandError."""
+    from icelane.node.development.authority import is_constrained
+
+    if not is_constrained(authority.certificate):
+        text = f"{authority.file} could sign for everything; this is not an authority that icelane has made"
+        raise CommandError(ExitCode.CHECK_FAILED, Problem(text, "delete it, and run `icelane certs show`"))
+    target = _anchor(system, root)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(authority.pem)
+        target.chmod(_READABLE)
+    except OSError as error:
+        raise CommandError(ExitCode.MISSING, Problem(f"{target} cannot be written: {error.strerror}")) from None
+    _refresh(REFRESH[system], run)
+    return target
+
+
+def uninstall(system: System, root: Path, run: Run) -> None:
+    """Take it out there again. Raises CommandError."""
+    _anchor(system, root).unlink(missing_ok=True)
+    fresh = ("--fresh",) if system is System.DEBIAN else ()
+    _refresh((*REFRESH[system], *fresh), run)
 
 
 def _authority() -> Authority:
@@ -182,30 +207,6 @@ def _installable(asked: list[System] | None) -> System:
         problem = Problem("only root changes what this machine trusts", "sudo icelane certs trust --install")
         raise CommandError(ExitCode.MISSING, problem)
     return target
-
-
-def _install(authority: Authority, system: System, root: Path, run: Run) -> Path:
-    """Put the certificate where `system` looks below `root`, and make it look. Raises CommandError."""
-    from icelane.node.development.authority import is_constrained
-
-    if not is_constrained(authority.certificate):
-        text = f"{authority.file} could sign for everything; this is not an authority that icelane has made"
-        raise CommandError(ExitCode.CHECK_FAILED, Problem(text, "delete it, and run `icelane certs show`"))
-    target = _anchor(system, root)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(authority.pem)
-        target.chmod(_READABLE)
-    except OSError as error:
-        raise CommandError(ExitCode.MISSING, Problem(f"{target} cannot be written: {error.strerror}")) from None
-    _refresh(REFRESH[system], run)
-    return target
-
-
-def _uninstall(system: System, root: Path, run: Run) -> None:
-    _anchor(system, root).unlink(missing_ok=True)
-    fresh = ("--fresh",) if system is System.DEBIAN else ()
-    _refresh((*REFRESH[system], *fresh), run)
 
 
 def _anchor(system: System, root: Path) -> Path:

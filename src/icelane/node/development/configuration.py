@@ -45,7 +45,9 @@ class Ports:
         chosen = free_port(hosts, web, [TCP])
         turn = free_port(hosts, TURN_PORT, [TCP, UDP], [chosen])
         turns = free_port(hosts, TURNS_PORT, [TCP], [chosen, turn])
-        return cls(web=chosen, turn=turn, turns=turns, relay=free_range(relays, FIRST_RELAY_PORT, RELAY_PORTS))
+        # A node that has the ports before has its relay ports before ours, and binds them when it needs them.
+        first = FIRST_RELAY_PORT + (turn - TURN_PORT) * RELAY_PORTS
+        return cls(web=chosen, turn=turn, turns=turns, relay=free_range(relays, first, RELAY_PORTS))
 
     def moved(self, web: int = WEB_PORT) -> dict[int, int]:
         """Which ports were taken, and what is used instead."""
