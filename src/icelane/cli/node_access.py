@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
-from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit, urlunsplit
 
 import typer
 
@@ -108,7 +108,10 @@ class NodeAccess:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The parts of a call page's link, `https://HOST/r/ROOM#TOKEN`, or of a node's URL."""
+    """The parts of a call page's link, `https://HOST/r/ROOM#token=TOKEN`, or of a node's URL.
+
+    A one-time ticket is in `url`, where the node looks for it.
+    """
 
     url: str
     room: str | None
@@ -116,15 +119,17 @@ class Link:
 
 
 def parse_link(text: str) -> Link:
-    """The token stands alone in the fragment, or as `token=`. Raises LocalProtocolError for no URL of a node."""
+    """The token stands in the fragment, as `token=` or alone. Raises LocalProtocolError for no URL of a node."""
     parts = urlsplit(text)
     if parts.scheme not in ("https", "http", "wss", "ws") or not parts.hostname:
         raise LocalProtocolError("the URL of a node begins with https://")
     page = _PAGE.fullmatch(parts.path)
-    room = unquote(page[1]) if page else None
-    fields = parse_qs(parts.fragment)
-    token = fields["token"][0] if "token" in fields else unquote(parts.fragment) or None
+    said = {name: values[0] for name, values in parse_qs(parts.fragment).items()}
+    room = unquote(page[1]) if page else said.get("room")
+    token = said.get("token") or (unquote(parts.fragment) if "=" not in parts.fragment else None) or None
     path, query = ("", "") if page else (parts.path, parts.query)
+    if "ticket" in said:
+        query = urlencode({"ticket": said["ticket"]})
     return Link(urlunsplit((parts.scheme, parts.netloc, path, query, "")), room, token)
 
 
@@ -136,14 +141,28 @@ def node_access(place: str | None, options: NodeOptions, *, identity: str, rooms
     is_link = place is not None and "://" in place
     link = _link(place if is_link else options.server)
     room = (None if is_link else place) or (link.room if link else None)
+    if link is None and options.file is None and not _is_configured(os.environ):
+        link = _link(_invitation_here(identity, room or rooms))
     token = options.token or (link.token if link else None)
     url = link.url if link else None
-    if url is None or token is None:
+    if url is None or (token is None and "ticket=" not in url):
         url, token = _from_configuration(url, token, options.file, identity, room or rooms)
     if url is None:
-        raise usage("which node? there is no configuration here that names one", _NO_SERVER)
+        raise usage("which node? none is named, and none runs here by `icelane dev`", _NO_SERVER)
     guest = link is not None and link.token is not None and options.token is None
     return NodeAccess(url=url, token=token, room=room, authority=options.authority, guest=guest, rooms=rooms)
+
+
+def _invitation_here(identity: str, rooms: str) -> str | None:
+    """A one-time link into the node that `icelane dev` runs for this user, if it does."""
+    from icelane.cli.admin import Connection, development_socket
+
+    socket = development_socket()
+    if socket is None:
+        return None
+    request = {"command": "invite", "identity": identity, "rooms": [rooms or "*"], "validFor": _LIFETIME}
+    with Connection.opened(socket, None) as connection:
+        return str(connection.ask(request)["url"])
 
 
 def _link(text: str | None) -> Link | None:
@@ -159,7 +178,7 @@ def _from_configuration(
     url: str | None, token: str | None, file: str | None, identity: str, rooms: str
 ) -> tuple[str | None, str | None]:
     """Both, from the configuration where there is one and where they are not known."""
-    if not _is_configured(file, os.environ):
+    if file is None and not _is_configured(os.environ):
         return url, token
     require_extra("server")
     from icelane.aio.system import SystemWallClock, monotonic
@@ -186,9 +205,7 @@ def _from_configuration(
     return url or own, token
 
 
-def _is_configured(file: str | None, environ: Mapping[str, str]) -> bool:
-    if file is not None:
-        return True
+def _is_configured(environ: Mapping[str, str]) -> bool:
     from icelane.server.config.load import SEARCHED
     from icelane.server.config.sources import BODY
 
@@ -200,25 +217,53 @@ async def entered(
     access: NodeAccess, configuration: RTCConfiguration, *, name: str, meta: Mapping[str, object] | None = None
 ) -> AsyncIterator[SignalClient]:
     """In the room, until the end. Raises CommandError for what keeps us out or sends us away."""
+    with refusals(access):
+        signal = await _connected(access, configuration, name, meta)
+        try:
+            yield signal
+        finally:
+            await signal.close()
+
+
+async def _connected(
+    access: NodeAccess, configuration: RTCConfiguration, name: str, meta: Mapping[str, object] | None
+) -> SignalClient:
     from icelane import SignalClient
     from icelane.crypto.provider import SystemEntropy
 
     data = {"guest": SystemEntropy().token(16).hex()} if access.guest else None
-    signal = SignalClient(
-        access.url,
-        token=access.token,
-        room=access.room,
-        meta=meta,
-        data=data,
-        name=name,
-        configuration=configuration,
-        authority=access.authority,
-        http_proxy=configuration.http_proxy,
-        timeout=_ENTER_TIMEOUT,
-    )
-    with refusals(access):
-        async with signal:
-            yield signal
+    own = None if access.authority is not None else _development_authority()
+    # The machine's own authorities first. That of `icelane dev` signs for private addresses alone, and names like them.
+    for authority in (access.authority, *([own] if own is not None else [])):
+        signal = SignalClient(
+            access.url,
+            token=access.token,
+            room=access.room,
+            meta=meta,
+            data=data,
+            name=name,
+            configuration=configuration,
+            authority=authority,
+            http_proxy=configuration.http_proxy,
+            timeout=_ENTER_TIMEOUT,
+        )
+        try:
+            await signal.connect()
+        except CertificateRefusedError:
+            if authority == (own or access.authority):
+                raise
+        else:
+            return signal
+    raise AssertionError("the last one has returned or raised")
+
+
+def _development_authority() -> Path | None:
+    """The certificate of the authority that `icelane dev` has made for this user, if there is one."""
+    from icelane.node.development.authority import PUBLIC_FILE
+    from icelane.node.development.places import Places
+
+    path = Places.here().authority / PUBLIC_FILE
+    return path if path.is_file() else None
 
 
 class refusals:  # noqa: N801  (used as a function is)
