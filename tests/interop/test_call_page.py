@@ -212,6 +212,39 @@ async def join_by_keyboard(visitor: Visitor) -> None:
     await visitor.sees("() => document.activeElement.id === 'main'")
 
 
+UNPLUGGED: Final = """
+const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices)
+navigator.mediaDevices.getUserMedia = async wanted => {
+  if (!window.plugged) throw new DOMException("", "NotFoundError")
+  return open(wanted)
+}"""
+
+
+def test_somebody_without_devices_watches_and_sends_once_there_are_some(node: PageNode, tmp_path: Path) -> None:
+    async def call() -> None:
+        async with node.running(), trusting_chromium(node, tmp_path / "home") as browser:
+            ann = await Visitor.in_chromium(browser, node.link("ann"), "Ann", **DESK)
+            await ann.join()
+            page = await (await browser.new_context(**PHONE)).new_page()
+            await page.add_init_script(UNPLUGGED)
+            await page.goto(node.link("bob"))
+            bob = Visitor("Bob", ChromiumDriver(page))
+            await bob.fill("#name", "Bob")
+            await bob.click("#join")
+            await bob.sees_pictures_of("Ann")
+            await ann.sees("() => document.querySelector('.tile[data-kind=peer]')?.dataset.picture === 'false'")
+            await look(ann, "call-watched")
+            await bob.click("#camera-switch")
+            await bob.reads("#banner", "There is no camera on this machine")
+            await bob.driver.run("() => { window.plugged = true }")
+            for switch in ("#camera-switch", "#microphone-switch"):
+                await bob.click(switch)
+            await ann.sees_pictures_of("Bob")
+            await ann.sees("() => document.querySelector('.tile[data-kind=peer] .muted').hidden")
+
+    run(call())
+
+
 def test_a_ticket_lets_somebody_in_once(node: PageNode, tmp_path: Path) -> None:
     async def call() -> None:
         async with node.running(), trusting_chromium(node, tmp_path / "home") as browser:
