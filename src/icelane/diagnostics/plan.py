@@ -9,7 +9,7 @@ from typing import Final
 from icelane.aio.resolver import Lookup, SystemLookup
 from icelane.aio.system import SystemWallClock, monotonic
 from icelane.core.clock import Duration, UnixSeconds, WallClock
-from icelane.core.net import SocketAddress, Transport
+from icelane.core.net import Transport
 from icelane.diagnostics.certificate_check import check_certificate
 from icelane.diagnostics.check import Check, CheckResult, CheckStatus, skipped
 from icelane.diagnostics.relay_check import Login
@@ -149,7 +149,7 @@ class _Plan:
             return await check_relay_echo(access, packets=subject.echo_packets, timeout=subject.timeout)
 
         async def reach() -> CheckResult:
-            access, stun = self._access(login), await self._stun_address()
+            access, stun = self._access(login), self._stun()
             if access is None or stun is None:
                 return skipped("relay from outside", "it needs TURN, and STUN over UDP")
             return await check_relay_reach(access, stun, timeout=subject.timeout)
@@ -171,12 +171,9 @@ class _Plan:
             http_proxy=subject.http_proxy,
         )
 
-    async def _stun_address(self) -> SocketAddress | None:
+    def _stun(self) -> StunUri | TurnUri | None:
         """Where the server answers Binding over UDP: every TURN server over UDP does."""
-        for uri in self._uris:
-            if transport_of(uri) is Transport.UDP:
-                return SocketAddress((await self._subject.lookup.addresses(uri.host))[0], uri.port_or_default)
-        return None
+        return next((uri for uri in self._uris if transport_of(uri) is Transport.UDP), None)
 
     def _add(
         self,
