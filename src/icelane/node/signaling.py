@@ -137,6 +137,7 @@ class Signaling:
             rooms=self._rooms,
             compat=server.compat,
             public_url=server.public_url,
+            pages=server.pages,
         )
 
     async def _readiness(self) -> tuple[bool, Mapping[str, object]]:

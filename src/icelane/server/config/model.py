@@ -471,6 +471,12 @@ class ServerSettings(Section):
         doc="Shapes of others in which TURN credentials are handed out as well, so that programs written for them need"
         " another host name only: `uberti` (`/turn`), `matrix`, `twilio`, `cloudflare` with its revoke, `xirsys`.",
     )
+    pages: Switch = _key(
+        True,
+        kind="true or false",
+        doc="Whether there are pages for people: a call at `/` and `/r/ROOM`, and a diagnosis at `/diag`. They hold"
+        " nothing that is secret; without an invitation nobody gets into a room.",
+    )
     hsts: Annotated[DurationValue, PlainValidator(parse_duration)] = _key(
         DurationValue(365 * 86_400),
         kind="duration",

@@ -12,6 +12,7 @@ from icelane.signaling.http.diagnostic_endpoints import DiagnosticEndpoints, Rea
 from icelane.signaling.http.document_endpoints import document_endpoints
 from icelane.signaling.http.endpoint import Endpoint
 from icelane.signaling.http.module_endpoint import ModuleEndpoint
+from icelane.signaling.http.page_endpoints import PageEndpoints
 from icelane.signaling.http.room_endpoints import RoomDirectory, RoomEndpoints
 from icelane.signaling.http.token_endpoints import TicketMaker, TokenEndpoints, TokenMaker
 from icelane.signaling.ice_servers import IceServers
@@ -22,7 +23,8 @@ class HttpSurface:
     """What the endpoints stand on. What is None has no endpoint.
 
     `signal_url` says where clients connect; `compat` are the shapes of others that are served beside ours. `public_url`
-    is where this server is reached, such as `https://call.example.org`, for what describes the interface.
+    is where this server is reached, such as `https://call.example.org`, for what describes the interface. `pages` says
+    whether there are pages for people.
     """
 
     callers: Callers
@@ -36,6 +38,7 @@ class HttpSurface:
     rooms: RoomDirectory | None = None
     compat: Collection[str] = ()
     public_url: str | None = None
+    pages: bool = False
 
     def endpoints(self) -> list[Endpoint]:
         """The table. Raises ConfigurationError for a shape that is not known."""
@@ -48,4 +51,6 @@ class HttpSurface:
         if self.rooms is not None:
             table += RoomEndpoints(self.callers, self.rooms).endpoints()
         table += ModuleEndpoint().endpoints()
+        if self.pages:
+            table += PageEndpoints().endpoints()
         return [*table, *document_endpoints(table, self.public_url)]
