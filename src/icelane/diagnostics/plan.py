@@ -30,7 +30,8 @@ class Subject:
     """What is to be checked. What is None is not.
 
     `urls` are `stun:`, `turn:` and `turns:` URLs; `realm` is the one that the server should have; `without` says why
-    there is no `login`.
+    there is no `login`. Without `from_outside` no relayed address is tried from a socket: a machine need not reach its
+    own public address.
     """
 
     site: Site | None = None
@@ -43,6 +44,7 @@ class Subject:
     http_proxy: str | None = None
     wall_clock: WallClock = field(default_factory=SystemWallClock, repr=False)
     echo_packets: int = 50
+    from_outside: bool = True
     timeout: Duration = 5.0
 
 
@@ -155,7 +157,8 @@ class _Plan:
             return await check_relay_reach(access, stun, timeout=subject.timeout)
 
         self._add("relay echo", echo, turn, anyway=True, deadline=deadline)
-        self._add("relay from outside", reach, turn, anyway=True, deadline=deadline)
+        if subject.from_outside:
+            self._add("relay from outside", reach, turn, anyway=True, deadline=deadline)
 
     def _access(self, login: Login) -> RelayAccess | None:
         """By the best transport that works."""
