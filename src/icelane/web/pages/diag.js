@@ -10,7 +10,7 @@
  */
 
 import { join } from "./diag_cause.js"
-import { ask, checkCredential, checkHttps, checkSecureContext, checkStun, checkTurn, checkWebSocket, nameOf, skipped, words } from "./diag_check.js"
+import { ask, checkCredential, checkDevices, checkHttps, checkSecureContext, checkStun, checkTurn, checkWebSocket, nameOf, skipped, words } from "./diag_check.js"
 import { DeviceTrial } from "./diag_device.js"
 import { checkEcho } from "./diag_echo.js"
 import { byId, make } from "./element.js"
@@ -68,6 +68,7 @@ async function run() {
 
 async function lookFromHere() {
   await check("secure context", () => checkSecureContext())
+  await check("devices", checkDevices)
   let skew = 0
   await check("HTTPS", async () => {
     const found = await checkHttps()
@@ -99,15 +100,22 @@ async function lookAtRelays(body) {
   const pairs = body.iceServers.flatMap(server => [server.urls].flat().map(url => ({ url, server }))).slice(0, MAX_URLS)
   /** @type {{ url: string, server: RTCIceServer }[]} */
   const working = []
-  await Promise.all(pairs.map(async ({ url, server }) => {
-    const result = await check(named(url), () => (/^stun/i.test(url) ? checkStun(url) : checkTurn(url, server)))
-    if (result.status === "passed" && !/^stun/i.test(url)) working.push({ url, server })
-  }))
+  const asks = pairs.filter(({ url }) => /^turn/i.test(url)).map(async ({ url, server }) => {
+    const { status, cause } = await check(named(url), () => checkTurn(url, server))
+    if (status === "passed") working.push({ url, server })
+    return nameOf(url) === "TURN udp" && cause !== "udp-blocked"
+  })
+  const udpWorks = Promise.all(asks).then(answered => answered.includes(true))
+  const stun = pairs.filter(({ url }) => /^stun/i.test(url)).map(({ url }) => check(named(url), () => checkStun(url, udpWorks)))
+  await Promise.all([...asks, ...stun])
   const best = pairs.find(({ url }) => working.some(one => one.url === url))
   await check("relay echo", () => (best ? checkEcho(best.url, best.server, key) : skipped("no TURN server works from here")))
 }
 
-/** With the place, where the name is taken. @param {string} url */
+/**
+ * With the place, where the name is taken.
+ * @param {string} url
+ */
 function named(url) {
   const name = nameOf(url)
   return taken.has(name) && taken.get(name) !== url ? `${name} ${url.replace(/^\w+:|\?.*/g, "")}` : (taken.set(name, url), name)

@@ -46,6 +46,12 @@ export const SENTENCES = {
   "check-broken": "a check could not be carried out",
 }
 
+/**
+ * What only a browser can find, after all else.
+ * @type {Record<string, string>}
+ */
+const OWN = { "no-microphone": "there is no microphone for this page" }
+
 const RANKS = new Map(Object.keys(SENTENCES).map((cause, rank) => [cause, rank]))
 const SILENT = new Set(["server-silent", "https-silent", "udp-blocked", "turn-silent"])
 const LOCAL = new Set(["DNS", "credential", "secure context", "devices"])
@@ -70,7 +76,7 @@ export function join(results) {
     cause = silence
     first = failures.find(one => one.cause === silence) ?? first
   }
-  return { cause, sentence: SENTENCES[cause] ?? cause, detail: where(first, counted), mend: first.mend ?? "" }
+  return { cause, sentence: SENTENCES[cause] ?? OWN[cause] ?? cause, detail: where(first, counted), mend: first.mend ?? "" }
 }
 
 /** @param {Result} result */

@@ -9,7 +9,7 @@
  * @typedef {{ token?: string, ticket?: string }} Key
  */
 
-import { signalUrl } from "/icelane.js"
+import { signalUrl } from "../icelane.js"
 
 const PATIENCE = 8000
 const CLOCK_TOLERANCE = 30
@@ -52,6 +52,18 @@ export function checkSecureContext() {
 }
 
 /**
+ * Which devices there are; nothing is opened.
+ * @returns {Promise<Found>}
+ */
+export async function checkDevices() {
+  const found = (await navigator.mediaDevices?.enumerateDevices()) ?? []
+  const count = (/** @type {string} */ kind) => found.filter(one => one.kind === kind).length
+  const said = `${count("videoinput") || "no"} camera, ${count("audioinput") || "no"} microphone`
+  if (count("audioinput")) return passed(said)
+  return warned(said, "no-microphone", "plug one in, or allow it in the system's settings of privacy; one can watch and listen without")
+}
+
+/**
  * Whether our server answers, and what time it is there.
  * @returns {Promise<{ https: Found, clock: Found, skew: number }>}  `skew` in seconds, positive where the server is ahead
  */
@@ -59,7 +71,7 @@ export async function checkHttps() {
   const asked = Date.now()
   const noClock = skipped("the server did not say what time it is")
   try {
-    const answer = await fetch(WHOAMI, { cache: "no-store", credentials: "omit", signal: AbortSignal.timeout(PATIENCE) })
+    const answer = await fetch(WHOAMI, { cache: "no-store", credentials: "omit", signal: within(PATIENCE) })
     const here = (asked + Date.now()) / 2000
     if (answer.status === 429) return { https: passed("answers; asks to be asked less often"), clock: noClock, skew: 0 }
     const who = await answer.json()
@@ -116,7 +128,7 @@ export async function ask(path, key, body) {
     method: body ? "POST" : "GET",
     cache: "no-store",
     credentials: "same-origin",
-    signal: AbortSignal.timeout(3 * PATIENCE),
+    signal: within(3 * PATIENCE),
     headers: { ...(key.token && { authorization: `Bearer ${key.token}` }), ...(body && { "content-type": "application/json" }) },
     ...(body && { body: JSON.stringify(body) }),
   })
@@ -146,7 +158,20 @@ export async function checkCredential(key, skew) {
   }
 }
 
-/** What a URL is reached over, as the doctor names it. @param {string} url */
+/**
+ * Ends a request that takes too long.
+ * @param {number} milliseconds
+ */
+function within(milliseconds) {
+  const ending = new AbortController()
+  setTimeout(() => ending.abort(new DOMException("nothing answered in time", "TimeoutError")), milliseconds)
+  return ending.signal
+}
+
+/**
+ * What a URL is reached over, as the doctor names it.
+ * @param {string} url
+ */
 export function nameOf(url) {
   if (/^stuns?:/i.test(url)) return "STUN udp"
   if (/^turns:/i.test(url)) return "TURN tls"
@@ -154,15 +179,25 @@ export function nameOf(url) {
 }
 
 /**
- * One STUN URL alone in a connection.
- * @param {string} url @returns {Promise<Found>}
+ * One STUN URL alone in a connection. Browsers do not tell of an answer that names an address which they have anyway, so
+ * without a NAT `udpWorks` decides: every TURN server over UDP answers STUN as well.
+ * @param {string} url @param {Promise<boolean>} udpWorks @returns {Promise<Found>}
  */
-export async function checkStun(url) {
-  const { candidates, errors, done } = await gather({ iceServers: [{ urls: [url] }] }, one => one.type === "srflx")
+export async function checkStun(url, udpWorks) {
+  const heard = gather({ iceServers: [{ urls: [url] }] }, one => one.type === "srflx")
+  const { candidates, errors, done } = (await Promise.race([heard, soon(udpWorks)])) ?? { candidates: [], errors: [], done: true }
   const mapped = candidates.find(one => one.type === "srflx")
   if (mapped) return passed(`we are ${mapped.address ?? "behind a NAT"}`)
-  if (done && !errors.length) return passed("it answers, and there is no NAT, or the browser does not tell")
+  if ((done && !errors.length) || (await udpWorks)) return passed("no address of ours but those that the browser has: no NAT")
   return failed(`${url} does not answer`, "udp-blocked", udpMend(url))
+}
+
+/**
+ * A while after UDP has been shown to work; never where it does not.
+ * @param {Promise<boolean>} works @returns {Promise<undefined>}
+ */
+function soon(works) {
+  return new Promise(resolve => void works.then(yes => yes && setTimeout(() => resolve(undefined), 1500)))
 }
 
 /**
@@ -221,7 +256,7 @@ async function gather(configuration, wanted) {
     connection.createDataChannel("diagnosis")
     const done = await new Promise((resolve, reject) => {
       setTimeout(() => resolve(false), PATIENCE)
-      connection.onicecandidateerror = event => errors.push(event)
+      connection.onicecandidateerror = event => errors.push(/** @type {RTCPeerConnectionIceErrorEvent} */ (event))
       connection.onicecandidate = ({ candidate }) => {
         if (candidate?.candidate) candidates.push(candidate)
         if (!candidate || (candidate.candidate && wanted(candidate))) resolve(true)
