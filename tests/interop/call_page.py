@@ -170,9 +170,11 @@ class Visitor:
         """Wait until everybody's picture moves."""
         for name in names:
             await self.sees(
-                """name => [...document.querySelectorAll('.tile[data-kind=peer]')].some(tile =>
-                    tile.querySelector('.name').textContent === name && tile.dataset.picture === 'true'
-                    && tile.querySelector('video').getVideoPlaybackQuality().totalVideoFrames > 5)""",
+                # Firefox counts them under a name of its own.
+                """(name, shown = one => one.mozPaintedFrames ?? one.getVideoPlaybackQuality().totalVideoFrames) =>
+                    [...document.querySelectorAll('.tile[data-kind=peer]')].some(tile =>
+                        tile.querySelector('.name').textContent === name && tile.dataset.picture === 'true'
+                        && shown(tile.querySelector('video')) > 5)""",
                 name,
             )
 

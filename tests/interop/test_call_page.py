@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from playwright.async_api import Browser
 from demo.chromium import PACKAGE, chromium
 from demo.trust import PACKAGE as TRUST_PACKAGE
 from demo.trust import environment_that_trusts
-from tests.interop.call_page import HERE, Bot, PageNode, Visitor
+from tests.interop.call_page import HERE, Bot, ChromiumDriver, PageNode, Visitor
 from tests.interop.conftest import need_program
 from tests.interop.peers.firefox import PACKAGE as FIREFOX_PACKAGE
 from tests.interop.peers.firefox import firefox
@@ -32,7 +32,7 @@ PHONE: Final = {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark
 DESK: Final = {"viewport": {"width": 1280, "height": 800}}
 PICTURES: Final = os.environ.get("ICELANE_PICTURES")
 FILE: Final = bytes(range(256)) * 2000
-# What a screen reader is told of whoever has a picture of a name, without sound in the test.
+# Of axe-core's four grades.
 SERIOUS: Final = ("serious", "critical")
 
 
@@ -155,15 +155,14 @@ async def compare_codes(ann: Visitor, bob: Visitor) -> None:
 
 async def mute(ann: Visitor, bob: Visitor) -> None:
     """A microphone and a camera that are off are seen at the other end; by keyboard alone."""
-    muted = "() => !document.querySelector('.tile[data-kind=peer] .muted').hidden"
+    of_ann = """() => [...document.querySelectorAll('.tile[data-kind=peer]')].some(tile =>
+        tile.querySelector('.name').textContent === 'Ann' && {0})""".format
     await ann.page.focus("#microphone-switch")
     await ann.page.keyboard.press("Enter")
-    await bob.sees(f"{muted} && [...document.querySelectorAll('.tile[data-kind=peer]')].length === 2")
+    await bob.sees(of_ann("!tile.querySelector('.muted').hidden"))
     await ann.page.keyboard.press("Tab")
     await ann.page.keyboard.press("Space")
-    off = """() => [...document.querySelectorAll('.tile[data-kind=peer]')].some(tile =>
-        tile.querySelector('.name').textContent === 'Ann' && tile.dataset.picture === 'false')"""
-    await bob.sees(off)
+    await bob.sees(of_ann("tile.dataset.picture === 'false'"))
     await look(bob, "call-camera-off-phone-dark")
     await ann.page.keyboard.press("Space")
     await bob.sees_pictures_of("Ann")
@@ -184,25 +183,24 @@ def test_a_call_that_may_only_be_relayed_says_so(node: PageNode, tmp_path: Path)
 
 def test_a_call_goes_on_while_the_server_restarts_and_everybody_comes_back(node: PageNode, tmp_path: Path) -> None:
     async def call() -> None:
-        async with node.running():
-            browsers = trusting_chromium(node, tmp_path / "home")
-            browser = await browsers.__aenter__()
-            ann = await Visitor.in_chromium(browser, node.link("ann"), "Ann", **DESK)
-            bob = await Visitor.in_chromium(browser, node.link("bob"), "Bob", **PHONE)
-            await ann.join()
-            await bob.join()
-            await ann.sees_pictures_of("Bob")
-            await bob.sees_pictures_of("Ann")
-            before = await ann.code_with("Bob")
-            await ann.page.keyboard.press("Escape")
-        try:
+        async with AsyncExitStack() as browsers:
+            async with node.running():
+                browser = await browsers.enter_async_context(trusting_chromium(node, tmp_path / "home"))
+                ann = await Visitor.in_chromium(browser, node.link("ann"), "Ann", **DESK)
+                bob = await Visitor.in_chromium(browser, node.link("bob"), "Bob", **PHONE)
+                await ann.join()
+                await bob.join()
+                await ann.sees_pictures_of("Bob")
+                await bob.sees_pictures_of("Ann")
+                before = await ann.code_with("Bob")
+                await ann.page.keyboard.press("Escape")
             await ann.reads("#banner", "The call goes on")
             assert await ann.path_to("Bob") == "direct, UDP"
             await look(ann, "call-away")
             async with node.running():
-                await ann.reads("#state", "connected")
-                await bob.reads("#state", "connected")
                 await ann.reads("#lines", "Bob is back.")
+                for visitor in (ann, bob):
+                    await visitor.reads("#state", "connected")
                 await ann.sees_pictures_of("Bob")
                 await bob.sees_pictures_of("Ann")
                 await ann.sees("() => document.querySelectorAll('.tile').length === 2")
@@ -210,8 +208,6 @@ def test_a_call_goes_on_while_the_server_restarts_and_everybody_comes_back(node:
                 await ann.page.keyboard.press("Escape")
                 await ann.say("we are back")
                 await bob.reads("#lines", "we are back")
-        finally:
-            await browsers.__aexit__(None, None, None)
 
     run(call())
 
@@ -248,10 +244,9 @@ def test_what_is_wrong_is_said_in_plain_words(
             await page.goto(f"{node.origin}/r/demo" if link is None else fragments[link])
             errors: list[str] = []
             page.on("pageerror", lambda error: errors.append(str(error)))
-            await page.click("#join") if not script else None
+            if not script:
+                await page.click("#join")
             await page.wait_for_function("words => document.querySelector('#lobby').innerText.includes(words)", arg=words)
-            from tests.interop.call_page import ChromiumDriver
-
             visitor = Visitor("Ann", ChromiumDriver(page))
             await look(visitor, state)
             if script.startswith("navigator"):
