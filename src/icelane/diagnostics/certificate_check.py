@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from cryptography import x509
@@ -14,7 +13,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 from icelane.aio.client_tls import client_context
 from icelane.aio.resolver import Lookup, SystemLookup
 from icelane.core.clock import Duration, UnixSeconds
-from icelane.diagnostics.check import Cause, CheckResult, failed, passed, warned
+from icelane.diagnostics.result import Cause, CheckResult, failed, passed, warned
 from icelane.diagnostics.site import connect_any
 
 # Let's Encrypt's are renewed when 30 of 90 days are left; below this nobody renews any more.
@@ -72,7 +71,7 @@ async def check_certificate(
     try:
         encoded = await place.shake_hands(client_context(authority, alpn=[alpn]))
     except ssl.SSLCertVerificationError as error:
-        return await _refused(name, error, place, alpn)
+        return await _refused(name, error, place, alpn, unix_time)
     except ssl.SSLError as error:
         said = error.reason or str(error)
         mend = f"`openssl s_client -connect {host}:{port}` shows what speaks there; name a tls:// or https:// listener"
@@ -92,13 +91,15 @@ def _judged(name: str, host: str, certificate: x509.Certificate, unix_time: Unix
     return passed(name, detail)
 
 
-async def _refused(name: str, error: ssl.SSLCertVerificationError, place: _Place, alpn: str) -> CheckResult:
+async def _refused(
+    name: str, error: ssl.SSLCertVerificationError, place: _Place, alpn: str, unix_time: UnixSeconds
+) -> CheckResult:
     certificate, host, port = await _unverified(place, alpn), place.host, place.port
     code = error.verify_code
     if code == _EXPIRED:
-        return failed(name, f"it ended {_when(certificate, ended=True)}", Cause.CERTIFICATE_EXPIRED, _RENEW)
+        return failed(name, f"it ended {_when(certificate, unix_time, ended=True)}", Cause.CERTIFICATE_EXPIRED, _RENEW)
     if code == _NOT_YET_VALID:
-        detail = f"it begins {_when(certificate, ended=False)}"
+        detail = f"it begins {_when(certificate, unix_time, ended=False)}"
         mend = "compare the clocks: `timedatectl` on both machines; else wait for it, or use the one before"
         return failed(name, detail, Cause.CERTIFICATE_NOT_YET_VALID, mend)
     if code in _OTHER_NAME:
@@ -146,11 +147,11 @@ async def _unverified(place: _Place, alpn: str) -> x509.Certificate | None:
         return None
 
 
-def _when(certificate: x509.Certificate | None, *, ended: bool) -> str:
+def _when(certificate: x509.Certificate | None, unix_time: UnixSeconds, *, ended: bool) -> str:
     if certificate is None:
         return "at another time"
     at = certificate.not_valid_after_utc if ended else certificate.not_valid_before_utc
-    days = abs((datetime.now(UTC) - at).total_seconds()) / 86_400
+    days = abs(unix_time - at.timestamp()) / 86_400
     return f"{at:%Y-%m-%d %H:%M} UTC, {days:.1f} days {'ago' if ended else 'from now'}"
 
 

@@ -11,9 +11,10 @@ from icelane.aio.system import SystemWallClock, monotonic
 from icelane.core.clock import Duration, UnixSeconds, WallClock
 from icelane.core.net import Transport
 from icelane.diagnostics.certificate_check import check_certificate
-from icelane.diagnostics.check import Check, CheckResult, CheckStatus, skipped
+from icelane.diagnostics.check import Check
 from icelane.diagnostics.relay_check import Login
 from icelane.diagnostics.relay_probe import RelayAccess, check_relay_echo, check_relay_reach
+from icelane.diagnostics.result import CheckResult, CheckStatus, skipped
 from icelane.diagnostics.site import Site
 from icelane.diagnostics.turn_check import check_credential, check_stun, check_turn, transport_of
 from icelane.diagnostics.web_check import check_clock, check_https, check_name, check_websocket

@@ -21,8 +21,8 @@ from icelane.aio.udp import RawAddress, UdpSocket
 from icelane.core.clock import Duration, Instant
 from icelane.core.net import AddressFamily, SocketAddress, Transport
 from icelane.crypto.provider import SystemEntropy
-from icelane.diagnostics.check import Cause, CheckResult, failed, passed, skipped, warned
 from icelane.diagnostics.relay_check import Login
+from icelane.diagnostics.result import Cause, CheckResult, failed, passed, skipped, warned
 from icelane.errors import IcelaneError, TurnError
 from icelane.stun.uri import StunUri, TurnUri
 

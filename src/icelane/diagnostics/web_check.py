@@ -15,7 +15,7 @@ from websockets.typing import Subprotocol
 from icelane.aio.client_tls import client_context
 from icelane.aio.system import monotonic
 from icelane.core.clock import Duration, WallClock
-from icelane.diagnostics.check import Cause, CheckResult, failed, passed, skipped, warned
+from icelane.diagnostics.result import Cause, CheckResult, failed, passed, skipped, warned
 from icelane.diagnostics.site import Answered, Site, connect_any, fetch
 from icelane.errors import ResolutionError
 
