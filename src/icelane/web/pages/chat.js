@@ -14,7 +14,7 @@ import { OutgoingFile, sizeWords } from "./file_transfer.js"
 const MAX_LINES = 500
 
 export class Chat {
-  #lines = byId("lines", HTMLOListElement)
+  #lines = byId("lines", HTMLDivElement)
   #side = byId("side", HTMLElement)
   #switch = byId("chat-switch", HTMLButtonElement)
   #unread = byId("unread", HTMLElement)
@@ -147,7 +147,7 @@ export class Chat {
 
   /** @param {string} kind @param {...Node} content */
   #append(kind, ...content) {
-    this.#lines.append(make("li", { className: "line", data: { kind } }, ...content))
+    this.#lines.append(make("div", { className: "line", data: { kind } }, ...content))
     while (this.#lines.childElementCount > MAX_LINES) this.#lines.firstElementChild?.remove()
     this.#lines.scrollTop = this.#lines.scrollHeight
   }

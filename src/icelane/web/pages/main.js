@@ -78,6 +78,7 @@ function remembered() {
 
 /** @param {import("./plain_words.js").Words | undefined} words */
 function showRefusal(words) {
+  byId("lead", HTMLElement).hidden = words !== undefined
   byId("refusal", HTMLElement).hidden = !words
   byId("refusal-title", HTMLElement).textContent = words?.title ?? ""
   byId("refusal-text", HTMLElement).textContent = words?.text ?? ""

@@ -152,13 +152,13 @@ export class Stage {
     const path = await watch.look(call.pc).catch(() => undefined)
     if (!path || call.pc.signalingState === "closed") return
     shown.path = path
-    tile.setPath([path.words, pathNumbers(path)].filter(Boolean).join(" · "))
+    tile.setPath(path.words || "connected", pathNumbers(path))
     tile.setSpeaking(path.level > SPEAKING)
   }
 
   #count() {
     const count = this.#tiles.childElementCount
     this.#stage.dataset.count = count > MAX_COUNTED ? "many" : String(count)
-    this.#stage.dataset.alone = String(count <= 1)
+    this.#stage.dataset.screen = String([...this.#shown.values()].some(({ screens }) => screens.size > 0))
   }
 }

@@ -13,9 +13,10 @@ export class Tile {
     this.video.setAttribute("playsinline", "")
     this.letter = make("span")
     this.plate = make("span", { className: "name" })
-    this.muted = make("span", { className: "plate", hidden: true }, icon("microphone-off"), make("span", { className: "unseen" }, "microphone off"))
-    this.words = make("span")
-    this.path = make("button", { type: "button", className: "plate path", hidden: true }, icon("shield"), this.words)
+    this.muted = make("span", { className: "plate muted", hidden: true }, icon("microphone-off"), make("span", { className: "unseen" }, "microphone off"))
+    this.words = make("span", { className: "way" })
+    this.numbers = make("span", { className: "numbers" })
+    this.path = make("button", { type: "button", className: "plate path", hidden: true }, icon("shield"), this.words, this.numbers)
     this.pathFor = make("span", { className: "unseen" })
     this.path.append(this.pathFor)
     const initial = make("div", { className: "initial", ariaHidden: "true" }, this.letter)
@@ -65,10 +66,11 @@ export class Tile {
     this.element.dataset.speaking = String(speaking)
   }
 
-  /** @param {string} words */
-  setPath(words) {
+  /** @param {string} words @param {string} [numbers] */
+  setPath(words, numbers = "") {
     this.path.hidden = !words
     if (this.words.textContent !== words) this.words.textContent = words
+    this.numbers.textContent = numbers
   }
 }
 
