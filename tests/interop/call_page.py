@@ -41,6 +41,8 @@ class PageNode:
 
     folder: Path
     port: int = field(default_factory=free_port)
+    turn_listen: tuple[str, ...] = ()
+    """Listeners for TURN alone, beside the one for everything."""
 
     @property
     def origin(self) -> str:
@@ -59,7 +61,7 @@ class PageNode:
             "turn": {
                 "realm": "example.org",
                 "hostname": HOST,
-                "listen": [],
+                "listen": list(self.turn_listen),
                 "relay_addresses": ["127.0.0.1"],
                 "dangerously_allow_loopback_peers": True,
                 "secrets": [{"kid": "k1", "secret": "north-by-northwest-128-bits-of-it"}],
