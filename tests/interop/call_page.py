@@ -89,6 +89,40 @@ class PageNode:
         return f"{self.origin}/r/demo#token={self.token(identity, **more)}"
 
 
+class Reachable(Protocol):
+    """A node, to a program that wants into the room."""
+
+    @property
+    def origin(self) -> str: ...
+    @property
+    def authority(self) -> Path: ...
+    def token(self, identity: str, *, relay_only: bool = False) -> str: ...
+
+
+@dataclass(frozen=True)
+class DevelopmentNode:
+    """What `icelane dev` has started: everybody has the same link."""
+
+    document: dict[str, Any]
+
+    @property
+    def link(self) -> str:
+        return str(self.document["urls"]["call"])
+
+    @property
+    def origin(self) -> str:
+        return self.link.partition("/r/")[0]
+
+    @property
+    def authority(self) -> Path:
+        return Path(self.document["authority"]["file"])
+
+    def token(self, identity: str, *, relay_only: bool = False) -> str:
+        """The key of the link, whoever it is."""
+        assert not relay_only, identity
+        return self.link.partition("#token=")[2]
+
+
 class Driver(Protocol):
     """How a browser runs a function of the page's; it takes and returns what JSON can say."""
 
@@ -212,7 +246,7 @@ class Bot:
         self.files: asyncio.Queue[Transferred] = asyncio.Queue()
 
     @asynccontextmanager
-    async def running(self, node: PageNode, **more: Any) -> AsyncIterator[None]:
+    async def running(self, node: Reachable, **more: Any) -> AsyncIterator[None]:
         """It is in the room inside."""
         configuration = RTCConfiguration(interfaces=["lo"])
         async with SignalClient(

@@ -21,10 +21,12 @@ from playwright.async_api import Browser, FilePayload
 from demo.chromium import PACKAGE, chromium
 from demo.trust import PACKAGE as TRUST_PACKAGE
 from demo.trust import environment_that_trusts
-from tests.interop.call_page import HERE, Bot, ChromiumDriver, PageNode, Visitor
+from tests.cli.development import development, home
+from tests.interop.call_page import HERE, Bot, ChromiumDriver, DevelopmentNode, PageNode, Visitor
 from tests.interop.conftest import need_program
 from tests.interop.peers.firefox import PACKAGE as FIREFOX_PACKAGE
 from tests.interop.peers.firefox import firefox
+from tests.interop.running import free_port
 
 pytestmark = [pytest.mark.interop, pytest.mark.once]
 
@@ -106,6 +108,31 @@ def test_two_pages_and_a_program_call_talk_and_send_files(node: PageNode, tmp_pa
             await ann.sees("() => document.querySelectorAll('.tile[data-kind=peer]').length === 1")
 
     run(call())
+
+
+def test_icelane_dev_is_all_that_two_pages_and_a_program_need(tmp_path: Path) -> None:
+    need_program("chromium", PACKAGE)
+    need_program("certutil", TRUST_PACKAGE)
+    with home() as environment, development(environment, "demo", "--port", str(free_port())) as started:
+        node = DevelopmentNode(started.document)
+
+        async def call() -> None:
+            bot = Bot(tmp_path)
+            trusting = environment_that_trusts(node.authority, tmp_path / "home")
+            async with chromium(environment=trusting) as browser, bot.running(node):
+                ann = await Visitor.in_chromium(browser, node.link, "Ann", **DESK)
+                bob = await Visitor.in_chromium(browser, node.link, "Bob", **PHONE)
+                await ann.join()
+                assert not await ann.driver.run("() => document.querySelector('#copy-link').hidden")
+                await bob.join()
+                await ann.sees_pictures_of("Bob", "Bot")
+                await bob.sees_pictures_of("Ann", "Bot")
+                assert await ann.path_to("Bob") == "direct, UDP"
+                assert await ann.code_with("Bob") == await bob.code_with("Ann")
+                await bob.say("good morning")
+                await ann.reads("#lines", "good morning")
+
+        run(call())
 
 
 async def chat_and_send(ann: Visitor, bob: Visitor, bot: Bot) -> None:
