@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -35,6 +35,8 @@ PHONE: Final = {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark
 DESK: Final = {"viewport": {"width": 1280, "height": 800}}
 PICTURES: Final = os.environ.get("ICELANE_PICTURES")
 FILE: Final = bytes(range(256)) * 2000
+# Two cameras, which take few pictures: what is tested is not the encoder.
+DEVICES: Final = ("--use-fake-device-for-media-stream=device-count=2,fps=10",)
 # Of axe-core's four grades.
 SERIOUS: Final = ("serious", "critical")
 
@@ -62,7 +64,7 @@ def node(tmp_path: Path) -> PageNode:
 async def trusting_chromium(node: PageNode, home: Path) -> AsyncIterator[Browser]:
     """Chromium that trusts the node's certificate, for TURN as well."""
     environment = environment_that_trusts(node.authority, home)
-    async with chromium(environment=environment) as browser:
+    async with chromium(environment=environment, extra_arguments=DEVICES) as browser:
         yield browser
 
 
@@ -110,16 +112,27 @@ def test_two_pages_and_a_program_call_talk_and_send_files(node: PageNode, tmp_pa
     run(call())
 
 
+@contextmanager
+def started_development(room: str) -> Iterator[DevelopmentNode]:
+    """`icelane dev`; once more when another one of this machine has taken a port in the same moment."""
+    with ExitStack() as stack:
+        environment = stack.enter_context(home())
+        for _ in range(3):
+            started = stack.enter_context(development(environment, room, "--port", str(free_port())))
+            if started.document.get("ok"):
+                break
+        yield DevelopmentNode(started.document)
+
+
 def test_icelane_dev_is_all_that_two_pages_and_a_program_need(tmp_path: Path) -> None:
     need_program("chromium", PACKAGE)
     need_program("certutil", TRUST_PACKAGE)
-    with home() as environment, development(environment, "demo", "--port", str(free_port())) as started:
-        node = DevelopmentNode(started.document)
+    with started_development("demo") as node:
 
         async def call() -> None:
             bot = Bot(tmp_path)
             trusting = environment_that_trusts(node.authority, tmp_path / "home")
-            async with chromium(environment=trusting) as browser, bot.running(node):
+            async with chromium(environment=trusting, extra_arguments=DEVICES) as browser, bot.running(node):
                 ann = await Visitor.in_chromium(browser, node.link, "Ann", **DESK)
                 bob = await Visitor.in_chromium(browser, node.link, "Bob", **PHONE)
                 await ann.join()
@@ -177,9 +190,24 @@ async def compare_codes(ann: Visitor, bob: Visitor) -> None:
     await ann.reads("#lines", f"code {with_bot}")
     assert with_bot != ours
     await ann.page.keyboard.press("Escape")
+    await choose_another_camera(ann)
+
+
+async def choose_another_camera(ann: Visitor) -> None:
+    """The panel shows which one is used, and the other one takes its place."""
+    used = """() => document.querySelector('.tile[data-kind=self] video').srcObject.getVideoTracks()[0]
+        .getSettings().deviceId"""
+    before = await ann.driver.run(used)
     await ann.click("#devices-switch")
     await ann.sees("() => document.querySelector('#devices').open")
     await look(ann, "call-devices")
+    cameras = ann.page.locator("#camera-choice")
+    assert await cameras.input_value() == before
+    [other] = [
+        one for one in await cameras.locator("option").evaluate_all("all => all.map(one => one.value)") if one != before
+    ]
+    await cameras.select_option(other)
+    await ann.sees(f"other => ({used})() === other", other)
     await ann.page.keyboard.press("Escape")
 
 
@@ -286,6 +314,26 @@ def test_a_ticket_lets_somebody_in_once(node: PageNode, tmp_path: Path) -> None:
                 await page.click("#join")
                 await page.wait_for_selector(f"{words}:not([hidden])")
                 await page.goto("about:blank")
+
+    run(call())
+
+
+def test_whoever_opens_a_second_window_goes_on_there(node: PageNode, tmp_path: Path) -> None:
+    async def call() -> None:
+        async with node.running(), trusting_chromium(node, tmp_path / "home") as browser:
+            link = node.link("ann")
+            first = await Visitor.in_chromium(browser, link, "Ann", **PHONE)
+            await first.join()
+            await first.page.reload()
+            await first.join()  # the tab has kept the invitation
+            second = await Visitor.in_chromium(browser, link, "Ann", **DESK)
+            await second.join()
+            await first.reads("#refusal", "You have joined in another window")
+            await look(first, "call-superseded")
+            assert await first.driver.run("() => document.activeElement.id === 'join'")
+            await first.click("#join")
+            await first.sees("() => !document.querySelector('#call').hidden")
+            await second.reads("#refusal", "You have joined in another window")
 
     run(call())
 
