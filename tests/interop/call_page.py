@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import time
@@ -218,6 +219,20 @@ class Visitor:
     async def say(self, text: str) -> None:
         await self.fill("#words", text)
         await self.driver.run("() => document.querySelector('#write').requestSubmit()")
+
+    async def send_file(self, name: str, content: bytes) -> None:
+        """As if somebody had chosen it."""
+        await self.driver.run(
+            """(name, text) => {
+                const chosen = new DataTransfer()
+                chosen.items.add(new File([Uint8Array.from(atob(text), one => one.charCodeAt(0))], name))
+                const field = document.querySelector('#file')
+                field.files = chosen.files
+                field.dispatchEvent(new Event('change'))
+            }""",
+            name,
+            base64.b64encode(content).decode(),
+        )
 
     async def code_with(self, name: str) -> str:
         """The security code of the call with somebody, as the panel shows it."""

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, FilePayload
+from playwright.async_api import Browser
 
 from demo.chromium import PACKAGE, chromium
 from demo.trust import PACKAGE as TRUST_PACKAGE
@@ -31,12 +31,15 @@ from tests.interop.running import free_port
 pytestmark = [pytest.mark.interop, pytest.mark.once]
 
 TIMEOUT: Final = 90.0
-PHONE: Final = {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark"}
-DESK: Final = {"viewport": {"width": 1280, "height": 800}}
+PHONE: Final[dict[str, Any]] = {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark"}
+DESK: Final[dict[str, Any]] = {"viewport": {"width": 1280, "height": 800}}
 PICTURES: Final = os.environ.get("ICELANE_PICTURES")
 FILE: Final = bytes(range(256)) * 2000
 # Two cameras, which take few pictures: what is tested is not the encoder.
 DEVICES: Final = ("--use-fake-device-for-media-stream=device-count=2,fps=10",)
+# A condition about Ann's tile, as somebody else sees it.
+OF_ANN: Final = """() => [...document.querySelectorAll('.tile[data-kind=peer]')].some(tile =>
+    tile.querySelector('.name').textContent === 'Ann' && {0})""".format
 # Of axe-core's four grades.
 SERIOUS: Final = ("serious", "critical")
 
@@ -156,9 +159,7 @@ async def chat_and_send(ann: Visitor, bob: Visitor, bot: Bot) -> None:
     await bob.click("#chat-switch")
     await bob.reads("#lines", "good morning")
     assert await bot.heard.get() == "Ann: good morning"
-    await ann.page.set_input_files(
-        "#file", [FilePayload(name="report.bin", mimeType="application/octet-stream", buffer=FILE)]
-    )
+    await ann.send_file("report.bin", FILE)
     await bob.reads("#lines", "512 kB, from Ann")
     await look(bob, "call-file-phone-dark")
     async with bob.page.expect_download() as download:
@@ -213,14 +214,12 @@ async def choose_another_camera(ann: Visitor) -> None:
 
 async def mute(ann: Visitor, bob: Visitor) -> None:
     """A microphone and a camera that are off are seen at the other end; by keyboard alone."""
-    of_ann = """() => [...document.querySelectorAll('.tile[data-kind=peer]')].some(tile =>
-        tile.querySelector('.name').textContent === 'Ann' && {0})""".format
     await ann.page.focus("#microphone-switch")
     await ann.page.keyboard.press("Enter")
-    await bob.sees(of_ann("!tile.querySelector('.muted').hidden"))
+    await bob.sees(OF_ANN("!tile.querySelector('.muted').hidden"))
     await ann.page.keyboard.press("Tab")
     await ann.page.keyboard.press("Space")
-    await bob.sees(of_ann("tile.dataset.picture === 'false'"))
+    await bob.sees(OF_ANN("tile.dataset.picture === 'false'"))
     await look(bob, "call-camera-off-phone-dark")
     await ann.page.keyboard.press("Space")
     await bob.sees_pictures_of("Ann")
@@ -468,7 +467,23 @@ def test_firefox_makes_the_same_call(node: PageNode, tmp_path: Path) -> None:
             await bob.reads("#lines", "good morning")
             assert await bot.heard.get() == "Ann: good morning"
             assert await ann.code_with("Bob") == await bob.code_with("Ann")
+            facts = await ann.text("#facts")
+            assert "DTLS 1." in facts
+            assert "AES" in facts
             await ann.click("#security button")
+            await bob.page.keyboard.press("Escape")
             await ann.reads("#lines", f"code {await ann.code_with('Bot')}")
+            await ann.click("#security button")
+            await ann.send_file("report.bin", FILE)
+            assert (await bot.files.get()).sha256 == hashlib.sha256(FILE).hexdigest()
+            await bob.click("#chat-switch")
+            await bob.page.get_by_role("button", name="Take it").click()
+            await ann.reads("#lines", "Sent, and the hash is right.")
+            await ann.click("#microphone-switch")
+            await bob.sees(OF_ANN("!tile.querySelector('.muted').hidden"))
+            await ann.click("#camera-switch")
+            await bob.sees(OF_ANN("tile.dataset.picture === 'false'"))
+            await ann.click("#camera-switch")
+            await bob.sees_pictures_of("Ann")
 
     run(call())
