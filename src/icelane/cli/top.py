@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import sys
 import time
@@ -77,7 +78,8 @@ class _Keys(_Sorted):
         ready, _, _ = select.select([sys.stdin], [], [], seconds)
         if not ready:
             return True
-        key = sys.stdin.read(1).lower()
+        # Not from sys.stdin, which would keep a second key where select does not see it.
+        key = os.read(sys.stdin.fileno(), 1).decode("ascii", "replace").lower()
         self.over = key in (_QUIT, "")
         self.order = _KEYS.get(key, self.order)
         return False

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from icelane.aio.resolver import Lookup
-from icelane.aio.stun_client import binding
+from icelane.aio.stun_client import BindingResult, binding
 from icelane.aio.system import monotonic
 from icelane.aio.turn_client import connect_turn
 from icelane.aio.turn_relay import TurnRelay
@@ -21,10 +21,10 @@ from icelane.aio.udp import RawAddress, UdpSocket
 from icelane.core.clock import Duration, Instant
 from icelane.core.net import AddressFamily, SocketAddress, Transport
 from icelane.crypto.provider import SystemEntropy
-from icelane.diagnostics.check import Cause, CheckResult, failed, passed, skipped, warned
 from icelane.diagnostics.relay_check import Login
+from icelane.diagnostics.result import Cause, CheckResult, failed, passed, skipped, warned
 from icelane.errors import IcelaneError, TurnError
-from icelane.stun.uri import TurnUri
+from icelane.stun.uri import StunUri, TurnUri
 
 # As speech comes: so many packets of so many bytes, at this distance.
 ECHO_PACKETS: Final = 50
@@ -136,7 +136,7 @@ async def measure(near: TurnRelay, far: TurnRelay, packets: int) -> Measured:
 
 
 async def check_relay_reach(
-    access: RelayAccess, stun: SocketAddress, *, timeout: Duration = 5.0, name: str = "relay from outside"
+    access: RelayAccess, stun: StunUri | TurnUri, *, timeout: Duration = 5.0, name: str = "relay from outside"
 ) -> CheckResult:
     """Send to a relayed address from a socket of ours, and have an answer sent back through the relay.
 
@@ -144,17 +144,18 @@ async def check_relay_reach(
     where the server relays to no address such as ours.
     """
     try:
-        ours = await binding(stun, timeout=min(timeout, 2.0))
+        ours = await binding(stun, transport=Transport.UDP, timeout=min(timeout, 2.0), lookup=access.lookup)
     except IcelaneError:
         return skipped(name, "UDP from here does not reach the server, so nothing can be tried")
     try:
         async with await access.connect(timeout) as relay:
-            return await _reach(name, relay, ours.mapped.host, stun)
+            return await _reach(name, relay, ours)
     except IcelaneError as error:
         return _broken(name, error)
 
 
-async def _reach(name: str, relay: TurnRelay, host: str, stun: SocketAddress) -> CheckResult:
+async def _reach(name: str, relay: TurnRelay, ours: BindingResult) -> CheckResult:
+    host, stun = ours.mapped.host, ours.server
     try:
         await relay.permit(host)
     except TurnError as error:
