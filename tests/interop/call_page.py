@@ -18,6 +18,7 @@ from icelane import RTCConfiguration, RTCDataChannel, SignalClient, TestCardTrac
 from icelane.cli.file_transfer import Transferred, receive_file
 from icelane.core.clock import UnixSeconds
 from icelane.crypto.provider import SystemEntropy
+from icelane.errors import IcelaneError
 from icelane.node.program import PROGRAM
 from icelane.server.config import parse_config
 from icelane.server.workers.choice import serving
@@ -157,7 +158,9 @@ class Visitor:
 
     async def reads(self, selector: str, text: str) -> None:
         """Wait until an element says this."""
-        await self.sees("(one, text) => document.querySelector(one)?.textContent.includes(text) ?? false", selector, text)
+        await self.sees(
+            "(one, text) => document.querySelector(one)?.textContent.includes(text) ?? false", selector, text
+        )
 
     async def join(self) -> None:
         """From the lobby into the call, with camera and microphone."""
@@ -239,15 +242,20 @@ class Bot:
             pc.addTrack(TestCardTrack(320, 240))
             pc.addTrack(ToneTrack())
             pc.on("datachannel", lambda channel: tasks.create_task(self._take(channel)))
-            await channel.opened()
-            channel.send(f"code {pc.security_report().security_code()}")
-            async for message in channel:
-                self.heard.put_nowait(f"{peer.meta['name']}: {message!s}")
+            with contextlib.suppress(IcelaneError):  # a page that is closed ends everything at once
+                await channel.opened()
+                channel.send(f"code {pc.security_report().security_code()}")
+                async for message in channel:
+                    self.heard.put_nowait(f"{peer.meta['name']}: {message!s}")
 
     async def _take(self, channel: RTCDataChannel) -> None:
         if channel.label == "file":
-            got = await receive_file(channel, self.folder, lambda name, done, size: None, replace=True)
+            got = await receive_file(channel, self.folder, _in_silence, replace=True)
             self.files.put_nowait(got)
+
+
+def _in_silence(name: str, done: int, size: int) -> None:
+    """No bar."""
 
 
 class _Here:

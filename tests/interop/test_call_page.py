@@ -10,12 +10,13 @@ import hashlib
 import os
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser
+from playwright.async_api import Browser, FilePayload
 
 from demo.chromium import PACKAGE, chromium
 from demo.trust import PACKAGE as TRUST_PACKAGE
@@ -58,8 +59,8 @@ def node(tmp_path: Path) -> PageNode:
 @asynccontextmanager
 async def trusting_chromium(node: PageNode, home: Path) -> AsyncIterator[Browser]:
     """Chromium that trusts the node's certificate, for TURN as well."""
-    home.mkdir()
-    async with chromium(environment=environment_that_trusts(node.authority, home)) as browser:
+    environment = environment_that_trusts(node.authority, home)
+    async with chromium(environment=environment) as browser:
         yield browser
 
 
@@ -99,6 +100,7 @@ def test_two_pages_and_a_program_call_talk_and_send_files(node: PageNode, tmp_pa
             await chat_and_send(ann, bob, bot)
             await compare_codes(ann, bob)
             await mute(ann, bob)
+            await show_a_screen(ann, bob)
             await bob.click("#leave-switch")
             await bob.sees("() => !document.querySelector('#lobby').hidden")
             await ann.sees("() => document.querySelectorAll('.tile[data-kind=peer]').length === 1")
@@ -114,8 +116,9 @@ async def chat_and_send(ann: Visitor, bob: Visitor, bot: Bot) -> None:
     await bob.click("#chat-switch")
     await bob.reads("#lines", "good morning")
     assert await bot.heard.get() == "Ann: good morning"
-    file = {"name": "report.bin", "mimeType": "application/octet-stream", "buffer": FILE}
-    await ann.page.set_input_files("#file", [file])  # type: ignore[list-item]  # Playwright's own name is private
+    await ann.page.set_input_files(
+        "#file", [FilePayload(name="report.bin", mimeType="application/octet-stream", buffer=FILE)]
+    )
     await bob.reads("#lines", "512 kB, from Ann")
     await look(bob, "call-file-phone-dark")
     async with bob.page.expect_download() as download:
@@ -168,15 +171,94 @@ async def mute(ann: Visitor, bob: Visitor) -> None:
     await bob.sees_pictures_of("Ann")
 
 
+async def show_a_screen(ann: Visitor, bob: Visitor) -> None:
+    """A screen is one tile more, and goes away again, also for whoever has it before him."""
+    await ann.click("#screen-switch")
+    await bob.sees("() => document.querySelector('.tile[data-kind=screen] video')?.videoWidth > 0")
+    assert await bob.text(".tile[data-kind=screen] .name") == "Ann: screen"
+    await look(bob, "call-screen-phone-dark")
+    await ann.click("#screen-switch")
+    await bob.sees("() => document.querySelector('.tile[data-kind=screen]') === null")
+    await bob.sees_pictures_of("Ann", "Bot")
+
+
 def test_a_call_that_may_only_be_relayed_says_so(node: PageNode, tmp_path: Path) -> None:
     async def call() -> None:
         bot = Bot(tmp_path)
-        async with node.running(), trusting_chromium(node, tmp_path / "home") as browser, bot.running(node, relay_only=True):
+        async with (
+            node.running(),
+            trusting_chromium(node, tmp_path / "home") as browser,
+            bot.running(node, relay_only=True),
+        ):
             ann = await Visitor.in_chromium(browser, node.link("ann", relay_only=True), "Ann", **DESK)
-            await ann.join()
+            await join_by_keyboard(ann)
             await ann.sees_pictures_of("Bot")
             assert await ann.path_to("Bot") == f"relayed, TLS {node.port}"
             await look(ann, "call-relayed")
+
+    run(call())
+
+
+async def join_by_keyboard(visitor: Visitor) -> None:
+    """Tab to the name, write it, Enter."""
+    await visitor.sees("() => document.querySelector('#camera-switch').getAttribute('aria-pressed') === 'true'")
+    keyboard = visitor.page.keyboard
+    for _ in range(12):
+        await keyboard.press("Tab")
+        if await visitor.driver.run("() => document.activeElement.id === 'name'"):
+            break
+    await keyboard.type(visitor.name)
+    await keyboard.press("Enter")
+    await visitor.sees("() => document.activeElement.id === 'main'")
+
+
+UNPLUGGED: Final = """
+const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices)
+navigator.mediaDevices.getUserMedia = async wanted => {
+  if (!window.plugged) throw new DOMException("", "NotFoundError")
+  return open(wanted)
+}"""
+
+
+def test_somebody_without_devices_watches_and_sends_once_there_are_some(node: PageNode, tmp_path: Path) -> None:
+    async def call() -> None:
+        async with node.running(), trusting_chromium(node, tmp_path / "home") as browser:
+            ann = await Visitor.in_chromium(browser, node.link("ann"), "Ann", **DESK)
+            await ann.join()
+            page = await (await browser.new_context(**PHONE)).new_page()
+            await page.add_init_script(UNPLUGGED)
+            await page.goto(node.link("bob"))
+            bob = Visitor("Bob", ChromiumDriver(page))
+            await bob.fill("#name", "Bob")
+            await bob.click("#join")
+            await bob.sees_pictures_of("Ann")
+            await ann.sees("() => document.querySelector('.tile[data-kind=peer]')?.dataset.picture === 'false'")
+            await look(ann, "call-watched")
+            await bob.click("#camera-switch")
+            await bob.reads("#banner", "There is no camera on this machine")
+            await bob.driver.run("() => { window.plugged = true }")
+            for switch in ("#camera-switch", "#microphone-switch"):
+                await bob.click(switch)
+            await ann.sees_pictures_of("Bob")
+            await ann.sees("() => document.querySelector('.tile[data-kind=peer] .muted').hidden")
+
+    run(call())
+
+
+def test_a_ticket_lets_somebody_in_once(node: PageNode, tmp_path: Path) -> None:
+    async def call() -> None:
+        async with node.running(), trusting_chromium(node, tmp_path / "home") as browser:
+            context = await browser.new_context()
+            bearer = {"Authorization": f"Bearer {node.token('ann')}"}
+            answer = await context.request.post(f"{node.origin}/v1/tickets", headers=bearer, ignore_https_errors=True)
+            ticket = (await answer.json())["ticket"]
+            page = await context.new_page()
+            for words in ("#call", "#refusal"):
+                await page.goto(f"{node.origin}/r/demo#ticket={ticket}&name=Ann")
+                assert await page.input_value("#name") == "Ann"
+                await page.click("#join")
+                await page.wait_for_selector(f"{words}:not([hidden])")
+                await page.goto("about:blank")
 
     run(call())
 
@@ -216,45 +298,77 @@ UNTRUE: Final = "Object.defineProperty(window, 'isSecureContext', { value: false
 REFUSING: Final = """navigator.mediaDevices.getUserMedia = async () => {{ throw new DOMException("", "{name}") }}"""
 
 
-@pytest.mark.parametrize(
-    ("state", "script", "link", "words"),
-    [
-        ("call-insecure", UNTRUE, "ann", "This page is not secure"),
-        ("call-no-permission", REFUSING.format(name="NotAllowedError"), "ann", "does not let this page use your camera"),
-        ("call-no-camera", REFUSING.format(name="NotFoundError"), "ann", "There is no camera or microphone"),
-        ("call-camera-taken", REFUSING.format(name="NotReadableError"), "ann", "is taken by another program"),
-        ("call-no-invitation", "", None, "An invitation is missing"),
-        ("call-invitation-over", "", "over", "This invitation is over"),
-        ("call-invitation-bad", "", "bad", "This invitation is not good here"),
-    ],
+@dataclass(frozen=True, kw_only=True)
+class Trouble:
+    """Something that is wrong from the start, and what the lobby says of it. `can_join`: one may go in all the same."""
+
+    state: str
+    words: str
+    script: str = ""
+    link: str = "good"
+    can_join: bool = False
+
+
+TROUBLES: Final = (
+    Trouble(state="call-insecure", words="This page is not secure", script=UNTRUE),
+    Trouble(
+        state="call-no-permission",
+        words="does not let this page use your camera",
+        script=REFUSING.format(name="NotAllowedError"),
+        can_join=True,
+    ),
+    Trouble(
+        state="call-no-camera",
+        words="There is no camera or microphone",
+        script=REFUSING.format(name="NotFoundError"),
+        can_join=True,
+    ),
+    Trouble(
+        state="call-camera-taken",
+        words="is taken by another program",
+        script=REFUSING.format(name="NotReadableError"),
+        can_join=True,
+    ),
+    Trouble(state="call-no-invitation", words="An invitation is missing", link="none"),
+    Trouble(state="call-invitation-over", words="This invitation is over", link="over"),
+    Trouble(state="call-invitation-bad", words="This invitation is not good here", link="bad"),
 )
-def test_what_is_wrong_is_said_in_plain_words(
-    node: PageNode, tmp_path: Path, state: str, script: str, link: str | None, words: str
-) -> None:
+
+
+def test_what_is_wrong_is_said_in_plain_words(node: PageNode, tmp_path: Path) -> None:
+    links = {
+        "good": node.link("ann"),
+        "none": f"{node.origin}/r/demo",
+        "over": node.link("ann", valid_for=-60.0),
+        "bad": f"{node.origin}/r/demo#token=a.b.c",
+    }
+
     async def call() -> None:
         async with node.running(), trusting_chromium(node, tmp_path / "home") as browser:
-            page = await (await browser.new_context()).new_page()
-            if script:
-                await page.add_init_script(script)
-            fragments = {
-                "ann": node.link("ann"),
-                "over": node.link("ann", valid_for=-60.0),
-                "bad": f"{node.origin}/r/demo#token=a.b.c",
-            }
-            await page.goto(f"{node.origin}/r/demo" if link is None else fragments[link])
-            errors: list[str] = []
-            page.on("pageerror", lambda error: errors.append(str(error)))
-            if not script:
-                await page.click("#join")
-            await page.wait_for_function("words => document.querySelector('#lobby').innerText.includes(words)", arg=words)
-            visitor = Visitor("Ann", ChromiumDriver(page))
-            await look(visitor, state)
-            if script.startswith("navigator"):
-                await page.click("#join")
-                await visitor.sees("() => !document.querySelector('#call').hidden")
-            assert not errors
+            for trouble in TROUBLES:
+                await meet(browser, trouble, links[trouble.link])
 
     run(call())
+
+
+async def meet(browser: Browser, trouble: Trouble, link: str) -> None:
+    """Open the page in this trouble, read what it says, and join if one can."""
+    page = await (await browser.new_context(viewport={"width": 360, "height": 740})).new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    await page.add_init_script(trouble.script)
+    await page.goto(link)
+    visitor = Visitor("Ann", ChromiumDriver(page))
+    if trouble.link != "good":
+        await page.click("#join")
+    await visitor.sees("words => document.querySelector('#lobby').innerText.includes(words)", trouble.words)
+    await look(visitor, trouble.state)
+    if trouble.can_join:
+        await page.click("#join")
+        await visitor.sees("() => !document.querySelector('#call').hidden")
+        await look(visitor, f"{trouble.state}-alone")
+    assert not errors
+    await page.context.close()
 
 
 def test_firefox_makes_the_same_call(node: PageNode, tmp_path: Path) -> None:

@@ -44,8 +44,17 @@ def test_another_certificate_gives_another_code() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    ["", "sha-256", "AB:CD", ":".join(["0g"] * 32), ":".join(["AB"] * 31), ":".join(["AB"] * 33), ":".join(["+1"] * 32)]
-    + [f"sha-512 {':'.join(['AB'] * 32)}", ":".join(["AB"] * 31) + ":"],
+    [
+        "",
+        "sha-256",
+        "AB:CD",
+        ":".join(["0g"] * 32),
+        ":".join(["+1"] * 32),
+        ":".join(["AB"] * 31),
+        ":".join(["AB"] * 33),
+        ":".join(["AB"] * 32) + ":",
+        f"sha-512 {':'.join(['AB'] * 32)}",
+    ],
 )
 def test_what_is_no_fingerprint_is_refused(wrong: str) -> None:
     with pytest.raises(LocalProtocolError, match="fingerprints"):

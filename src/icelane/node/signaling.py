@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -22,6 +22,7 @@ from icelane.node.admission import ConfiguredAdmission, signaling_limits, unusab
 from icelane.node.diagnosis import NodeDiagnosis
 from icelane.node.figures import SignalingFigures
 from icelane.node.ice import ice_settings
+from icelane.node.invitation import INVITE, Invitations
 from icelane.node.room_commands import RoomCommands
 from icelane.server.admin import Answer, Request
 from icelane.server.companion import Relay
@@ -30,11 +31,13 @@ from icelane.server.config.validation import refuse
 from icelane.server.events import report
 from icelane.server.http_server import HttpServer
 from icelane.server.public_url import public_url
+from icelane.signaling.admission.hook import Hook
 from icelane.signaling.admission.join_token import create_token
+from icelane.signaling.admission.request import ConnectRequest
 from icelane.signaling.admitted import Admission, Grant, IceTransportPolicy
 from icelane.signaling.app import signaling_app
 from icelane.signaling.http.admission_callers import AdmissionCallers
-from icelane.signaling.http.endpoint import routes
+from icelane.signaling.http.endpoint import Endpoint, routes
 from icelane.signaling.http.hub_rooms import HubRooms
 from icelane.signaling.http.surface import HttpSurface
 from icelane.signaling.http.token_endpoints import TokenOrder
@@ -49,12 +52,20 @@ DRAIN_SPREAD: Final[Duration] = 5.0
 class Signaling:
     """Satisfies `Companion`. Raises ConfigurationError for what cannot work."""
 
-    def __init__(self, config: Config, relay: Relay) -> None:
+    def __init__(
+        self,
+        config: Config,
+        relay: Relay,
+        *,
+        before_connect: Hook[ConnectRequest] | None = None,
+        endpoints: Sequence[Endpoint] = (),
+    ) -> None:
+        """`before_connect` is asked as one of `[hooks]` is, before those; `endpoints` are served beside ours."""
         self._config = config
         self._relay = relay
         self._wall_clock = SystemWallClock()
         self._entropy = SystemEntropy()
-        self.admission = ConfiguredAdmission(config, entropy=self._entropy)
+        self.admission = ConfiguredAdmission(config, entropy=self._entropy, before_connect=before_connect)
         hooks = self.admission.settings.hooks
         self.ice = IceServers(ice_settings(config), wall_clock=self._wall_clock)
         self.service = SignalService(
@@ -70,8 +81,9 @@ class Signaling:
         self._callers = AdmissionCallers(self.admission.control)
         self._rooms = HubRooms(self.service)
         self._commands = RoomCommands(self._rooms)
+        self._invitations = Invitations(self.admission.control.invite, self._page_url, self._wall_clock)
         self._diagnosis = NodeDiagnosis(config, relay, self._entropy) if config.diag.enabled else None
-        table = routes(self._surface().endpoints(), self._callers)
+        table = routes([*self._surface().endpoints(), *endpoints], self._callers)
         self.app: Starlette = signaling_app(self.admission.control, service=self.service, routes=table)
         self.web = HttpServer(self.app, hsts=config.server.hsts)
         self.web.on_closing = self.service.close
@@ -114,8 +126,9 @@ class Signaling:
             self.service.drain(DRAIN_SPREAD)
 
     async def administer(self, request: Request, now: Instant) -> Answer:
-        """Carry out one of the COMMANDS. Raises RequestError."""
-        del now
+        """Carry out a command about rooms, or an invitation. Raises RequestError."""
+        if request["command"] == INVITE:
+            return self._invitations.answer(request, now)
         return await self._commands.answer(request)
 
     async def _close(self) -> None:
@@ -151,9 +164,11 @@ class Signaling:
         readiness = await self._relay.readiness()
         return readiness.ok and not self._draining, readiness.document()
 
+    def _page_url(self) -> str:
+        return public_url(self._config, self._relay.web_listening) or ""
+
     def _signal_url(self) -> str:
-        url = public_url(self._config, self._relay.web_listening) or ""
-        return "ws" + url.removeprefix("http") + SIGNAL_PATH
+        return "ws" + self._page_url().removeprefix("http") + SIGNAL_PATH
 
     def make(self, order: TokenOrder) -> tuple[str, UnixSeconds]:
         """A join token: a TokenMaker. Raises LocalProtocolError."""

@@ -77,7 +77,9 @@ class SecurityReport:
 
     def security_code(self) -> str | None:
         """Digits that the peer has as well if nobody is between the two: see `icelane.security_code`."""
-        return None if self.remote_fingerprint is None else security_code(self.local_fingerprint, self.remote_fingerprint)
+        return (
+            None if self.remote_fingerprint is None else security_code(self.local_fingerprint, self.remote_fingerprint)
+        )
 
     def as_json(self) -> dict[str, str | None]:
         """For programs, in camelCase."""

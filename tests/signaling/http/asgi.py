@@ -180,6 +180,7 @@ class World:
     compat: tuple[str, ...] = ()
     urls: tuple[str, ...] = URLS
     ready: bool = True
+    pages: bool = False
 
     def __post_init__(self) -> None:
         self.ice = IceServers(IceSettings(urls=self.urls, secrets=(SECRET,)), wall_clock=self.clock)
@@ -195,8 +196,10 @@ class World:
             rooms=self.rooms,
             compat=self.compat,
             public_url="https://call.example.org",
+            pages=self.pages,
         )
         self.app = Starlette(routes=routes(self.surface.endpoints(), self.callers))
+        self.app.router.redirect_slashes = False  # as signaling_app has it
 
     async def _readiness(self) -> tuple[bool, Mapping[str, object]]:
         return self.ready, {"status": "ok" if self.ready else "not-ready"}
