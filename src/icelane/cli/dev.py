@@ -192,6 +192,7 @@ def _document(prepared: Prepared, report: Report) -> dict[str, Any]:
         "room": prepared.room,
         "urls": prepared.urls(),
         "turn": prepared.turn_urls(),
+        "turnsPort": prepared.ports.turns,
         "relayPorts": f"{prepared.ports.relay.first}-{prepared.ports.relay.last}",
         "movedPorts": {str(old): new for old, new in prepared.moved.items()},
         "leftOut": list(prepared.public),
