@@ -33,3 +33,8 @@ def test_every_error_has_words_for_people() -> None:
     assert all(error.message and error.value.islower() for error in ErrorCode)
     assert {error for error in ErrorCode if error.retryable} >= {ErrorCode.ROOM_FULL, ErrorCode.RATE_LIMITED}
     assert not ErrorCode.FORBIDDEN.retryable
+
+
+def test_every_code_has_one_status_of_http_and_what_may_pass_is_one_that_is_tried_again() -> None:
+    assert all(400 <= code.status < 600 for code in CloseCode)
+    assert (CloseCode.INTERNAL.status, CloseCode.DRAINING.status) == (503, 503)

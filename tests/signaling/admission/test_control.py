@@ -16,7 +16,6 @@ from icelane.errors import ConfigurationError, MalformedError
 from icelane.signaling.admission.control import AdmissionControl, AdmissionHooks
 from icelane.signaling.admission.json_web_token import TrustedIssuer
 from icelane.signaling.admission.rate import Connection, Rate, RateSettings
-from icelane.signaling.admission.refusal import status_of
 from icelane.signaling.admission.request import (
     Allow,
     Connected,
@@ -152,7 +151,7 @@ def test_whoever_shows_nothing_good_gets_one_and_the_same_answer(request_: Conne
     """CR-1: no, invalid, other-audience token: never anonymous, and nothing in the answer tells them apart."""
     found = refused(admit(request_))
     assert found == Refusal(code=CloseCode.TOKEN_EXPIRED, error="unauthorized", reason="a valid token is needed")
-    assert status_of(found) == 401
+    assert found.http_status == 401
 
 
 def test_an_expired_token_is_told_so() -> None:
@@ -414,7 +413,7 @@ def test_a_hook_that_says_nothing_of_sense_lets_nobody_in(answer: Any) -> None:
     found = refused(admit(bearing(token()), hooks=hooks(answer)))
     assert found.error == "hook_failed"
     assert found.code is CloseCode.INTERNAL
-    assert status_of(found) == 503
+    assert found.http_status == 503
 
 
 def test_a_hook_that_knows_nobody_admits_nobody() -> None:

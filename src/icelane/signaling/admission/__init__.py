@@ -17,7 +17,6 @@ from icelane.signaling.admission.control import AdmissionControl, AdmissionHooks
 from icelane.signaling.admission.join_token import TokenSigner, create_token
 from icelane.signaling.admission.json_web_token import TrustedIssuer
 from icelane.signaling.admission.rate import Rate, RateSettings
-from icelane.signaling.admission.refusal import status_of
 from icelane.signaling.admission.request import (
     Allow,
     Connected,
@@ -48,5 +47,4 @@ __all__ = [
     "Left",
     "TokenSigner",
     "create_token",
-    "status_of",
 ]

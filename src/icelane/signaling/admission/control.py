@@ -52,7 +52,6 @@ from icelane.signaling.admission.refusal import (
     hook_failed,
     limited,
     refusal_of,
-    status_of,
     unauthorized,
 )
 from icelane.signaling.admission.request import (
@@ -386,7 +385,7 @@ class AdmissionControl:
         if allowance.allowed or allowance.report:
             fields: dict[str, object] = {
                 "code": int(refusal.code),
-                "status": status_of(refusal),
+                "status": refusal.http_status,
                 "reason": reason,
                 "client": SocketAddress(request.ip, 0),
                 "transport": request.transport,
