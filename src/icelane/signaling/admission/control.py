@@ -76,6 +76,7 @@ from icelane.signaling.admitted import (
     Refusal,
 )
 from icelane.signaling.close_code import CloseCode
+from icelane.signaling.error_code import ErrorCode
 from icelane.turn.access_list import AccessLists, Client
 from icelane.turn.limiter import SourceLimiter
 
@@ -185,7 +186,7 @@ class AdmissionControl:
         now, rules = self._clock(), self._rules
         listed = self.lists.refuses_address(request.ip)
         if listed is not None:
-            return self._refuse(request, listed, denied("denied", status=403))
+            return self._refuse(request, listed, denied(ErrorCode.DENIED.value, status=403))
         # A program of the operator asks for all of its users from one address.
         wait = None if rules.credentials.backend_of(request) is not None else rules.limits.connect(request.ip, now)
         if wait is not None:
@@ -273,7 +274,7 @@ class AdmissionControl:
         """Those who are connected and whom the lists keep out by now; close them. To be asked every two seconds."""
         for key, reason in self.lists.refused_now(clients):
             LOGGER.info("signaling.ended", extra={"reason": reason})
-            yield key, denied("denied")
+            yield key, denied(ErrorCode.DENIED.value)
 
     def reload(self, settings: AdmissionSettings) -> None:
         """Other settings from now on; what runs by the old ones ends by them. Raises ConfigurationError, and then the
@@ -363,7 +364,7 @@ class AdmissionControl:
 
     def _refuses_identity(self, request: ConnectRequest, identity: str) -> Refusal | None:
         listed = self.lists.refuses_identity(identity)
-        return None if listed is None else self._refuse(request, listed, denied("denied"))
+        return None if listed is None else self._refuse(request, listed, denied(ErrorCode.DENIED.value))
 
     async def _ask(self, hook: GuardedHook[Q] | None, event: Q, ip: str) -> Refusal | None:
         if hook is None:
