@@ -19,6 +19,7 @@ from icelane.core.clock import Duration, Instant, UnixSeconds
 from icelane.crypto.provider import SystemEntropy
 from icelane.errors import ConfigurationError, LocalProtocolError
 from icelane.node.admission import ConfiguredAdmission, signaling_limits, unusable
+from icelane.node.engine import node_name, signal_engine
 from icelane.node.figures import SignalingFigures
 from icelane.node.ice import ice_settings
 from icelane.node.room_commands import RoomCommands
@@ -53,12 +54,13 @@ class Signaling:
         self._relay = relay
         self._wall_clock = SystemWallClock()
         self._entropy = SystemEntropy()
-        self.admission = ConfiguredAdmission(config, entropy=self._entropy)
+        self.admission = ConfiguredAdmission(config, entropy=self._entropy, node=node_name(config))
         hooks = self.admission.settings.hooks
         self.ice = IceServers(ice_settings(config), wall_clock=self._wall_clock)
         self.service = SignalService(
             self.admission.control,
             ice=self.ice,
+            engine=signal_engine(config, monotonic()),
             limits=signaling_limits(config),
             ask_join=hooks.before_join is not None,
             ask_message=hooks.before_message is not None,

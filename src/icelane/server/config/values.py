@@ -28,6 +28,9 @@ DEFAULT_SECURE_PORT = 5349
 DEFAULT_HTTPS_PORT = 443
 DEFAULT_HTTP_PORT = 80
 
+ENGINE_SCHEMES = ("memory",)
+"""Of `engine.url`: those that `icelane.node.engine` makes an engine for."""
+
 WILDCARDS = ("0.0.0.0", "::")
 """The hosts in a listening URL that stand for every address of the machine."""
 
@@ -364,6 +367,25 @@ def parse_kid(value: object) -> str:
     if not _KID.fullmatch(kid):
         raise ValueError("a kid has 1 to 64 of the characters A-Z a-z 0-9 . _ -")
     return kid
+
+
+def parse_engine_url(value: object) -> str:
+    """`memory://`. What is refused is not repeated: a URL may hold a password."""
+    text = _text(value)
+    scheme, separator, place = text.partition("://")
+    if not separator or scheme not in ENGINE_SCHEMES:
+        raise ValueError(f"there is no engine for this; write {' or '.join(f'{one}://' for one in ENGINE_SCHEMES)}")
+    if scheme == "memory" and place:
+        raise ValueError("write memory:// alone: this process is nowhere else")
+    return text
+
+
+def parse_node_name(value: object) -> str:
+    """What this node is called beside others."""
+    name = _text(value)
+    if not _KID.fullmatch(name):
+        raise ValueError("a node's name has 1 to 64 of the characters A-Z a-z 0-9 . _ -")
+    return name
 
 
 def parse_username(value: object) -> str:
