@@ -55,18 +55,16 @@ class Signaling:
         self._wall_clock = SystemWallClock()
         self._entropy = SystemEntropy()
         self.admission = ConfiguredAdmission(config, entropy=self._entropy, node=node_name(config))
-        hooks = self.admission.settings.hooks
         self.ice = IceServers(ice_settings(config), wall_clock=self._wall_clock)
         self.service = SignalService(
             self.admission.control,
             ice=self.ice,
             engine=signal_engine(config, monotonic()),
             limits=signaling_limits(config),
-            ask_join=hooks.before_join is not None,
-            ask_message=hooks.before_message is not None,
             entropy=self._entropy,
             wall_clock=self._wall_clock,
         )
+        self._ask_hooks()
         self._figures = SignalingFigures(self.service.hub.figures, self.admission.control.hook_times, self.ice.issued)
         self._callers = AdmissionCallers(self.admission.control)
         self._rooms = HubRooms(self.service)
@@ -101,9 +99,14 @@ class Signaling:
             except ConfigurationError as error:  # a file has changed since a moment ago
                 report("config.rejected", logging.ERROR, key=error.key, file=error.file, problem=error.message)
                 return
+            self._ask_hooks()
             self._config, self.ice.settings = config, ice
 
         return commit
+
+    def _ask_hooks(self) -> None:
+        hooks = self.admission.settings.hooks
+        self.service.hub.ask_about(joins=hooks.before_join is not None, messages=hooks.before_message is not None)
 
     def begin_drain(self) -> None:
         """Send everybody away, each at a time of his own. Again is harmless."""

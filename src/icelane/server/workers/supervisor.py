@@ -40,7 +40,7 @@ from icelane.server.config.values import WebListener
 from icelane.server.engine_config import nonce_key
 from icelane.server.events import report
 from icelane.server.health import Readiness
-from icelane.server.held_files import HeldFiles, read_modules, tls_files, unusable_files
+from icelane.server.held_files import HeldFiles, named_functions, read_modules, tls_files, unusable_files
 from icelane.server.metrics import LiveFamilies, page_of
 from icelane.server.monitoring import MonitoringServer
 from icelane.server.observation import open_monitoring
@@ -240,7 +240,8 @@ class Supervisor:
             revoked = read_revoked(merged.turn.revoked_file)
             certificate = self._tls is None or self._tls.reload(merged.tls.certificate, merged.tls.key)
             self._config = merged
-            self._held = replace(self._held, revoked=revoked, certificate=self._pair)
+            modules = read_modules(named_functions(merged), self._held.modules)
+            self._held = replace(self._held, revoked=revoked, certificate=self._pair, modules=modules)
             ended, asked = 0, self._running()
             answers = dict(await self._ask_each(messages.GoBy(merged, self._held)))
             for worker in asked:
@@ -329,7 +330,7 @@ class Supervisor:
         self._held = HeldFiles(
             revoked=revoked,
             certificate=self._pair,
-            modules=read_modules(config.turn.auth),
+            modules=read_modules(named_functions(config)),
         )
 
     @property

@@ -270,6 +270,7 @@ class Worker:
             case Administer():
                 return self._administer(server, question)
             case GoBy():
+                import_held(question.held.modules)
                 result = reload_both(server, self._companion, question.config, question.held)
                 configure_logging(server.config.log, worker=self._index)
                 return result
