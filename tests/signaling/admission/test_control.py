@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from icelane.core.clock import UnixSeconds
+from icelane.core.secret_header import SECRET_HEADERS
 from icelane.errors import ConfigurationError, MalformedError
+from icelane.server.config.values import parse_header_name
 from icelane.signaling.admission.control import AdmissionControl, AdmissionHooks
 from icelane.signaling.admission.json_web_token import TrustedIssuer
 from icelane.signaling.admission.rate import Connection, Rate, RateSettings
@@ -370,6 +372,21 @@ def test_a_hook_never_sees_claims_of_a_token_that_was_not_verified() -> None:
         seen: list[ConnectRequest] = []
         admit(bearing(text), hooks=hooks(Deny(), seen))
         assert seen[0].claims == {}
+
+
+def test_a_hook_sees_no_header_that_opens_doors_and_the_csrf_value_that_it_is_to_check() -> None:
+    """SG-7: the token and the cookies that count are there, each in one place."""
+    seen: list[ConnectRequest] = []
+    secret = [(name.title(), "Basic c2VjcmV0") for name in SECRET_HEADERS - {"authorization"}]
+    raw = [*secret, ("Authorization", f"Bearer {token()}"), ("X-CSRF-Token", "v"), ("User-Agent", "phone")]
+    admit(knock(*raw), hooks=hooks(Allow(), seen))
+    assert {name for name in ("user-agent", "x-csrf-token", *SECRET_HEADERS) if name in seen[0].headers} == {
+        "user-agent", "x-csrf-token",
+    }  # fmt: skip
+    assert all(parse_header_name(name) == name for name in ("user-agent", "x-csrf-token"))
+    for name in SECRET_HEADERS:
+        with pytest.raises(ValueError, match="carries credentials"):
+            parse_header_name(name)
 
 
 def test_a_hook_refines_what_a_token_says() -> None:

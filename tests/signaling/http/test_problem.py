@@ -14,7 +14,6 @@ from icelane.signaling.http.problem import problem_of, problem_response, retry_m
 @pytest.mark.parametrize(
     ("wait", "seconds", "milliseconds"),
     [(0.0, 1, 0), (0.2, 1, 200), (1.0, 1, 1000), (1.00001, 2, 1001), (7.0, 7, 7000)],
-    [(0.0, 1, 0), (0.2, 1, 200), (1.0, 1, 1000), (1.00001, 2, 1001), (7.0, 7, 7000)],
 )
 def test_a_wait_is_rounded_up_wherever_it_is_said(wait: float, seconds: int, milliseconds: int) -> None:
     assert (retry_seconds(wait), retry_milliseconds(wait)) == (seconds, milliseconds)

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from icelane.core.net import SocketAddress, Transport, canonical_host, family_of
+from icelane.core.secret_header import SECRET_HEADERS
 from icelane.errors import MalformedError
 from icelane.stun.preparation import opaque_string, saslprep
 from icelane.stun.uri import StunUri, parse_uri
@@ -52,9 +53,6 @@ _FUNCTION = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*(?:\.[^\W\d]\w*)*
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _IPV4_MAPPED = parse_address_range("::ffff:0:0/96")
 _HTTP_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
-_SECRET_HEADERS = frozenset(
-    {"authorization", "cookie", "proxy-authorization", "sec-websocket-protocol", "x-csrf-token"}
-)
 _LOOKS_EPHEMERAL = re.compile(r"[0-9]{1,12}:")
 
 
@@ -513,7 +511,7 @@ def parse_header_name(value: object) -> str:
     name = _text(value).lower()
     if not _HTTP_TOKEN.fullmatch(name):
         raise ValueError("a header has a name such as User-Agent")
-    if name in _SECRET_HEADERS:
+    if name in SECRET_HEADERS:
         raise ValueError(f"{name} carries credentials; the hook is told the token and the cookies that count")
     return name
 

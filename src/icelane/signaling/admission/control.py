@@ -28,6 +28,7 @@ from icelane.aio.system import SystemWallClock, monotonic
 from icelane.core.clock import Duration, Instant, UnixSeconds, WallClock
 from icelane.core.entropy import Entropy
 from icelane.core.net import SocketAddress
+from icelane.core.secret_header import SECRET_HEADERS
 from icelane.errors import MalformedError
 from icelane.signaling.admission.api_key import ApiKeys
 from icelane.signaling.admission.credential import (
@@ -55,6 +56,7 @@ from icelane.signaling.admission.refusal import (
     unauthorized,
 )
 from icelane.signaling.admission.request import (
+    CSRF_HEADER,
     Allow,
     Connected,
     ConnectRequest,
@@ -86,9 +88,6 @@ LOGGER: Final = logging.getLogger("icelane.signaling")
 _REPORTS_PER_SECOND: Final = 0.1
 _REPORTS_AT_ONCE: Final = 3
 _REPORT_BUCKETS: Final = 4096
-
-# Headers that carry what opens doors. A hook has the token and the cookies where they count, and nowhere else.
-_SECRET_HEADERS: Final = ("authorization", "cookie", "proxy-authorization", "sec-websocket-protocol")
 
 K = TypeVar("K")
 Q = TypeVar("Q", ConnectRequest, JoinRequest, MessageRequest, IceRequest)
@@ -471,7 +470,8 @@ def _as_hooks_see(request: ConnectRequest, verdict: OriginVerdict, shown: Shown)
         token=shown.token,
         claims=shown.claims,
         cookies={} if withheld else request.cookies,
-        headers=request.headers.without(*_SECRET_HEADERS),
+        # The token and the cookies are here where they count, and nowhere else.
+        headers=request.headers.without(*SECRET_HEADERS),
         subprotocols=(),
         hello_token=None,
         ticket=None,
@@ -483,7 +483,7 @@ def _cache_key(request: ConnectRequest) -> bytes | None:
     """A digest of everything that tells two questions apart; None without a token, by which answers are remembered."""
     if request.token is None:
         return None
-    document = document_of(request, ("user-agent", "accept-language", "origin", "referer"))
+    document = document_of(request, ("user-agent", "accept-language", "origin", "referer", CSRF_HEADER))
     try:
         return hashlib.sha256(msgspec.json.encode(document, order="deterministic")).digest()
     except (TypeError, ValueError):
