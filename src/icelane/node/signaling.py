@@ -141,7 +141,7 @@ class Signaling:
             tickets=_Tickets(self.admission),
             rooms=self._rooms,
             compat=server.compat,
-            public_url=server.public_url,
+            public_url=lambda: self._config.server.public_url,
         )
 
     async def _readiness(self) -> tuple[bool, Mapping[str, object]]:

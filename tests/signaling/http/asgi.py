@@ -180,6 +180,7 @@ class World:
     compat: tuple[str, ...] = ()
     urls: tuple[str, ...] = URLS
     ready: bool = True
+    public_url: str = "https://call.example.org"
 
     def __post_init__(self) -> None:
         self.ice = IceServers(IceSettings(urls=self.urls, secrets=(SECRET,)), wall_clock=self.clock)
@@ -194,7 +195,7 @@ class World:
             tickets=self.tickets,
             rooms=self.rooms,
             compat=self.compat,
-            public_url="https://call.example.org",
+            public_url=lambda: self.public_url,
         )
         self.app = Starlette(routes=routes(self.surface.endpoints(), self.callers))
 

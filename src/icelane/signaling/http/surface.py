@@ -9,7 +9,7 @@ from icelane.signaling.http.caller import Callers
 from icelane.signaling.http.compatibility import Compatibility
 from icelane.signaling.http.credential_endpoints import BeforeIce, CredentialEndpoints, Revoker
 from icelane.signaling.http.diagnostic_endpoints import DiagnosticEndpoints, Readiness
-from icelane.signaling.http.document_endpoints import document_endpoints
+from icelane.signaling.http.document_endpoints import PublicUrl, document_endpoints
 from icelane.signaling.http.endpoint import Endpoint
 from icelane.signaling.http.module_endpoint import ModuleEndpoint
 from icelane.signaling.http.room_endpoints import RoomDirectory, RoomEndpoints
@@ -22,7 +22,7 @@ class HttpSurface:
     """What the endpoints stand on. What is None has no endpoint.
 
     `signal_url` says where clients connect; `compat` are the shapes of others that are served beside ours. `public_url`
-    is where this server is reached, such as `https://call.example.org`, for what describes the interface.
+    says where this server is reached, for what describes the interface.
     """
 
     callers: Callers
@@ -35,7 +35,7 @@ class HttpSurface:
     tickets: TicketMaker | None = None
     rooms: RoomDirectory | None = None
     compat: Collection[str] = ()
-    public_url: str | None = None
+    public_url: PublicUrl = lambda: None
 
     def endpoints(self) -> list[Endpoint]:
         """The table. Raises ConfigurationError for a shape that is not known."""
