@@ -5,10 +5,7 @@ It is a `Companion`: made before the relay starts, told to drain, reloaded with 
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from typing import Final
 
 from prometheus_client.metrics_core import Metric
@@ -17,8 +14,8 @@ from starlette.applications import Starlette
 from icelane.aio.system import SystemWallClock, monotonic
 from icelane.core.clock import Duration, Instant, UnixSeconds
 from icelane.crypto.provider import SystemEntropy
-from icelane.errors import ConfigurationError, LocalProtocolError
-from icelane.node.admission import ConfiguredAdmission, signaling_limits, unusable
+from icelane.errors import LocalProtocolError
+from icelane.node.admission import ConfiguredAdmission, signaling_limits
 from icelane.node.engine import node_name, signal_engine
 from icelane.node.figures import SignalingFigures
 from icelane.node.ice import ice_settings
@@ -26,8 +23,6 @@ from icelane.node.room_commands import RoomCommands
 from icelane.server.admin import Answer, Request
 from icelane.server.companion import Relay
 from icelane.server.config import Config
-from icelane.server.config.validation import refuse
-from icelane.server.events import report
 from icelane.server.http_server import HttpServer
 from icelane.server.public_url import public_url
 from icelane.signaling.admission.join_token import create_token
@@ -54,7 +49,7 @@ class Signaling:
         self._relay = relay
         self._wall_clock = SystemWallClock()
         self._entropy = SystemEntropy()
-        self.admission = ConfiguredAdmission(config, entropy=self._entropy, node=node_name(config))
+        self.admission = ConfiguredAdmission(config, relay.lists, entropy=self._entropy, node=node_name(config))
         self.ice = IceServers(ice_settings(config), wall_clock=self._wall_clock)
         self.service = SignalService(
             self.admission.control,
@@ -74,7 +69,6 @@ class Signaling:
         self.web = HttpServer(self.app, hsts=config.server.hsts)
         self.web.on_closing = self.service.close
         self.web.on_close = self._close
-        self._watching: asyncio.Task[None] | None = None
         self._draining = False
 
     # For the relay
@@ -82,7 +76,6 @@ class Signaling:
     def started(self) -> None:
         """The relay serves: what is bound is known from here on."""
         self.ice.settings = ice_settings(self._config, self._relay)
-        self._watching = asyncio.create_task(self.admission.run(), name="lists")
 
     def families(self) -> Iterable[Metric]:
         """For the page that the relay's figures are on."""
@@ -90,15 +83,11 @@ class Signaling:
 
     def prepare(self, config: Config) -> Callable[[], None]:
         """Look at another configuration; what is returned makes it count. Raises ConfigurationError."""
-        refuse(unusable(config))
+        commit_admission = self.admission.prepare(config)
         ice = ice_settings(config, self._relay)
 
         def commit() -> None:
-            try:
-                self.admission.reload(config)
-            except ConfigurationError as error:  # a file has changed since a moment ago
-                report("config.rejected", logging.ERROR, key=error.key, file=error.file, problem=error.message)
-                return
+            commit_admission()
             self._ask_hooks()
             self._config, self.ice.settings = config, ice
 
@@ -120,10 +109,6 @@ class Signaling:
         return await self._commands.answer(request)
 
     async def _close(self) -> None:
-        if self._watching is not None:
-            self._watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._watching
         await self.admission.close()
 
     # For the endpoints

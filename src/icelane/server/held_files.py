@@ -156,13 +156,14 @@ def _compile(held: ModuleSource) -> None:
     raise ConfigurationError(problem, key=held.key, file=held.path)
 
 
-def import_held(modules: Mapping[str, ModuleSource]) -> None:
-    """From now on this process imports these modules as they are held, and no others."""
+def import_held(modules: Mapping[str, ModuleSource]) -> Mapping[str, ModuleSource]:
+    """From now on this process imports these modules as they are held, and no others. Returns those of before."""
     finder = next((one for one in sys.meta_path if isinstance(one, _HeldFinder)), None)
-    if finder is not None:
-        finder.modules = modules
-    elif modules:
-        sys.meta_path.insert(0, _HeldFinder(modules))
+    if finder is None:
+        finder = _HeldFinder({})
+        sys.meta_path.insert(0, finder)
+    before, finder.modules = finder.modules, modules
+    return before
 
 
 class _HeldLoader(SourceFileLoader):

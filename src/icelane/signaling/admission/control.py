@@ -278,13 +278,24 @@ class AdmissionControl:
     def reload(self, settings: AdmissionSettings) -> None:
         """Other settings from now on; what runs by the old ones ends by them. Raises ConfigurationError, and then the
         old ones count."""
-        rules = _Rules(settings, self)  # complete, or not at all (OP-12)
-        if settings.rates == self._rules.settings.rates:
-            rules.limits = self._rules.limits
-        # Calls of hooks end by themselves within a second, so that few are kept however often one reloads.
-        self._retired = [one for one in (*self._retired, self._rules) if one.busy]
-        self._rules = rules
-        self.connections.resize(settings.rates.connections_per_address, settings.rates.connections)
+        self.prepare(settings)()
+
+    def prepare(self, settings: AdmissionSettings) -> Callable[[], None]:
+        """Make all that other settings need; what is returned makes them count, and cannot fail (OP-12).
+
+        Raises ConfigurationError.
+        """
+        rules = _Rules(settings, self)
+
+        def commit() -> None:
+            if settings.rates == self._rules.settings.rates:
+                rules.limits = self._rules.limits
+            # Calls of hooks end by themselves within a second, so that few are kept however often one reloads.
+            self._retired = [one for one in (*self._retired, self._rules) if one.busy]
+            self._rules = rules
+            self.connections.resize(settings.rates.connections_per_address, settings.rates.connections)
+
+        return commit
 
     async def close(self) -> None:
         """Deliver notices for a moment, and cancel what runs."""
