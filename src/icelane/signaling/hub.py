@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol, TypeAlias, assert_never
 
-from icelane.core.clock import Duration, Instant, TimerTable, WallClock, later
+from icelane.core.clock import Duration, Instant, TimerTable, WallClock, earliest, later
 from icelane.core.entropy import Entropy
 from icelane.errors import MalformedError
 from icelane.signaling.admitted import Admission, Refusal
@@ -311,8 +311,7 @@ class Hub:
 
     def next_timeout(self) -> Instant | None:
         """When `handle_timeout` wants to be called."""
-        deadlines = [at for at in (self._timers.next(), self._engine.next_timeout()) if at is not None]
-        return min(deadlines, default=None)
+        return earliest(self._timers.next(), self._engine.next_timeout())
 
     @property
     def connections(self) -> int:
