@@ -167,6 +167,14 @@ test("the token goes into the sub-protocols, or into hello where it does not fit
   assert.ok(!server.sockets.some(socket => /a=b|once/.test(socket.url)))
 })
 
+test("the value that goes with a cookie is a sub-protocol of its own", async () => {
+  const server = new Server()
+  server.client({ token: "csrf.q-_9" }).connect().catch(() => {})
+  await server.clock.advance(0.1)
+  assert.deepEqual(server.socket.protocols, ["icelane.signal.v1", "csrf.q-_9"])
+  assert.equal(server.socket.frames[0].token, undefined)
+})
+
 test("peers that are there and peers that come are told, and handed out once", async () => {
   const server = new Server()
   const client = await server.enter()

@@ -19,7 +19,8 @@
  *   Somebody in a room. `polite` is the part that this peer plays in negotiation; we play the other one.
  * @typedef {string | (() => string | Promise<string>)} Secret
  * @typedef {object} Options
- * @property {Secret} [token]  a join token, or a function that gets one: it is called whenever another one is needed
+ * @property {Secret} [token]  a join token, or a function that gets one: it is called whenever another one is needed.
+ *   Where the token is in a cookie, `csrf.` and the value that goes with it.
  * @property {() => string | Promise<string>} [ticket]  gets a one-time ticket for each connection
  * @property {string} [room]  joined at once
  * @property {Json} [meta]  what others see of us
@@ -418,10 +419,11 @@ export class SignalClient {
     if (this.#attempt !== attempt || this.#closed) return
     // A page cannot set headers. What is no word of RFC 9110 cannot be a sub-protocol and goes into hello.
     const fits = token !== undefined && /^[\w.~+-]+$/.test(token)
+    const isCsrf = token?.startsWith("csrf.")
     const url = this.#elsewhere ?? this.#url
     let socket
     try {
-      socket = new this.#environment.WebSocket(url, fits ? [SUBPROTOCOL, `bearer.${token}`] : [SUBPROTOCOL])
+      socket = new this.#environment.WebSocket(url, fits ? [SUBPROTOCOL, isCsrf ? token : `bearer.${token}`] : [SUBPROTOCOL])
     } catch (error) {
       this.#connecting?.reject(/** @type {Error} */ (error))
       this.#decide(1006, "unreachable", "the WebSocket was not opened", undefined)

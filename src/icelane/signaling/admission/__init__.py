@@ -28,6 +28,8 @@ from icelane.signaling.admission.request import (
     MessageRequest,
     TlsFacts,
 )
+from icelane.signaling.admission.session_cookie import csrf_value, set_cookie
+from icelane.signaling.admission.webhook import is_signed
 
 __all__ = [
     "AdmissionControl",
@@ -47,4 +49,7 @@ __all__ = [
     "Left",
     "TokenSigner",
     "create_token",
+    "is_signed",
+    "set_cookie",
+    "csrf_value",
 ]
