@@ -8,6 +8,7 @@ import logging
 
 from icelane.core.clock import Instant
 from icelane.signaling import concealment, failure, messages
+from icelane.signaling.admission.control import AdmissionControl
 from icelane.signaling.admitted import Admission
 from icelane.signaling.close_code import CloseCode
 from icelane.signaling.desk import Desk
@@ -75,6 +76,20 @@ def a_late_yes_lets_the_absent_in() -> None:
 
     swap(Hub, "_handle_join", remember)
     swap(Hub, "provide_decision", believe)
+
+
+APP = "tests/signaling/test_app.py"
+
+
+@breaks(
+    "SG-3",
+    test=(
+        f"{APP}::test_hooks_about_frames_are_asked_because_they_are_there[asyncio]",
+        f"{APP}::test_a_hook_that_a_reload_adds_is_asked_from_the_next_frame_on[asyncio]",
+    ),
+)
+def hooks_about_messages_are_asked_where_somebody_remembers() -> None:
+    swap(AdmissionControl, "asks_about_messages", False)
 
 
 # SG-4: lists, and the reason before the close.

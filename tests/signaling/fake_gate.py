@@ -45,6 +45,8 @@ class FakeGate:
         self.notices: list[Connected | Left] = []
         self.denied: set[str] = set()
         self.refuse_joins: set[str] = set()
+        self.asks_about_joins = True
+        self.asks_about_messages = False
         self.refuse_data: object = "never"
         self.delay = 0.0
         self.raises: BaseException | None = None

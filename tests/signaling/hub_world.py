@@ -133,6 +133,20 @@ class Connected:
         return [frame.code for frame in self.all(Error)]
 
 
+@dataclass
+class FakeFrameRules:
+    """Satisfies `icelane.signaling.frame_rules.FrameRules`; `counted` is what it was asked to count."""
+
+    asks_about_joins: bool = False
+    asks_about_messages: bool = False
+    wait: float | None = None
+    counted: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def message_wait(self, identity: str, room: str, kind: str) -> float | None:
+        self.counted.append((identity, room, kind))
+        return self.wait
+
+
 class World:
     """One hub, or several on one broker; admits whoever says a name, unless `admissions` says otherwise."""
 
@@ -151,7 +165,7 @@ class World:
         self.entropy = SeededEntropy(seed)
         self.limits = limits
         self.rules = rules
-        self.ask_join, self.ask_message = ask_join, ask_message
+        self.frame_rules = FakeFrameRules(ask_join, ask_message)
         self.hubs: dict[str, Hub] = {}
         self.connections: dict[ConnectionId, Connected] = {}
         self.commands: list[HubCommand] = []
@@ -181,8 +195,7 @@ class World:
             self.clock,
             self.limits,
             self.rules,
-            self.ask_join,
-            self.ask_message,
+            self.frame_rules,
         )
         return self.hubs[node]
 

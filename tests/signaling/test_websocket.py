@@ -242,8 +242,9 @@ def test_hooks_decide_about_joins_and_messages(run: Run) -> None:
         gate = FakeGate()
         gate.refuse_joins = {"closed"}
         gate.refuse_data = "bad"
+        gate.asks_about_messages = True
         async with (
-            serving(signaling_app(gate, ask_message=True)) as url,
+            serving(signaling_app(gate)) as url,
             connected(url) as alice,
             connected(url) as bob,
         ):

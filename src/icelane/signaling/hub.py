@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol, TypeAlias, assert_never
+from typing import Final, NamedTuple, TypeAlias, assert_never
 
 from icelane.core.clock import Duration, Instant, TimerTable, WallClock, earliest, later
 from icelane.core.entropy import Entropy
@@ -32,6 +32,7 @@ from icelane.signaling.close_code import CloseCode
 from icelane.signaling.desk import Desk
 from icelane.signaling.engine import LeaseLost, SignalEngine, Superseded
 from icelane.signaling.error_code import ErrorCode
+from icelane.signaling.frame_rules import FrameRules
 from icelane.signaling.hub_event import Admit, AskJoin, AskMessage, HubCommand, HubEvent, Readmit
 from icelane.signaling.limits import SignalingLimits
 from icelane.signaling.messages import (
@@ -104,16 +105,8 @@ class HubFigures:
     sent: Mapping[str, int]
 
 
-class Throttle(Protocol):
-    """Bounds beyond those of one connection: of an identity, a room, a kind of frame."""
-
-    def message_wait(self, identity: str, room: str, kind: str) -> Duration | None:
-        """Count a frame (`join`, `signal`, `message`); the seconds to wait when it is one too many."""
-        ...
-
-
 class Hub:
-    """The signaling of one node. `ask_join` and `ask_message` say whether a hook decides about each of them."""
+    """The signaling of one node. `frame_rules` are asked about each frame; without any, rooms alone decide."""
 
     def __init__(
         self,
@@ -122,16 +115,12 @@ class Hub:
         wall_clock: WallClock,
         limits: SignalingLimits | None = None,
         rules: tuple[RoomRule, ...] = (),
-        ask_join: bool = False,
-        ask_message: bool = False,
-        throttle: Throttle | None = None,
+        frame_rules: FrameRules | None = None,
     ) -> None:
         self._engine = engine
         self._entropy = entropy
         self._limits = limits or SignalingLimits()
-        self._ask_join = ask_join
-        self._ask_message = ask_message
-        self._throttle = throttle
+        self._frame_rules = frame_rules
         self._commands: deque[HubCommand] = deque()
         self._events: deque[HubEvent] = deque()
         self._timers: TimerTable[Timer] = TimerTable()
@@ -260,10 +249,6 @@ class Hub:
             self._rooms.signal(session, frame, now)
         self._go_on(connection, now)
         self._settle(now)
-
-    def ask_about(self, *, joins: bool, messages: bool) -> None:
-        """Whether a hook decides about each of them from now on. What waits for an answer goes on waiting."""
-        self._ask_join, self._ask_message = joins, messages
 
     def provide_ice(self, session: str, ice: IceServersBody | None, now: Instant) -> None:
         """The answer to IssueIce; None when there are none now."""
@@ -398,7 +383,7 @@ class Hub:
     def _handle_join(self, connection: Connection, session: Session, join: Join, now: Instant) -> None:
         if self._is_too_often(session, join, join.room) or not self._rooms.may_join(session, join):
             return
-        if self._ask_join:
+        if self._frame_rules is not None and self._frame_rules.asks_about_joins:
             self._commands.append(AskJoin(self._ask_soon(connection, join, now), session.summary(), join))
         else:
             self._rooms.join(session, join, now)
@@ -407,7 +392,7 @@ class Hub:
         room = self._rooms.room_of(session, message)
         if self._is_too_often(session, message, room) or not self._rooms.may_message(session, message):
             return
-        if self._ask_message:
+        if self._asks_about_messages:
             self._ask_before_passing_on(connection, session, message, room, now)
         else:
             self._rooms.message(session, message, now)
@@ -416,19 +401,23 @@ class Hub:
         room = self._rooms.room_of(session, signal)
         if self._is_too_often(session, signal, room) or not self._rooms.may_signal(session, signal):
             return
-        if self._ask_message:
+        if self._asks_about_messages:
             self._ask_before_passing_on(connection, session, signal, room, now)
         else:
             self._rooms.signal(session, signal, now)
 
     def _is_too_often(self, session: Session, frame: Join | SendMessage | SendSignal, room: str) -> bool:
         """Answered when it is; the connection stays, since it kept to the bounds that it was told."""
-        if self._throttle is None:
+        if self._frame_rules is None:
             return False
-        wait = self._throttle.message_wait(session.admission.identity, room, frame_type(frame))
+        wait = self._frame_rules.message_wait(session.admission.identity, room, frame_type(frame))
         if wait is not None:
             self._desk.refuse(session, frame.id, ErrorCode.RATE_LIMITED, after=wait)
         return wait is not None
+
+    @property
+    def _asks_about_messages(self) -> bool:
+        return self._frame_rules is not None and self._frame_rules.asks_about_messages
 
     def _ask_before_passing_on(
         self, connection: Connection, session: Session, frame: SendMessage | SendSignal, room: str, now: Instant

@@ -140,12 +140,9 @@ class SignalService:
         engine: SignalEngine | None = None,
         limits: SignalingLimits | None = None,
         rules: tuple[RoomRule, ...] = (),
-        ask_join: bool = True,
-        ask_message: bool = False,
         entropy: Entropy | None = None,
         wall_clock: WallClock | None = None,
     ) -> None:
-        """`ask_join` and `ask_message` are for whoever has the hooks; without one, a question costs a task."""
         self._gate = gate
         self._ice = ice
         self._wall_clock = wall_clock or SystemWallClock()
@@ -155,8 +152,6 @@ class SignalService:
             self._wall_clock,
             limits,
             rules,
-            ask_join,
-            ask_message,
             gate,
         )
         self._connections: dict[ConnectionId, SignalConnection] = {}

@@ -201,12 +201,13 @@ def test_the_programs_word_is_the_last_one() -> None:
         assert (admission.identity, address) == ("alice", "203.0.113.7")
         return decided.pop(0)
 
-    world = World(before_ice=before_ice)
+    world = World()
+    world.callers.decide_ice = before_ice
     decided += [
         Refusal(code=CloseCode.RATE_LIMITED, error="rate_limited", retry_after=1.0),
         Refusal(code=CloseCode.DENIED, error="banned"),
         IcePolicy(transport_policy=IceTransportPolicy.RELAY, ttl=7),
-        None,
+        IcePolicy(),
     ]
     assert world.ask("POST", PATH, AS_ALICE).status == 429
     assert world.ask("POST", PATH, AS_ALICE).json["code"] == "banned"

@@ -265,6 +265,16 @@ class AdmissionControl:
             return refusal_of(answer)
         return policy if answer.ice is None else answer.ice
 
+    @property
+    def asks_about_joins(self) -> bool:
+        """Whether there is a `before_join`; without one, a question would cost a task."""
+        return self._rules.before_join is not None
+
+    @property
+    def asks_about_messages(self) -> bool:
+        """Whether there is a `before_message`."""
+        return self._rules.before_message is not None
+
     def message_wait(self, identity: str, room: str, kind: str) -> Duration | None:
         """The seconds after which somebody may send a frame of this kind (`join`, `signal`, `message`); None: now."""
         return self._rules.limits.message(identity, room, kind, self._clock())

@@ -14,7 +14,7 @@ from icelane.aio.system import monotonic
 from icelane.core.entropy import Entropy
 from icelane.crypto.provider import SystemEntropy
 from icelane.errors import LocalProtocolError
-from icelane.signaling.admitted import Admission, IcePolicy, IceTransportPolicy, Refusal
+from icelane.signaling.admitted import Admission, IceTransportPolicy, Refusal
 from icelane.signaling.http.caller import Callers, Operator, identified, operator_of
 from icelane.signaling.http.endpoint import Endpoint, json_of, json_response
 from icelane.signaling.http.problem import Problem, bad_request, forbidden, problem_of
@@ -37,14 +37,6 @@ class Revoker(Protocol):
         ...
 
 
-class BeforeIce(Protocol):
-    """The program's last word on what somebody gets."""
-
-    async def __call__(self, admission: Admission, address: str) -> IcePolicy | Refusal | None:
-        """Another policy, a refusal, or None for what his admission says."""
-        ...
-
-
 class IceServersRequest(Struct, kw_only=True, rename="camel"):
     """`user`, `policy` and `ttl` are the operator's to choose. A user may ask for less than he has: a shorter life, or
     `relay`; `room` asks whether he may be there at all."""
@@ -63,13 +55,11 @@ class CredentialEndpoints:
         ice: IceServers,
         callers: Callers,
         revoker: Revoker | None = None,
-        before_ice: BeforeIce | None = None,
         entropy: Entropy | None = None,
     ) -> None:
         self._ice = ice
         self._callers = callers
         self._revoker = revoker
-        self._before_ice = before_ice
         self._entropy = entropy or SystemEntropy()
 
     def endpoints(self) -> list[Endpoint]:
@@ -167,12 +157,10 @@ class CredentialEndpoints:
         return Response(status_code=204)
 
     async def _decided(self, admission: Admission, request: Request) -> Admission:
-        if self._before_ice is None:
-            return admission
-        decided = await self._before_ice(admission, self._callers.address(request))
+        decided = await self._callers.before_ice(admission, self._callers.address(request))
         if isinstance(decided, Refusal):
             raise problem_of(decided)
-        return admission if decided is None else _with_ice(admission, decided)
+        return replace(admission, ice=decided)
 
     def _user(self, operator: Operator, user: str | UnsetType) -> str:
         """Whom the operator names; else somebody new each time, so that quotas by user do not meet all of them."""
@@ -195,10 +183,6 @@ def _policy(policy: str | UnsetType) -> IceTransportPolicy | None:
 def _whole(ttl: float) -> int:
     """Any number at all: what is too large for a life is clamped later."""
     return int(min(max(ttl, 0.0), 1e9))
-
-
-def _with_ice(admission: Admission, ice: IcePolicy) -> Admission:
-    return replace(admission, ice=ice)
 
 
 def _relay_only(admission: Admission) -> Admission:
