@@ -359,3 +359,16 @@ def addresses_are_passed_on() -> None:
         return data
 
     swap(concealment, "concealed", open_handed)
+
+
+@breaks(
+    "SG-13",
+    test=(
+        f"{ROOMS}::test_a_policy_that_a_hook_puts_in_place_of_the_tokens_is_kept_to[alice]",
+        f"{ROOMS}::test_whoever_becomes_relay_only_tells_no_address_and_is_told_none_from_then_on[bob-2]",
+        f"{WEBSOCKET}::test_a_policy_of_before_ice_counts_for_what_is_passed_on[asyncio]",
+        f"{WEBSOCKET}::test_a_refresh_asks_before_ice_again[asyncio]",
+    ),
+)
+def what_a_hook_says_of_addresses_is_for_the_servers_alone() -> None:
+    swap(Sessions, "_restrict", lambda self, session, relay_only, now: None)

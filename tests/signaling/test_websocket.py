@@ -8,6 +8,7 @@ import logging
 import pytest
 import websockets
 from fastapi import FastAPI
+from msgspec import UNSET
 
 from icelane.core.clock import UnixSeconds
 from icelane.signaling.admission.request import Left as LeftNotice
@@ -353,6 +354,47 @@ def test_a_relay_only_policy_is_in_the_welcome_and_fresh_servers_come_in_band(ru
             assert welcome.ice
             assert welcome.ice.ice_transport_policy == "relay"
             assert isinstance(await client.hear(), Ice)
+
+    run(scenario())
+
+
+def test_a_policy_of_before_ice_counts_for_what_is_passed_on(run: Run) -> None:
+    """SG-13: the hook says `relay`, and so does the server where it passes something on; SG-3: or it has failed."""
+    relay = IcePolicy(transport_policy=IceTransportPolicy.RELAY)
+    failed = Refusal(code=CloseCode.INTERNAL, error="hook_failed")
+    denied = Refusal(code=CloseCode.DENIED, error="no_turn_for_you")
+
+    async def policy(decided: IcePolicy | Refusal, ice: FakeIce | None = None) -> object:
+        gate = FakeGate()
+        gate.asks_about_ice, gate.decide_ice = True, decided
+        async with serving(signaling_app(gate, ice=ice)) as url, connected(url) as client:
+            _, joined = await enter(client, "alice")
+            return joined.ice_transport_policy
+
+    async def scenario() -> None:
+        assert await policy(relay, FakeIce()) == "relay"
+        assert await policy(failed, FakeIce()) == "relay"
+        assert await policy(relay) == "relay"
+        assert await policy(denied, FakeIce()) is UNSET
+        assert await policy(IcePolicy(), FakeIce()) is UNSET
+
+    run(scenario())
+
+
+def test_a_refresh_asks_before_ice_again(run: Run) -> None:
+    """SG-13: what the hook made of the last token is not forgotten with it."""
+
+    async def scenario() -> None:
+        gate = FakeGate()
+        gate.asks_about_ice, gate.decide_ice = True, IcePolicy(transport_policy=IceTransportPolicy.RELAY)
+        async with serving(signaling_app(gate, ice=FakeIce())) as url, connected(url) as client:
+            await enter(client, "alice")
+            await client.say(Refresh(id=3, token="alice"))
+            assert isinstance(await client.hear(), Ok)
+            await client.say(Join(id=4, room="s"))
+            joined = await client.hear()
+            assert isinstance(joined, Joined)
+            assert joined.ice_transport_policy == "relay"
 
     run(scenario())
 

@@ -65,6 +65,11 @@ class Gate(FrameRules, Protocol):
         """Why a frame is not passed on."""
         ...
 
+    @property
+    def asks_about_ice(self) -> bool:
+        """Whether a hook has a say about policies."""
+        ...
+
     async def before_ice(self, event: IceRequest, policy: IcePolicy) -> IcePolicy | Refusal:
         """The policy that credentials are made by."""
         ...

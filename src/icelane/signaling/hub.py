@@ -33,7 +33,7 @@ from icelane.signaling.desk import Desk
 from icelane.signaling.engine import LeaseLost, SignalEngine, Superseded
 from icelane.signaling.error_code import ErrorCode
 from icelane.signaling.frame_rules import FrameRules
-from icelane.signaling.hub_event import Admit, AskJoin, AskMessage, HubCommand, HubEvent, Readmit
+from icelane.signaling.hub_event import Admit, AskJoin, AskMessage, HubCommand, HubEvent, IceAnswer, Readmit
 from icelane.signaling.limits import SignalingLimits
 from icelane.signaling.messages import (
     ClientFrame,
@@ -41,7 +41,6 @@ from icelane.signaling.messages import (
     ClientPong,
     Close,
     Hello,
-    IceServersBody,
     Join,
     Kick,
     Leave,
@@ -211,9 +210,9 @@ class Hub:
     # Commands: answers.
 
     def provide_admission(
-        self, decision: int, answer: Admission | Refusal, ice: IceServersBody | None, now: Instant
+        self, decision: int, answer: Admission | Refusal, ice: IceAnswer | None, now: Instant
     ) -> None:
-        """The answer to Admit and Readmit; `ice` is for the welcome, if there is any."""
+        """The answer to Admit and Readmit, with what `before_ice` says of it."""
         asked = self._take_decision(decision)
         if asked is None:
             return
@@ -225,7 +224,7 @@ class Hub:
             if isinstance(answer, Refusal):
                 self._desk.refuse(session, frame.id, answer.error, answer.reason, answer.retry_after)
             else:
-                self._sessions.refresh(session, frame, answer, now)
+                self._sessions.refresh(session, frame, answer, ice, now)
         self._go_on(connection, now)
         self._settle(now)
 
@@ -250,7 +249,7 @@ class Hub:
         self._go_on(connection, now)
         self._settle(now)
 
-    def provide_ice(self, session: str, ice: IceServersBody | None, now: Instant) -> None:
+    def provide_ice(self, session: str, ice: IceAnswer | None, now: Instant) -> None:
         """The answer to IssueIce; None when there are none now."""
         self._sessions.provide_ice(session, ice, now)
         self._settle(now)
@@ -429,7 +428,7 @@ class Hub:
         connection: Connection,
         hello: Hello,
         answer: Admission | Refusal,
-        ice: IceServersBody | None,
+        ice: IceAnswer | None,
         now: Instant,
     ) -> None:
         if isinstance(answer, Refusal):

@@ -275,6 +275,11 @@ class AdmissionControl:
         """Whether there is a `before_message`."""
         return self._rules.before_message is not None
 
+    @property
+    def asks_about_ice(self) -> bool:
+        """Whether there is a `before_ice`."""
+        return self._rules.before_ice is not None
+
     def message_wait(self, identity: str, room: str, kind: str) -> Duration | None:
         """The seconds after which somebody may send a frame of this kind (`join`, `signal`, `message`); None: now."""
         return self._rules.limits.message(identity, room, kind, self._clock())
