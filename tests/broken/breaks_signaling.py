@@ -372,3 +372,36 @@ def addresses_are_passed_on() -> None:
 )
 def what_a_hook_says_of_addresses_is_for_the_servers_alone() -> None:
     swap(Sessions, "_restrict", lambda self, session, relay_only, now: None)
+
+
+CONCEALMENT = "tests/signaling/test_concealment.py"
+_ODD = "candidate:1 1 udp 1 203.0.113.5 9 typ relay"
+
+
+@breaks(
+    "SG-13",
+    test=(
+        f"{CONCEALMENT}::test_no_word_of_a_candidate_holds_an_address[{_ODD} RADDR {{}} RPORT 5000-10.1.2.3]",
+        f"{CONCEALMENT}::test_no_line_of_a_description_holds_an_address"
+        "[4-a=candidate:1 1 udp 1 203.0.113.5 5 typ relay RADDR {} rport 5-10.1.2.3]",
+    ),
+)
+def extensions_that_nobody_knows_pass() -> None:
+    swap(concealment, "_is_known", lambda name, value: True)
+
+
+@breaks(
+    "SG-13",
+    test=(
+        f"{CONCEALMENT}::test_no_line_of_a_description_holds_an_address[4-a=ssrc:1 cname:me@{{}}-2001:db8::beef]",
+        f"{CONCEALMENT}::test_what_names_the_section_of_a_candidate_is_no_address[10.1.2.3]",
+    ),
+)
+def addresses_pass_where_none_belongs() -> None:
+    swap(concealment, "without_addresses", lambda text: text)
+
+
+@breaks("SG-13", test=f"{CONCEALMENT}::test_no_line_of_a_description_holds_an_address[2-i={{}}-10.1.2.3]")
+def lines_that_nobody_knows_pass() -> None:
+    swap(concealment, "_LINES", tuple("iukezr"))
+    swap(concealment, "without_addresses", lambda text: text)
