@@ -31,6 +31,7 @@ from icelane.turn.server import TurnServer
 from tests.broken.registry import breaks, swap
 
 TESTS = "tests/signaling/admission"
+NAMES = "tests/turn/test_ephemeral_user.py"
 CONTROL = f"{TESTS}/test_control.py"
 TOKENS = f"{TESTS}/test_json_web_token.py"
 
@@ -410,3 +411,11 @@ def a_broken_query_is_read_as_far_as_it_goes() -> None:
     from icelane.signaling.admission import request
 
     swap(request, "parse_query", lambda query: {})
+
+
+@breaks(
+    "SG-4",
+    test=f"{NAMES}::test_a_pattern_that_may_be_about_somebody_keeps_him_out_and_lets_nobody_in[25]",
+)
+def whoever_has_a_long_name_is_on_no_list() -> None:
+    swap(AccessLists, "refuses_hidden", lambda self, identity: None)

@@ -275,6 +275,16 @@ def test_names_with_everything_in_them_can_be_taken_back() -> None:
     assert quote(username, safe=":") != username
 
 
+@pytest.mark.parametrize("user", ["a/b ü", "\u6f22" * 60, "\U0001f600" * 256])
+def test_a_user_is_taken_back_by_what_he_is_called(user: str) -> None:
+    """CR-8, TR-12: all of his credentials, whatever script his name is in and however long it is."""
+    world = World()
+    body = json.dumps({"user": user}).encode()
+    username = world.ask("POST", PATH, AS_OPERATOR, JSON, body=body).json["iceServers"][1]["username"]
+    assert world.ask("DELETE", f"{PATH}/{user}", AS_OPERATOR).status == 204
+    assert username.split(":")[2] in world.revoker.taken
+
+
 def test_the_secret_is_in_no_answer_and_no_record(caplog: pytest.LogCaptureFixture) -> None:
     """CR-6: whatever is asked, and however it fails."""
     caplog.set_level(logging.DEBUG)

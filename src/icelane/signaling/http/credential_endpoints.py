@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -21,9 +22,12 @@ from icelane.signaling.http.problem import Problem, bad_request, forbidden, prob
 from icelane.signaling.ice_servers import IceServers, Issued
 from icelane.signaling.messages import IceServersBody
 from icelane.turn.credentials import MAX_USERNAME_BYTES
+from icelane.turn.ephemeral_user import ephemeral_user
 
 MAX_USER: Final = 256
 _RANDOM_BYTES: Final = 9
+# `expiry:kid:user`: seconds since 1970 have nine digits at least. Whoever is called like this is named as encoded.
+_ONE_CREDENTIAL: Final = re.compile(r"[0-9]{9,12}:.+", re.DOTALL)
 
 
 class Revoker(Protocol):
@@ -129,12 +133,14 @@ class CredentialEndpoints:
     async def revoke(self, request: Request, username: str) -> None:
         """Take `username` back for an operator. Raises Problem."""
         await operator_of(self._callers, request)
-        if not 0 < len(username.encode("utf-8", "surrogatepass")) <= MAX_USERNAME_BYTES:
-            raise bad_request(f"a user name has 1 to {MAX_USERNAME_BYTES} bytes")
+        names = _names(username)
+        if not names:
+            raise bad_request(f"a user name has 1 to {MAX_USERNAME_BYTES} bytes, a user 1 to {MAX_USER} characters")
         if self._revoker is None:
             raise Problem(status=501, code="not_implemented", title="nothing is revoked here")
         try:
-            await self._revoker.revoke(username)
+            for name in names:
+                await self._revoker.revoke(name)
         except LocalProtocolError as error:
             problem = Problem(
                 status=503,
@@ -169,6 +175,21 @@ class CredentialEndpoints:
         if not 0 < len(user) <= MAX_USER or not user.isprintable():
             raise bad_request(f"a user has 1 to {MAX_USER} printable characters", "bad_user")
         return user
+
+
+def _names(text: str) -> list[str]:
+    """What the relay knows him by, whom `text` names: one credential by its user name, or a user by what he is called.
+
+    A user of the configuration has his name as it is; whoever was admitted has it encoded.
+    """
+    try:
+        size, user = len(text.encode()), ephemeral_user(text)
+    except UnicodeEncodeError:
+        return []
+    names = [text] if 0 < size <= MAX_USERNAME_BYTES else []
+    if 0 < len(text) <= MAX_USER and user != text and not _ONE_CREDENTIAL.fullmatch(text):
+        names.append(user)
+    return names
 
 
 def _policy(policy: str | UnsetType) -> IceTransportPolicy | None:
