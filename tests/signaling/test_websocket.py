@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 
 import pytest
 import websockets
@@ -356,6 +357,38 @@ def test_a_relay_only_policy_is_in_the_welcome_and_fresh_servers_come_in_band(ru
             assert isinstance(await client.hear(), Ice)
 
     run(scenario())
+
+
+def test_an_admission_that_the_hub_cannot_take_ends_the_connection_at_once(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SG-3: no session is half registered, whatever a gate admits with, and others get in. SG-7: nor is it written."""
+
+    async def scenario() -> None:
+        gate = FakeGate()
+        bad = Admission(identity="bad", rooms=("*",), limits={"s3cret": 1})  # type: ignore[arg-type]
+        gate.admissions["bad"] = bad
+        gate.admissions["worse"] = Admission(identity="worse", rooms=("*",), expires_at="s3cret")  # type: ignore[arg-type]
+        app = signaling_app(gate)
+        async with serving(app) as url:
+            for name in ("bad", "worse"):
+                async with connected(url) as client:
+                    await client.say(Hello(id=1, token=name))
+                    _, code = await asyncio.wait_for(client.until_closed(), 5)
+                    assert code == 4500
+            hub = app.state.signaling.hub
+            assert (hub.figures().sessions, hub._waiting_for_welcome) == (0, 0)
+            async with connected(url) as alice:
+                await enter(alice, "alice")
+                gate.admissions["narrow"] = replace(bad, identity="alice")
+                await alice.say(Refresh(id=3, token="narrow"))
+                _, code = await asyncio.wait_for(alice.until_closed(), 5)
+                assert code == 4500
+            assert hub.figures().sessions == 0
+
+    run(scenario())
+    assert "s3cret" not in caplog.text
+    assert "never retrieved" not in caplog.text
 
 
 def test_a_policy_of_before_ice_counts_for_what_is_passed_on(run: Run) -> None:

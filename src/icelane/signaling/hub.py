@@ -228,6 +228,18 @@ class Hub:
         self._go_on(connection, now)
         self._settle(now)
 
+    def handle_failed(self, connection_id: ConnectionId, now: Instant) -> None:
+        """An answer for this connection was of no use and has raised: nothing of it is left half done (SG-3)."""
+        connection = self._connections.get(connection_id)
+        if connection is None or connection.state is ConnectionState.CLOSING:
+            return
+        if connection.session is not None:
+            self._sessions.end(connection.session, LeftReason.CLOSED, now)
+        if Timer(TimerKind.HELLO, connection_id) in self._timers:  # it was never welcome
+            connection.state = ConnectionState.ADMITTING
+        self._close(connection, CloseCode.INTERNAL, ErrorCode.INTERNAL, now)
+        self._settle(now)
+
     def provide_decision(self, decision: int, refusal: Refusal | None, now: Instant) -> None:
         """The answer to AskJoin and AskMessage; None is yes."""
         asked = self._take_decision(decision)

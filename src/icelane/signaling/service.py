@@ -270,7 +270,11 @@ class SignalService:
         match command:
             case Admit() | Readmit():
                 answer, ice = await self._admission(command)
-                self.run(lambda now: self.hub.provide_admission(command.decision, answer, ice, now))
+                try:
+                    self.run(lambda now: self.hub.provide_admission(command.decision, answer, ice, now))
+                except Exception as error:  # a gate of somebody's own may admit with anything
+                    report_failure("admission", error)
+                    self.run(lambda now: self.hub.handle_failed(command.connection, now))
             case AskJoin() | AskMessage():
                 refusal = await self._decision(command)
                 self.run(lambda now: self.hub.provide_decision(command.decision, refusal, now))
