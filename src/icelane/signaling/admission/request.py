@@ -226,7 +226,8 @@ class JoinRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageRequest:
-    """`before_message`: a frame to a peer, or to a whole room (`to` is `*`). `kind` is `signal` or `message`."""
+    """`before_message`: a frame to a peer, or to a whole room (`to` is `*`). `kind` is `signal`, `message`, or
+    `update`, with what somebody says of himself as `data`."""
 
     identity: str
     room: str
