@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from icelane.media.codecs.default import default_registry
     from icelane.media.codecs.registry import CodecRegistry
     from icelane.media.frame import EncodedFrame
+    from icelane.peer.security_code import security_code
     from icelane.rtp.packet import RtpPacket
     from icelane.signaling.client import SignalClient
 
@@ -96,6 +97,7 @@ __all__ = [
     "TurnRelay",
     "connect_turn",
     "SignalClient",
+    "security_code",
     "__compiled__",
     "__version__",
 ]
@@ -141,6 +143,7 @@ _HOMES = {
     "TurnRelay": "icelane.aio.turn_relay",
     "UdpMux": "icelane.aio.udp_mux",
     "SignalClient": "icelane.signaling.client",
+    "security_code": "icelane.peer.security_code",
 }
 
 if os.environ.get("ICELANE_PURE") == "1":

@@ -152,7 +152,14 @@ class StunError(IcelaneError):
 
 
 class TurnError(StunError):
-    """A TURN server answered a request with an error response."""
+    """A TURN server answered a request with an error response.
+
+    `realm` is what a 401 said of the server's realm, "" where it said nothing. Nothing proves it: it is for people.
+    """
+
+    def __init__(self, code: int, reason: str = "", server: str = "", *, realm: str = "") -> None:
+        super().__init__(code, reason, server)
+        self.realm = realm
 
 
 class SignalError(IcelaneError):

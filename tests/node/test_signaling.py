@@ -504,3 +504,30 @@ def test_with_several_workers_one_has_the_rooms_and_all_are_told(run: Run, tmp_p
 def _workers(folder: Path, workers: int) -> dict[str, object]:
     turn: dict[str, object] = document(folder, 1)["turn"]
     return turn | {"workers": workers, "relay_ports": "50000-50999"}
+
+
+def test_no_answer_sends_anybody_to_the_host_that_he_has_named(run: Run, tmp_path: Path) -> None:
+    """CR-9: a path with a slash too many is not there; it is no way to a host of somebody's choice."""
+
+    async def scenario() -> None:
+        async with node(tmp_path) as running:
+            for path in ("/healthz/", "/v1/tokens/", "/icelane.js/", "/pages/style.css/", "//evil.example/"):
+                answer = await running.ask("GET", path)
+                assert (answer.status, answer.headers.get("location")) == (404, None), path
+
+    run(scenario())
+
+
+def test_pages_are_there_unless_they_are_switched_off(run: Run, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with node(tmp_path) as running:
+            for path in ("/", "/r/blue-otter", "/pages/main.js"):
+                answer = await running.ask("GET", path)
+                assert answer.status == 200, path
+                assert "strict-transport-security" in answer.headers
+                assert "permissions-policy" in answer.headers
+        async with node(tmp_path, server={"pages": False}) as running:
+            for path in ("/", "/r/blue-otter", "/pages/main.js"):
+                assert (await running.ask("GET", path)).status == 404, path
+
+    run(scenario())

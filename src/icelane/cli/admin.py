@@ -29,7 +29,9 @@ _SAMPLE_SECONDS: Final = 1.0
 
 SocketOption = Annotated[
     Path | None,
-    typer.Option("--socket", metavar="PATH", help="Ask here. Default: admin.socket of the configuration."),
+    typer.Option(
+        "--socket", metavar="PATH", help="Ask here. Default: admin.socket of the configuration, then `icelane dev`."
+    ),
 ]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Show it again every second until Ctrl-C.")]
 
@@ -237,7 +239,7 @@ class Connection:
     @classmethod
     @contextmanager
     def opened(cls, path: Path | None, file: str | None) -> Iterator[Connection]:
-        """Connect to `path`, or to where the configuration says."""
+        """Connect to `path`, or to where the configuration says, or to the `icelane dev` that runs."""
         start = f"icelane serve{f' -c {shlex.quote(file)}' if file is not None else ''}"
         path = path or _configured(file)
         if not hasattr(socket, "AF_UNIX"):
@@ -290,9 +292,18 @@ def _configured(file: str | None) -> Path:
     from icelane.server.config import load_config
 
     path = load_config(file).admin.socket
+    if path is None and file is None:
+        path = development_socket()
     if path is None:
         raise usage(
             "admin.socket is not set, so the server takes no commands",
-            'add to icelane.toml, and restart: [admin] socket = "/run/icelane/admin.sock"',
+            'add to icelane.toml, and restart: [admin] socket = "/run/icelane/admin.sock"; or start `icelane dev`',
         )
     return path
+
+
+def development_socket() -> Path | None:
+    """That of the `icelane dev` which was started last; None where none runs."""
+    from icelane.node.development.places import Places
+
+    return next(iter(Places.here().sockets()), None)

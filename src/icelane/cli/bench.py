@@ -85,7 +85,7 @@ def _turn_uri(url: str) -> TurnUri:
 def _logins(user: str, password: str | None, secret: str | None) -> LoginSource:
     from icelane.aio.system import SystemWallClock, monotonic
     from icelane.cli.relay_bench import LoginSource
-    from icelane.cli.relay_check import Login, ephemeral
+    from icelane.diagnostics.relay_check import Login, ephemeral
 
     if (password is None) == (secret is None):
         raise usage("give --password or --secret, and not both")

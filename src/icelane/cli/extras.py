@@ -7,7 +7,7 @@ import importlib.util
 from icelane.cli.output import CommandError, ExitCode, Problem
 
 _MODULES_BY_EXTRA = {
-    "server": ("httpx", "joserfc", "prometheus_client", "pydantic", "starlette", "structlog", "uvicorn"),
+    "server": ("httpx", "joserfc", "prometheus_client", "pydantic", "segno", "starlette", "structlog", "uvicorn"),
 }
 
 

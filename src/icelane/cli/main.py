@@ -7,7 +7,25 @@ from typing import Annotated
 import typer
 
 import icelane
-from icelane.cli import config, health, ice, init, keys, peer, room, serve, stun, token, turn
+from icelane.cli import (
+    certs,
+    config,
+    dev,
+    doctor,
+    health,
+    ice,
+    init,
+    join,
+    keys,
+    peer,
+    room,
+    serve,
+    stun,
+    token,
+    top,
+    transfer,
+    turn,
+)
 from icelane.cli.switches import tell_no_types
 from icelane.cli.usage_errors import Commands
 
@@ -28,16 +46,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command(epilog=dev.EXAMPLE)(dev.dev)
 app.command(epilog=serve.EXAMPLE)(serve.serve)
 app.command(epilog=init.EXAMPLE)(init.init)
 app.command(epilog=stun.EXAMPLE)(stun.stun)
 app.command(epilog=ice.EXAMPLE)(ice.ice)
+app.command(epilog=doctor.EXAMPLE)(doctor.doctor)
 app.command(epilog=health.EXAMPLE)(health.health)
+app.command(epilog=join.EXAMPLE)(join.join)
+app.command(epilog=transfer.SEND_EXAMPLE)(transfer.send)
+app.command(epilog=transfer.RECEIVE_EXAMPLE)(transfer.receive)
+app.command(epilog=top.EXAMPLE)(top.top)
 app.add_typer(turn.app, name="turn")
 app.add_typer(room.app, name="room")
 app.add_typer(peer.app, name="peer")
 app.add_typer(token.app, name="token")
 app.add_typer(keys.app, name="keys")
+app.add_typer(certs.app, name="certs")
 app.add_typer(config.app, name="config")
 tell_no_types(app)
 

@@ -24,11 +24,11 @@ from icelane.aio.resolver import resolve
 from icelane.aio.system import monotonic
 from icelane.aio.turn_client import connect_turn
 from icelane.aio.turn_relay import TurnRelay
-from icelane.cli.relay_check import Login
 from icelane.core.clock import Duration, Instant, later
 from icelane.core.entropy import Entropy
 from icelane.core.net import SocketAddress
 from icelane.crypto.provider import SystemEntropy
+from icelane.diagnostics.relay_check import Login
 from icelane.errors import IcelaneError, StunError
 from icelane.stun.uri import TurnUri
 from icelane.turn.explanation import explain

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from icelane.cli.admin import SocketOption
 from icelane.cli.extras import require_extra
+from icelane.cli.invitation import Invited, link_for, open_link
 from icelane.cli.output import CommandError, ConfigFile, ExitCode, JsonFlag, Output, Problem, speaking, usage
 from icelane.errors import ConfigurationError
 
@@ -24,6 +26,9 @@ VERIFY_EXAMPLE = "Example: `icelane token create --identity ann --room demo | ic
 
 app = typer.Typer(help="Make and examine join tokens.", epilog=EXAMPLE, no_args_is_help=True)
 
+_VALID_FOR: Final = "10m"
+# A session ends with what let it in, and a page that has a ticket cannot get another.
+_OPEN_FOR: Final = "12h"
 _HOW_TO_SIGN: Final = "`icelane keys new --for jwt` prints an entry for [[auth.jwt]]"
 _MENDS: Final = {
     "token_expired": "make another: `icelane token create`",
@@ -50,8 +55,11 @@ def create(
         typer.Option(metavar="ROOM", help="A room to be in, or a beginning and `*`; as often as you like."),
     ] = None,
     valid_for: Annotated[
-        str, typer.Option(metavar="DURATION", help="How long it is good: 30s, 10m, 2h; a day at most.")
-    ] = "10m",
+        str | None,
+        typer.Option(
+            metavar="DURATION", help="How long it is good: 30s, 10m, 2h; a day at most. Default: 10m, with --open 12h."
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option(metavar="TEXT", help="What the others are shown.")] = None,
     grant: Annotated[
         list[str] | None,
@@ -67,15 +75,26 @@ def create(
     issuer: Annotated[
         str | None, typer.Option(metavar="NAME", help="Whose entry of [[auth.jwt]] signs. Default: the first that can.")
     ] = None,
+    open_page: Annotated[
+        bool, typer.Option("--open", help="Open the call page in the browser, by a ticket that is good once.")
+    ] = False,
+    path: SocketOption = None,
     file: ConfigFile = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Make a join token with a key of the configuration, and print it.
 
     Whoever has it is who it says until it expires.
+
+    With --open the running server makes a ticket instead, which lets one page in within a minute. It is asked over its
+    admin socket, or over HTTPS where it has none; the link is printed where there is no browser to open it.
     """
     with speaking(as_json) as output:
         require_extra("server")
+        if open_page:
+            wanted = _wanted(identity, room, valid_for or _OPEN_FOR, name, grant, meta, relay_only)
+            open_link(output, *link_for(wanted, path, file, issuer))
+            return
         from icelane.aio.system import SystemWallClock, monotonic
         from icelane.crypto.provider import SystemEntropy
         from icelane.errors import MalformedError
@@ -93,7 +112,7 @@ def create(
             signer,
             identity=identity,
             rooms=tuple(room or ()),
-            valid_for=_seconds(valid_for),
+            valid_for=_seconds(valid_for or _VALID_FOR),
             unix_time=SystemWallClock().unix_time(monotonic()),
             entropy=SystemEntropy(),
             name=name,
@@ -127,6 +146,26 @@ def verify(
         claims = asyncio.run(_verified(load_config(file), text))
         _print(output, claims)
         output.result({"ok": True, "claims": claims})
+
+
+def _wanted(
+    identity: str,
+    rooms: list[str] | None,
+    valid_for: str,
+    name: str | None,
+    grants: list[str] | None,
+    meta: str | None,
+    relay_only: bool,
+) -> Invited:
+    return Invited(
+        identity=identity,
+        rooms=tuple(rooms or ()),
+        valid_for=_seconds(valid_for),
+        name=name,
+        grants=tuple(grants) if grants else None,
+        meta=_meta(meta),
+        relay_only=relay_only,
+    )
 
 
 def _signer(config: Config, issuer: str | None) -> TokenSigner:

@@ -14,7 +14,7 @@ from icelane.cli.proxy import ProxyOption, checked_proxy
 from icelane.errors import MalformedError
 
 if TYPE_CHECKING:
-    from icelane.cli.relay_check import Login, Report, Step
+    from icelane.diagnostics.relay_check import Login, Report, Step
     from icelane.stun.uri import TurnUri
 
 _EXAMPLE = "Example: `icelane turn check 'turn:turn.example.org?transport=tcp' --user alice --password secret`"
@@ -73,8 +73,8 @@ def check(
     machine see arguments; the environment variables keep the password from them.
     """
     with speaking(as_json) as output:
-        from icelane.cli.relay_check import check_relay
         from icelane.core.net import Transport
+        from icelane.diagnostics.relay_check import check_relay
 
         uri = _turn_uri(url)
         login, http_proxy = _login(user, password, secret), checked_proxy(proxy)
@@ -101,7 +101,7 @@ def _turn_uri(url: str) -> TurnUri:
 
 def _login(user: str, password: str | None, secret: str | None) -> Login:
     from icelane.aio.system import SystemWallClock, monotonic
-    from icelane.cli.relay_check import Login, ephemeral
+    from icelane.diagnostics.relay_check import Login, ephemeral
 
     if (password is None) == (secret is None):
         raise usage("give --password or --secret, and not both")

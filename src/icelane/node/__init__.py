@@ -6,5 +6,7 @@ engine          where rooms are kept, by `[engine]`
 admission       `[auth]`, `[hooks]`, `[lists]`, `[limits]`
 figures         of signaling, beside those of the relay
 ice             which servers are handed out
-room_commands   what `icelane room` asks
+room_commands   what `icelane room` and `icelane top` ask
+invitation      a link that lets one in, once: what `icelane token create --open` asks
+development     a node with nothing to edit: what `icelane dev` runs
 """

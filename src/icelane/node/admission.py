@@ -12,6 +12,7 @@ await admission.close()
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -32,6 +33,7 @@ from icelane.signaling.admission.http_fetch import HttpFetcher
 from icelane.signaling.admission.join_token import TokenSigner
 from icelane.signaling.admission.json_web_token import TrustedIssuer
 from icelane.signaling.admission.rate import Rate, RateSettings
+from icelane.signaling.admission.request import ConnectRequest
 from icelane.signaling.admission.webhook import Webhook
 from icelane.signaling.limits import SignalingLimits
 from icelane.turn.access_list import AccessLists
@@ -47,10 +49,20 @@ _JOIN_BURST: Final = 16
 class ConfiguredAdmission:
     """What a configuration says about who may enter, at work. Raises ConfigurationError for one that cannot work."""
 
-    def __init__(self, config: Config, lists: AccessLists, *, entropy: Entropy, node: str = "") -> None:
+    def __init__(
+        self,
+        config: Config,
+        lists: AccessLists,
+        *,
+        entropy: Entropy,
+        node: str = "",
+        before_connect: Hook[ConnectRequest] | None = None,
+    ) -> None:
+        """`before_connect` is asked before those of `[hooks]`."""
         self._node = node
+        self._before_connect = before_connect
         self._fetcher = HttpFetcher()
-        self.settings = admission_settings(config, self._fetcher, node)
+        self.settings = self._settings(config)
         self.signer = token_signer(config)
         self.control = AdmissionControl(self.settings, entropy=entropy, lists=lists, fetch=self._fetcher.get)
 
@@ -76,13 +88,22 @@ class ConfiguredAdmission:
         return commit
 
     def _prepared(self, config: Config) -> tuple[AdmissionSettings, Callable[[], None]]:
-        settings = admission_settings(config, self._fetcher, self._node)
+        settings = self._settings(config)
         return settings, self.control.prepare(settings)
 
     async def close(self) -> None:
         """Deliver what programs are to be told, and close connections to them."""
         await self.control.close()
         await self._fetcher.close()
+
+    def _settings(self, config: Config) -> AdmissionSettings:
+        settings = admission_settings(config, self._fetcher, self._node)
+        ours = self._before_connect
+        if ours is None:
+            return settings
+        theirs = settings.hooks.before_connect
+        both = ours if theirs is None else chained((ours, theirs))
+        return replace(settings, hooks=replace(settings.hooks, before_connect=both))
 
 
 def admission_settings(config: Config, fetcher: HttpFetcher, node: str = "") -> AdmissionSettings:

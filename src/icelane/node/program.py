@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from icelane.node.invitation import INVITE
 from icelane.node.room_commands import COMMANDS
 from icelane.server.companion import Companion, CompanionProgram, Relay
 from icelane.server.config import Config
@@ -19,7 +20,7 @@ def _make(config: Config, relay: Relay) -> Companion:
     return Signaling(config, relay)
 
 
-PROGRAM: Final = CompanionProgram(make=_make, worker_module="icelane.node.program", commands=COMMANDS)
+PROGRAM: Final = CompanionProgram(make=_make, worker_module="icelane.node.program", commands=(*COMMANDS, INVITE))
 
 if __name__ == "__main__":
     from icelane.server.workers.worker import main

@@ -1,6 +1,7 @@
 """Commands about rooms over the admin socket, each one JSON object, as `icelane room` sends them.
 
 {"command": "room-list"}                                  {"ok": true, "rooms": [...], "omitted": 0}
+{"command": "room-list", "peers": true}                   the same, with `peers` of each
 {"command": "room-show", "room": "demo"}                  {"ok": true, "room": "demo", "peers": [...], ...}
 {"command": "room-kick", "room": "demo", "peer": "p_..."} {"ok": true}
 {"command": "room-lock", "room": "demo", "locked": true}  {"ok": true, "locked": true}
@@ -8,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -16,6 +17,9 @@ import msgspec
 from icelane.server.admin import Answer, Request, RequestError
 from icelane.signaling.http.room_endpoints import MAX_ROOMS, RoomDirectory, RoomView
 from icelane.signaling.limits import MAX_REASON, MAX_ROOM_NAME
+
+# Of all rooms in one answer; rooms behind them are told without.
+MAX_PEERS: Final = 2000
 
 COMMANDS: Final = ("room-list", "room-show", "room-kick", "room-lock")
 
@@ -31,7 +35,7 @@ class RoomCommands:
         match request["command"]:
             case "room-list":
                 views = sorted(await self._rooms.rooms(), key=lambda view: view.room)
-                return {"rooms": [_row(view) for view in views[:MAX_ROOMS]], "omitted": max(0, len(views) - MAX_ROOMS)}
+                return _list(views, with_peers=request.get("peers") is True)
             case "room-show":
                 view = await self._rooms.room(_text(request, "room"))
                 if view is None:
@@ -49,6 +53,17 @@ class RoomCommands:
                 return {"locked": locked}
             case other:
                 raise RequestError(f"there is no command {other}")
+
+
+def _list(views: Sequence[RoomView], *, with_peers: bool) -> Answer:
+    shown = views[:MAX_ROOMS]
+    rows = [_row(view) for view in shown]
+    if with_peers:
+        left = MAX_PEERS
+        for row, view in zip(rows, shown, strict=True):
+            row["peers"] = _peers(view)[:left]
+            left -= len(row["peers"])
+    return {"rooms": rows, "omitted": len(views) - len(shown)}
 
 
 def _row(view: RoomView) -> dict[str, Any]:

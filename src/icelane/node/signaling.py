@@ -5,7 +5,7 @@ It is a `Companion`: made before the relay starts, told to drain, reloaded with 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from prometheus_client.metrics_core import Metric
@@ -16,20 +16,24 @@ from icelane.core.clock import Duration, Instant, UnixSeconds
 from icelane.crypto.provider import SystemEntropy
 from icelane.errors import LocalProtocolError
 from icelane.node.admission import ConfiguredAdmission, signaling_limits
+from icelane.node.diagnosis import NodeDiagnosis
 from icelane.node.engine import node_name, signal_engine
 from icelane.node.figures import SignalingFigures
 from icelane.node.ice import ice_settings
+from icelane.node.invitation import INVITE, Invitations
 from icelane.node.room_commands import RoomCommands
 from icelane.server.admin import Answer, Request
 from icelane.server.companion import Relay
 from icelane.server.config import Config
 from icelane.server.http_server import HttpServer
 from icelane.server.public_url import public_url
+from icelane.signaling.admission.hook import Hook
 from icelane.signaling.admission.join_token import create_token
+from icelane.signaling.admission.request import ConnectRequest
 from icelane.signaling.admitted import Admission, Grant, IceTransportPolicy
 from icelane.signaling.app import signaling_app
 from icelane.signaling.http.admission_callers import AdmissionCallers
-from icelane.signaling.http.endpoint import routes
+from icelane.signaling.http.endpoint import Endpoint, routes
 from icelane.signaling.http.hub_rooms import HubRooms
 from icelane.signaling.http.surface import HttpSurface
 from icelane.signaling.http.token_endpoints import TokenOrder
@@ -44,12 +48,22 @@ DRAIN_SPREAD: Final[Duration] = 5.0
 class Signaling:
     """Satisfies `Companion`. Raises ConfigurationError for what cannot work."""
 
-    def __init__(self, config: Config, relay: Relay) -> None:
+    def __init__(
+        self,
+        config: Config,
+        relay: Relay,
+        *,
+        before_connect: Hook[ConnectRequest] | None = None,
+        endpoints: Sequence[Endpoint] = (),
+    ) -> None:
+        """`before_connect` is asked as one of `[hooks]` is, before those; `endpoints` are served beside ours."""
         self._config = config
         self._relay = relay
         self._wall_clock = SystemWallClock()
         self._entropy = SystemEntropy()
-        self.admission = ConfiguredAdmission(config, relay.lists, entropy=self._entropy, node=node_name(config))
+        self.admission = ConfiguredAdmission(
+            config, relay.lists, entropy=self._entropy, node=node_name(config), before_connect=before_connect
+        )
         self.ice = IceServers(ice_settings(config), wall_clock=self._wall_clock)
         self.service = SignalService(
             self.admission.control,
@@ -64,7 +78,9 @@ class Signaling:
         self._callers = AdmissionCallers(self.admission.control)
         self._rooms = HubRooms(self.service)
         self._commands = RoomCommands(self._rooms)
-        table = routes(self._surface().endpoints(), self._callers)
+        self._invitations = Invitations(self.admission.control.invite, self._page_url, self._wall_clock)
+        self._diagnosis = NodeDiagnosis(config, relay, self._entropy) if config.diag.enabled else None
+        table = routes([*self._surface().endpoints(), *endpoints], self._callers)
         self.app: Starlette = signaling_app(self.admission.control, service=self.service, routes=table)
         self.web = HttpServer(self.app, hsts=config.server.hsts)
         self.web.on_closing = self.service.close
@@ -90,6 +106,8 @@ class Signaling:
             commit_admission()
             self._ask_hooks()
             self._config, self.ice.settings = config, ice
+            if self._diagnosis is not None:
+                self._diagnosis.config = config
 
         return commit
 
@@ -104,11 +122,14 @@ class Signaling:
             self.service.drain(DRAIN_SPREAD)
 
     async def administer(self, request: Request, now: Instant) -> Answer:
-        """Carry out one of the COMMANDS. Raises RequestError."""
-        del now
+        """Carry out a command about rooms, or an invitation. Raises RequestError."""
+        if request["command"] == INVITE:
+            return self._invitations.answer(request, now)
         return await self._commands.answer(request)
 
     async def _close(self) -> None:
+        if self._diagnosis is not None:
+            await self._diagnosis.close()
         await self.admission.close()
 
     # For the endpoints
@@ -127,15 +148,19 @@ class Signaling:
             rooms=self._rooms,
             compat=server.compat,
             public_url=lambda: self._config.server.public_url,
+            pages=server.pages,
+            diagnosis=self._diagnosis,
         )
 
     async def _readiness(self) -> tuple[bool, Mapping[str, object]]:
         readiness = await self._relay.readiness()
         return readiness.ok and not self._draining, readiness.document()
 
+    def _page_url(self) -> str:
+        return public_url(self._config, self._relay.web_listening) or ""
+
     def _signal_url(self) -> str:
-        url = public_url(self._config, self._relay.web_listening) or ""
-        return "ws" + url.removeprefix("http") + SIGNAL_PATH
+        return "ws" + self._page_url().removeprefix("http") + SIGNAL_PATH
 
     def make(self, order: TokenOrder) -> tuple[str, UnixSeconds]:
         """A join token: a TokenMaker. Raises LocalProtocolError."""

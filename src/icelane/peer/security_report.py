@@ -7,7 +7,8 @@
     peer's fingerprint    sha-256 1F:E2:...
     path                  relayed by turns:turn.example.org, 192.0.2.1:4321 <-> 198.51.100.7:6000
 
-A lock in a window proves little; two people who compare the fingerprints aloud know that nobody is between them.
+A lock in a window proves little; two people who compare the fingerprints aloud, or the shorter
+`security_code()` that is made of both, know that nobody is between them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from icelane.core.net import Path, Transport
+from icelane.peer.security_code import security_code
 
 if TYPE_CHECKING:
     from icelane.peer.connection import PeerConnection
@@ -72,6 +74,12 @@ class SecurityReport:
             ("path", self._path()),
         )
         return [(name, value or "not connected") for name, value in known]
+
+    def security_code(self) -> str | None:
+        """Digits that the peer has as well if nobody is between the two: see `icelane.security_code`."""
+        return (
+            None if self.remote_fingerprint is None else security_code(self.local_fingerprint, self.remote_fingerprint)
+        )
 
     def as_json(self) -> dict[str, str | None]:
         """For programs, in camelCase."""

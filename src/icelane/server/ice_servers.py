@@ -67,18 +67,22 @@ def ice_servers_body(config: Config, credential: IssuedCredential, policy: str =
 def advertised(config: Config) -> list[Listener]:
     """The listeners as clients should call them: by host name or outside address, best first.
 
-    TLS only by host name, because a browser checks the certificate against it.
+    TLS only by host name, because a browser checks the certificate against it; and a name that not every device of a
+    network finds, such as laptop.local, is for TLS alone.
     """
     shared = [listener.turn for listener in config.server.listen if listener.secure]
     usable = [listener for listener in (*config.turn.listen, *shared) if listener.port not in (0, _DNS_PORT)]
     if config.turn.hostname is None or is_ip_address(config.turn.hostname):
         usable = [listener for listener in usable if listener.transport is not Transport.TLS]
-    if config.turn.hostname is not None:
-        named = [listener._replace(host=config.turn.hostname) for listener in usable]
+    name = config.turn.hostname
+    if name is not None and not _is_local_name(name):
+        named = [listener._replace(host=name) for listener in usable]
     else:
         outside = [listener._replace(host=_outside(config, listener.host)) for listener in usable]
         hosts = _best_hosts(_distinct(listener.host for listener in outside))
         named = [listener for host in hosts for listener in outside if listener.host == host]
+        if name is not None:
+            named = [one._replace(host=name) if one.transport is Transport.TLS else one for one in named]
     best_first = sorted(dict.fromkeys(named), key=_order)
     # The last one is the one that passes where nothing else does.
     return best_first if len(best_first) <= MAX_URLS else [*best_first[: MAX_URLS - 1], best_first[-1]]
@@ -86,6 +90,11 @@ def advertised(config: Config) -> list[Listener]:
 
 def _order(listener: Listener) -> tuple[int, bool]:
     return _ORDER[listener.transport], listener.port == _HTTPS_PORT
+
+
+def _is_local_name(name: str) -> bool:
+    """RFC 6762 section 3, RFC 6761 section 6.3."""
+    return name == "localhost" or name.endswith(".local")
 
 
 def _outside(config: Config, host: str) -> str:

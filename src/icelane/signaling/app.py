@@ -70,5 +70,7 @@ def signaling_app(
 
     endpoint = SignalEndpoint(served, gate)
     app = Starlette(routes=[WebSocketRoute(SIGNAL_PATH, endpoint), *routes], lifespan=lifespan)
+    # Starlette would send `/healthz/` on to `/healthz`, at whatever host the request names.
+    app.router.redirect_slashes = False
     app.state.signaling = served
     return app

@@ -28,7 +28,7 @@ from icelane.errors import (
     TransactionTimeoutError,
     TurnError,
 )
-from icelane.stun.attributes import AttributeType, parse_error_code
+from icelane.stun.attributes import AttributeType, parse_error_code, parse_text
 from icelane.stun.authentication import CHALLENGES, ClientAuthentication, Reply, RequestKey
 from icelane.stun.message import TRANSACTION_ID_SIZE, Message, MessageBuilder, MessageClass
 from icelane.stun.transaction import ClientTransactions
@@ -214,7 +214,8 @@ class Exchanges(Generic[P]):
         if value is None:
             raise MalformedError("an error response without ERROR-CODE")
         code, reason = parse_error_code(value)
-        return Failed(exchange.purpose, TurnError(code, reason, str(self._path.remote)), message)
+        error = TurnError(code, reason, str(self._path.remote), realm=_realm(message))
+        return Failed(exchange.purpose, error, message)
 
     def _finish(self, transaction_id: bytes) -> None:
         self._transactions.complete(transaction_id)
@@ -238,6 +239,15 @@ def _unproven_code(message: Message, key: RequestKey | None) -> int | None:
     except MalformedError:
         return None
     return None if code in CHALLENGES else code
+
+
+def _realm(message: Message) -> str:
+    """What stands in REALM, for people; "" where nothing readable does."""
+    value = message.get(AttributeType.REALM)
+    try:
+        return parse_text(value) if value is not None else ""
+    except MalformedError:
+        return ""
 
 
 def _with_unproven(error: IcelaneError, code: int | None) -> IcelaneError:

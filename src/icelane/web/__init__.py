@@ -1,4 +1,4 @@
-"""What browsers load: `icelane.js`, the client of signaling as one ES module without dependencies.
+"""What browsers load: `icelane.js`, the client of signaling as one ES module without dependencies, and the pages.
 
 app.mount("/static", StaticFiles(directory=icelane.web.FOLDER))        # /static/icelane.js
 """
@@ -13,3 +13,6 @@ FOLDER: Final = Path(__file__).parent
 
 MODULE: Final = FOLDER / "icelane.js"
 """The module itself."""
+
+PAGES: Final = FOLDER / "pages"
+"""The call page, the page of diagnosis, and what they load; `icelane serve` has them at `/` and `/pages/`."""

@@ -190,9 +190,13 @@ def test_a_file_that_stands_still_is_closed_when_nobody_has_it(run: Run, tmp_pat
         await player.video.recv()
         player.video.stop()
 
+    def is_closed() -> bool:
+        gc.collect()
+        return no_players()
+
     run(scenario())
-    gc.collect()
-    assert no_players()
+    # The thread itself has the player for as long as it asks for the position: then the next collection takes it.
+    assert is_closed() or is_closed()
 
 
 def test_a_track_that_is_forgotten_does_not_keep_the_program(run: Run, tmp_path: Path) -> None:

@@ -180,6 +180,7 @@ class World:
     compat: tuple[str, ...] = ()
     urls: tuple[str, ...] = URLS
     ready: bool = True
+    pages: bool = False
     public_url: str = "https://call.example.org"
 
     def __post_init__(self) -> None:
@@ -196,8 +197,10 @@ class World:
             rooms=self.rooms,
             compat=self.compat,
             public_url=lambda: self.public_url,
+            pages=self.pages,
         )
         self.app = Starlette(routes=routes(self.surface.endpoints(), self.callers))
+        self.app.router.redirect_slashes = False  # as signaling_app has it
 
     async def _readiness(self) -> tuple[bool, Mapping[str, object]]:
         return self.ready, {"status": "ok" if self.ready else "not-ready"}

@@ -473,6 +473,12 @@ class ServerSettings(Section):
         doc="Shapes of others in which TURN credentials are handed out as well, so that programs written for them need"
         " another host name only: `uberti` (`/turn`), `matrix`, `twilio`, `cloudflare` with its revoke, `xirsys`.",
     )
+    pages: Switch = _key(
+        True,
+        kind="true or false",
+        doc="Whether there are pages for people: a call at `/` and `/r/ROOM`, and a diagnosis at `/diag`. They hold"
+        " nothing that is secret; without an invitation nobody gets into a room.",
+    )
     hsts: Annotated[DurationValue, PlainValidator(parse_duration)] = _key(
         DurationValue(365 * 86_400),
         kind="duration",
@@ -500,6 +506,27 @@ class EngineSettings(Section):
         kind="name",
         shown="the host name of the machine",
         doc="What this node is called, to hooks and to operators. Clients are not told.",
+    )
+
+
+class DiagSettings(Section):
+    """`[diag]`: what the page of diagnosis and `icelane doctor` ask of a server with `server.listen`."""
+
+    enabled: Switch = _key(
+        True,
+        kind="true or false",
+        doc="Whether users may have the server check itself, call it over its own relay, which sends back what it gets,"
+        " and keep a report to share. Nobody else may, and nothing that a request names is contacted.",
+    )
+    sessions: Count = _key(8, kind="number", doc="Such calls at a time, of everybody; each ends within 45 seconds.")
+    reports: Count = _key(
+        500,
+        kind="number",
+        doc="Reports that are kept, in memory and of 32 KiB at most; the oldest goes for one more. Addresses in them"
+        " are cut to /24 and /48 unless whoever keeps one says otherwise.",
+    )
+    report_lifetime: Annotated[DurationValue, PlainValidator(parse_duration)] = _key(
+        DurationValue(7 * 86_400), kind="duration", doc="How long a report is kept."
     )
 
 
@@ -566,6 +593,7 @@ class Config(Section):
     lists: ListSettings = Field(default_factory=ListSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
+    diag: DiagSettings = Field(default_factory=DiagSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     admin: AdminSettings = Field(default_factory=AdminSettings)

@@ -228,6 +228,10 @@ class AdmissionControl:
             expires_at=admission.expires_at,
             ice=admission.ice,
         )
+        return self.invite(allow)
+
+    def invite(self, allow: Allow) -> str | None:
+        """A one-time ticket for who was not here yet, which admits as `allow` says; None while too many are out."""
         return self._tickets.issue(allow, self._clock())
 
     def open_connection(self, request: ConnectRequest) -> Connection | Refusal:

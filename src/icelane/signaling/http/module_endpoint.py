@@ -48,12 +48,15 @@ class ModuleEndpoint:
             "cache-control": "no-cache",
             "cross-origin-resource-policy": "cross-origin",
         }
-        if _matches(request.headers.getlist("if-none-match"), self.tag):
+        if matches(request.headers.getlist("if-none-match"), self.tag):
             return Response(status_code=304, headers=headers)
         return Response(self._body, headers=headers, media_type=_MEDIA_TYPE)
 
 
-def _matches(lines: list[str], tag: str) -> bool:
-    """RFC 9110 section 13.1.2, compared weakly. Our tags have no comma in them."""
+def matches(lines: list[str], tag: str) -> bool:
+    """Whether the lines of If-None-Match name `tag`: RFC 9110 section 13.1.2, compared weakly.
+
+    Our tags have no comma in them.
+    """
     asked = [one.strip().removeprefix("W/") for line in lines for one in line.split(",")]
     return "*" in asked or tag in asked

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from icelane.aio.proxy import find_proxy
-from icelane.aio.resolver import proxied_target
+from icelane.aio.resolver import Lookup, proxied_target
 from icelane.aio.system import monotonic
 from icelane.aio.turn_client import connect_turn
 from icelane.aio.turn_relay import TurnRelay
@@ -59,6 +59,8 @@ class Report:
     transport: str | None = None
     lifetime: int | None = None
     round_trip: Duration | None = None
+    error: IcelaneError | None = None
+    """What ended the check, where a step failed."""
 
     @property
     def ok(self) -> bool:
@@ -91,6 +93,7 @@ async def check_relay(
     entropy: Entropy | None = None,
     authority: str | None = None,
     http_proxy: str | None = None,
+    lookup: Lookup | None = None,
 ) -> Report:
     """Allocate twice on the server, relay packets from one allocation to the other and back, and give both up.
 
@@ -102,7 +105,7 @@ async def check_relay(
     entropy = entropy or SystemEntropy()
     try:
         async with AsyncExitStack() as stack:
-            await _run(_Check(report, uri, login, timeout, entropy, authority, http_proxy, stack))
+            await _run(_Check(report, uri, login, timeout, entropy, authority, http_proxy, lookup, stack))
     except _Stopped:
         pass
     return report
@@ -118,6 +121,7 @@ class _Check:
         entropy: Entropy,
         authority: str | None,
         http_proxy: str | None,
+        lookup: Lookup | None,
         stack: AsyncExitStack,
     ) -> None:
         self.report = report
@@ -127,6 +131,7 @@ class _Check:
         self.entropy = entropy
         self.authority = authority
         self.http_proxy = http_proxy
+        self.lookup = lookup
         self.stack = stack
 
     async def connect(self) -> TurnRelay:
@@ -139,6 +144,7 @@ class _Check:
             entropy=self.entropy,
             authority=self.authority,
             http_proxy=self.http_proxy,
+            lookup=self.lookup,
         )
         self.stack.push_async_callback(relay.close)
         return relay
@@ -153,19 +159,23 @@ class _Check:
         except StunError as error:
             explanation = explain(error.code)
             text = f"{error.code} {error.reason}".rstrip() + f": {explanation.meaning}"
-            self._add(name, False, began, text, explanation.mend)
+            self._failed(name, error, began, text, explanation.mend)
         except CertificateRefusedError as error:
             mend = (
                 "renew the certificate, with its intermediates in the file; for a private authority: --authority FILE"
             )
-            self._add(name, False, began, f"the certificate is refused: {error}", mend)
+            self._failed(name, error, began, f"the certificate is refused: {error}", mend)
         except PacketLostError as error:
             mend = "open turn.relay_ports for UDP in the firewall; behind NAT set turn.external_addresses"
-            self._add(name, False, began, str(error), mend)
+            self._failed(name, error, began, str(error), mend)
         else:
             self._add(name, True, began, "; ".join(detail), None)
             return
         raise _Stopped
+
+    def _failed(self, name: str, error: IcelaneError, began: float, detail: str, mend: str) -> None:
+        self.report.error = error
+        self._add(name, False, began, detail, mend)
 
     def _add(self, name: str, ok: bool, began: float, detail: str, mend: str | None) -> None:
         self.report.steps.append(Step(name=name, ok=ok, seconds=monotonic() - began, detail=detail, mend=mend))

@@ -1,0 +1,153 @@
+"""The development authority, and what it signs."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from icelane.core.clock import UnixSeconds
+from icelane.crypto.certificate import DAY, Certificate
+from icelane.errors import ConfigurationError
+from icelane.node.development.authority import (
+    LEAF_LIFETIME,
+    LIFETIME,
+    PRIVATE_FILE,
+    Authority,
+    authority_of,
+    is_constrained,
+    load_authority,
+)
+from icelane.node.development.trusted import is_trusted_here
+
+# What OpenSSL calls now cannot be told to it.
+NOW = UnixSeconds(time.time())
+
+
+def made(folder: Path, now: UnixSeconds = NOW) -> Authority:
+    """The authority in `folder`."""
+    return authority_of(folder, now, host_name="laptop")
+
+
+def accepted(authority: Authority, folder: Path, host: str, *, names: tuple[str, ...], hosts: tuple[str, ...]) -> bool:
+    """Whether OpenSSL, trusting the authority, takes a certificate for these names from `host`."""
+    leaf = authority.issue(names=names, hosts=hosts, unix_time=NOW)
+    (folder / "chain.pem").write_bytes(leaf.chain)
+    (folder / "key.pem").write_bytes(leaf.key)
+    return is_trusted_here(folder / "chain.pem", folder / "key.pem", host, authority.file)
+
+
+def test_it_is_made_once_and_read_again(tmp_path: Path) -> None:
+    first = made(tmp_path / "state")
+    assert made(tmp_path / "state").fingerprint == first.fingerprint
+
+
+def test_its_key_is_its_users_alone_and_its_certificate_everybodys(tmp_path: Path) -> None:
+    authority = made(tmp_path / "state")
+    assert (tmp_path / "state" / PRIVATE_FILE).stat().st_mode & 0o777 == 0o600
+    assert authority.file.stat().st_mode & 0o077 == 0o044
+    assert b"PRIVATE" not in authority.file.read_bytes()
+    assert "_key=" not in repr(authority)
+
+
+def test_two_that_make_it_at_once_have_the_same(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda _: made(tmp_path / "state").fingerprint, range(8)))
+    assert len(set(found)) == 1
+    assert load_authority(tmp_path / "state") is not None
+
+
+@pytest.mark.parametrize(
+    ("host", "names", "hosts"),
+    [
+        ("laptop.local", ("laptop.local",), ()),
+        ("localhost", ("localhost",), ()),
+        ("192.168.1.20", ("laptop.local",), ("192.168.1.20",)),
+        ("10.9.8.7", (), ("10.9.8.7",)),
+        ("127.0.0.1", (), ("127.0.0.1",)),
+        ("fd00::20", (), ("fd00::20",)),
+    ],
+)
+def test_what_it_signs_counts_at_home(
+    tmp_path: Path, host: str, names: tuple[str, ...], hosts: tuple[str, ...]
+) -> None:
+    assert accepted(made(tmp_path), tmp_path, host, names=names, hosts=hosts)
+
+
+@pytest.mark.parametrize(
+    ("host", "names", "hosts"),
+    [
+        ("bank.example", ("bank.example",), ()),
+        ("bank.example", ("bank.example", "laptop.local"), ()),
+        ("evillocal", ("evillocal",), ()),
+        ("8.8.8.8", (), ("8.8.8.8",)),
+        ("100.64.0.1", (), ("100.64.0.1",)),
+        ("2a00:1450::1", (), ("2a00:1450::1",)),
+    ],
+)
+def test_what_it_signs_counts_nowhere_else(
+    tmp_path: Path, host: str, names: tuple[str, ...], hosts: tuple[str, ...]
+) -> None:
+    """Whoever steals its key passes for no site of the world, however many devices trust it."""
+    assert not accepted(made(tmp_path), tmp_path, host, names=names, hosts=hosts)
+
+
+def test_it_signs_no_other_authority(tmp_path: Path) -> None:
+    found = made(tmp_path).certificate.extensions.get_extension_for_class(x509.BasicConstraints)
+    assert found.critical
+    assert found.value.path_length == 0
+
+
+def test_what_it_signs_lives_for_a_week(tmp_path: Path) -> None:
+    leaf = made(tmp_path).issue(names=("localhost",), hosts=(), unix_time=NOW)
+    certificate = x509.load_pem_x509_certificate(leaf.chain)
+    assert certificate.not_valid_after_utc.timestamp() == pytest.approx(NOW + LEAF_LIFETIME, abs=1)
+    assert "PRIVATE" not in repr(leaf)
+
+
+def test_one_that_ends_soon_is_replaced(tmp_path: Path) -> None:
+    first = made(tmp_path)
+    assert made(tmp_path, UnixSeconds(NOW + LIFETIME - LEAF_LIFETIME - DAY)).fingerprint == first.fingerprint
+    assert made(tmp_path, UnixSeconds(NOW + LIFETIME - DAY)).fingerprint != first.fingerprint
+
+
+def test_a_key_that_others_can_read_is_not_used(tmp_path: Path) -> None:
+    made(tmp_path)
+    (tmp_path / PRIVATE_FILE).chmod(0o644)
+    with pytest.raises(ConfigurationError, match="others can read its key"):
+        made(tmp_path)
+
+
+def test_a_broken_file_is_said_and_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / PRIVATE_FILE
+    path.write_text("-----BEGIN NOTHING-----")
+    path.chmod(0o600)
+    with pytest.raises(ConfigurationError, match="is broken"):
+        made(tmp_path)
+    assert path.exists()
+
+
+def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "state").touch()
+    with pytest.raises(ConfigurationError, match="the development authority"):
+        made(tmp_path / "state" / "below")
+
+
+def test_only_an_authority_like_ours_counts_as_constrained(tmp_path: Path) -> None:
+    assert is_constrained(made(tmp_path).certificate)
+    other = x509.load_der_x509_certificate(Certificate.generate(now=NOW).der)
+    assert not is_constrained(other)
+
+
+def test_its_name_tells_machines_apart_and_the_fingerprint_is_openssls(tmp_path: Path) -> None:
+    authority = made(tmp_path)
+    assert "laptop" in authority.name
+    der = ssl.PEM_cert_to_DER_cert(authority.pem.decode())
+    assert der == authority.der == authority.certificate.public_bytes(Encoding.DER)
+    assert ":".join(authority.fingerprint_lines(4)) == authority.fingerprint
+    assert len(authority.fingerprint) == 95
