@@ -50,7 +50,7 @@ def everybody_comes_back_at_the_same_time() -> None:
     test=f"{_SESSION}test_whatever_is_in_front_restarts_under_a_hundred_messages_a_second_and_nothing_is_lost",
 )
 def a_resume_repeats_nothing() -> None:
-    swap(push.Replay, "since", lambda self, sequence: [])
+    swap(push.Replay, "since", lambda *_: [])
 
 
 @breaks("SG-17", test="tests/signaling/test_client.py::test_cleartext_and_secrets_in_the_url_are_refused")
