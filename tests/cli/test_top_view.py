@@ -63,10 +63,15 @@ def test_a_path_is_told_by_what_the_relay_carries() -> None:
     paths = {peer.name: peer.path for peer in view.rooms[0].peers}
     assert paths == {
         "Ann": "relayed, UDP",
-        "Bob": "direct, relay idle",
+        "Bob": "direct",
         "Tess": "relayed, TLS",
-        "Eve": "no relay",
+        "Eve": "direct",
     }
+
+
+def test_who_has_nobody_to_speak_to_is_alone() -> None:
+    view = snapshot(rooms(("ann", "Ann")), answer(1.0, session("ann")), answer(0.0, session("ann")))
+    assert view.rooms[0].peers[0].path == "alone"
 
 
 def test_a_path_over_two_transports_names_both() -> None:

@@ -38,9 +38,9 @@ def top(
 ) -> None:
     """Show live rooms, who is in them and by which path, and the allocations of the relay with their rates.
 
-    Asks the node that runs here over its admin socket. The path is what the relay knows: who has an allocation that
-    carries nothing speaks directly, or not at all. On a terminal the keys r, t, u and e sort, q ends. With --json it is
-    one document for each look.
+    Asks the node that runs here over its admin socket. The path is what the relay knows: for whom it carries nothing,
+    he speaks to the others directly, or not at all. On a terminal the keys r, t, u and e sort, q ends. With --json it
+    is one document for each look.
     """
     with speaking(as_json) as output, Connection.opened(path, file) as connection:
         if once:
