@@ -14,6 +14,7 @@ import typer
 
 from icelane.cli.extras import require_extra
 from icelane.cli.output import CommandError, ExitCode, JsonFlag, Output, Problem, speaking, usage
+from icelane.node.development.places import PUBLIC_FILE
 from icelane.node.development.trust_steps import (
     ANCHORS,
     REFRESH,
@@ -210,8 +211,6 @@ def _installable(asked: list[System] | None) -> System:
 
 
 def _anchor(system: System, root: Path) -> Path:
-    from icelane.node.development.authority import PUBLIC_FILE
-
     return root / ANCHORS[system].relative_to("/") / PUBLIC_FILE
 
 

@@ -35,7 +35,7 @@ _STYLES: Final = {"passed": "green", "warned": "yellow", "failed": "bold red", "
 
 def dev(
     room: Annotated[
-        str | None, typer.Argument(metavar="[ROOM]", help="The room of the link. Default: a colour and an animal.")
+        str | None, typer.Argument(metavar="ROOM", help="The room of the link. Default: a colour and an animal.")
     ] = None,
     listen: Annotated[
         list[str] | None,
