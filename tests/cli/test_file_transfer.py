@@ -9,7 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from icelane.cli.file_transfer import CHUNK, MAX_SIZE, TargetError, TransferError, Transferred, receive_file, send_file
+from icelane.cli.file_transfer import (
+    CHUNK,
+    MAX_SIZE,
+    TargetError,
+    TransferCutError,
+    TransferError,
+    Transferred,
+    part_of,
+    receive_file,
+    send_file,
+)
 from icelane.errors import InvalidStateError, TransportClosedError
 
 
@@ -57,8 +67,8 @@ def nothing(name: str, done: int, total: int) -> None:
     """No progress bar."""
 
 
-def announcement(name: object, size: object) -> str:
-    return json.dumps({"name": name, "size": size})
+def announcement(name: object, size: object, data: bytes = b"x") -> str:
+    return json.dumps({"name": name, "size": size, "sha256": hashlib.sha256(data).hexdigest()})
 
 
 def end(data: bytes) -> str:
@@ -222,16 +232,17 @@ def test_who_speaks_something_else_is_told_so(into: Path, first: str | bytes) ->
     [
         ((b"12345",), "more came"),
         ((b"1", end(b"1")), "1 of 4 bytes"),
-        ((b"1234", end(b"4321")), "hash"),
-        ((b"1234", "{}"), "hash"),
-        ((b"12", None), "has gone"),
+        ((b"1234", end(b"4321")), "changed while it was sent"),
+        ((b"1234", "{}"), "changed while it was sent"),
+        ((b"4321", end(b"1234")), "hash"),
+        ((None,), "has gone"),
     ],
 )
 def test_what_comes_broken_leaves_nothing_behind(
     into: Path, messages: tuple[str | bytes | None, ...], why: str
 ) -> None:
     channel = FakeChannel()
-    channel.says(announcement("a", 4), *messages)
+    channel.says(announcement("a", 4, b"1234"), *messages)
     with pytest.raises(TransferError, match=why):
         received(channel, into)
     assert list(into.iterdir()) == []
@@ -253,7 +264,7 @@ def test_the_sender_stops_as_soon_as_the_receiver_gives_up(tmp_path: Path) -> No
 
     async def run() -> int:
         channel = FakeChannel()
-        channel.says('{"ready": true}', '{"ok": false, "error": "full \\u001b[31m"}')
+        channel.says('{"ready": true, "offset": 0}', '{"ok": false, "error": "full \\u001b[31m"}')
         with pytest.raises(TransferError) as caught:
             await send_file(channel, tmp_path / "a", nothing)
         assert str(caught.value) == "the other side gave up: full ?[31m"
@@ -262,7 +273,7 @@ def test_the_sender_stops_as_soon_as_the_receiver_gives_up(tmp_path: Path) -> No
     assert asyncio.run(run()) < 10
 
 
-@pytest.mark.parametrize("replies", [(None,), ('{"ready": true}', None)])
+@pytest.mark.parametrize("replies", [(None,), ('{"ready": true, "offset": 0}', None)])
 def test_the_sender_notices_that_the_receiver_has_gone(tmp_path: Path, replies: tuple[str | None, ...]) -> None:
     (tmp_path / "a").write_bytes(bytes(100 * CHUNK))
 
@@ -275,8 +286,20 @@ def test_the_sender_notices_that_the_receiver_has_gone(tmp_path: Path, replies: 
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("replies", [("{}",), ('{"ready": true}', '{"ok": 1}'), (b"yes",)])
-def test_a_receiver_that_speaks_something_else_is_not_believed(tmp_path: Path, replies: tuple[str | bytes]) -> None:
+@pytest.mark.parametrize(
+    "replies",
+    [
+        ("{}",),
+        ('{"ready": true}',),
+        ('{"ready": true, "offset": 2}',),
+        ('{"ready": true, "offset": true}',),
+        ('{"ready": true, "offset": 0}', '{"ok": 1}'),
+        (b"yes",),
+    ],
+)
+def test_a_receiver_that_speaks_something_else_is_not_believed(
+    tmp_path: Path, replies: tuple[str | bytes, ...]
+) -> None:
     (tmp_path / "a").write_bytes(b"x")
 
     async def run() -> None:
@@ -291,3 +314,75 @@ def test_a_receiver_that_speaks_something_else_is_not_believed(tmp_path: Path, r
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(TargetError, match="missing: No such file"):
         asyncio.run(send_file(FakeChannel(), tmp_path / "missing", nothing))
+
+
+# -- what was cut off goes on
+
+
+def test_what_was_cut_off_stays_and_the_next_transfer_sends_the_rest_alone(tmp_path: Path, into: Path) -> None:
+    data = bytes(index % 251 for index in range(3 * CHUNK))
+    (tmp_path / "a").write_bytes(data)
+    cut = FakeChannel()
+    cut.says(announcement("a", len(data), data), data[:CHUNK], None)
+    with pytest.raises(TransferCutError, match="has gone"):
+        received(cut, into)
+    part = part_of(into, hashlib.sha256(data).hexdigest())
+    assert part.read_bytes() == data[:CHUNK]
+    assert part.stat().st_mode & 0o777 == 0o600
+    sent, got = transfer(tmp_path / "a", into)
+    assert (sent.resumed_at, got.resumed_at) == (CHUNK, CHUNK)
+    assert [path.name for path in into.iterdir()] == ["a"]
+    assert (into / "a").read_bytes() == data
+
+
+def test_a_part_that_is_spoilt_is_found_out_by_the_hash_and_thrown_away(tmp_path: Path, into: Path) -> None:
+    data = bytes(2 * CHUNK)
+    (tmp_path / "a").write_bytes(data)
+    part = part_of(into, hashlib.sha256(data).hexdigest())
+    part.write_bytes(b"\1" * CHUNK)
+    with pytest.raises(TransferError, match="hash"):
+        transfer(tmp_path / "a", into)
+    assert list(into.iterdir()) == []
+    transfer(tmp_path / "a", into)
+    assert (into / "a").read_bytes() == data
+
+
+def test_a_part_that_is_longer_than_the_file_begins_anew(tmp_path: Path, into: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x")
+    part_of(into, hashlib.sha256(b"x").hexdigest()).write_bytes(b"xyz")
+    assert transfer(tmp_path / "a", into)[1].resumed_at == 0
+    assert (into / "a").read_bytes() == b"x"
+
+
+def test_a_link_where_the_part_would_be_is_not_followed(tmp_path: Path, into: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x")
+    (tmp_path / "precious").write_bytes(b"")
+    part_of(into, hashlib.sha256(b"x").hexdigest()).symlink_to(tmp_path / "precious")
+    with pytest.raises((TargetError, TransferError)):
+        transfer(tmp_path / "a", into)
+    assert (tmp_path / "precious").read_bytes() == b""
+
+
+def test_two_programs_do_not_write_into_one_part(into: Path) -> None:
+    async def run() -> None:
+        first, second = FakeChannel(), FakeChannel()
+        receiving = asyncio.ensure_future(receive_file(first, into, nothing, replace=False))
+        first.says(announcement("a", 1))
+        await asyncio.sleep(0.01)
+        second.says(announcement("a", 1))
+        with pytest.raises(TargetError, match="another program"):
+            await receive_file(second, into, nothing, replace=False)
+        first.says(b"x", end(b"x"))
+        assert (await receiving).size == 1
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("sha256", [None, 1, "", "x" * 64, "A" * 64, "0" * 63, "../" + "0" * 61])
+def test_a_hash_that_is_none_is_refused(into: Path, sha256: object) -> None:
+    """It becomes part of a name."""
+    channel = FakeChannel()
+    channel.says(json.dumps({"name": "a", "size": 1, "sha256": sha256}))
+    with pytest.raises(TransferError, match="announced no hash"):
+        received(channel, into)
+    assert list(into.iterdir()) == []

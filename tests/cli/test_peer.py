@@ -206,7 +206,7 @@ def test_the_sender_is_told_when_the_receiver_is_interrupted(meeting: Meeting, e
     assert "gone" in said["problems"][0]["message"] or "gave up" in said["problems"][0]["message"]
     receiver.communicate(timeout=TIMEOUT)
     assert receiver.returncode == 128 + end
-    assert list(meeting.into.iterdir()) == []
+    assert [path.suffix for path in meeting.into.iterdir()] in ([], [".part"])  # from where the next one goes on
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])

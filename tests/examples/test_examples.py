@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import json
 import os
@@ -11,16 +12,25 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from icelane import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from icelane import (
+    AudioStreamTrack,
+    MediaStreamTrack,
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCSessionDescription,
+    SignalClient,
+    TestCardTrack,
+)
+from icelane.aio.media_stream_track import TrackFrame
 from icelane.media.pyav import av
 from icelane.media.synthetic.clock_card import read_card
-from icelane.media.synthetic.sound import measure_tone
+from icelane.media.synthetic.sound import measure_tone, tone
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TIMEOUT = 60.0  # seconds for a program; it takes two
@@ -66,10 +76,12 @@ def test_every_example_is_tested_here() -> None:
     tested = {
         "call_yourself.py",
         "data_echo_server.py",
+        "echo_bot.py",
         "fastapi_signaling.py",
         "file_transfer.py",
         "signaled_call.py",
         "terminal_chat.py",
+        "voice_bot.py",
     }
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested
 
@@ -234,3 +246,99 @@ def test_whom_the_hook_refuses_sees_why() -> None:
     ):
         line_with(eve, "unknown: only ann and bob are known here")
         assert eve.wait(TIMEOUT) == 1
+
+
+# -- echo_bot.py, voice_bot.py
+
+
+def lines_of(name: str) -> int:
+    """How many lines of code an example has, without its docstring and its imports."""
+    found = ast.parse((EXAMPLES / name).read_text())
+    counted: set[int] = set()
+    for node in ast.walk(ast.Module(found.body[1:], [])):
+        if isinstance(node, ast.stmt) and not isinstance(node, ast.Import | ast.ImportFrom):
+            counted.add(node.lineno)
+    return len(counted)
+
+
+@pytest.mark.parametrize(("name", "most"), [("echo_bot.py", 15), ("voice_bot.py", 40)])
+def test_a_bot_is_short(name: str, most: int) -> None:
+    assert lines_of(name) <= most
+
+
+async def talking_to(url: str, identity: str, talk: Callable[[RTCPeerConnection], Awaitable[None]]) -> None:
+    """Enter the room, and talk to the first one who is there."""
+    configuration = RTCConfiguration(interfaces=["lo"])
+    async with (
+        asyncio.timeout(TIMEOUT),
+        SignalClient(url, token=identity, room="demo", configuration=configuration) as signal,
+    ):
+        await talk(signal.connect_peer(await signal.next_peer()))
+
+
+def test_the_echo_bot_gives_back_what_is_said_and_shown() -> None:
+    async def talk(pc: RTCPeerConnection) -> None:
+        chat = pc.createDataChannel("chat", negotiated=True, id=0)
+        pc.addTrack(TestCardTrack(320, 240))
+        coming: asyncio.Future[MediaStreamTrack] = asyncio.get_running_loop().create_future()
+        pc.once("track", coming.set_result)
+        await chat.opened()
+        for message in ("hello", b"\0\1\2"):
+            chat.send(message)
+            assert await chat.receive() == message
+        track = await coming
+        while True:
+            frame = await track.recv()
+            assert isinstance(frame, av.VideoFrame)
+            if read_card(frame) is not None:
+                return
+
+    with signaling_program() as url:
+        where = url.replace("http", "ws") + "/rtc/v1/signal"
+        with started("echo_bot.py", where, "ann", "demo") as bot:
+            line_with(bot, "in demo as ann")
+            asyncio.run(talking_to(where, "bob", talk))
+            assert bot.poll() is None
+
+
+class Sentence(AudioStreamTrack):
+    """Half a second of a voice, after the call has begun; then silence."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said = 0
+        self.may_begin = False
+
+    async def recv(self) -> TrackFrame:
+        frame = await super().recv()
+        assert isinstance(frame, av.AudioFrame)
+        if not self.may_begin or self.said == 25:
+            return frame
+        word = tone(300, rate=8000, channels=1).frame(self.said * 160, 160)
+        word.pts = frame.pts
+        self.said += 1
+        return word
+
+
+def test_the_voice_bot_answers_when_somebody_pauses() -> None:
+    async def talk(pc: RTCPeerConnection) -> None:
+        sentence = Sentence()
+        pc.addTrack(sentence)
+        receiver = pc.getReceivers()[0]
+        await pc.connected()
+        sentence.may_begin = True
+        loud: list[av.AudioFrame] = []
+        while len(loud) < 15:
+            frame = await receiver.track.recv()
+            assert isinstance(frame, av.AudioFrame)
+            if measure_tone(_packed(frame)).level > -40:
+                loud.append(frame)
+        pieces = [piece for frame in loud[4:14] for piece in _packed(frame)]
+        assert measure_tone(pieces).frequency == pytest.approx(660, rel=0.05)
+
+    with signaling_program() as url:
+        where = url.replace("http", "ws") + "/rtc/v1/signal"
+        with started("voice_bot.py", where, "ann", "demo") as bot:
+            line_with(bot, "in demo as ann")
+            asyncio.run(talking_to(where, "bob", talk))
+            line_with(bot, "bob spoke for 0.")

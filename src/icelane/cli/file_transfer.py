@@ -1,13 +1,15 @@
 """A file over a data channel.
 
-    1. sender -> receiver   text    {"name": "report.pdf", "size": 1234}
-    2. receiver -> sender   text    {"ready": true}, or {"ok": false, "error": "..."} and the end
-    3. sender -> receiver   binary  the bytes, in chunks
-    4. sender -> receiver   text    {"sha256": "..."}
+    1. sender -> receiver   text    {"name": "report.pdf", "size": 1234, "sha256": "..."}
+    2. receiver -> sender   text    {"ready": true, "offset": 0}, or {"ok": false, "error": "..."} and the end
+    3. sender -> receiver   binary  the bytes from that offset on, in chunks
+    4. sender -> receiver   text    {"sha256": "..."}, the hash of the file from its beginning
     5. receiver -> sender   text    {"ok": true}, once the file has its name; or {"ok": false, "error": "..."}
 
 The receiver writes beside the target and gives the file its name when the hash is right, so that a broken transfer
-never looks like a whole file. What the one side says of an error holds no path of its machine.
+never looks like a whole file. When the connection is cut, what is there stays under a name made of the announced hash,
+and the next transfer of that file goes on from it; the hash of the whole says whether that was right. What the one
+side says of an error holds no path of its machine.
 """
 
 from __future__ import annotations
@@ -17,12 +19,13 @@ import contextlib
 import hashlib
 import json
 import os
+import re
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
-from icelane.crypto.provider import SystemEntropy
 from icelane.errors import InvalidStateError, LocalProtocolError, RemoteProtocolError, TransportClosedError
 
 CHUNK: Final = 16 * 1024
@@ -31,6 +34,9 @@ MAX_NAME: Final = 255
 MAX_SIZE: Final = 1 << 50
 # Characters of the peer's reason that are shown.
 MAX_REASON: Final = 200
+# What is read at once where it is only hashed.
+_PIECE: Final = 1 << 24
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 Progress = Callable[[str, int, int], None]
 """`progress(name, bytes so far, bytes in all)`."""
@@ -46,6 +52,10 @@ class Channel(Protocol):
 
 class TransferError(RemoteProtocolError):
     """The other side ended the transfer, or what came is not what was announced."""
+
+
+class TransferCutError(TransferError):
+    """The other side has gone in the middle. What the receiver has stays, so that the next transfer goes on from it."""
 
 
 class TargetError(LocalProtocolError):
@@ -64,6 +74,8 @@ class Transferred:
     path: Path
     size: int
     sha256: str
+    resumed_at: int = 0
+    """How many bytes the receiver had from an earlier transfer."""
 
 
 # The sender
@@ -74,19 +86,29 @@ async def send_file(channel: Channel, path: Path, progress: Progress) -> Transfe
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            channel.send(json.dumps({"name": path.name, "size": size}))
-            if _reply(await channel.receive()).get("ready") is not True:
-                raise TransferError("the other side does not speak this protocol")
-            return await _send_bytes(channel, path, file, size, progress)
-    except TransportClosedError:
-        raise TransferError("the other side has gone, before it had the whole file") from None
+            sha256 = (await _hashed(file, size)).hexdigest()
+            channel.send(json.dumps({"name": path.name, "size": size, "sha256": sha256}))
+            offset = _offset(_reply(await channel.receive()), size)
+            return await _send_bytes(channel, path, file, size, offset, progress)
+    except (TransportClosedError, InvalidStateError):
+        raise TransferCutError("the other side has gone, before it had the whole file") from None
     except OSError as error:
         raise TargetError(f"{path}: {error.strerror or error}") from None
 
 
-async def _send_bytes(channel: Channel, path: Path, file: BinaryIO, size: int, progress: Progress) -> Transferred:
-    digest = hashlib.sha256()
-    sent = 0
+def _offset(reply: dict[str, object], size: int) -> int:
+    offset = reply.get("offset")
+    if reply.get("ready") is not True or type(offset) is not int or not 0 <= offset <= size:
+        raise TransferError("the other side does not speak this protocol")
+    return offset
+
+
+async def _send_bytes(
+    channel: Channel, path: Path, file: BinaryIO, size: int, offset: int, progress: Progress
+) -> Transferred:
+    # What the receiver has counts for the hash as well, and is read again: the file may be another one by now.
+    digest = await _hashed(file, offset)
+    sent = offset
     progress(path.name, sent, size)
     # The receiver says nothing until the end, unless it gives up.
     reply = asyncio.ensure_future(channel.receive())
@@ -104,7 +126,24 @@ async def _send_bytes(channel: Channel, path: Path, file: BinaryIO, size: int, p
             raise TransferError("the other side does not speak this protocol")
     finally:
         reply.cancel()
-    return Transferred(path, sent, digest.hexdigest())
+    return Transferred(path, sent, digest.hexdigest(), offset)
+
+
+async def _hashed(file: BinaryIO, size: int) -> hashlib._Hash:
+    """The hash of the first `size` bytes, at whose end the file stands afterwards. It may take minutes: on a thread,
+    piece by piece, so that an interruption does not wait for it."""
+    digest = hashlib.sha256()
+    file.seek(0)
+    left = size
+    while left and (piece := await asyncio.to_thread(_hash_piece, digest, file, min(left, _PIECE))):
+        left -= piece
+    return digest
+
+
+def _hash_piece(digest: hashlib._Hash, file: BinaryIO, size: int) -> int:
+    piece = file.read(size)
+    digest.update(piece)
+    return len(piece)
 
 
 def _reply(message: str | bytes) -> dict[str, object]:
@@ -130,13 +169,11 @@ async def receive_file(channel: Channel, directory: Path, progress: Progress, *,
     The sender chooses the name, without a path; with `replace` a file of that name is replaced.
     """
     try:
-        name, size = _announcement(_document(await channel.receive()))
-        target = directory / name
-        _check_free(target, replace)
-        channel.send(json.dumps({"ready": True}))
-        received = await _receive_into(channel, target, size, progress, replace)
+        announced = _announcement(_document(await channel.receive()))
+        _check_free(directory / announced.name, replace)
+        received = await _receive_into(channel, directory, announced, progress, replace)
     except (TransportClosedError, InvalidStateError):
-        raise TransferError("the other side has gone, before the whole file was here") from None
+        raise TransferCutError("the other side has gone, before the whole file was here") from None
     except TransferError as error:
         _give_up(channel, str(error))
         raise
@@ -150,34 +187,114 @@ async def receive_file(channel: Channel, directory: Path, progress: Progress, *,
     return received
 
 
-async def _receive_into(channel: Channel, target: Path, size: int, progress: Progress, replace: bool) -> Transferred:
-    draft = target.with_name(f".icelane-{SystemEntropy().token(8).hex()}.part")
+@dataclass(frozen=True, slots=True)
+class _Announced:
+    name: str
+    size: int
+    sha256: str
+
+
+async def _receive_into(
+    channel: Channel, directory: Path, announced: _Announced, progress: Progress, replace: bool
+) -> Transferred:
+    target = directory / announced.name
+    draft = part_of(directory, announced.sha256)
+    with _opened(draft) as file:
+        try:
+            offset = _kept(file, announced)
+            channel.send(json.dumps({"ready": True, "offset": offset}))
+            await _receive_bytes(channel, announced, file, offset, progress)
+            _name(draft, target, replace)
+        except (TransportClosedError, InvalidStateError, asyncio.CancelledError):
+            if file.tell() == 0:
+                draft.unlink(missing_ok=True)
+            raise
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+    return Transferred(target, announced.size, announced.sha256, offset)
+
+
+def _name(draft: Path, target: Path, replace: bool) -> None:
+    """Give the file its name, unless one of that name has come meanwhile: a transfer takes its time."""
+    _check_free(target, replace)
+    if replace:
+        draft.replace(target)
+        return
     try:
-        with draft.open("xb") as file:
-            sha256 = await _receive_bytes(channel, target.name, file, size, progress)
-        _check_free(target, replace)  # a transfer takes its time
+        os.link(draft, target)  # this alone never replaces anything
+    except FileExistsError:
+        _check_free(target, replace)
+        raise
+    except OSError:  # a file system without such links
         draft.rename(target)
-    finally:
-        draft.unlink(missing_ok=True)
-    return Transferred(target, size, sha256)
+    else:
+        draft.unlink()
 
 
-async def _receive_bytes(channel: Channel, name: str, file: BinaryIO, size: int, progress: Progress) -> str:
-    digest = hashlib.sha256()
-    received = 0
-    progress(name, received, size)
+def part_of(directory: Path, sha256: str) -> Path:
+    """Where the beginning of a file is kept between two transfers of it. One file, one name: nothing is mixed up."""
+    return directory / f".icelane-{sha256[:32]}.part"
+
+
+def _opened(draft: Path) -> BinaryIO:
+    """The part, as it is or new, readable by our own user alone. Raises TargetError for what is no part of ours."""
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    file = os.fdopen(os.open(draft, flags, 0o600), "r+b")
+    try:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise TargetError(f"{draft} is no file", "remove it")
+        _lock(file, draft)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _lock(file: BinaryIO, draft: Path) -> None:
+    """Two programs that write into one part would spoil it. The lock ends with the file or the program."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, where the second one cannot rename the file at the end
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise TargetError(
+            f"another program is receiving this file: {draft}", "wait for it, or --into another directory"
+        ) from None
+
+
+def _kept(file: BinaryIO, announced: _Announced) -> int:
+    """How many bytes are there already; what is longer than the file itself is worth nothing."""
+    size = os.fstat(file.fileno()).st_size
+    if size > announced.size:
+        file.truncate(0)
+        return 0
+    return size
+
+
+async def _receive_bytes(
+    channel: Channel, announced: _Announced, file: BinaryIO, offset: int, progress: Progress
+) -> None:
+    digest = await _hashed(file, offset)
+    received = offset
+    progress(announced.name, received, announced.size)
     while isinstance(message := await channel.receive(), bytes):
         received += len(message)
-        if received > size:
-            raise TransferError(f"more came than the {size} bytes that were announced")
+        if received > announced.size:
+            raise TransferError(f"more came than the {announced.size} bytes that were announced")
         digest.update(message)
         file.write(message)
-        progress(name, received, size)
-    if received != size:
-        raise TransferError(f"{received} of {size} bytes came")
-    if _document(message).get("sha256") != digest.hexdigest():
+        progress(announced.name, received, announced.size)
+    if received != announced.size:
+        raise TransferError(f"{received} of {announced.size} bytes came")
+    found, sent = digest.hexdigest(), _document(message).get("sha256")
+    if sent != announced.sha256:
+        raise TransferError("the file changed while it was sent")
+    if found != announced.sha256:
         raise TransferError("the hash of what came is not that of what was sent")
-    return digest.hexdigest()
+    file.flush()
 
 
 def _check_free(target: Path, replace: bool) -> None:
@@ -207,14 +324,16 @@ def _say(channel: Channel, document: dict[str, object]) -> None:
         channel.send(json.dumps(document))
 
 
-def _announcement(document: dict[str, object]) -> tuple[str, int]:
-    name, size = document.get("name"), document.get("size")
+def _announcement(document: dict[str, object]) -> _Announced:
+    name, size, sha256 = document.get("name"), document.get("size"), document.get("sha256")
     if not isinstance(name, str) or not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= MAX_SIZE:
         raise TransferError("the sender announced no file")
+    if not isinstance(sha256, str) or _SHA256.fullmatch(sha256) is None:
+        raise TransferError("the sender announced no hash of its file")
     safe = safe_name(name)
     if safe is None:
         raise TransferError("the sender's name for the file cannot be used")
-    return safe, size
+    return _Announced(safe, size, sha256)
 
 
 def _document(message: str | bytes) -> dict[str, object]:

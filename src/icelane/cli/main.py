@@ -7,7 +7,25 @@ from typing import Annotated
 import typer
 
 import icelane
-from icelane.cli import certs, config, dev, doctor, health, ice, init, keys, peer, room, serve, stun, token, top, turn
+from icelane.cli import (
+    certs,
+    config,
+    dev,
+    doctor,
+    health,
+    ice,
+    init,
+    join,
+    keys,
+    peer,
+    room,
+    serve,
+    stun,
+    token,
+    top,
+    transfer,
+    turn,
+)
 from icelane.cli.switches import tell_no_types
 from icelane.cli.usage_errors import Commands
 
@@ -35,6 +53,9 @@ app.command(epilog=stun.EXAMPLE)(stun.stun)
 app.command(epilog=ice.EXAMPLE)(ice.ice)
 app.command(epilog=doctor.EXAMPLE)(doctor.doctor)
 app.command(epilog=health.EXAMPLE)(health.health)
+app.command(epilog=join.EXAMPLE)(join.join)
+app.command(epilog=transfer.SEND_EXAMPLE)(transfer.send)
+app.command(epilog=transfer.RECEIVE_EXAMPLE)(transfer.receive)
 app.command(epilog=top.EXAMPLE)(top.top)
 app.add_typer(turn.app, name="turn")
 app.add_typer(room.app, name="room")

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from signal import SIGTERM
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from icelane.cli.output import CommandError, ExitCode, JsonFlag, Output, Problem, speaking, usage
+from icelane.cli.file_command import file_errors, progress, report, run
+from icelane.cli.output import JsonFlag, Output, speaking, usage
 from icelane.cli.proxy import ProxyOption, checked_proxy
 from icelane.core.clock import Duration
 
 if TYPE_CHECKING:
-    from icelane import RTCConfiguration, RTCPeerConnection
-    from icelane.cli.file_transfer import Progress as ShowProgress
-    from icelane.cli.file_transfer import Transferred
+    from icelane import RTCConfiguration
     from icelane.cli.peer_signaling import Signaling
 
 SEND_EXAMPLE = "Example: `icelane peer send report.pdf --signal /mnt/shared`"
@@ -108,7 +102,7 @@ def send(
         if safe_name(file.name) is None:
             raise usage(f"no receiver takes a file named {file.name!r}", "mv the file to a name of letters and digits")
         configuration = _configuration(ice, user, password, authority, relay_only, interface, proxy, timeout)
-        _run(_send(output, file, _signaling(output, signal), configuration, timeout))
+        run(_send(output, file, _signaling(output, signal), configuration, timeout))
 
 
 @app.command(epilog=RECEIVE_EXAMPLE)
@@ -134,32 +128,7 @@ def receive(
         if not into.is_dir():
             raise usage(f"{into} is no directory", f"mkdir -p {into}")
         configuration = _configuration(ice, user, password, authority, relay_only, interface, proxy, timeout)
-        _run(_receive(output, into, replace, _signaling(output, signal), configuration, timeout))
-
-
-def _run(command: Coroutine[Any, Any, None]) -> None:
-    """Run it, and let SIGTERM end it as Ctrl-C does: the other side is told, and no file is left behind."""
-    terminated = False
-
-    async def main() -> None:
-        task = asyncio.current_task()
-        assert task is not None, "this is one"
-
-        def terminate() -> None:
-            nonlocal terminated
-            terminated = True
-            task.cancel()
-
-        with suppress(NotImplementedError):  # on Windows, where nobody sends it
-            asyncio.get_running_loop().add_signal_handler(SIGTERM, terminate)
-        await command
-
-    try:
-        asyncio.run(main())
-    except asyncio.CancelledError:
-        if not terminated:
-            raise
-        raise typer.Exit(128 + SIGTERM) from None
+        run(_receive(output, into, replace, _signaling(output, signal), configuration, timeout))
 
 
 def _configuration(
@@ -220,11 +189,11 @@ async def _send(
 
     async with open_call(configuration, output) as pc:
         channel = await offer_channel(pc, signaling, timeout)
-        with _progress(output) as show, _file_errors():
+        with progress(output) as show, file_errors():
             started = monotonic()
             sent = await while_connected(pc, send_file(channel, file, show))
             seconds = monotonic() - started
-        _report(output, pc, sent, seconds)
+        report(output, pc, sent, seconds)
 
 
 async def _receive(
@@ -241,60 +210,8 @@ async def _receive(
 
     async with open_call(configuration, output) as pc:
         channel = await answer_channel(pc, signaling, timeout)
-        with _progress(output) as show, _file_errors():
+        with progress(output) as show, file_errors():
             started = monotonic()
             received = await while_connected(pc, receive_file(channel, into, show, replace=replace))
             seconds = monotonic() - started
-        _report(output, pc, received, seconds)
-
-
-@contextmanager
-def _file_errors() -> Iterator[None]:
-    from icelane.cli.file_transfer import TargetError, TransferError
-
-    try:
-        yield
-    except TargetError as error:
-        raise CommandError(ExitCode.USAGE, Problem(str(error), error.mend)) from None
-    except TransferError as error:
-        raise CommandError(ExitCode.NETWORK, Problem(str(error))) from None
-
-
-@contextmanager
-def _progress(output: Output) -> Iterator[ShowProgress]:
-    """A bar on a terminal, nothing elsewhere."""
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=output.errors, disable=output.as_json or not output.errors.is_terminal) as progress:
-        task = progress.add_task("connected", total=None)
-        yield lambda name, done, total: progress.update(task, description=name, completed=done, total=total)
-
-
-def _report(output: Output, pc: RTCPeerConnection, done: Transferred, seconds: Duration) -> None:
-    report = pc.security_report()
-    rate = done.size * 8 / max(seconds, 1e-6) / 1e6
-    output.table(
-        ("", ""),
-        [
-            ("file", str(done.path)),
-            ("size", f"{done.size:,} bytes in {seconds:.1f} s, {rate:.1f} Mbit/s"),
-            ("sha256", done.sha256),
-            *report.rows(),
-        ],
-    )
-    output.result(
-        {
-            "ok": True,
-            "file": str(done.path),
-            "size": done.size,
-            "sha256": done.sha256,
-            "seconds": round(seconds, 3),
-            "mbitPerSecond": round(rate, 3),
-            "security": report.as_json(),
-        }
-    )
+        report(output, pc, received, seconds)

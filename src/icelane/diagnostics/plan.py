@@ -13,7 +13,7 @@ from icelane.core.net import Transport
 from icelane.diagnostics.certificate_check import check_certificate
 from icelane.diagnostics.check import Check
 from icelane.diagnostics.relay_check import Login
-from icelane.diagnostics.relay_probe import RelayAccess, check_relay_echo, check_relay_reach
+from icelane.diagnostics.relay_probe import DEFAULT_RELAY_PORTS, RelayAccess, check_relay_echo, check_relay_reach
 from icelane.diagnostics.result import CheckResult, CheckStatus, skipped
 from icelane.diagnostics.site import Site
 from icelane.diagnostics.turn_check import check_credential, check_stun, check_turn, transport_of
@@ -30,9 +30,9 @@ _STUN_ALPN: Final = "stun.turn"
 class Subject:
     """What is to be checked. What is None is not.
 
-    `urls` are `stun:`, `turn:` and `turns:` URLs; `realm` is the one that the server should have; `without` says why
-    there is no `login`. Without `from_outside` no relayed address is tried from a socket: a machine need not reach its
-    own public address.
+    `urls` are `stun:`, `turn:` and `turns:` URLs; `realm` is the one that the server should have, `relay_ports` are
+    those that it relays on; `without` says why there is no `login`. Without `from_outside` no relayed address is tried
+    from a socket: a machine need not reach its own public address.
     """
 
     site: Site | None = None
@@ -46,6 +46,7 @@ class Subject:
     wall_clock: WallClock = field(default_factory=SystemWallClock, repr=False)
     echo_packets: int = 50
     from_outside: bool = True
+    relay_ports: str = DEFAULT_RELAY_PORTS
     timeout: Duration = 5.0
 
 
@@ -155,7 +156,7 @@ class _Plan:
             access, stun = self._access(login), self._stun()
             if access is None or stun is None:
                 return skipped("relay from outside", "it needs TURN, and STUN over UDP")
-            return await check_relay_reach(access, stun, timeout=subject.timeout)
+            return await check_relay_reach(access, stun, relay_ports=subject.relay_ports, timeout=subject.timeout)
 
         self._add("relay echo", echo, turn, anyway=True, deadline=deadline)
         if subject.from_outside:

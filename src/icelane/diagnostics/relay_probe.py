@@ -40,6 +40,9 @@ _BAD_LOSS: Final = 0.5
 _HEAD: Final = 4
 _FORBIDDEN: Final = 403
 
+DEFAULT_RELAY_PORTS: Final = "49152-65535"
+"""What servers relay on where nobody has said otherwise (RFC 8656 section 7.2)."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RelayAccess:
@@ -136,12 +139,17 @@ async def measure(near: TurnRelay, far: TurnRelay, packets: int) -> Measured:
 
 
 async def check_relay_reach(
-    access: RelayAccess, stun: StunUri | TurnUri, *, timeout: Duration = 5.0, name: str = "relay from outside"
+    access: RelayAccess,
+    stun: StunUri | TurnUri,
+    *,
+    relay_ports: str = DEFAULT_RELAY_PORTS,
+    timeout: Duration = 5.0,
+    name: str = "relay from outside",
 ) -> CheckResult:
     """Send to a relayed address from a socket of ours, and have an answer sent back through the relay.
 
-    `stun` is where the server answers Binding over UDP. Nothing can be said where that does not answer from here, or
-    where the server relays to no address such as ours.
+    `stun` is where the server answers Binding over UDP, `relay_ports` what it relays on, as `49152-65535`. Nothing can
+    be said where UDP does not answer from here, or where the server relays to no address such as ours.
     """
     try:
         ours = await binding(stun, transport=Transport.UDP, timeout=min(timeout, 2.0), lookup=access.lookup)
@@ -149,12 +157,12 @@ async def check_relay_reach(
         return skipped(name, "UDP from here does not reach the server, so nothing can be tried")
     try:
         async with await access.connect(timeout) as relay:
-            return await _reach(name, relay, ours)
+            return await _reach(name, relay, ours, relay_ports)
     except IcelaneError as error:
         return _broken(name, error)
 
 
-async def _reach(name: str, relay: TurnRelay, ours: BindingResult) -> CheckResult:
+async def _reach(name: str, relay: TurnRelay, ours: BindingResult, relay_ports: str) -> CheckResult:
     host, stun = ours.mapped.host, ours.server
     try:
         await relay.permit(host)
@@ -177,7 +185,7 @@ async def _reach(name: str, relay: TurnRelay, ours: BindingResult) -> CheckResul
         began = monotonic()
         source = await _arrive(udp, relay, payload)
         if source is None:
-            return await _not_arrived(name, relay, stun)
+            return await _not_arrived(name, relay, stun, relay_ports)
         relay.send(payload[::-1], source)
         if await _within(returned.wait(), 1.0):
             return passed(name, f"{relayed} takes packets from here and answers, {(monotonic() - began) * 1000:.1f} ms")
@@ -202,7 +210,7 @@ async def _arrive(udp: UdpSocket, relay: TurnRelay, payload: bytes) -> SocketAdd
     return None
 
 
-async def _not_arrived(name: str, relay: TurnRelay, stun: SocketAddress) -> CheckResult:
+async def _not_arrived(name: str, relay: TurnRelay, stun: SocketAddress, relay_ports: str) -> CheckResult:
     """Two things look alike: the address is not the server's, or the ports are closed. Its other port tells."""
     relayed = relay.relayed_address
     known: Sequence[str] = (stun.host, relay.path.remote.host)
@@ -215,8 +223,8 @@ async def _not_arrived(name: str, relay: TurnRelay, stun: SocketAddress) -> Chec
         return failed(name, detail, Cause.EXTERNAL_ADDRESS_WRONG, mend)
     detail = f"nothing that is sent to {relayed} arrives there"
     mend = (
-        "open turn.relay_ports for UDP in the server's firewall and the cloud's: `sudo ufw allow 49152:65535/udp`"
-        " for the default range"
+        f"open {relay_ports} for UDP in the server's firewall and the cloud's:"
+        f" `sudo ufw allow {relay_ports.replace('-', ':')}/udp`"
     )
     return failed(name, detail, Cause.RELAY_RANGE_CLOSED, mend)
 

@@ -54,6 +54,7 @@ class NodeDiagnosis:
         self._buckets = BucketSketch(_PER_SECOND, _AT_ONCE, entropy, _BUCKETS)
         self._echoes = EchoPeers(self._ice_server, limit=config.diag.sessions, entropy=entropy, include_loopback=True)
         self._reports = SharedReports(entropy, limit=config.diag.reports, lifetime=float(config.diag.report_lifetime))
+        self._report_lifetime = float(config.diag.report_lifetime)
         self._found: tuple[Instant, dict[str, object]] | None = None
         self._looking: asyncio.Task[dict[str, object]] | None = None
 
@@ -110,7 +111,7 @@ class NodeDiagnosis:
             )
         now = monotonic()
         name = self._reports.add(report, user, now)
-        return name, UnixSeconds(self._wall_clock.unix_time(now) + float(self.config.diag.report_lifetime))
+        return name, UnixSeconds(self._wall_clock.unix_time(now) + self._report_lifetime)
 
     def report(self, name: str) -> bytes | None:
         """See `Diagnosis`."""

@@ -1,4 +1,4 @@
-"""Tracks that are made here: a test card with a clock in it, a tone, noise, each at its time."""
+"""Tracks that are made here: a test card with a clock in it, a tone, a beep, noise, each at its time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from icelane.aio.media_stream_track import MediaStreamTrack, Pace, TrackFrame
 from icelane.errors import LocalProtocolError
 from icelane.media.synthetic.clock_card import MAX_NUMBER, draw_card
-from icelane.media.synthetic.sound import Sound, noise, tone
+from icelane.media.synthetic.sound import Sound, beep, noise, tone
 
 _CLOCK_RATE: Final = 90_000
 
@@ -77,6 +77,13 @@ class ToneTrack(_SoundTrack):
 
     def __init__(self, frequency: int = 440, *, level: float = -20.0, rate: int = 48_000, channels: int = 2) -> None:
         super().__init__(tone(frequency, level=level, rate=rate, channels=channels), rate)
+
+
+class BeepTrack(_SoundTrack):
+    """A beep of `frequency` Hz at the beginning of each second, s16 in frames of 20 ms."""
+
+    def __init__(self, frequency: int = 880, *, level: float = -20.0, rate: int = 48_000, channels: int = 2) -> None:
+        super().__init__(beep(frequency, level=level, rate=rate, channels=channels), rate)
 
 
 class NoiseTrack(_SoundTrack):

@@ -1,4 +1,4 @@
-"""A tone and noise, and what a tone is when it arrives."""
+"""A tone, a beep and noise, and what a tone is when it arrives."""
 
 from __future__ import annotations
 
@@ -49,6 +49,17 @@ def tone(frequency: int, *, level: float = -20.0, rate: int = 48_000, channels: 
     amplitude = min(1.0, 10 ** (level / 20) * math.sqrt(2)) * _FULL_SCALE
     step = 2 * math.pi * frequency / rate
     return Sound(array("h", [round(amplitude * math.sin(step * i)) for i in range(rate)]), rate=rate, channels=channels)
+
+
+def beep(frequency: int, *, length: float = 0.1, level: float = -20.0, rate: int = 48_000, channels: int = 2) -> Sound:
+    """The first `length` seconds of each second are a sine as `tone` has it, the rest is silence."""
+    if not 0 < frequency < rate / 2 or not 0 < length < 1:
+        raise LocalProtocolError(f"a beep has a frequency below {rate / 2:.0f} Hz, and lasts less than a second")
+    amplitude = min(1.0, 10 ** (level / 20) * math.sqrt(2)) * _FULL_SCALE
+    step, samples = 2 * math.pi * frequency / rate, round(length * rate)
+    second = array("h", bytes(2 * rate))
+    second[:samples] = array("h", [round(amplitude * math.sin(step * i)) for i in range(samples)])
+    return Sound(second, rate=rate, channels=channels)
 
 
 def noise(*, level: float = -20.0, rate: int = 48_000, channels: int = 2, seed: bytes = b"noise") -> Sound:
