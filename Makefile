@@ -34,7 +34,7 @@ BUILD_INPUTS := pyproject.toml setup.py build_ext.py $(wildcard src/icelane/*/*.
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-pure-twins test-interop test-offline test-long lint format fuzz bench matrix broken \
-	wheels test-wheel docs-check audit clean
+	wheels test-wheel docs docs-check audit clean
 
 help:
 	@echo "make demo          start the server and relay real traffic through every path"
@@ -51,6 +51,7 @@ help:
 	@echo "make wheels        an sdist, and from it a manylinux wheel with everything compiled, in dist: needs a C compiler"
 	@echo "make test-wheel    the demo and WHEEL_TESTS=$(WHEEL_TESTS) from that wheel, where there is no compiler"
 	@echo "make audit         known vulnerabilities of what is installed, where their list can be reached"
+	@echo "make docs          the pages as a site, in build/docs; every dead link and every warning fails it"
 	@echo "make docs-check    links, targets, commands and examples of the documentation"
 
 $(STAMP): $(BUILD_INPUTS)
@@ -160,6 +161,12 @@ wheels: $(BUILD_STAMP)
 
 test-wheel: wheels
 	FLOOD_SCALE=$(FLOOD_SCALE) $(BUILD)/bin/python -m tests.wheel room $(WHEEL_TESTS)
+
+# A warning is an error: a link that leads nowhere, an anchor that no heading has, a page that no contents list.
+docs: $(STAMP)
+	test -x $(VENV)/bin/sphinx-build || $(PYTHON) -m pip install --quiet --group docs
+	$(PYTHON) -m sphinx --quiet --fail-on-warning --keep-going --fresh-env -b html -c docs . build/docs
+	@echo "the site is in build/docs: open build/docs/docs/index.html"
 
 docs-check: $(STAMP)
 	$(PYTHON) -m pytest tests/audit/test_docs.py tests/audit/test_reference_logs.py tests/docs

@@ -39,6 +39,9 @@ def test_without_a_host_name_it_passes_too(icelane: Icelane, tmp_path: Path) -> 
     assert icelane("init", "--directory", "etc/icelane", "--json").document == {
         "ok": True,
         "file": "etc/icelane/icelane.toml",
+        "files": ["etc/icelane/icelane.toml"],
+        "kept": False,
+        "next": ["icelane config check -c etc/icelane/icelane.toml", "icelane serve -c etc/icelane/icelane.toml"],
     }
     assert icelane("config", "check", "-c", "etc/icelane/icelane.toml", **HERE).code == 0
     assert load_config(tmp_path / "etc/icelane/icelane.toml", environ={}, machine=MACHINE).turn.hostname is None
@@ -110,3 +113,42 @@ def test_the_template_is_a_function_of_its_randomness() -> None:
 
     assert starting_configuration(SeededEntropy(1)) == starting_configuration(SeededEntropy(1))
     assert starting_configuration(SeededEntropy(1)) != starting_configuration(SeededEntropy(2))
+
+
+def test_a_unit_is_written_beside_the_configuration_that_it_names(icelane: Icelane, tmp_path: Path) -> None:
+    result = icelane("init", "--systemd", "--directory", "etc")
+    assert result.code == 0
+    unit = (tmp_path / "etc/icelane.service").read_text()
+    assert f"serve -c {tmp_path}/etc/icelane.toml" in unit
+    assert "systemctl enable --now" in result.out
+    assert "groupadd --system icelane-config" in result.out
+    assert stat.S_IMODE((tmp_path / "etc/icelane.toml").stat().st_mode) == 0o600
+
+
+def test_the_files_of_a_container_come_with_few_relay_ports(icelane: Icelane, tmp_path: Path) -> None:
+    document = icelane("init", "--container", "--json").document
+    assert document["files"] == ["icelane.toml", "Dockerfile", "compose.yaml", ".dockerignore"]
+    assert all((tmp_path / name).exists() for name in document["files"])
+    assert tomllib.loads((tmp_path / "icelane.toml").read_text())["turn"]["relay_ports"] == "49160-49199"
+    assert any(line.startswith("docker compose") for line in document["next"])
+
+
+@pytest.mark.parametrize("option", ["--systemd", "--container"])
+def test_a_configuration_that_is_there_is_kept_with_its_secret(icelane: Icelane, tmp_path: Path, option: str) -> None:
+    icelane("init")
+    before = secret_of(tmp_path / "icelane.toml")
+    result = icelane("init", option)
+    assert result.code == 0
+    assert "stays as it is" in result.err
+    assert secret_of(tmp_path / "icelane.toml") == before
+    again = icelane("init", option)
+    assert (again.code, "--force" in again.err) == (2, True), "what is beside it is not replaced unasked"
+    assert icelane("init", option, "--force").code == 0
+    assert secret_of(tmp_path / "icelane.toml") != before
+
+
+def test_a_directory_that_no_unit_could_name_is_refused(icelane: Icelane, tmp_path: Path) -> None:
+    result = icelane("init", "--systemd", "--directory", "a b")
+    assert result.code == 2
+    assert "cannot stand in a unit" in result.err
+    assert not list(tmp_path.iterdir())

@@ -11,6 +11,7 @@ from rich.markdown import Markdown
 from rich.syntax import Syntax
 from rich.text import Text
 
+from icelane.cli import config_import
 from icelane.cli.extras import require_extra
 from icelane.cli.output import ConfigFile, JsonFlag, speaking
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Check, show and explain the configuration.", epilog="Example: `icelane config check`", no_args_is_help=True
 )
+
+app.add_typer(config_import.app, name="import")
 
 
 @app.command(epilog="Example: `icelane config check -c icelane.toml`")

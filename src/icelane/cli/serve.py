@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Annotated, Any
@@ -34,6 +35,9 @@ def serve(
 
     SIGHUP reads the configuration again. SIGTERM and SIGINT take no new clients and end the server when the last call
     is over, or after turn.drain_deadline; a second one ends it at once.
+
+    A service manager is told when it is ready, when it reloads and when it ends, and that it is alive (sd_notify); a
+    unit for systemd is written by `icelane init --systemd`.
 
     Prints what it listens on when it is ready. Records go to standard error; with --json the first line of standard
     output is one JSON document with the listeners.
@@ -68,8 +72,11 @@ async def _serve(config: Config, load: Callable[[], Config], output: Output) -> 
     from icelane.server.ice_servers import advertised, turn_url
     from icelane.server.logs import configure_logging
     from icelane.server.service import Service
+    from icelane.server.service_manager import ServiceManager
     from icelane.server.workers.choice import serving
 
+    # Before anything is started, so that no worker and no program of turn.external_address_from inherits it.
+    manager = ServiceManager.of(os.environ)
     server = serving(config, PROGRAM)
 
     def started() -> None:
@@ -85,7 +92,7 @@ async def _serve(config: Config, load: Callable[[], Config], output: Output) -> 
         running = {"listening": listening, "clients": clients, "plane": server.plane, "workers": server.processes}
         output.result({"ok": True, "realm": config.turn.realm, **running})
 
-    service = Service(server, load, reloaded=lambda config: configure_logging(config.log))
+    service = Service(server, load, reloaded=lambda config: configure_logging(config.log), manager=manager)
     await service.run(started)
     output.line("stopping")
 

@@ -19,6 +19,7 @@ from icelane.core.clock import Duration, Instant, UnixSeconds
 from icelane.crypto.provider import SystemEntropy
 from icelane.errors import ConfigurationError, LocalProtocolError
 from icelane.node.admission import ConfiguredAdmission, signaling_limits, unusable
+from icelane.node.diagnosis import NodeDiagnosis
 from icelane.node.figures import SignalingFigures
 from icelane.node.ice import ice_settings
 from icelane.node.invitation import INVITE, Invitations
@@ -81,6 +82,7 @@ class Signaling:
         self._rooms = HubRooms(self.service)
         self._commands = RoomCommands(self._rooms)
         self._invitations = Invitations(self.admission.control.invite, self._page_url, self._wall_clock)
+        self._diagnosis = NodeDiagnosis(config, relay, self._entropy) if config.diag.enabled else None
         table = routes([*self._surface().endpoints(), *endpoints], self._callers)
         self.app: Starlette = signaling_app(self.admission.control, service=self.service, routes=table)
         self.web = HttpServer(self.app, hsts=config.server.hsts)
@@ -112,6 +114,8 @@ class Signaling:
                 report("config.rejected", logging.ERROR, key=error.key, file=error.file, problem=error.message)
                 return
             self._config, self.ice.settings = config, ice
+            if self._diagnosis is not None:
+                self._diagnosis.config = config
 
         return commit
 
@@ -128,6 +132,8 @@ class Signaling:
         return await self._commands.answer(request)
 
     async def _close(self) -> None:
+        if self._diagnosis is not None:
+            await self._diagnosis.close()
         if self._watching is not None:
             self._watching.cancel()
             with suppress(asyncio.CancelledError):
@@ -151,6 +157,7 @@ class Signaling:
             compat=server.compat,
             public_url=server.public_url,
             pages=server.pages,
+            diagnosis=self._diagnosis,
         )
 
     async def _readiness(self) -> tuple[bool, Mapping[str, object]]:

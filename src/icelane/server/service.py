@@ -4,6 +4,8 @@ SIGHUP            reads the configuration again
 SIGTERM, SIGINT   drains: no new allocation, and the end when the last one is gone or after turn.drain_deadline
 again             ends at once
 
+A service manager that wants to be told is told of each step: see `icelane.server.service_manager`.
+
 A service is the last thing that its process does: from its end on all three are ignored, so that none that comes while
 the process is leaving makes a failure of it.
 """
@@ -24,6 +26,7 @@ from icelane.server.admin_socket import AdminSocket
 from icelane.server.config import Config, problems_of
 from icelane.server.events import report
 from icelane.server.reload import Reloaded
+from icelane.server.service_manager import ServiceManager
 from icelane.server.serving import Serving
 
 _STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
@@ -33,6 +36,7 @@ class Service:
     """Runs `server` until it is told to stop. `load` reads the configuration again and raises ConfigurationError.
 
     `reloaded` is called with the configuration that counts after each reload, for what is the program's: its logging.
+    `manager` is who has started the process, and wants to be told.
     """
 
     def __init__(
@@ -41,10 +45,12 @@ class Service:
         load: Callable[[], Config],
         *,
         reloaded: Callable[[Config], None] = lambda _: None,
+        manager: ServiceManager | None = None,
     ) -> None:
         self._server = server
         self._load = load
         self._reloaded = reloaded
+        self._manager = manager or ServiceManager()
         self._stopping = asyncio.Event()
         self._forced = asyncio.Event()
         self._serving = False
@@ -71,14 +77,17 @@ class Service:
                     await self._socket.start()
                 self._serving = True
                 started()
+                self._manager.ready(self._describe)
                 if self._hung_up:
                     self._hang_up()
                 await self._stopping.wait()
+                self._manager.stopping(self._server.config.turn.drain_deadline)
                 await self._drain()
                 self._serving = False
                 await asyncio.gather(*self._reloading, return_exceptions=True)
         finally:
             self._serving = False
+            self._manager.close()
             if self._socket is not None:
                 await self._socket.close()
             _ignore(loop, (*_STOPPING, signal.SIGHUP))
@@ -92,12 +101,18 @@ class Service:
 
     async def reload(self) -> Reloaded:
         """Read the configuration again and go by it. Raises ConfigurationError, and then the old one still counts."""
+        self._manager.reloading()
         try:
             result = await self._server.reload(self._load())
         except ConfigurationError as error:
+            self._manager.reloaded(str(problems_of(error)[0]))
             for problem in problems_of(error):
                 report("config.rejected", logging.ERROR, key=problem.key, file=problem.file, problem=problem.message)
             raise
+        except BaseException:
+            self._manager.reloaded("an error that the log has")
+            raise
+        self._manager.reloaded()
         report(
             "config.reloaded",
             logging.WARNING if result.restart else logging.INFO,
@@ -120,6 +135,12 @@ class Service:
         if self._serving:
             with suppress(ConfigurationError):  # it has been reported
                 await self.reload()
+
+    def _describe(self) -> str:
+        """What it does, in a line for `systemctl status`."""
+        count = self._server.allocation_count
+        relaying = f"relaying for {count} allocation{'' if count == 1 else 's'}"
+        return f"draining, still {relaying}" if self._stopping.is_set() else relaying
 
     def _stop_and_count(self) -> int:
         self.stop()

@@ -7,8 +7,11 @@ import json
 from typing import Final
 
 from icelane.core.entropy import Entropy
+from icelane.server.config.values import PortRange
 
 FILE_NAME: Final = "icelane.toml"
+
+DEFAULT_RELAY_PORTS: Final = PortRange(49152, 65535)
 
 # Twice what RFC 8489 section 9.2 asks for; base64 because it goes through shells and environment files unharmed.
 _SECRET_BYTES: Final = 32
@@ -27,7 +30,7 @@ _TEXT: Final = """\
 # listen = ["udp://0.0.0.0:3478", "tcp://0.0.0.0:3478"]
 
 # Ports for relayed traffic, one for each allocation. Open them for UDP in the firewall, both ways.
-relay_ports = "49152-65535"
+relay_ports = "{relay_ports}"
 
 # Behind 1:1 NAT, as in most clouds: the machine's own address, and the public one that clients are told.
 # relay_addresses = ["10.0.0.5"]
@@ -105,11 +108,14 @@ format = "human"
 """
 
 
-def starting_configuration(entropy: Entropy, hostname: str | None = None) -> str:
+def starting_configuration(
+    entropy: Entropy, hostname: str | None = None, relay_ports: PortRange = DEFAULT_RELAY_PORTS
+) -> str:
     """The text of a configuration with fresh secrets. `hostname` must have passed `parse_hostname`."""
     turn, signing, hook = (_secret(entropy) for _ in range(3))
     return _TEXT.format(
         file_name=FILE_NAME,
+        relay_ports=relay_ports,
         hostname=f"hostname = {json.dumps(hostname)}" if hostname else '# hostname = "turn.example.org"',
         named=hostname or "turn.example.org",
         secret=turn,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from icelane.signaling.http.caller import Callers
 from icelane.signaling.http.compatibility import Compatibility
 from icelane.signaling.http.credential_endpoints import BeforeIce, CredentialEndpoints, Revoker
+from icelane.signaling.http.diagnosis_endpoints import Diagnosis, DiagnosisEndpoints
 from icelane.signaling.http.diagnostic_endpoints import DiagnosticEndpoints, Readiness
 from icelane.signaling.http.document_endpoints import document_endpoints
 from icelane.signaling.http.endpoint import Endpoint
@@ -39,6 +40,7 @@ class HttpSurface:
     compat: Collection[str] = ()
     public_url: str | None = None
     pages: bool = False
+    diagnosis: Diagnosis | None = None
 
     def endpoints(self) -> list[Endpoint]:
         """The table. Raises ConfigurationError for a shape that is not known."""
@@ -51,6 +53,8 @@ class HttpSurface:
         if self.rooms is not None:
             table += RoomEndpoints(self.callers, self.rooms).endpoints()
         table += ModuleEndpoint().endpoints()
+        if self.diagnosis is not None:
+            table += DiagnosisEndpoints(self.callers, self.diagnosis).endpoints()
         if self.pages:
             table += PageEndpoints().endpoints()
         return [*table, *document_endpoints(table, self.public_url)]

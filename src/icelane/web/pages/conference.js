@@ -18,6 +18,13 @@ import { PeerCall } from "./peer_call.js"
 
 // How long a call goes on whose peer the server has lost sight of, without that peer coming back.
 const LINGER = 45_000
+// Calls at a time. Whoever comes into a fuller room is in it, and not called.
+const MAX_CALLS = 32
+const JOIN_TIMEOUT = 15
+// What the pictures to all others may take together, in bits per second, and what one of them takes at least and at most.
+const UPLINK = 4_000_000
+const LEAST = 150_000
+const MOST = 1_500_000
 // Only the sign that somebody may have gone for good; others say so.
 const UNCERTAIN = new Set(["timeout", "node-lost"])
 
@@ -39,6 +46,7 @@ export class Conference extends EventTarget {
     this.#media = media
     this.#signal = new SignalClient("/", {
       room,
+      timeout: JOIN_TIMEOUT,
       meta: this.#meta(),
       client: { name: "icelane call page" },
       data: { guest: guestSecret() },
@@ -98,16 +106,27 @@ export class Conference extends EventTarget {
 
   /** @param {Peer} peer */
   #begin(peer) {
+    if (this.calls.size >= MAX_CALLS) return this.#fire("news", "There are more people in this room than this page can call.")
     const call = new PeerCall(peer, this.#signal.connectPeer(peer), this.#media)
     call.replaces = [...this.calls.values()].find(other => other.lingers && other.isSameAs(call))
     this.calls.set(peer.id, call)
     call.addEventListener("change", () => {
       if (call.state !== "connected") return
+      this.#share()
       call.replaces?.end()
       call.replaces = undefined
     })
-    call.addEventListener("end", () => this.calls.get(peer.id) === call && this.calls.delete(peer.id))
+    call.addEventListener("end", () => {
+      if (this.calls.get(peer.id) === call) this.calls.delete(peer.id)
+      this.#share()
+    })
     this.#fire("call", call)
+  }
+
+  /** Everybody gets a picture of ours, so the more there are the smaller it is. */
+  #share() {
+    const each = Math.round(Math.min(MOST, Math.max(LEAST, UPLINK / Math.max(this.connected.length, 1))))
+    for (const call of this.connected) call.limit(each)
   }
 
   /** @param {Peer} peer @param {string} reason */
