@@ -37,6 +37,7 @@ from icelane.server.config.values import (
     parse_address_source,
     parse_behavior_port,
     parse_duration,
+    parse_engine_url,
     parse_external_address,
     parse_function_name,
     parse_hostname,
@@ -46,6 +47,7 @@ from icelane.server.config.values import (
     parse_leeway,
     parse_listener,
     parse_nat64,
+    parse_node_name,
     parse_peers,
     parse_port_range,
     parse_proxies,
@@ -494,10 +496,16 @@ class ServerSettings(Section):
 class EngineSettings(Section):
     """`[engine]`: where rooms are kept."""
 
-    url: Literal["memory://"] = _key(
+    url: Annotated[str, PlainValidator(parse_engine_url)] = _key(
         "memory://",
         kind="URL",
         doc="`memory://` is this process, for one node. A restart forgets rooms; clients join anew.",
+    )
+    node: Annotated[str | None, PlainValidator(optional(parse_node_name))] = _key(
+        None,
+        kind="name",
+        shown="the host name of the machine",
+        doc="What this node is called, to hooks and to operators. Clients are not told.",
     )
 
 

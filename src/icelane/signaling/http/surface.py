@@ -10,7 +10,7 @@ from icelane.signaling.http.compatibility import Compatibility
 from icelane.signaling.http.credential_endpoints import BeforeIce, CredentialEndpoints, Revoker
 from icelane.signaling.http.diagnosis_endpoints import Diagnosis, DiagnosisEndpoints
 from icelane.signaling.http.diagnostic_endpoints import DiagnosticEndpoints, Readiness
-from icelane.signaling.http.document_endpoints import document_endpoints
+from icelane.signaling.http.document_endpoints import PublicUrl, document_endpoints
 from icelane.signaling.http.endpoint import Endpoint
 from icelane.signaling.http.module_endpoint import ModuleEndpoint
 from icelane.signaling.http.page_endpoints import PageEndpoints
@@ -24,8 +24,8 @@ class HttpSurface:
     """What the endpoints stand on. What is None has no endpoint.
 
     `signal_url` says where clients connect; `compat` are the shapes of others that are served beside ours. `public_url`
-    is where this server is reached, such as `https://call.example.org`, for what describes the interface. `pages` says
-    whether there are pages for people.
+    says where this server is reached, such as `https://call.example.org`, for what describes the interface. `pages`
+    says whether there are pages for people.
     """
 
     callers: Callers
@@ -38,7 +38,7 @@ class HttpSurface:
     tickets: TicketMaker | None = None
     rooms: RoomDirectory | None = None
     compat: Collection[str] = ()
-    public_url: str | None = None
+    public_url: PublicUrl = lambda: None
     pages: bool = False
     diagnosis: Diagnosis | None = None
 
