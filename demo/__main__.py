@@ -3,10 +3,11 @@
     python -m demo            a table, and exit code 0 only if every path carried every byte
     python -m demo --json     the same for programs
 
-Starts our server on loopback with TURN over UDP, TCP and TLS, and an authority of its own. First two of our peer
-connections call each other, then a Chromium page calls one, both by relay only and over TLS; what they say of their
-encryption is compared. Then each transport relays counted packets between two of our TURN clients, and data and video
-between two Chromium pages. What this machine cannot run is named and skipped.
+Starts a whole node on loopback, with one port for everything: HTTPS, signaling, and TURN over TLS. In one of its rooms
+two programs of ours call each other, then one calls the call page in Chromium. Pictures, sound, words and files go
+through the relay alone, and what both ends say of it is compared. Then a TURN server relays counted packets between two
+of our TURN clients over UDP, TCP and TLS, and data and video between two Chromium pages that know nothing of ours. What
+this machine cannot run is named and skipped.
 """
 
 from __future__ import annotations
@@ -17,16 +18,18 @@ import sys
 
 from rich.console import Console
 
-from demo.calls import browser_and_peer_path, demo_browser, pages_path, peers_path
+from demo.calls import demo_browser, pages_path
 from demo.clients import clients_path
+from demo.node import demo_node
 from demo.paths import PathResult, all_carried
 from demo.report import print_json, print_table
+from demo.room import PAGE, PEERS, room_page_path, room_peers_path
 from demo.server import demo_server
 
 TRANSPORTS = ("udp", "tcp", "tls")
 PATHS = (
-    "icelane peers, TLS",
-    "Chromium to icelane, TLS",
+    PEERS,
+    PAGE,
     *(f"icelane clients, {transport.upper()}" for transport in TRANSPORTS),
     *(f"Chromium pages, {transport.upper()}" for transport in TRANSPORTS),
 )
@@ -36,9 +39,10 @@ PATHS = (
 async def run() -> list[PathResult]:
     """Try every path, one after the other, so that none slows another down."""
     async with demo_server() as server, demo_browser(server) as browser:
+        async with demo_node(server) as node:
+            in_the_room = [await room_peers_path(node), await room_page_path(node, browser)]
         return [
-            await peers_path(server, "tls"),
-            await browser_and_peer_path(server, browser, "tls"),
+            *in_the_room,
             *[await clients_path(server, transport) for transport in TRANSPORTS],
             *[await pages_path(server, browser, transport) for transport in TRANSPORTS],
         ]

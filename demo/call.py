@@ -42,6 +42,8 @@ class Statistics:
     frames_decoded: int = 0
     video_packets_received: int = 0
     video_packets_lost: int = 0
+    codecs: tuple[str, ...] = field(default=())
+    """Of what comes in, each once."""
     problems: tuple[str, ...] = field(default=())
     """Candidate errors, as the end words them."""
 

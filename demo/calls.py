@@ -1,4 +1,4 @@
-"""The demo's paths between two ends of a peer connection: our own peers, and Chromium."""
+"""The demo's calls between two Chromium pages, which need nothing of ours but the relay."""
 
 from __future__ import annotations
 
@@ -13,19 +13,16 @@ from typing import TYPE_CHECKING
 
 from demo.call import CallReport, End, run_call
 from demo.paths import PathResult, failed, of_call, problems_of, skipped
-from demo.peer import PeerEnd
 from demo.server import BROWSER_NAME, HOST, DemoServer
 from demo.trust import PACKAGE as TRUST_PACKAGE
 from demo.trust import environment_that_trusts, installed_certutil
-from icelane import RTCIceServer
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
 
     from demo.chromium import PageEnd
 
-PAYLOAD = 4 << 20  # bytes each way
-PAGES_PAYLOAD = 1 << 20  # the same between pages, which decode pictures as well
+PAGES_PAYLOAD = 1 << 20  # bytes each way
 FRAMES = 30  # pictures that each page decodes
 TIMEOUT = 60.0  # seconds for one call
 PROBLEMS_TIMEOUT = 5.0  # seconds in which an end of a failed call says what went wrong
@@ -70,32 +67,6 @@ async def demo_browser(server: DemoServer) -> AsyncIterator[DemoBrowser]:
         yield found
 
 
-async def peers_path(server: DemoServer, transport: str) -> PathResult:
-    """Let two of our own peer connections exchange data through `server`, by relay only."""
-    path = f"icelane peers, {transport.upper()}"
-
-    async def call() -> CallReport:
-        caller, callee = _peer(server, transport), _peer(server, transport)
-        async with aclosing(caller), aclosing(callee):
-            return await _run_call(caller, callee, payload=PAYLOAD)
-
-    return await _result(path, transport, call, with_security=True)
-
-
-async def browser_and_peer_path(server: DemoServer, chromium: DemoBrowser, transport: str) -> PathResult:
-    """Let a Chromium page call our own peer connection through `server`, by relay only."""
-
-    async def call() -> CallReport:
-        page, peer = await _page(server, chromium, transport), _peer(server, transport)
-        async with aclosing(page), aclosing(peer):
-            return await _run_call(page, peer, payload=PAYLOAD)
-
-    path = f"Chromium to icelane, {transport.upper()}"
-    if missing := chromium.missing_for(transport):
-        return skipped(path, missing)
-    return await _result(path, transport, call, with_security=True)
-
-
 async def pages_path(server: DemoServer, chromium: DemoBrowser, transport: str) -> PathResult:
     """Let two Chromium pages exchange data and video through `server`, by relay only."""
 
@@ -132,20 +103,12 @@ async def _problems(end: End) -> tuple[str, ...]:
         return (f"does not say what went wrong: {type(error).__name__}",)
 
 
-async def _result(
-    path: str, transport: str, call: Callable[[], Awaitable[CallReport]], *, with_security: bool = False
-) -> PathResult:
+async def _result(path: str, transport: str, call: Callable[[], Awaitable[CallReport]]) -> PathResult:
     try:
         report = await call()
     except Exception as error:  # the row says what happened; the other paths have theirs
         return failed(path, error)
-    return of_call(path, transport, report, with_security=with_security)
-
-
-def _peer(server: DemoServer, transport: str) -> PeerEnd:
-    return PeerEnd(
-        RTCIceServer(urls=server.url(transport), username=server.user, credential=server.password), server.authority
-    )
+    return of_call(path, transport, report)
 
 
 async def _page(server: DemoServer, chromium: DemoBrowser, transport: str) -> PageEnd:

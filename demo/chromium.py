@@ -153,26 +153,7 @@ class PageEnd:
 
     async def statistics(self) -> Statistics:
         stats = await self._page.evaluate("report()")
-        return Statistics(
-            connection_state=stats["connectionState"],
-            local_candidate=stats["localType"],
-            remote_candidate=stats["remoteType"],
-            relay_protocol=stats["relayProtocol"],
-            transport_bytes_sent=stats["bytesSent"],
-            transport_bytes_received=stats["bytesReceived"],
-            round_trip=stats["currentRoundTripTime"],
-            security=Security(
-                protocol=_DTLS_VERSIONS.get(stats["tlsVersion"], "unknown"),
-                cipher_suite=stats["dtlsCipher"],
-                srtp_profile=stats["srtpCipher"],
-                local_fingerprint=stats["localFingerprint"],
-                remote_fingerprint=stats["remoteFingerprint"],
-            ),
-            frames_decoded=stats["framesDecoded"],
-            video_packets_received=stats["packetsReceived"],
-            video_packets_lost=stats["packetsLost"],
-            problems=tuple(stats["problems"]),
-        )
+        return statistics_of(stats, tuple(stats["problems"]))
 
     async def problems(self) -> tuple[str, ...]:
         return tuple(await self._page.evaluate("problems"))
@@ -187,6 +168,31 @@ class PageEnd:
             return await self._page.evaluate("typeof connection === 'object' ? report() : null")
         except Error as error:
             return str(error)
+
+
+def statistics_of(stats: Mapping[str, Any], problems: tuple[str, ...] = ()) -> Statistics:
+    """What `statisticsOf` of statistics.js has returned."""
+    return Statistics(
+        connection_state=stats["connectionState"],
+        local_candidate=stats["localType"],
+        remote_candidate=stats["remoteType"],
+        relay_protocol=stats["relayProtocol"],
+        transport_bytes_sent=stats["bytesSent"],
+        transport_bytes_received=stats["bytesReceived"],
+        round_trip=stats["currentRoundTripTime"],
+        security=Security(
+            protocol=_DTLS_VERSIONS.get(stats["tlsVersion"], "unknown"),
+            cipher_suite=stats["dtlsCipher"],
+            srtp_profile=stats["srtpCipher"],
+            local_fingerprint=stats["localFingerprint"],
+            remote_fingerprint=stats["remoteFingerprint"],
+        ),
+        frames_decoded=stats["framesDecoded"],
+        video_packets_received=stats["packetsReceived"],
+        video_packets_lost=stats["packetsLost"],
+        codecs=tuple(stats["codecs"]),
+        problems=problems,
+    )
 
 
 async def _serve(route: Route) -> None:

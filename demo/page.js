@@ -95,36 +95,7 @@ async function hexDigest(bytes) {
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-// What getStats says of this end, in the names of the W3C statistics. Bytes are the transport's, over every pair that it
-// used: the browser may change to a better pair in mid-call.
+// What holds now.
 async function report() {
-  const stats = await connection.getStats();
-  const all = [...stats.values()];
-  const transport = all.find(({ type }) => type === "transport") ?? {};
-  const pair = stats.get(transport.selectedCandidatePairId) ?? {};
-  const local = stats.get(pair.localCandidateId) ?? {};
-  const remote = stats.get(pair.remoteCandidateId) ?? {};
-  const fingerprint = (id) => {
-    const certificate = stats.get(id);
-    return certificate ? `${certificate.fingerprintAlgorithm} ${certificate.fingerprint}` : "none";
-  };
-  const video = all.find(({ type, kind }) => type === "inbound-rtp" && kind === "video") ?? {};
-  return {
-    connectionState: connection.connectionState,
-    localType: local.candidateType ?? "none",
-    remoteType: remote.candidateType ?? "none",
-    relayProtocol: local.relayProtocol ?? "none",
-    bytesSent: transport.bytesSent ?? 0,
-    bytesReceived: transport.bytesReceived ?? 0,
-    currentRoundTripTime: pair.currentRoundTripTime ?? null,
-    tlsVersion: transport.tlsVersion ?? "none",
-    dtlsCipher: transport.dtlsCipher ?? "none",
-    srtpCipher: transport.srtpCipher ?? null,
-    localFingerprint: fingerprint(transport.localCertificateId),
-    remoteFingerprint: fingerprint(transport.remoteCertificateId),
-    framesDecoded: video.framesDecoded ?? 0,
-    packetsReceived: video.packetsReceived ?? 0,
-    packetsLost: video.packetsLost ?? 0,
-    problems,
-  };
+  return { ...(await statisticsOf(connection)), problems };
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from demo.call import CallReport, EndReport
 
@@ -25,10 +25,27 @@ class SecurityResult:
     protocol: str
     cipher_suite: str
     srtp_profile: str | None
-    """What DTLS agreed on for media, which these calls do not have; None where it agreed on nothing."""
     path: str
     caller_fingerprint: str
     callee_fingerprint: str
+    code: str
+    """What both ends would read to each other."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CarriedResult:
+    """What a call carried, from the caller to the callee (`forth`) and the other way."""
+
+    codecs: tuple[str, ...]
+    files_forth: int
+    files_back: int
+    """Bytes of files whose hash was right."""
+    pictures_forth: int
+    pictures_back: int
+    """Pictures that were decoded."""
+    bytes_forth: int
+    bytes_back: int
+    """Of the transport, with all that protects it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +62,7 @@ class PathResult:
     """Packets that were counted for loss: all of our clients', the video's of the browser."""
     packets_lost: int = 0
     security: SecurityResult | None = None
+    carried: CarriedResult | None = None
     remark: str = ""
     """What went wrong, why it was skipped, or what else there is to say."""
 
@@ -66,13 +84,9 @@ def failed(path: str, error: Exception) -> PathResult:
     return PathResult(path=path, outcome=Outcome.FAILED, remark="; ".join(said))
 
 
-def of_call(path: str, transport: str, call: CallReport, *, with_security: bool = False) -> PathResult:
+def of_call(path: str, transport: str, call: CallReport) -> PathResult:
     """The row of a call over TURN by `transport`."""
-    shortfalls = [text for end in call.ends for text in _shortfalls(end, transport)]
-    if not call.compared:
-        shortfalls.append("the two ends do not see the same certificates and encryption")
-    if shortfalls:
-        shortfalls += problems_of("caller", call.caller.problems) + problems_of("callee", call.callee.problems)
+    shortfalls = _all_shortfalls(call, transport)
     pictures = sum(end.frames_decoded for end in call.ends)
     round_trips = [end.round_trip for end in call.ends if end.round_trip is not None]
     return PathResult(
@@ -84,9 +98,47 @@ def of_call(path: str, transport: str, call: CallReport, *, with_security: bool 
         bytes_received=sum(end.payload_received for end in call.ends),
         packets=sum(end.video_packets_received + max(end.video_packets_lost, 0) for end in call.ends),
         packets_lost=sum(max(end.video_packets_lost, 0) for end in call.ends),
-        security=_security(call) if with_security and not shortfalls else None,
         remark="; ".join(shortfalls) or (f"{pictures} pictures decoded" if pictures else ""),
     )
+
+
+def of_room(path: str, call: CallReport, *, codes: tuple[str | None, str | None], greeted: bool) -> PathResult:
+    """The row of a call in a room, over TURN by TLS, with what was negotiated and carried."""
+    result = of_call(path, "tls", call)
+    wrong = [result.remark] if result.outcome is Outcome.FAILED else []
+    if codes[0] is None or codes[0] != codes[1]:
+        wrong.append("the two ends show different security codes")
+    if not greeted:
+        wrong.append("words were lost")
+    if not all(end.frames_decoded for end in call.ends):
+        wrong.append("no picture was decoded")
+    if not all(end.security.srtp_profile for end in call.ends):
+        wrong.append("media was not protected")
+    if wrong:
+        return replace(result, outcome=Outcome.FAILED, remark="; ".join(wrong))
+    return replace(result, security=_security(call, codes[0] or ""), carried=_carried(call), remark="")
+
+
+def _carried(call: CallReport) -> CarriedResult:
+    caller, callee = call.ends
+    return CarriedResult(
+        codecs=tuple(dict.fromkeys((*caller.codecs, *callee.codecs))),
+        files_forth=callee.payload_received,
+        files_back=caller.payload_received,
+        pictures_forth=callee.frames_decoded,
+        pictures_back=caller.frames_decoded,
+        bytes_forth=callee.transport_bytes_received,
+        bytes_back=caller.transport_bytes_received,
+    )
+
+
+def _all_shortfalls(call: CallReport, transport: str) -> list[str]:
+    shortfalls = [text for end in call.ends for text in _shortfalls(end, transport)]
+    if not call.compared:
+        shortfalls.append("the two ends do not see the same certificates and encryption")
+    if shortfalls:
+        shortfalls += problems_of("caller", call.caller.problems) + problems_of("callee", call.callee.problems)
+    return shortfalls
 
 
 def problems_of(name: str, problems: Sequence[str]) -> list[str]:
@@ -94,7 +146,7 @@ def problems_of(name: str, problems: Sequence[str]) -> list[str]:
     return [f"{name}: {problem}" for problem in problems]
 
 
-def _security(call: CallReport) -> SecurityResult:
+def _security(call: CallReport, code: str) -> SecurityResult:
     caller, callee = call.ends
     return SecurityResult(
         protocol=caller.security.protocol,
@@ -103,6 +155,7 @@ def _security(call: CallReport) -> SecurityResult:
         path=f"{caller.local_candidate} to {callee.local_candidate}, TURN over {caller.relay_protocol.upper()}",
         caller_fingerprint=caller.security.local_fingerprint,
         callee_fingerprint=callee.security.local_fingerprint,
+        code=code,
     )
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from demo.paths import Outcome, PathResult, all_carried
+from demo.paths import CarriedResult, Outcome, PathResult, SecurityResult, all_carried
 
 _STYLES = {Outcome.CARRIED: "green", Outcome.FAILED: "bold red", Outcome.SKIPPED: "yellow"}
 
@@ -31,38 +31,44 @@ def print_table(results: list[PathResult], output: TextIO) -> None:
         table.add_row(result.path, f"[{style}]{result.outcome.value}[/{style}]", *_figures(result))
     console.print(table)
     if any(result.security is not None for result in results):
-        console.print(_security_table(results))
+        console.print(_negotiated_table(results))
     for result in results:
         if result.remark:
             console.print(f"{result.path}: {result.remark}", highlight=False, markup=False)
     console.print(_verdict(results), highlight=False, markup=False)
 
 
-def _security_table(results: list[PathResult]) -> Table:
-    """How the peer connections were protected, as both of their ends say."""
-    table = Table(title="Security report, compared at both ends", box=box.SIMPLE, pad_edge=False, show_header=False)
+def _negotiated_table(results: list[PathResult]) -> Table:
+    """What was negotiated and carried in a room, as both ends say."""
+    table = Table(title="Negotiated and carried, compared at both ends", box=box.SIMPLE, pad_edge=False)
+    table.show_header = False
     for result in results:
-        if result.security is None:
+        if result.security is None or result.carried is None:
             continue
-        found = result.security
         table.add_row(Text(result.path, style="bold"), "")
-        rows = (
-            ("protocol", found.protocol),
-            ("cipher suite", found.cipher_suite),
-            ("SRTP profile", _srtp(found.srtp_profile)),
-            ("path", found.path),
-            ("caller's fingerprint", _shortened(found.caller_fingerprint)),
-            ("callee's fingerprint", _shortened(found.callee_fingerprint)),
-        )
+        rows = _negotiated(result, result.security, result.carried)
         for name, value in rows:
             # As Text, because in markup the :AB: of a fingerprint is an emoji.
             table.add_row(Text(f"  {name}"), Text(value), end_section=name == rows[-1][0])
     return table
 
 
-def _srtp(profile: str | None) -> str:
-    """These calls have data channels alone, and DTLS agrees on a profile all the same (RFC 5764 section 4.1)."""
-    return "-" if profile is None else f"{profile} (no media here)"
+def _negotiated(result: PathResult, found: SecurityResult, carried: CarriedResult) -> list[tuple[str, str]]:
+    loss = f"{100 * result.packets_lost / result.packets:.2g} %" if result.packets else "-"
+    return [
+        ("protocol", found.protocol),
+        ("cipher suite", found.cipher_suite),
+        ("SRTP profile", found.srtp_profile or "-"),
+        ("path", found.path),
+        ("caller's fingerprint", _shortened(found.caller_fingerprint)),
+        ("callee's fingerprint", _shortened(found.callee_fingerprint)),
+        ("code at both ends", found.code),
+        ("codecs", ", ".join(carried.codecs)),
+        ("files", f"{carried.files_forth:,} bytes forth, {carried.files_back:,} back, hashes right"),
+        ("pictures", f"{carried.pictures_forth} decoded forth, {carried.pictures_back} back"),
+        ("in all", f"{carried.bytes_forth:,} bytes forth, {carried.bytes_back:,} back"),
+        ("round trip, loss", f"{_milliseconds(result.round_trip)}, {loss}"),
+    ]
 
 
 def _shortened(fingerprint: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +30,8 @@ class DemoServer:
     password: str = field(repr=False)
     authority: Path
     """A PEM file with the authority that signed the server's certificate, and nothing else ever."""
+    tls: Mapping[str, str] = field(default_factory=dict)
+    """The section `[tls]`: the certificate and its key."""
 
     def url(self, transport: str, name: str = LOCAL_NAME) -> str:
         """The URI of the server over `udp`, `tcp` or, by one of its names, `tls`."""
@@ -58,7 +60,7 @@ async def demo_server() -> AsyncIterator[DemoServer]:
         authority, tls = _throw_away_certificate(Path(folder))
         async with TurnServer(parse_config({"turn": settings, "tls": tls})) as server:
             ports = {listener.transport.value: listener.port for listener in server.listening}
-            yield DemoServer(ports_by_transport=ports, user=USER, password=password, authority=authority)
+            yield DemoServer(ports_by_transport=ports, user=USER, password=password, authority=authority, tls=tls)
 
 
 def _throw_away_certificate(folder: Path) -> tuple[Path, dict[str, str]]:

@@ -47,10 +47,12 @@ def test_rooms_are_shown_and_ruled_and_a_signal_ends_it_all(tmp_path: Path, icel
             listed = await asyncio.to_thread(icelane, "room", "list", *socket, "--json")
             assert [(room["room"], room["members"]) for room in listed.document["rooms"]] == [("demo", 2)]
             shown = await asyncio.to_thread(icelane, "room", "show", "demo", *socket, "--json")
+            assert [peer["client"]["version"] for peer in shown.document["peers"]] == ["7", "7"]
             peers = {peer["identity"]: peer["peer"] for peer in shown.document["peers"]}
             text = await asyncio.to_thread(icelane, "room", "show", "demo", *socket)
             assert text.code == 0
             assert "alice" in text.out
+            assert "a?[2Jprogram 7" in text.out
             locked = await asyncio.to_thread(icelane, "room", "lock", "demo", *socket)
             assert (locked.code, locked.out) == (0, "demo is locked\n")
             kicked = await asyncio.to_thread(icelane, "room", "kick", "demo", peers["bob"], *socket)

@@ -120,6 +120,26 @@ def test_a_negotiated_channel_says_nothing_and_works() -> None:
     assert not pair.b.told(ChannelAnnounced)
 
 
+def test_a_message_that_comes_with_the_connection_comes_after_the_channel_has_opened() -> None:
+    """COOKIE ACK and the first message may be handled at once, and whoever reads that may answer."""
+    pair = ChannelPair()
+    here = pair.a.open("x", negotiated=True, stream_id=0)
+    there = pair.b.open("y", negotiated=True, stream_id=0)
+    for end in (pair.a, pair.b):
+        end.start()
+    pair.network.run_for(0.025)  # both have sent a COOKIE ECHO, and neither has one
+    packets: list[bytes] = []
+    pair.network.detach(pair.b.address)
+    pair.network.attach(pair.b.address, lambda data, *_: packets.append(data))
+    pair.network.run_until(lambda: bool(pair.a.told(ChannelOpened)))
+    pair.a.say(here, "hello")
+    pair.network.run_for(0.05)
+    assert not pair.b.events
+    pair.b.run(lambda now: pair.b.channels.handle_batch(packets, now))
+    assert [type(event) for event in pair.b.events] == [ChannelOpened, MessageReceived]
+    assert pair.b.heard(there) == ["hello"]
+
+
 def test_a_negotiated_channel_that_the_peer_never_made_is_closed_and_its_stream_used_again() -> None:
     """RFC 8831 section 6.7: the peer resets its side, with a channel or without."""
     pair = ChannelPair().start()

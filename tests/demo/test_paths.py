@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from demo.call import CallReport, EndReport, Security
-from demo.paths import Outcome, PathResult, SecurityResult, all_carried, failed, of_call, skipped
+from demo.paths import (
+    CarriedResult,
+    Outcome,
+    PathResult,
+    SecurityResult,
+    all_carried,
+    failed,
+    of_call,
+    of_room,
+    skipped,
+)
 
 CARRIED = PathResult(path="a", outcome=Outcome.CARRIED)
 
@@ -116,13 +126,51 @@ def test_a_call_whose_ends_see_different_certificates_or_suites_failed() -> None
         assert of_call("peers", "udp", call(between)).outcome is Outcome.FAILED, change
 
 
-def test_the_security_of_a_call_is_told_where_it_is_asked_for() -> None:
-    assert of_call("peers", "udp", call(OTHER)).security is None
-    assert of_call("peers", "udp", call(OTHER), with_security=True).security == SecurityResult(
+IN_THE_ROOM = [
+    replace(end, relay_protocol="tls", codecs=codecs)
+    for end, codecs in ((END, ("VP8", "opus")), (OTHER, ("opus", "VP8")))
+]
+CODE = "0678 6633 9755 5148 4617"
+
+
+def in_the_room(callee: EndReport | None = None) -> CallReport:
+    return CallReport(caller=IN_THE_ROOM[0], callee=callee or IN_THE_ROOM[1])
+
+
+def test_a_call_in_a_room_says_what_was_negotiated_and_carried() -> None:
+    callee = replace(IN_THE_ROOM[1], frames_decoded=31, transport_bytes_received=1150)
+    result = of_room("room", in_the_room(callee), codes=(CODE, CODE), greeted=True)
+    assert (result.outcome, result.remark) == (Outcome.CARRIED, "")
+    assert result.security == SecurityResult(
         protocol="DTLSv1.2",
         cipher_suite=SUITE,
         srtp_profile="SRTP_AEAD_AES_128_GCM",
-        path="relay to relay, TURN over UDP",
+        path="relay to relay, TURN over TLS",
         caller_fingerprint=CALLER,
         callee_fingerprint=CALLEE,
+        code=CODE,
     )
+    assert result.carried == CarriedResult(
+        codecs=("VP8", "opus"),
+        files_forth=1000,
+        files_back=1000,
+        pictures_forth=31,
+        pictures_back=30,
+        bytes_forth=1150,
+        bytes_back=1100,
+    )
+
+
+def test_a_call_in_a_room_fails_by_anything_that_does_not_hold() -> None:
+    dark = replace(IN_THE_ROOM[1], frames_decoded=0)
+    around = replace(IN_THE_ROOM[1], remote_candidate="host")
+    for call_, codes, greeted, said in (
+        (in_the_room(), (CODE, CODE[::-1]), True, "different security codes"),
+        (in_the_room(), (None, None), True, "different security codes"),
+        (in_the_room(), (CODE, CODE), False, "words were lost"),
+        (in_the_room(dark), (CODE, CODE), True, "no picture"),
+        (in_the_room(around), (CODE, CODE), True, "not relayed"),
+    ):
+        result = of_room("room", call_, codes=codes, greeted=greeted)
+        assert (result.outcome, result.security) == (Outcome.FAILED, None)
+        assert said in result.remark

@@ -6,7 +6,7 @@ import io
 import json
 from dataclasses import replace
 
-from demo.paths import Outcome, PathResult, SecurityResult, skipped
+from demo.paths import CarriedResult, Outcome, PathResult, SecurityResult, skipped
 from demo.report import print_json, print_table
 
 RESULTS = [
@@ -30,6 +30,16 @@ RESULTS = [
             path="relay to relay, TURN over TLS",
             caller_fingerprint="sha-256 " + ":".join(["AB"] * 32),
             callee_fingerprint="sha-256 " + ":".join(["0C"] * 32),
+            code="0678 6633 9755 5148 4617",
+        ),
+        carried=CarriedResult(
+            codecs=("VP8", "opus"),
+            files_forth=2_097_152,
+            files_back=2_097_152,
+            pictures_forth=1_000_000,
+            pictures_back=31,
+            bytes_forth=1_002_351_284,
+            bytes_back=1_002_349_824,
         ),
     ),
     skipped("two pages", "not installed: apt-get install chromium"),
@@ -52,7 +62,11 @@ def test_the_table_says_how_a_call_was_protected_and_cuts_nothing_off() -> None:
         "two peers",
         "DTLSv1.2",
         "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-        "SRTP_AES128_CM_HMAC_SHA1_80 (no media here)",
+        "SRTP_AES128_CM_HMAC_SHA1_80",
+        "0678 6633 9755 5148 4617",
+        "VP8, opus",
+        "2,097,152 bytes forth",
+        "31 back",
         "relay to relay, TURN over TLS",
         "sha-256 AB:AB:AB:AB ... AB:AB:AB:AB",
     ):
@@ -80,4 +94,5 @@ def test_json_has_the_verdict_and_every_figure() -> None:
     assert document["paths"][1]["security"]["srtp_profile"] == "SRTP_AES128_CM_HMAC_SHA1_80"
     assert document["paths"][2]["outcome"] == "skipped"
     assert document["paths"][2]["set_up"] is None
+    assert document["paths"][1]["carried"]["pictures_back"] == 31
     assert document["paths"][2]["security"] is None

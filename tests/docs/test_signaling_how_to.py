@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import get_args
 
 import msgspec
 import pytest
+from fastapi import FastAPI
+from httpx import ASGITransport, AsyncClient, Response
 
 from icelane import RTCConfiguration, SignalClient
+from icelane.aio.system import SystemWallClock, monotonic
+from icelane.signaling.admission.session_cookie import DEFAULT_NAME
+from icelane.signaling.admission.webhook import SIGNATURE_HEADER, sign
+from icelane.signaling.admitted import Admission
 from icelane.signaling.app import signaling_app
 from icelane.signaling.close_code import CloseCode, reconnect_rule
 from icelane.signaling.limits import MAX_REPLAY, RESUME_WINDOW
 from icelane.signaling.messages import SIGNAL_PATH, ClientFrame, ServerFrame
+from tests.signaling.admission.entrance import ORIGIN, entrance, knock, token
 from tests.signaling.fake_gate import FakeGate
 from tests.signaling.http_server import serving
 
@@ -70,6 +80,60 @@ def test_the_call_of_the_page_says_hello(monkeypatch: pytest.MonkeyPatch, capsys
 
     asyncio.run(call())
     assert sorted(capsys.readouterr().out.split("\n")[:2]) == ["hello ann", "hello bob"]
+
+
+def program(index: int, **known: object) -> FastAPI:
+    """The application of one of the page's programs."""
+    block = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)[index]
+    written: dict[str, object] = {**known}
+    exec(compile(block, str(PAGE), "exec"), written)
+    app = written["app"]
+    assert isinstance(app, FastAPI)
+    return app
+
+
+async def ask(
+    app: FastAPI, path: str, body: bytes = b"", headers: Mapping[str, str] = MappingProxyType({})
+) -> Response:
+    async with AsyncClient(transport=ASGITransport(app), base_url="https://app.example.org") as client:
+        return await client.post(path, content=body, headers=dict(headers))
+
+
+def test_the_webhook_of_the_page_takes_what_we_sign_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOOK_SECRET", "a secret of the page")
+
+    async def scenario() -> None:
+        app = program(1)
+        now = SystemWallClock().unix_time(monotonic())
+        for ip, expected in (
+            ("203.0.113.7", {"allow": {"rooms": ["lobby"]}}),
+            ("203.0.113.9", {"deny": {"code": "banned"}}),
+        ):
+            body = json.dumps({"event": "before_connect", "ip": ip}).encode()
+            signature = sign(body, "a secret of the page", now)
+            answer = await ask(app, "/hook", body, {SIGNATURE_HEADER: signature})
+            assert (answer.status_code, answer.json()) == (200, expected)
+            for headers in ({}, {SIGNATURE_HEADER: sign(body, "another", now)}, {SIGNATURE_HEADER: signature + "0"}):
+                assert (await ask(app, "/hook", body, headers)).status_code == 403
+            assert (await ask(app, "/hook", body + b" ", {SIGNATURE_HEADER: signature})).status_code == 403
+
+    asyncio.run(scenario())
+
+
+def test_the_cookie_of_the_page_counts_beside_the_value_that_the_page_is_given() -> None:
+    async def join_token(_: str) -> str:
+        return token()
+
+    async def scenario() -> None:
+        answer = await ask(program(2, join_token=join_token), "/login")
+        name, _, value = answer.headers["set-cookie"].partition(";")[0].partition("=")
+        assert name == DEFAULT_NAME
+        control = entrance(cookies=frozenset({name}))
+        subprotocols = ("icelane.signal.v1", f"csrf.{answer.json()['csrf']}")
+        request = knock(("Origin", ORIGIN), cookies={name: value}, subprotocols=subprotocols)
+        assert isinstance(await control.admit(request), Admission)
+
+    asyncio.run(scenario())
 
 
 def test_the_path_of_the_page_is_the_one_that_clients_take() -> None:

@@ -298,6 +298,7 @@ def test_the_echo_bot_gives_back_what_is_said_and_shown() -> None:
         with started("echo_bot.py", where, "ann", "demo") as bot:
             line_with(bot, "in demo as ann")
             asyncio.run(talking_to(where, "bob", talk))
+            assert bot.poll() is None
 
 
 class Sentence(AudioStreamTrack):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import time
@@ -41,6 +42,8 @@ class PageNode:
 
     folder: Path
     port: int = field(default_factory=free_port)
+    turn_listen: tuple[str, ...] = ()
+    """Listeners for TURN alone, beside the one for everything."""
 
     @property
     def origin(self) -> str:
@@ -59,7 +62,7 @@ class PageNode:
             "turn": {
                 "realm": "example.org",
                 "hostname": HOST,
-                "listen": [],
+                "listen": list(self.turn_listen),
                 "relay_addresses": ["127.0.0.1"],
                 "dangerously_allow_loopback_peers": True,
                 "secrets": [{"kid": "k1", "secret": "north-by-northwest-128-bits-of-it"}],
@@ -85,6 +88,40 @@ class PageNode:
     def link(self, identity: str, **more: Any) -> str:
         """What somebody is sent."""
         return f"{self.origin}/r/demo#token={self.token(identity, **more)}"
+
+
+class Reachable(Protocol):
+    """A node, to a program that wants into the room."""
+
+    @property
+    def origin(self) -> str: ...
+    @property
+    def authority(self) -> Path: ...
+    def token(self, identity: str, *, relay_only: bool = False) -> str: ...
+
+
+@dataclass(frozen=True)
+class DevelopmentNode:
+    """What `icelane dev` has started: everybody has the same link."""
+
+    document: dict[str, Any]
+
+    @property
+    def link(self) -> str:
+        return str(self.document["urls"]["call"])
+
+    @property
+    def origin(self) -> str:
+        return self.link.partition("/r/")[0]
+
+    @property
+    def authority(self) -> Path:
+        return Path(self.document["authority"]["file"])
+
+    def token(self, identity: str, *, relay_only: bool = False) -> str:
+        """The key of the link, whoever it is."""
+        assert not relay_only, identity
+        return self.link.partition("#token=")[2]
 
 
 class Driver(Protocol):
@@ -183,6 +220,20 @@ class Visitor:
         await self.fill("#words", text)
         await self.driver.run("() => document.querySelector('#write').requestSubmit()")
 
+    async def send_file(self, name: str, content: bytes) -> None:
+        """As if somebody had chosen it."""
+        await self.driver.run(
+            """(name, text) => {
+                const chosen = new DataTransfer()
+                chosen.items.add(new File([Uint8Array.from(atob(text), one => one.charCodeAt(0))], name))
+                const field = document.querySelector('#file')
+                field.files = chosen.files
+                field.dispatchEvent(new Event('change'))
+            }""",
+            name,
+            base64.b64encode(content).decode(),
+        )
+
     async def code_with(self, name: str) -> str:
         """The security code of the call with somebody, as the panel shows it."""
         await self.driver.run(
@@ -210,7 +261,7 @@ class Bot:
         self.files: asyncio.Queue[Transferred] = asyncio.Queue()
 
     @asynccontextmanager
-    async def running(self, node: PageNode, **more: Any) -> AsyncIterator[None]:
+    async def running(self, node: Reachable, **more: Any) -> AsyncIterator[None]:
         """It is in the room inside."""
         configuration = RTCConfiguration(interfaces=["lo"])
         async with SignalClient(

@@ -8,31 +8,38 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, FilePayload
+from playwright.async_api import Browser
 
 from demo.chromium import PACKAGE, chromium
 from demo.trust import PACKAGE as TRUST_PACKAGE
 from demo.trust import environment_that_trusts
-from tests.interop.call_page import HERE, Bot, ChromiumDriver, PageNode, Visitor
+from tests.cli.development import development, home
+from tests.interop.call_page import HERE, Bot, ChromiumDriver, DevelopmentNode, PageNode, Visitor
 from tests.interop.conftest import need_program
 from tests.interop.peers.firefox import PACKAGE as FIREFOX_PACKAGE
 from tests.interop.peers.firefox import firefox
+from tests.interop.running import free_port
 
 pytestmark = [pytest.mark.interop, pytest.mark.once]
 
 TIMEOUT: Final = 90.0
-PHONE: Final = {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark"}
-DESK: Final = {"viewport": {"width": 1280, "height": 800}}
+PHONE: Final[dict[str, Any]] = {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark"}
+DESK: Final[dict[str, Any]] = {"viewport": {"width": 1280, "height": 800}}
 PICTURES: Final = os.environ.get("ICELANE_PICTURES")
 FILE: Final = bytes(range(256)) * 2000
+# Two cameras, which take few pictures: what is tested is not the encoder.
+DEVICES: Final = ("--use-fake-device-for-media-stream=device-count=2,fps=10",)
+# A condition about Ann's tile, as somebody else sees it.
+OF_ANN: Final = """() => [...document.querySelectorAll('.tile[data-kind=peer]')].some(tile =>
+    tile.querySelector('.name').textContent === 'Ann' && {0})""".format
 # Of axe-core's four grades.
 SERIOUS: Final = ("serious", "critical")
 
@@ -60,7 +67,7 @@ def node(tmp_path: Path) -> PageNode:
 async def trusting_chromium(node: PageNode, home: Path) -> AsyncIterator[Browser]:
     """Chromium that trusts the node's certificate, for TURN as well."""
     environment = environment_that_trusts(node.authority, home)
-    async with chromium(environment=environment) as browser:
+    async with chromium(environment=environment, extra_arguments=DEVICES) as browser:
         yield browser
 
 
@@ -108,6 +115,42 @@ def test_two_pages_and_a_program_call_talk_and_send_files(node: PageNode, tmp_pa
     run(call())
 
 
+@contextmanager
+def started_development(room: str) -> Iterator[DevelopmentNode]:
+    """`icelane dev`; once more when another one of this machine has taken a port in the same moment."""
+    with ExitStack() as stack:
+        environment = stack.enter_context(home())
+        for _ in range(3):
+            started = stack.enter_context(development(environment, room, "--port", str(free_port())))
+            if started.document.get("ok"):
+                break
+        yield DevelopmentNode(started.document)
+
+
+def test_icelane_dev_is_all_that_two_pages_and_a_program_need(tmp_path: Path) -> None:
+    need_program("chromium", PACKAGE)
+    need_program("certutil", TRUST_PACKAGE)
+    with started_development("demo") as node:
+
+        async def call() -> None:
+            bot = Bot(tmp_path)
+            trusting = environment_that_trusts(node.authority, tmp_path / "home")
+            async with chromium(environment=trusting, extra_arguments=DEVICES) as browser, bot.running(node):
+                ann = await Visitor.in_chromium(browser, node.link, "Ann", **DESK)
+                bob = await Visitor.in_chromium(browser, node.link, "Bob", **PHONE)
+                await ann.join()
+                assert not await ann.driver.run("() => document.querySelector('#copy-link').hidden")
+                await bob.join()
+                await ann.sees_pictures_of("Bob", "Bot")
+                await bob.sees_pictures_of("Ann", "Bot")
+                assert await ann.path_to("Bob") == "direct, UDP"
+                assert await ann.code_with("Bob") == await bob.code_with("Ann")
+                await bob.say("good morning")
+                await ann.reads("#lines", "good morning")
+
+        run(call())
+
+
 async def chat_and_send(ann: Visitor, bob: Visitor, bot: Bot) -> None:
     """Words to all, and a file whose hash is right at both ends."""
     await ann.click("#chat-switch")
@@ -116,9 +159,7 @@ async def chat_and_send(ann: Visitor, bob: Visitor, bot: Bot) -> None:
     await bob.click("#chat-switch")
     await bob.reads("#lines", "good morning")
     assert await bot.heard.get() == "Ann: good morning"
-    await ann.page.set_input_files(
-        "#file", [FilePayload(name="report.bin", mimeType="application/octet-stream", buffer=FILE)]
-    )
+    await ann.send_file("report.bin", FILE)
     await bob.reads("#lines", "512 kB, from Ann")
     await look(bob, "call-file-phone-dark")
     async with bob.page.expect_download() as download:
@@ -150,22 +191,35 @@ async def compare_codes(ann: Visitor, bob: Visitor) -> None:
     await ann.reads("#lines", f"code {with_bot}")
     assert with_bot != ours
     await ann.page.keyboard.press("Escape")
+    await choose_another_camera(ann)
+
+
+async def choose_another_camera(ann: Visitor) -> None:
+    """The panel shows which one is used, and the other one takes its place."""
+    used = """() => document.querySelector('.tile[data-kind=self] video').srcObject.getVideoTracks()[0]
+        .getSettings().deviceId"""
+    before = await ann.driver.run(used)
     await ann.click("#devices-switch")
     await ann.sees("() => document.querySelector('#devices').open")
     await look(ann, "call-devices")
+    cameras = ann.page.locator("#camera-choice")
+    assert await cameras.input_value() == before
+    [other] = [
+        one for one in await cameras.locator("option").evaluate_all("all => all.map(one => one.value)") if one != before
+    ]
+    await cameras.select_option(other)
+    await ann.sees(f"other => ({used})() === other", other)
     await ann.page.keyboard.press("Escape")
 
 
 async def mute(ann: Visitor, bob: Visitor) -> None:
     """A microphone and a camera that are off are seen at the other end; by keyboard alone."""
-    of_ann = """() => [...document.querySelectorAll('.tile[data-kind=peer]')].some(tile =>
-        tile.querySelector('.name').textContent === 'Ann' && {0})""".format
     await ann.page.focus("#microphone-switch")
     await ann.page.keyboard.press("Enter")
-    await bob.sees(of_ann("!tile.querySelector('.muted').hidden"))
+    await bob.sees(OF_ANN("!tile.querySelector('.muted').hidden"))
     await ann.page.keyboard.press("Tab")
     await ann.page.keyboard.press("Space")
-    await bob.sees(of_ann("tile.dataset.picture === 'false'"))
+    await bob.sees(OF_ANN("tile.dataset.picture === 'false'"))
     await look(bob, "call-camera-off-phone-dark")
     await ann.page.keyboard.press("Space")
     await bob.sees_pictures_of("Ann")
@@ -212,6 +266,39 @@ async def join_by_keyboard(visitor: Visitor) -> None:
     await visitor.sees("() => document.activeElement.id === 'main'")
 
 
+UNPLUGGED: Final = """
+const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices)
+navigator.mediaDevices.getUserMedia = async wanted => {
+  if (!window.plugged) throw new DOMException("", "NotFoundError")
+  return open(wanted)
+}"""
+
+
+def test_somebody_without_devices_watches_and_sends_once_there_are_some(node: PageNode, tmp_path: Path) -> None:
+    async def call() -> None:
+        async with node.running(), trusting_chromium(node, tmp_path / "home") as browser:
+            ann = await Visitor.in_chromium(browser, node.link("ann"), "Ann", **DESK)
+            await ann.join()
+            page = await (await browser.new_context(**PHONE)).new_page()
+            await page.add_init_script(UNPLUGGED)
+            await page.goto(node.link("bob"))
+            bob = Visitor("Bob", ChromiumDriver(page))
+            await bob.fill("#name", "Bob")
+            await bob.click("#join")
+            await bob.sees_pictures_of("Ann")
+            await ann.sees("() => document.querySelector('.tile[data-kind=peer]')?.dataset.picture === 'false'")
+            await look(ann, "call-watched")
+            await bob.click("#camera-switch")
+            await bob.reads("#banner", "There is no camera on this machine")
+            await bob.driver.run("() => { window.plugged = true }")
+            for switch in ("#camera-switch", "#microphone-switch"):
+                await bob.click(switch)
+            await ann.sees_pictures_of("Bob")
+            await ann.sees("() => document.querySelector('.tile[data-kind=peer] .muted').hidden")
+
+    run(call())
+
+
 def test_a_ticket_lets_somebody_in_once(node: PageNode, tmp_path: Path) -> None:
     async def call() -> None:
         async with node.running(), trusting_chromium(node, tmp_path / "home") as browser:
@@ -226,6 +313,26 @@ def test_a_ticket_lets_somebody_in_once(node: PageNode, tmp_path: Path) -> None:
                 await page.click("#join")
                 await page.wait_for_selector(f"{words}:not([hidden])")
                 await page.goto("about:blank")
+
+    run(call())
+
+
+def test_whoever_opens_a_second_window_goes_on_there(node: PageNode, tmp_path: Path) -> None:
+    async def call() -> None:
+        async with node.running(), trusting_chromium(node, tmp_path / "home") as browser:
+            link = node.link("ann")
+            first = await Visitor.in_chromium(browser, link, "Ann", **PHONE)
+            await first.join()
+            await first.page.reload()
+            await first.join()  # the tab has kept the invitation
+            second = await Visitor.in_chromium(browser, link, "Ann", **DESK)
+            await second.join()
+            await first.reads("#refusal", "You have joined in another window")
+            await look(first, "call-superseded")
+            assert await first.driver.run("() => document.activeElement.id === 'join'")
+            await first.click("#join")
+            await first.sees("() => !document.querySelector('#call').hidden")
+            await second.reads("#refusal", "You have joined in another window")
 
     run(call())
 
@@ -360,7 +467,23 @@ def test_firefox_makes_the_same_call(node: PageNode, tmp_path: Path) -> None:
             await bob.reads("#lines", "good morning")
             assert await bot.heard.get() == "Ann: good morning"
             assert await ann.code_with("Bob") == await bob.code_with("Ann")
+            facts = await ann.text("#facts")
+            assert "DTLS 1." in facts
+            assert "AES" in facts
             await ann.click("#security button")
+            await bob.page.keyboard.press("Escape")
             await ann.reads("#lines", f"code {await ann.code_with('Bot')}")
+            await ann.click("#security button")
+            await ann.send_file("report.bin", FILE)
+            assert (await bot.files.get()).sha256 == hashlib.sha256(FILE).hexdigest()
+            await bob.click("#chat-switch")
+            await bob.page.get_by_role("button", name="Take it").click()
+            await ann.reads("#lines", "Sent, and the hash is right.")
+            await ann.click("#microphone-switch")
+            await bob.sees(OF_ANN("!tile.querySelector('.muted').hidden"))
+            await ann.click("#camera-switch")
+            await bob.sees(OF_ANN("tile.dataset.picture === 'false'"))
+            await ann.click("#camera-switch")
+            await bob.sees_pictures_of("Ann")
 
     run(call())

@@ -30,6 +30,7 @@ def test_every_path_carries_every_byte() -> None:
     for path in document["paths"][:2]:
         assert path["security"]["protocol"] == "DTLSv1.2"
         assert path["security"]["path"] == "relay to relay, TURN over TLS"
+        assert set(path["carried"]["codecs"]) == {"VP8", "opus"}
 
 
 def test_without_a_browser_the_demo_says_what_it_skipped_and_how_to_get_it() -> None:
@@ -43,5 +44,5 @@ def test_without_a_browser_the_demo_says_what_it_skipped_and_how_to_get_it() -> 
     )
     assert run.returncode == 0, run.stdout + run.stderr
     assert "Chromium pages, UDP: Chromium is not installed: apt-get install chromium" in run.stdout
-    assert "Chromium to icelane, TLS: Chromium is not installed: apt-get install chromium" in run.stdout
+    assert "Chromium page in a room: Chromium is not installed: apt-get install chromium" in run.stdout
     assert "4 skipped" in run.stdout

@@ -8,7 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as connect_websocket
@@ -101,11 +101,15 @@ class Node:
         """Somebody in a room, and his welcome."""
         websocket = await self.open()
         token = await self.token(identity, room, **more)
-        welcome = await say(websocket, {"type": "hello", "id": 1, "token": token})
+        welcome = await say(websocket, {"type": "hello", "id": 1, "token": token, "client": CLIENT})
         assert welcome["type"] == "welcome", welcome
         joined = await say(websocket, {"type": "join", "id": 2, "room": room})
         assert joined["type"] == "joined", joined
         return websocket, welcome
+
+
+# What a program calls itself is its own words, which may be meant for an operator's terminal.
+CLIENT: Final = {"name": "a\x1b[2Jprogram", "version": "7"}
 
 
 async def say(websocket: ClientConnection, frame: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from icelane.aio.system import SystemWallClock, monotonic
 from icelane.crypto.provider import SystemEntropy
 from icelane.errors import ConfigurationError
 from icelane.node.admission import ConfiguredAdmission, rate_settings, signaling_limits, token_signer, unusable
+from icelane.server.access import WatchedLists, access_sources
 from icelane.server.config import Config, parse_config
 from icelane.server.machine import Machine
 from icelane.signaling.admission.join_token import create_token
@@ -21,6 +22,7 @@ from icelane.signaling.admission.rate import RateSettings
 from icelane.signaling.admission.request import Allow, Connected, ConnectRequest, Deny
 from icelane.signaling.admitted import Admission, Refusal
 from icelane.signaling.limits import SignalingLimits
+from icelane.turn.access_list import AccessLists
 
 MACHINE = Machine(addresses=("127.0.0.1", "10.0.0.5"), preferred=("10.0.0.5",))
 SECRET = "b3f0e9c2a7d84f5196e3c8b2a1d07f64"
@@ -33,7 +35,10 @@ def parsed(**tables: Any) -> Config:
 
 
 def configured(**tables: Any) -> ConfiguredAdmission:
-    return ConfiguredAdmission(parsed(**tables), entropy=SystemEntropy(), node="n1")
+    config = parsed(**tables)
+    lists = AccessLists()
+    lists.replace(access_sources(config).load())
+    return ConfiguredAdmission(config, lists, entropy=SystemEntropy(), node="n1")
 
 
 def token(found: ConfiguredAdmission, identity: str = "alice") -> str:
@@ -91,22 +96,21 @@ def test_our_own_pages_may_connect() -> None:
 
 
 def test_a_reload_is_whole_or_not_at_all(tmp_path: Path) -> None:
-    """OP-12: lists, keys and hooks change together; where one of them cannot, none of them does."""
+    """OP-12: keys and hooks change together; where one of them cannot, none of them does."""
 
     async def scenario() -> None:
         found = configured()
         text = token(found)
         for broken in (
-            parsed(hooks={"before_connect": "no_such_package:function"}, lists={"deny": ["0.0.0.0-255.255.255.255"]}),
-            parsed(lists={"deny_file": str(tmp_path / "missing")}),
+            parsed(hooks={"before_connect": "no_such_package:function"}, auth={}),
             parsed(auth={"jwt": [{"issuer": "x", "algorithm": "ES256", "public_key": str(tmp_path / "missing")}]}),
         ):
             with pytest.raises(ConfigurationError):
-                found.reload(broken)
+                found.prepare(broken)
             assert isinstance(await outcome(found, text), Admission)
-        found.reload(parsed(lists={"deny": ["203.0.113.0/24"]}))
-        assert isinstance(await outcome(found, text), Refusal)
-        found.reload(parsed(auth={}))
+        commit = found.prepare(parsed(auth={}))
+        assert isinstance(await outcome(found, text), Admission)
+        commit()
         assert found.signer is None
         assert isinstance(await outcome(found, text), Refusal)
 
@@ -119,17 +123,16 @@ def test_a_file_of_a_list_counts_while_the_server_runs(tmp_path: Path) -> None:
     file.write_text("")
 
     async def scenario() -> None:
-        found = configured(lists={"deny_file": str(file)})
-        found._watch._interval = 0.001
-        task = asyncio.create_task(found.run())
+        config = parsed(lists={"deny_file": str(file)})
+        watched, changed = WatchedLists(), asyncio.Event()
+        watched.on_change(changed.set)
+        watched.start(config)
+        found = ConfiguredAdmission(config, watched.lists, entropy=SystemEntropy())
         assert isinstance(await outcome(found, token(found)), Admission)
-        changed = asyncio.Event()
-        found._watch.on_change(changed.set)
         file.write_text("identity:alice\n")
         await asyncio.wait_for(changed.wait(), 10)
         assert isinstance(await outcome(found, token(found)), Refusal)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await watched.close()
 
     asyncio.run(scenario())
 

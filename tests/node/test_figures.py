@@ -126,6 +126,15 @@ def test_hooks_are_a_histogram_by_outcome() -> None:
     figures.metrics.page("application/openmetrics-text")  # which is stricter, and raises
 
 
+def test_what_a_hook_was_never_told_is_counted() -> None:
+    figures = Figures()
+    assert value(figures.page(), "icelane_hook_notices_dropped_total", hook="on_left") == 0
+    figures.times.dropped["on_left"] += 3
+    page = figures.page()
+    assert value(page, "icelane_hook_notices_dropped_total", hook="on_left") == 3
+    assert value(page, "icelane_hook_notices_dropped_total", hook="on_connected") == 0
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_page_of_the_relay_has_them_whichever_process_serves_signaling(
     run: Run, tmp_path: Path, workers: int

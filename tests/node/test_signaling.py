@@ -13,8 +13,12 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from icelane import web
 from icelane.core.net import Transport
 from icelane.errors import ConfigurationError
+from icelane.node import admission
+from icelane.node.admission import admission_settings
 from icelane.server.admin import RequestError
-from icelane.server.config import parse_config
+from icelane.server.config import Config, parse_config
+from icelane.signaling.admission.control import AdmissionSettings
+from icelane.signaling.admission.http_fetch import HttpFetcher
 from tests.certificates import NAME
 from tests.loops import Run
 from tests.node.nodes import AS_OPERATOR, KEY, ORIGIN, SECRET, document, hear, node, say
@@ -260,6 +264,136 @@ def test_a_reload_that_cannot_be_changes_nothing(run: Run, tmp_path: Path, caplo
             answer = await running.ask("POST", "/v1/ice-servers", AS_OPERATOR)
             assert answer.status == 201
             assert ":k1:" in answer.json["iceServers"][1]["username"]
+
+    run(scenario())
+
+
+HOOKS = """\
+from icelane.signaling.admission import Allow, Deny
+
+async def join(event):
+    return Deny("full_moon") if event.identity == "wolf" else Allow()
+
+async def message(event):
+    return Deny("swearing") if event.data == "bad" else Allow()
+"""
+
+
+def write_hooks(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Hooks in a module, and what names them."""
+    monkeypatch.syspath_prepend(folder)
+    (folder / f"{name}.py").write_text(HOOKS)
+    return {"before_join": f"{name}:join", "before_message": f"{name}:message"}
+
+
+def test_lists_are_watched_once_and_a_reload_makes_admission_once(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Config] = []
+
+    def settings(config: Config, fetcher: HttpFetcher, node: str) -> AdmissionSettings:
+        made.append(config)
+        return admission_settings(config, fetcher, node)
+
+    monkeypatch.setattr(admission, "admission_settings", settings)
+    file = tmp_path / "deny"
+    file.write_text("")
+
+    async def scenario() -> None:
+        async with node(tmp_path, lists={"deny_file": str(file)}) as running:
+            names = [task.get_name() for task in asyncio.all_tasks()]
+            assert [name for name in names if "lists" in name] == ["access lists"]
+            made.clear()
+            lists = {"deny_file": str(file), "deny": ["203.0.113.9"]}
+            await running.server.reload(parse_config(document(tmp_path, running.address.port, lists=lists)))
+            assert len(made) == 1
+
+    run(scenario())
+
+
+def test_what_waits_for_a_restart_waits_for_signaling_too(run: Run, tmp_path: Path) -> None:
+    """OP-12: what a reload says of a key holds for all that goes by it."""
+
+    async def scenario() -> None:
+        async with node(tmp_path) as running:
+            changed = document(tmp_path, running.address.port, limits={"connections_total": 1})
+            result = await running.server.reload(parse_config(changed))
+            assert result.restart == ("limits.connections_total",)
+            both = [await running.open(), await running.open()]
+            for websocket in both:
+                await websocket.close()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_hooks_that_a_reload_adds_are_asked_and_those_that_it_removes_are_not(
+    run: Run, tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OP-12: also about those who are there already."""
+    hooks = write_hooks(tmp_path, f"hooks_of_{workers}", monkeypatch)
+    turn = _workers(tmp_path, workers)
+
+    async def scenario() -> None:
+        async with node(tmp_path, turn=turn) as running:
+            wolf = await running.open()
+            hello = {"type": "hello", "id": 1, "token": await running.token("wolf", "demo*")}
+            assert (await say(wolf, hello))["type"] == "welcome"
+            assert (await say(wolf, {"type": "join", "id": 2, "room": "demo"}))["type"] == "joined"
+            asked = ({"type": "message", "to": "*", "room": "demo", "data": "bad"}, {"type": "join", "room": "demo-2"})
+            for sections, words in (({"hooks": hooks}, ["swearing", "full_moon"]), ({}, [None, None])):
+                changed = parse_config(document(tmp_path, running.address.port, turn=turn, **sections))
+                result = await running.server.reload(changed)
+                assert result.restart == ()
+                assert {"hooks.before_join", "hooks.before_message"} <= set(result.changed)
+                answers = [await say(wolf, frame | {"id": 10 + number}) for number, frame in enumerate(asked)]
+                assert [answer.get("code") for answer in answers] == words
+            await wolf.close()
+
+    run(scenario())
+
+
+def test_a_reload_that_cannot_be_leaves_several_processes_as_they_were(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OP-12: the one with signaling is asked before anybody goes by it; sessions stay."""
+    hooks = write_hooks(tmp_path, "hooks_to_be_broken", monkeypatch)
+    turn = _workers(tmp_path, 2)
+
+    async def scenario() -> None:
+        async with node(tmp_path, turn=turn, hooks=hooks) as running:
+            alice, _ = await running.enter("alice")
+            before = running.server.config
+            port = running.address.port
+            for key, sections in (
+                ("hooks.before_join", {"hooks": {"before_join": "no.such.module:function"}}),
+                ("lists.deny_file", {"hooks": hooks, "lists": {"deny_file": str(tmp_path / "missing")}}),
+            ):
+                with pytest.raises(ConfigurationError) as caught:
+                    await running.server.reload(parse_config(document(tmp_path, port, turn=turn, **sections)))
+                assert caught.value.key == key
+                assert running.server.config is before
+            assert (await say(alice, {"type": "message", "to": "*", "data": "bad", "id": 9}))["code"] == "swearing"
+            await alice.close()
+
+    run(scenario())
+
+
+def test_the_process_with_signaling_is_replaced_while_its_hooks_are_broken(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OP-5: the new one has the hooks that its predecessor had."""
+    hooks = write_hooks(tmp_path, "hooks_half_written", monkeypatch)
+
+    async def scenario() -> None:
+        async with node(tmp_path, turn=_workers(tmp_path, 2), hooks=hooks) as running:
+            (tmp_path / "hooks_half_written.py").write_text("async def join(")
+            first = running.server.workers[0]  # type: ignore[attr-defined]
+            first.kill()
+            await first.gone.wait()
+            alice, _ = await running.enter("alice")
+            assert (await say(alice, {"type": "message", "to": "*", "data": "bad", "id": 9}))["code"] == "swearing"
+            await alice.close()
 
     run(scenario())
 

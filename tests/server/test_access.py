@@ -33,7 +33,8 @@ def test_lists_are_watched_until_they_are_closed(run: Run, tmp_path: Path) -> No
 
     async def scenario() -> None:
         changed = asyncio.Event()
-        watched = WatchedLists(changed.set)
+        watched = WatchedLists()
+        watched.on_change(changed.set)
         watched.start(parse_config(document(deny_file=str(file)), machine=MACHINE))
         assert watched._watch is not None
         file.write_text("127.0.0.1\n")

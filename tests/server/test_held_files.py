@@ -7,16 +7,26 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
 from icelane.core.net import Transport
 from icelane.errors import ConfigurationError
 from icelane.server import held_files
+from icelane.server.config import parse_config
 from icelane.server.credential_source import load_source
-from icelane.server.held_files import HeldFiles, import_held, read_modules, unusable_files
+from icelane.server.held_files import (
+    HeldFiles,
+    ModuleSource,
+    NamedFunction,
+    import_held,
+    named_functions,
+    read_modules,
+    unusable_files,
+)
 from icelane.server.tls import PemPair, ServerTls, load_certificate, load_held
 from icelane.server.workers.supervisor import Supervisor
 from icelane.turn.revocation import Revocation
@@ -52,9 +62,13 @@ def write(path: Path, text: str) -> None:
     importlib.invalidate_caches()
 
 
+def modules_of(*names: str, held: Mapping[str, ModuleSource] = MappingProxyType({})) -> dict[str, ModuleSource]:
+    return read_modules([NamedFunction("turn.auth", name) for name in names], held)
+
+
 def test_a_module_is_imported_as_it_was_held(folder: Path) -> None:
     write(folder / "held_alone.py", AUTH)
-    import_held(read_modules("held_alone:find"))
+    import_held(modules_of("held_alone:find"))
     write(folder / "held_alone.py", "this is ( no Python")
     assert asyncio.iscoroutinefunction(load_source("held_alone:find"))
     assert sys.modules["held_alone"].__file__ == str(folder / "held_alone.py")
@@ -67,7 +81,7 @@ def test_a_package_is_held_as_a_whole_and_nothing_of_it_is_run_for_that(folder: 
     write(package / "users" / "__init__.py", "from .table import BOOK\n")
     write(package / "users" / "table.py", "BOOK = {'zoe': 'swordfish'}\n")
     write(package / "source.py", "from held_package.users import BOOK\n" + AUTH)
-    held = read_modules("held_package.source:find")
+    held = modules_of("held_package.source:find")
     assert sorted(held) == ["held_package", "held_package.source", "held_package.users", "held_package.users.table"]
     assert "held_package" not in sys.modules
     import_held(held | {"held_package": held["held_package"]._replace(source=b"")})
@@ -80,15 +94,54 @@ def test_a_package_is_held_as_a_whole_and_nothing_of_it_is_run_for_that(folder: 
 @pytest.mark.parametrize("auth", [None, "no.such.module:find", "sys:find", "json:find"])
 def test_what_cannot_be_held_is_left_to_whoever_imports_it(auth: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(held_files, "MAX_MODULES", 3)  # json has more
-    assert read_modules(auth) == {}
+    assert modules_of(*([] if auth is None else [auth])) == {}
 
 
 def test_a_module_that_is_too_large_is_not_held(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(folder / "held_large.py", AUTH)
     monkeypatch.setattr(held_files, "MAX_SOURCE_SIZE", len(AUTH))
-    assert read_modules("held_large:find")
+    assert modules_of("held_large:find")
     monkeypatch.setattr(held_files, "MAX_SOURCE_SIZE", len(AUTH) - 1)
-    assert read_modules("held_large:find") == {}
+    assert modules_of("held_large:find") == {}
+
+
+def test_what_finds_no_room_beside_others_is_not_held(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("held_first", "held_second"):
+        write(folder / f"{name}.py", AUTH)
+    names = ("held_first:find", "held_second:find", "held_first:other")
+    assert list(modules_of(*names)) == ["held_first", "held_second"]
+    monkeypatch.setattr(held_files, "MAX_MODULES", 1)
+    assert list(modules_of(*names)) == ["held_first"]
+
+
+def test_a_reload_reads_what_is_new_and_leaves_what_runs_already(folder: Path) -> None:
+    for name in ("held_old", "held_new"):
+        write(folder / f"{name}.py", AUTH)
+    before = modules_of("held_old:find")
+    write(folder / "held_old.py", "broken (")
+    after = modules_of("held_old:find", "held_new:find", held=before)
+    assert after["held_old"].source == AUTH.encode()
+    assert list(after) == ["held_old", "held_new"]
+    assert list(modules_of("held_new:find", held=after)) == ["held_new"]
+    import_held(before)
+    finders = len(sys.meta_path)
+    import_held(after)
+    assert len(sys.meta_path) == finders
+    write(folder / "held_new.py", "broken (")
+    assert asyncio.iscoroutinefunction(load_source("held_new:find"))
+
+
+def test_hooks_are_held_where_there_is_somebody_to_ask_about(folder: Path) -> None:
+    write(folder / "held_hook.py", "async def join(event):\n    return None\n")
+    hooks = {"before_join": ["held_hook:join", "https://app.example.org/hook"]}
+    without = settings(auth="held_users:find")
+    assert [one.key for one in named_functions(without)] == ["turn.auth"]
+    document = {"hooks": hooks, "server": {"listen": ["http://127.0.0.1:0"], "public_url": "https://call.example.org"}}
+    assert list(named_functions(parse_config(document))) == [NamedFunction("hooks.before_join", "held_hook:join")]
+    held = HeldFiles(modules=read_modules(named_functions(parse_config(document))))
+    write(folder / "held_hook.py", "broken (")
+    [problem] = unusable_files(parse_config(document), held)
+    assert (problem.key, problem.file) == ("hooks.before_join", str(folder / "held_hook.py"))
 
 
 def test_what_is_wrong_with_the_files_names_key_and_file_and_tells_nothing_of_them(folder: Path) -> None:
@@ -98,7 +151,7 @@ def test_what_is_wrong_with_the_files_names_key_and_file_and_tells_nothing_of_th
     config = settings(
         tls=pair.section(), listen=["tls://127.0.0.1:0"], revoked_file=str(revoked), auth="held_broken:find"
     )
-    held = HeldFiles(modules=read_modules("held_broken:find"))
+    held = HeldFiles(modules=modules_of("held_broken:find"))
     assert unusable_files(config, held) == []
     for path in (pair.certificate, revoked, module):
         path.write_text("secret = (" + "x" * 600)

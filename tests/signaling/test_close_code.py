@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+from icelane import signaling
 from icelane.signaling.close_code import CloseCode, Reconnect, reconnect_rule
 from icelane.signaling.error_code import ErrorCode
 
@@ -33,3 +37,14 @@ def test_every_error_has_words_for_people() -> None:
     assert all(error.message and error.value.islower() for error in ErrorCode)
     assert {error for error in ErrorCode if error.retryable} >= {ErrorCode.ROOM_FULL, ErrorCode.RATE_LIMITED}
     assert not ErrorCode.FORBIDDEN.retryable
+
+
+def test_every_error_is_one_that_some_client_can_get() -> None:
+    sources = [path for path in Path(signaling.__file__).parent.rglob("*.py") if path.name != "error_code.py"]
+    said = set(re.findall(r"ErrorCode\.([A-Z_]+)", "".join(path.read_text() for path in sources)))
+    assert said == {error.name for error in ErrorCode}
+
+
+def test_every_code_has_one_status_of_http_and_what_may_pass_is_one_that_is_tried_again() -> None:
+    assert all(400 <= code.status < 600 for code in CloseCode)
+    assert (CloseCode.INTERNAL.status, CloseCode.DRAINING.status) == (503, 503)

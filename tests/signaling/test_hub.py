@@ -6,6 +6,7 @@ import pytest
 
 from icelane.signaling.admitted import Admission, AdmissionLimits, Refusal
 from icelane.signaling.close_code import CloseCode
+from icelane.signaling.error_code import ErrorCode
 from icelane.signaling.hub_event import Admit, ConnectionEnded, IssueIce, SessionStarted
 from icelane.signaling.limits import MAX_WAITING_FRAMES, SignalingLimits
 from icelane.signaling.messages import (
@@ -56,6 +57,15 @@ def test_whoever_is_refused_is_told_why_before_the_close() -> None:
     assert eve.closed.code == 4403
     assert not [event for event in world.events if isinstance(event, SessionStarted)]
     assert world.hub.empty
+
+
+def test_whoever_is_refused_without_a_reason_is_told_what_the_word_means() -> None:
+    world = World()
+    world.admissions["eve"] = Refusal(code=CloseCode.DENIED, error="denied")
+    eve = world.connect().hello("eve")
+    assert (eve.goodbye.reason, eve.goodbye.message) == ("denied", ErrorCode.DENIED.message)
+    world.admissions["own"] = Refusal(code=CloseCode.DENIED, error="a_word_of_the_hook")
+    assert world.connect().hello("own").goodbye.message == ""
 
 
 def test_an_admission_that_is_over_admits_nobody() -> None:

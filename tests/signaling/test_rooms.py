@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from icelane.signaling.admitted import DEFAULT_GRANTS, AdmissionLimits, Grant, IcePolicy, IceTransportPolicy, Refusal
@@ -13,10 +14,12 @@ from icelane.signaling.hub_event import AskJoin, AskMessage, PeerDeparted, PeerE
 from icelane.signaling.limits import SignalingLimits
 from icelane.signaling.messages import (
     CandidateInit,
+    ClientInfo,
     Close,
     Description,
     DescriptionType,
     Error,
+    Hello,
     Join,
     Joined,
     Kick,
@@ -284,6 +287,17 @@ def test_a_moderator_of_one_room_is_none_in_another(world: World) -> None:
     mod.say(Close(id=4, room="theirs"))
     assert mod.errors == ["forbidden", "forbidden"]
     assert not alice.all(Left)
+
+
+def test_operators_see_which_program_somebody_uses_and_others_do_not() -> None:
+    world = World()
+    bob = world.enter("bob", "r")
+    alice, program = world.connect(), ClientInfo(name="phone", version="1.2")
+    alice.say(Hello(id=1, token="alice", client=program))
+    alice.join("r")
+    [room] = world.hub.moderation.rooms()
+    assert {peer.identity: peer.client for peer in room.peers} == {"bob": None, "alice": program}
+    assert b"phone" not in msgspec.json.encode(bob.frames)
 
 
 def test_hooks_decide_about_joins_and_messages_and_order_is_kept() -> None:

@@ -140,7 +140,7 @@ def test_endpoints_are_described_as_the_table_has_them() -> None:
 
 
 def test_documents_describe_themselves_as_well() -> None:
-    made = document_endpoints(TABLE, "https://call.example.org")
+    made = document_endpoints(TABLE, lambda: "https://call.example.org")
     assert [one.path for one in made] == ["/v1/asyncapi.json", "/v1/signal.schema.json", "/v1/openapi.json"]
 
 

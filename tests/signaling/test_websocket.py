@@ -14,6 +14,7 @@ from icelane.signaling.admission.request import Left as LeftNotice
 from icelane.signaling.admitted import Admission, IcePolicy, IceTransportPolicy, Refusal
 from icelane.signaling.app import signaling_app
 from icelane.signaling.close_code import CloseCode
+from icelane.signaling.http.problem import problem_of, problem_response
 from icelane.signaling.limits import MAX_FRAME, SignalingLimits
 from icelane.signaling.messages import (
     Error,
@@ -146,6 +147,8 @@ def test_a_refused_one_sees_the_reason_before_the_close(run: Run) -> None:
         (Refusal(code=CloseCode.RATE_LIMITED, error="rate_limited", retry_after=2.5, status=429), 429, "3"),
         (Refusal(code=CloseCode.DENIED, error="origin_not_allowed", status=403), 403, None),
         (Refusal(code=CloseCode.DRAINING, error="draining", retry_after=1.0), 503, "1"),
+        (Refusal(code=CloseCode.INTERNAL, error="internal", retry_after=0.2), 503, "1"),
+        (Refusal(code=CloseCode.NO_ROOM, error="not_found"), 404, None),
     ],
 )
 def test_lists_rates_and_origin_answer_before_the_upgrade(
@@ -164,7 +167,8 @@ def test_lists_rates_and_origin_answer_before_the_upgrade(
             assert response.status_code == status
             assert response.headers.get("Retry-After") == retry
             assert response.headers["Content-Type"] == "application/problem+json"
-            assert screened.error.encode() in (response.body or b"")
+            over_http = problem_response(problem_of(screened))
+            assert response.body == over_http.body, "one form, whoever asks"
         assert not gate.requests
         assert gate.places == 0
 

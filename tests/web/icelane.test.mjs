@@ -167,6 +167,14 @@ test("the token goes into the sub-protocols, or into hello where it does not fit
   assert.ok(!server.sockets.some(socket => /a=b|once/.test(socket.url)))
 })
 
+test("the value that goes with a cookie is a sub-protocol of its own", async () => {
+  const server = new Server()
+  server.client({ token: "csrf.q-_9" }).connect().catch(() => {})
+  await server.clock.advance(0.1)
+  assert.deepEqual(server.socket.protocols, ["icelane.signal.v1", "csrf.q-_9"])
+  assert.equal(server.socket.frames[0].token, undefined)
+})
+
 test("peers that are there and peers that come are told, and handed out once", async () => {
   const server = new Server()
   const client = await server.enter()
@@ -389,6 +397,75 @@ test("what waits is bounded, and so is a frame", async () => {
   await assert.rejects(client.send("ü".repeat(40_000)), RangeError)
   client.close()
   assert.ok((await Promise.all(waiting)).every(error => error instanceof SignalError))
+})
+
+test("what waits is bounded in bytes as well, with and without a connection", async () => {
+  const server = new Server()
+  const client = await server.enter()
+  server.socket.lose()
+  const large = "x".repeat(60_000)
+  const waiting = []
+  for (let i = 0; i < 69; i++) waiting.push(client.send(large))
+  await assert.rejects(client.send(large), { code: "busy" })
+  waiting.push(client.send("a small one still fits"))
+  for (const one of waiting) one.catch(() => {})
+  await server.clock.advance(1)
+  server.socket.answers = true
+  server.socket.welcome()
+  await server.clock.advance(10)
+  await Promise.all(waiting)
+  const again = client.send(large)
+  await server.clock.advance(1)
+  await again
+})
+
+test("signals that wait for the browser are bounded, and it goes on when it has caught up", async () => {
+  const server = new Server()
+  const client = await server.enter()
+  const pc = client.connectPeer(client.peersIn("demo")[0])
+  let release
+  pc.addIceCandidate = candidate => {
+    pc.log.push(["candidate", candidate.candidate])
+    return new Promise(done => { release = done })
+  }
+  let seq = 0
+  const candidate = text => server.socket.say({ type: "signal", from: "p_bob", seq: ++seq, data: { candidate: { candidate: text } } })
+  for (let i = 0; i < 1000; i++) candidate(`${i}`)
+  const seen = () => pc.log.filter(([what]) => what === "candidate").map(([, text]) => text)
+  for (let i = 0; i < 1000; i++) {
+    await settle()
+    release?.()
+    release = undefined
+  }
+  assert.deepEqual(seen(), Array.from({ length: 256 }, (_, i) => `${i}`))
+  for (let i = 0; i < 40; i++) candidate("y".repeat(60_000))
+  candidate("small")
+  for (let i = 0; i < 100; i++) {
+    await settle()
+    release?.()
+    release = undefined
+  }
+  assert.equal(seen().length, 256 + 17 + 1)
+  assert.equal(seen().at(-1), "small")
+})
+
+test("signals of peers that nobody connects to are bounded together, and the oldest go", async () => {
+  const server = new Server()
+  const peers = Array.from({ length: 40 }, (_, i) => ({ peer: `p_${i}`, identity: `${i}`, polite: true }))
+  const client = await server.enter({}, peers)
+  let seq = 0
+  for (let round = 0; round < 10; round++) {
+    for (const { peer } of peers) {
+      server.socket.say({ type: "signal", from: peer, seq: ++seq, data: { candidate: { candidate: "z".repeat(60_000) } } })
+    }
+  }
+  let held = 0
+  for (const peer of client.peersIn("demo")) {
+    const pc = client.connectPeer(peer)
+    await settle()
+    held += pc.log.length
+  }
+  assert.ok(held > 50 && held * 60_000 <= 8 << 20, `${held} signals`)
 })
 
 test("errors are what the server says", async () => {

@@ -9,6 +9,7 @@ import { PathWatch, pathNumbers } from "../../src/icelane/web/pages/call_path.js
 import { IncomingFile, OutgoingFile, safeName, sizeWords } from "../../src/icelane/web/pages/file_transfer.js"
 import { claimsOf, invitationOf, isForEverybody, pasted, pathOf } from "../../src/icelane/web/pages/invitation.js"
 import { mediaWords, refusalWords } from "../../src/icelane/web/pages/plain_words.js"
+import { plainName } from "../../src/icelane/web/pages/peer_call.js"
 import { fingerprintsOf, securityCode } from "../../src/icelane/web/pages/security_code.js"
 import { Sha256 } from "../../src/icelane/web/pages/sha256.js"
 
@@ -135,6 +136,13 @@ test("a name of a file has no path, is not hidden, and is not turned around", ()
   for (const wrong of ["", "..", "a/", 7, null, undefined, "x".repeat(256), "\u0000"]) assert.equal(safeName(wrong), "")
   assert.equal(sizeWords(999), "999 bytes")
   assert.equal(sizeWords(1_500_000), "1.5 MB")
+})
+
+test("a name does not turn the text around it", () => {
+  assert.equal(plainName(" Ann\u202E\u2066 \u0007"), "Ann")
+  assert.equal(plainName("\u200B"), "")
+  assert.equal(plainName("👩‍🚀 Zoë"), "👩‍🚀 Zoë")
+  assert.equal(plainName("x".repeat(100)).length, 64)
 })
 
 /** Two ends of a data channel. */

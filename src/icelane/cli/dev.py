@@ -131,27 +131,27 @@ async def _dev(wishes: Wishes, places: Places, output: Output, *, show_code: boo
 def _show(output: Output, prepared: Prepared, *, show_code: bool) -> None:
     """What to open."""
     urls = prepared.urls()
-    output.line("icelane dev: for this machine and its LAN, with secrets of this run; do not expose it", "bold")
+    output.line("icelane dev: this machine and its LAN, secrets of this run; do not expose it", "bold")
     for old, new in prepared.moved.items():
         output.note(f"port {old} is taken; {new} is used instead")
     if prepared.public:
         output.note(f"left out, since they are public: {', '.join(prepared.public)}")
     rows = [
         ("Call page", _link(urls["call"])),
-        *([("On this machine", _link(urls["here"]))] if "here" in urls else []),
+        *([("Here", _link(urls["here"]))] if "here" in urls else []),
         ("Diagnose", _link(urls["diagnose"])),
-        ("Trust it, once", _link(urls["trust"])),
+        ("Trust, once", _link(urls["trust"])),
         *(
-            ("" if index else "its SHA-256", Text(line))
+            ("" if index else "  SHA-256", Text(line))
             for index, line in enumerate(prepared.authority.fingerprint_lines(2))
         ),
         ("Signaling", Text(urls["signal"])),
-        *(("STUN, TURN", Text(url)) for url in prepared.turn_urls()),
-        ("Relay ports", Text(f"{prepared.ports.relay.first}-{prepared.ports.relay.last}, UDP")),
+        *(("TURN", Text(url)) for url in prepared.turn_urls()),
+        ("Relays on", Text(f"{prepared.ports.relay.first}-{prepared.ports.relay.last}, UDP")),
     ]
     for name, value in rows:
         if not output.as_json:
-            output.console.print(Text(f"  {name:<16}"), value, sep="")
+            output.console.print(Text(f" {name:<12}"), value, sep="")
     if show_code and output.terminal and not output.as_json:
         from icelane.cli.qr_code import qr_code
 
@@ -192,6 +192,7 @@ def _document(prepared: Prepared, report: Report) -> dict[str, Any]:
         "room": prepared.room,
         "urls": prepared.urls(),
         "turn": prepared.turn_urls(),
+        "turnsPort": prepared.ports.turns,
         "relayPorts": f"{prepared.ports.relay.first}-{prepared.ports.relay.last}",
         "movedPorts": {str(old): new for old, new in prepared.moved.items()},
         "leftOut": list(prepared.public),

@@ -130,9 +130,9 @@ async def _remote(
     url: str | None, token: str | None, ice: str | None, authority: str | None, lookup: Lookup, timeout: float
 ) -> Subject:
     """Somebody else's server, or ours from a machine without its configuration."""
-    from icelane.diagnostics.check import skipped
     from icelane.diagnostics.ice_body import IceBody, ask_for_ice_body
     from icelane.diagnostics.plan import Subject
+    from icelane.diagnostics.result import skipped
     from icelane.diagnostics.site import parse_site
 
     try:

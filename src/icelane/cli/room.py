@@ -38,12 +38,12 @@ def list_(path: SocketOption = None, file: ConfigFile = None, as_json: JsonFlag 
 
 @app.command(epilog="Example: `icelane room show demo`")
 def show(room: RoomName, path: SocketOption = None, file: ConfigFile = None, as_json: JsonFlag = False) -> None:
-    """Show who is in a room."""
+    """Show who is in a room, and with which program."""
     with speaking(as_json) as output, Connection.opened(path, file) as connection:
         document = connection.ask({"command": "room-show", "room": room})
         output.line(f"{document['room']}: {document['members']} member(s){_aside(document)}")
-        rows = [[one["peer"], one["identity"], one.get("name", "")] for one in document["peers"]]
-        output.table(("peer", "identity", "name"), rows)
+        rows = [[one["peer"], one["identity"], one.get("name", ""), _client(one)] for one in document["peers"]]
+        output.table(("peer", "identity", "name", "client"), rows)
         output.result(document)
 
 
@@ -79,6 +79,13 @@ def _do(request: dict[str, Any], text: str, path: Path | None, file: str | None,
         document = connection.ask(request)
         output.line(text, "green")
         output.result(document)
+
+
+def _client(one: dict[str, Any]) -> str:
+    """The program that somebody says he uses. Whatever it says, it moves no cursor."""
+    said = one.get("client", {})
+    words = f"{said.get('name', '')} {said.get('version', '')}".strip()
+    return "".join(letter if letter.isprintable() else "?" for letter in words)
 
 
 def _settings(one: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import sys
 import time
@@ -37,9 +38,9 @@ def top(
 ) -> None:
     """Show live rooms, who is in them and by which path, and the allocations of the relay with their rates.
 
-    Asks the node that runs here over its admin socket. The path is what the relay knows: who has an allocation that
-    carries nothing speaks directly, or not at all. On a terminal the keys r, t, u and e sort, q ends. With --json it is
-    one document for each look.
+    Asks the node that runs here over its admin socket. The path is what the relay knows: for whom it carries nothing,
+    he speaks to the others directly, or not at all. On a terminal the keys r, t, u and e sort, q ends. With --json it
+    is one document for each look.
     """
     with speaking(as_json) as output, Connection.opened(path, file) as connection:
         if once:
@@ -77,7 +78,8 @@ class _Keys(_Sorted):
         ready, _, _ = select.select([sys.stdin], [], [], seconds)
         if not ready:
             return True
-        key = sys.stdin.read(1).lower()
+        # Not from sys.stdin, which would keep a second key where select does not see it.
+        key = os.read(sys.stdin.fileno(), 1).decode("ascii", "replace").lower()
         self.over = key in (_QUIT, "")
         self.order = _KEYS.get(key, self.order)
         return False

@@ -124,12 +124,12 @@ def snapshot(
     )
 
 
-def path_of(allocations: Sequence[Allocation]) -> str:
-    """What a user's allocations tell of his way. Media that the relay does not carry is never seen by a server."""
+def path_of(allocations: Sequence[Allocation], *, alone: bool = False) -> str:
+    """What a user's allocations tell of his way to the others. What goes directly is never seen by a server."""
     busy = sorted({one.transport.upper() for one in allocations if one.rate >= _SILENT})
     if busy:
         return f"relayed, {' and '.join(busy)}"
-    return "direct, relay idle" if allocations else "no relay"
+    return "alone" if alone else "direct"
 
 
 def screen(view: Snapshot, *, title: str, height: int | None = None) -> RenderableType:
@@ -180,20 +180,20 @@ def _allocation(one: Mapping[str, Any], before: Mapping[str, Any] | None, second
 
 
 def _room(one: Mapping[str, Any], allocations: Sequence[Allocation], shared: set[str]) -> Room:
-    peers = tuple(_peer(peer, allocations, shared) for peer in one.get("peers", ()))
+    peers = tuple(_peer(peer, allocations, shared, alone=one["members"] < 2) for peer in one.get("peers", ()))
     return Room(room=one["room"], members=one["members"], locked=bool(one.get("locked")), peers=peers)
 
 
-def _peer(one: Mapping[str, Any], allocations: Sequence[Allocation], shared: set[str]) -> Peer:
+def _peer(one: Mapping[str, Any], allocations: Sequence[Allocation], shared: set[str], *, alone: bool) -> Peer:
     identity = one["identity"]
     meta = one.get("meta")
     shown = one.get("name") or (meta.get("name") if isinstance(meta, Mapping) else None)
-    path = path_of([allocation for allocation in allocations if allocation.user == identity])
+    path = path_of([allocation for allocation in allocations if allocation.user == identity], alone=alone)
     return Peer(
         peer=one["peer"],
         identity=identity,
         name=shown if isinstance(shown, str) and shown else identity,
-        path=f"{path} (shared)" if identity in shared and path != "no relay" else path,
+        path=f"{path} (shared)" if identity in shared and path.startswith("relayed") else path,
     )
 
 
@@ -213,7 +213,14 @@ _SORTS: Final[Mapping[Order, Any]] = {
 def _headline(view: Snapshot, title: str) -> Text:
     people = sum(room.members for room in view.rooms)
     rates = [sum(one.rate_in for one in view.allocations), sum(one.rate_out for one in view.allocations)]
-    counts = f"{len(view.rooms)} rooms  {people} people  {len(view.allocations) + view.omitted} allocations"
+    counts = "  ".join(
+        f"{count} {name if count == 1 else plural}"
+        for count, name, plural in (
+            (len(view.rooms), "room", "rooms"),
+            (people, "person", "people"),
+            (len(view.allocations) + view.omitted, "allocation", "allocations"),
+        )
+    )
     return Text.assemble((title, "bold"), f"  {counts}  ", (f"in {size(rates[0])}B/s  out {size(rates[1])}B/s", "cyan"))
 
 

@@ -15,9 +15,10 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from icelane import RTCDataChannel, RTCPeerConnection, SignalClient
+from icelane.cli.file_transfer import Channel
 from icelane.cli.peer_session import HASTY_CLOSE, LABEL
 from icelane.cli.transfer_code import NUMBERS, TransferCode, make_code
 from icelane.cli.transfer_key import CodeExchange, Side, TransferKey, is_same
@@ -26,6 +27,7 @@ from icelane.crypto.provider import SystemEntropy
 from icelane.errors import IcelaneError, MalformedError, RemoteProtocolError, TransportClosedError
 
 if TYPE_CHECKING:
+    from icelane.peer.security_report import SecurityReport
     from icelane.signaling.client_event import Peer
 
 T = TypeVar("T")
@@ -35,6 +37,12 @@ KEY: Final = "icelaneTransfer"
 ANSWER_TIMEOUT: Final[Duration] = 20.0
 # How long a connection may be gone before it counts as lost: ICE looks for another path meanwhile.
 PATIENCE: Final[Duration] = 30.0
+
+
+class Connected(Protocol):
+    """What the confirmation needs of an RTCPeerConnection."""
+
+    def security_report(self) -> SecurityReport: ...
 
 
 class WrongCodeError(RemoteProtocolError):
@@ -157,7 +165,7 @@ async def private_channel(
         async with asyncio.timeout(timeout):
             async with pc.until_failed():
                 await channel.opened()
-            await _bind(pc, channel, key, side)
+            await confirm_certificates(pc, channel, key, side)
         yield pc, channel
     except BaseException:
         await pc.close(HASTY_CLOSE)
@@ -165,7 +173,8 @@ async def private_channel(
     await pc.close()
 
 
-async def _bind(pc: RTCPeerConnection, channel: RTCDataChannel, key: TransferKey, side: Side) -> None:
+async def confirm_certificates(pc: Connected, channel: Channel, key: TransferKey, side: Side) -> None:
+    """Show the peer that we have the key and see his certificate, and be shown the same. Raises ImpostorError."""
     report = pc.security_report()
     assert report.remote_fingerprint is not None, "the channel is open"
     pair = report.local_fingerprint, report.remote_fingerprint

@@ -337,6 +337,9 @@ class DataChannels:
                     self._handle_message(event, now)
                 case sctp.Established():
                     self._established = True
+                    # At once: what came with it may be for one of them, and whoever reads that may answer.
+                    if not self._over:
+                        self._open_all(now)
                 case sctp.StreamsReset(stream_ids):
                     self._handle_reset(stream_ids or tuple(self._channels_by_stream), now)
                 case sctp.ResetCompleted(stream_ids):

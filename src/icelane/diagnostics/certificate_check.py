@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
@@ -14,7 +13,8 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 from icelane.aio.client_tls import client_context
 from icelane.aio.resolver import Lookup, SystemLookup
 from icelane.core.clock import Duration, UnixSeconds
-from icelane.diagnostics.check import Cause, CheckResult, failed, passed, warned
+from icelane.diagnostics.result import Cause, CheckResult, failed, passed, warned
+from icelane.diagnostics.site import connect_any
 
 # Let's Encrypt's are renewed when 30 of 90 days are left; below this nobody renews any more.
 SOON: Final[Duration] = 14 * 86_400.0
@@ -32,6 +32,26 @@ _OTHER_AUTHORITY: Final = (
 )
 
 
+class _Place(NamedTuple):
+    host: str
+    port: int
+    lookup: Lookup
+    timeout: Duration
+
+    async def shake_hands(self, context: ssl.SSLContext) -> bytes:
+        """The server's certificate in DER. Raises OSError, ssl.SSLError among them."""
+        connected = await connect_any(self.lookup, self.host, self.port, self.timeout)
+        async with asyncio.timeout(self.timeout):
+            _, writer = await asyncio.open_connection(sock=connected, ssl=context, server_hostname=self.host)
+        encoded = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        writer.close()
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(1.0):
+                await writer.wait_closed()
+        assert isinstance(encoded, bytes), "a TLS server has a certificate"
+        return encoded
+
+
 async def check_certificate(
     host: str,
     port: int,
@@ -47,12 +67,11 @@ async def check_certificate(
 
     Raises IcelaneError where the name leads nowhere.
     """
-    address = (await (lookup or SystemLookup()).addresses(host))[0]
-    context = client_context(authority, alpn=[alpn])
+    place = _Place(host, port, lookup or SystemLookup(), timeout)
     try:
-        encoded = await _shake_hands(address, port, host, context, timeout)
+        encoded = await place.shake_hands(client_context(authority, alpn=[alpn]))
     except ssl.SSLCertVerificationError as error:
-        return await _refused(name, error, host, address, port, alpn, timeout)
+        return await _refused(name, error, place, alpn, unix_time)
     except ssl.SSLError as error:
         said = error.reason or str(error)
         mend = f"`openssl s_client -connect {host}:{port}` shows what speaks there; name a tls:// or https:// listener"
@@ -73,14 +92,14 @@ def _judged(name: str, host: str, certificate: x509.Certificate, unix_time: Unix
 
 
 async def _refused(
-    name: str, error: ssl.SSLCertVerificationError, host: str, address: str, port: int, alpn: str, timeout: Duration
+    name: str, error: ssl.SSLCertVerificationError, place: _Place, alpn: str, unix_time: UnixSeconds
 ) -> CheckResult:
-    certificate = await _unverified(address, port, host, alpn, timeout)
+    certificate, host, port = await _unverified(place, alpn), place.host, place.port
     code = error.verify_code
     if code == _EXPIRED:
-        return failed(name, f"it ended {_when(certificate, ended=True)}", Cause.CERTIFICATE_EXPIRED, _RENEW)
+        return failed(name, f"it ended {_when(certificate, unix_time, ended=True)}", Cause.CERTIFICATE_EXPIRED, _RENEW)
     if code == _NOT_YET_VALID:
-        detail = f"it begins {_when(certificate, ended=False)}"
+        detail = f"it begins {_when(certificate, unix_time, ended=False)}"
         mend = "compare the clocks: `timedatectl` on both machines; else wait for it, or use the one before"
         return failed(name, detail, Cause.CERTIFICATE_NOT_YET_VALID, mend)
     if code in _OTHER_NAME:
@@ -116,36 +135,23 @@ def _unknown_issuer(name: str, certificate: x509.Certificate | None) -> CheckRes
     return failed(name, detail, Cause.CERTIFICATE_UNKNOWN_AUTHORITY, _OTHER_AUTHORITY)
 
 
-async def _shake_hands(address: str, port: int, host: str, context: ssl.SSLContext, timeout: Duration) -> bytes:
-    """The server's certificate in DER."""
-    async with asyncio.timeout(timeout):
-        _, writer = await asyncio.open_connection(address, port, ssl=context, server_hostname=host)
-    encoded = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-    writer.close()
-    with contextlib.suppress(OSError, TimeoutError):
-        async with asyncio.timeout(1.0):
-            await writer.wait_closed()
-    assert isinstance(encoded, bytes), "a TLS server has a certificate"
-    return encoded
-
-
-async def _unverified(address: str, port: int, host: str, alpn: str, timeout: Duration) -> x509.Certificate | None:
+async def _unverified(place: _Place, alpn: str) -> x509.Certificate | None:
     """What was refused, to say what it is: nothing is sent to who has it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.set_alpn_protocols([alpn])
     try:
-        return x509.load_der_x509_certificate(await _shake_hands(address, port, host, context, timeout))
+        return x509.load_der_x509_certificate(await place.shake_hands(context))
     except (OSError, TimeoutError, ValueError):
         return None
 
 
-def _when(certificate: x509.Certificate | None, *, ended: bool) -> str:
+def _when(certificate: x509.Certificate | None, unix_time: UnixSeconds, *, ended: bool) -> str:
     if certificate is None:
         return "at another time"
     at = certificate.not_valid_after_utc if ended else certificate.not_valid_before_utc
-    days = abs((datetime.now(UTC) - at).total_seconds()) / 86_400
+    days = abs(unix_time - at.timestamp()) / 86_400
     return f"{at:%Y-%m-%d %H:%M} UTC, {days:.1f} days {'ago' if ended else 'from now'}"
 
 

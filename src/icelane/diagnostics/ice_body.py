@@ -10,8 +10,8 @@ import msgspec
 from msgspec import Struct
 
 from icelane.core.clock import Duration
-from icelane.diagnostics.check import Cause, CheckResult, failed, skipped
 from icelane.diagnostics.relay_check import Login
+from icelane.diagnostics.result import Cause, CheckResult, failed, skipped
 from icelane.diagnostics.site import Site, fetch
 from icelane.errors import MalformedError
 from icelane.stun.uri import parse_uri

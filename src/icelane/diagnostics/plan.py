@@ -9,11 +9,12 @@ from typing import Final
 from icelane.aio.resolver import Lookup, SystemLookup
 from icelane.aio.system import SystemWallClock, monotonic
 from icelane.core.clock import Duration, UnixSeconds, WallClock
-from icelane.core.net import SocketAddress, Transport
+from icelane.core.net import Transport
 from icelane.diagnostics.certificate_check import check_certificate
-from icelane.diagnostics.check import Check, CheckResult, CheckStatus, skipped
+from icelane.diagnostics.check import Check
 from icelane.diagnostics.relay_check import Login
-from icelane.diagnostics.relay_probe import RelayAccess, check_relay_echo, check_relay_reach
+from icelane.diagnostics.relay_probe import DEFAULT_RELAY_PORTS, RelayAccess, check_relay_echo, check_relay_reach
+from icelane.diagnostics.result import CheckResult, CheckStatus, skipped
 from icelane.diagnostics.site import Site
 from icelane.diagnostics.turn_check import check_credential, check_stun, check_turn, transport_of
 from icelane.diagnostics.web_check import check_clock, check_https, check_name, check_websocket
@@ -29,8 +30,9 @@ _STUN_ALPN: Final = "stun.turn"
 class Subject:
     """What is to be checked. What is None is not.
 
-    `urls` are `stun:`, `turn:` and `turns:` URLs; `realm` is the one that the server should have; `without` says why
-    there is no `login`.
+    `urls` are `stun:`, `turn:` and `turns:` URLs; `realm` is the one that the server should have, `relay_ports` are
+    those that it relays on; `without` says why there is no `login`. Without `from_outside` no relayed address is tried
+    from a socket: a machine need not reach its own public address.
     """
 
     site: Site | None = None
@@ -43,6 +45,8 @@ class Subject:
     http_proxy: str | None = None
     wall_clock: WallClock = field(default_factory=SystemWallClock, repr=False)
     echo_packets: int = 50
+    from_outside: bool = True
+    relay_ports: str = DEFAULT_RELAY_PORTS
     timeout: Duration = 5.0
 
 
@@ -149,13 +153,14 @@ class _Plan:
             return await check_relay_echo(access, packets=subject.echo_packets, timeout=subject.timeout)
 
         async def reach() -> CheckResult:
-            access, stun = self._access(login), await self._stun_address()
+            access, stun = self._access(login), self._stun()
             if access is None or stun is None:
                 return skipped("relay from outside", "it needs TURN, and STUN over UDP")
-            return await check_relay_reach(access, stun, timeout=subject.timeout)
+            return await check_relay_reach(access, stun, relay_ports=subject.relay_ports, timeout=subject.timeout)
 
         self._add("relay echo", echo, turn, anyway=True, deadline=deadline)
-        self._add("relay from outside", reach, turn, anyway=True, deadline=deadline)
+        if subject.from_outside:
+            self._add("relay from outside", reach, turn, anyway=True, deadline=deadline)
 
     def _access(self, login: Login) -> RelayAccess | None:
         """By the best transport that works."""
@@ -171,12 +176,9 @@ class _Plan:
             http_proxy=subject.http_proxy,
         )
 
-    async def _stun_address(self) -> SocketAddress | None:
+    def _stun(self) -> StunUri | TurnUri | None:
         """Where the server answers Binding over UDP: every TURN server over UDP does."""
-        for uri in self._uris:
-            if transport_of(uri) is Transport.UDP:
-                return SocketAddress((await self._subject.lookup.addresses(uri.host))[0], uri.port_or_default)
-        return None
+        return next((uri for uri in self._uris if transport_of(uri) is Transport.UDP), None)
 
     def _add(
         self,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from icelane.aio.resolver import Lookup
-from icelane.aio.stun_client import binding
+from icelane.aio.stun_client import BindingResult, binding
 from icelane.aio.system import monotonic
 from icelane.aio.turn_client import connect_turn
 from icelane.aio.turn_relay import TurnRelay
@@ -21,10 +21,10 @@ from icelane.aio.udp import RawAddress, UdpSocket
 from icelane.core.clock import Duration, Instant
 from icelane.core.net import AddressFamily, SocketAddress, Transport
 from icelane.crypto.provider import SystemEntropy
-from icelane.diagnostics.check import Cause, CheckResult, failed, passed, skipped, warned
 from icelane.diagnostics.relay_check import Login
+from icelane.diagnostics.result import Cause, CheckResult, failed, passed, skipped, warned
 from icelane.errors import IcelaneError, TurnError
-from icelane.stun.uri import TurnUri
+from icelane.stun.uri import StunUri, TurnUri
 
 # As speech comes: so many packets of so many bytes, at this distance.
 ECHO_PACKETS: Final = 50
@@ -39,6 +39,9 @@ _TOLD_LOSS: Final = 0.02
 _BAD_LOSS: Final = 0.5
 _HEAD: Final = 4
 _FORBIDDEN: Final = 403
+
+DEFAULT_RELAY_PORTS: Final = "49152-65535"
+"""What servers relay on where nobody has said otherwise (RFC 8656 section 7.2)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,25 +139,31 @@ async def measure(near: TurnRelay, far: TurnRelay, packets: int) -> Measured:
 
 
 async def check_relay_reach(
-    access: RelayAccess, stun: SocketAddress, *, timeout: Duration = 5.0, name: str = "relay from outside"
+    access: RelayAccess,
+    stun: StunUri | TurnUri,
+    *,
+    relay_ports: str = DEFAULT_RELAY_PORTS,
+    timeout: Duration = 5.0,
+    name: str = "relay from outside",
 ) -> CheckResult:
     """Send to a relayed address from a socket of ours, and have an answer sent back through the relay.
 
-    `stun` is where the server answers Binding over UDP. Nothing can be said where that does not answer from here, or
-    where the server relays to no address such as ours.
+    `stun` is where the server answers Binding over UDP, `relay_ports` what it relays on, as `49152-65535`. Nothing can
+    be said where UDP does not answer from here, or where the server relays to no address such as ours.
     """
     try:
-        ours = await binding(stun, timeout=min(timeout, 2.0))
+        ours = await binding(stun, transport=Transport.UDP, timeout=min(timeout, 2.0), lookup=access.lookup)
     except IcelaneError:
         return skipped(name, "UDP from here does not reach the server, so nothing can be tried")
     try:
         async with await access.connect(timeout) as relay:
-            return await _reach(name, relay, ours.mapped.host, stun)
+            return await _reach(name, relay, ours, relay_ports)
     except IcelaneError as error:
         return _broken(name, error)
 
 
-async def _reach(name: str, relay: TurnRelay, host: str, stun: SocketAddress) -> CheckResult:
+async def _reach(name: str, relay: TurnRelay, ours: BindingResult, relay_ports: str) -> CheckResult:
+    host, stun = ours.mapped.host, ours.server
     try:
         await relay.permit(host)
     except TurnError as error:
@@ -176,7 +185,7 @@ async def _reach(name: str, relay: TurnRelay, host: str, stun: SocketAddress) ->
         began = monotonic()
         source = await _arrive(udp, relay, payload)
         if source is None:
-            return await _not_arrived(name, relay, stun)
+            return await _not_arrived(name, relay, stun, relay_ports)
         relay.send(payload[::-1], source)
         if await _within(returned.wait(), 1.0):
             return passed(name, f"{relayed} takes packets from here and answers, {(monotonic() - began) * 1000:.1f} ms")
@@ -201,7 +210,7 @@ async def _arrive(udp: UdpSocket, relay: TurnRelay, payload: bytes) -> SocketAdd
     return None
 
 
-async def _not_arrived(name: str, relay: TurnRelay, stun: SocketAddress) -> CheckResult:
+async def _not_arrived(name: str, relay: TurnRelay, stun: SocketAddress, relay_ports: str) -> CheckResult:
     """Two things look alike: the address is not the server's, or the ports are closed. Its other port tells."""
     relayed = relay.relayed_address
     known: Sequence[str] = (stun.host, relay.path.remote.host)
@@ -214,8 +223,8 @@ async def _not_arrived(name: str, relay: TurnRelay, stun: SocketAddress) -> Chec
         return failed(name, detail, Cause.EXTERNAL_ADDRESS_WRONG, mend)
     detail = f"nothing that is sent to {relayed} arrives there"
     mend = (
-        "open turn.relay_ports for UDP in the server's firewall and the cloud's: `sudo ufw allow 49152:65535/udp`"
-        " for the default range"
+        f"open {relay_ports} for UDP in the server's firewall and the cloud's:"
+        f" `sudo ufw allow {relay_ports.replace('-', ':')}/udp`"
     )
     return failed(name, detail, Cause.RELAY_RANGE_CLOSED, mend)
 

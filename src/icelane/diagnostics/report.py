@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from icelane.diagnostics.check import Cause, CheckResult, CheckStatus
+from icelane.diagnostics.result import Cause, CheckResult, CheckStatus
 
 _SENTENCES: Final = {
     # In the order in which they explain: each makes what stands below it look broken as well.

@@ -104,16 +104,45 @@ async def fetch(
 
     Without `verify` anybody may have answered: for what is not believed anyway, and with no secret in `headers`.
     """
-    address = (await site.lookup.addresses(site.host))[0]
-    return await asyncio.to_thread(_fetch, site, address, method, path, dict(headers or {}), timeout, verify)
+    connected = await connect_any(site.lookup, site.host, site.port, timeout)
+    return await asyncio.to_thread(_fetch, site, connected, method, path, dict(headers or {}), timeout, verify)
+
+
+async def connect_any(lookup: Lookup, host: str, port: int, timeout: Duration) -> socket.socket:
+    """A TCP connection to the first of a name's addresses that takes one, as browsers do. Not blocking.
+
+    Raises ResolutionError, TimeoutError, or the OSError of the last address.
+    """
+    told: OSError | None = None
+    async with asyncio.timeout(timeout):
+        for address in dict.fromkeys(await lookup.addresses(host)):
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            connecting = socket.socket(family, socket.SOCK_STREAM)
+            connecting.setblocking(False)
+            try:
+                await asyncio.get_running_loop().sock_connect(connecting, (address, port))
+            except BaseException as error:
+                connecting.close()
+                if not isinstance(error, OSError):
+                    raise
+                told = error
+            else:
+                return connecting
+    raise told or OSError("there is no address to connect to")
 
 
 def _fetch(
-    site: Site, address: str, method: str, path: str, headers: dict[str, str], timeout: Duration, verify: bool
+    site: Site,
+    connected: socket.socket,
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    timeout: Duration,
+    verify: bool,
 ) -> Answered:
     connection = http.client.HTTPConnection(site.host, site.port, timeout=timeout)
-    connected: socket.socket = socket.create_connection((address, site.port), timeout)
     try:
+        connected.settimeout(timeout)
         if site.secure:
             connected = _context(site, verify).wrap_socket(connected, server_hostname=site.host)
         connection.sock = connected

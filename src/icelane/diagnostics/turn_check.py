@@ -12,8 +12,8 @@ from icelane.aio.resolver import Lookup
 from icelane.aio.stun_client import binding
 from icelane.core.clock import Duration, UnixSeconds
 from icelane.core.net import Transport
-from icelane.diagnostics.check import Cause, CheckResult, failed, passed, warned
 from icelane.diagnostics.relay_check import Login, PacketLostError, check_relay
+from icelane.diagnostics.result import Cause, CheckResult, failed, passed, warned
 from icelane.errors import (
     CertificateRefusedError,
     IcelaneError,

@@ -15,8 +15,8 @@ from websockets.typing import Subprotocol
 from icelane.aio.client_tls import client_context
 from icelane.aio.system import monotonic
 from icelane.core.clock import Duration, WallClock
-from icelane.diagnostics.check import Cause, CheckResult, failed, passed, skipped, warned
-from icelane.diagnostics.site import Answered, Site, fetch
+from icelane.diagnostics.result import Cause, CheckResult, failed, passed, skipped, warned
+from icelane.diagnostics.site import Answered, Site, connect_any, fetch
 from icelane.errors import ResolutionError
 
 WHOAMI_PATH: Final = "/v1/diag/whoami"
@@ -57,13 +57,12 @@ async def check_https(site: Site, *, timeout: Duration = 5.0, name: str = "HTTPS
 
 async def check_websocket(site: Site, *, timeout: Duration = 5.0, name: str = "WSS") -> CheckResult:
     """Whether a WebSocket to signaling opens; nobody is let in by that."""
-    address = (await site.lookup.addresses(site.host))[0]
     context = client_context(site.authority, alpn=("http/1.1",)) if site.secure else None
     try:
+        connected = await connect_any(site.lookup, site.host, site.port, timeout)
         opening = connect_websocket(
             site.websocket + _SIGNAL_PATH,
-            host=address,
-            port=site.port,
+            sock=connected,
             proxy=None,
             compression=None,
             subprotocols=[Subprotocol(_SUBPROTOCOL)],

@@ -28,7 +28,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from icelane.core.clock import Instant, later
+from icelane.core.clock import Instant, earliest, later
 from icelane.crypto.certificate import Certificate, fingerprint_of
 from icelane.dtls.backend import Backend, default_backend
 from icelane.dtls.identity import Fingerprint, RemoteIdentity
@@ -226,8 +226,7 @@ class DtlsConnection:
         """When `handle_timeout` wants to be called, or None."""
         if self._state is not DtlsState.CONNECTING:
             return None
-        times = [at for at in (self._deadline, self._session.next_timeout()) if at is not None]
-        return min(times, default=None)
+        return earliest(self._deadline, self._session.next_timeout())
 
     # Looking at it
 

@@ -2,6 +2,7 @@
 
 program         how signaling comes to run beside the relay
 signaling       it: admission, rooms, credentials, HTTP
+engine          where rooms are kept, by `[engine]`
 admission       `[auth]`, `[hooks]`, `[lists]`, `[limits]`
 figures         of signaling, beside those of the relay
 ice             which servers are handed out

@@ -1,20 +1,21 @@
-"""Admission as the configuration has it: `[auth]`, `[hooks]`, `[lists]`, `[limits]`, and `[server]`'s part in it.
+"""Admission as the configuration has it: `[auth]`, `[hooks]`, `[limits]`, and `[server]`'s part in it.
 
-admission = ConfiguredAdmission(config, entropy=SystemEntropy(), node="fra-1")
+admission = ConfiguredAdmission(config, lists, entropy=SystemEntropy(), node="fra-1")
 admission.control                       # for signaling and its HTTP surface
-task = asyncio.create_task(admission.run())
-admission.reload(other)                 # all of it, or nothing
+commit = admission.prepare(other)       # all of it, or nothing
+commit()
 await admission.close()
+
+`[lists]` are the relay's as well, and watched there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from icelane.aio.access_files import AccessWatch
 from icelane.aio.named_function import load_function
 from icelane.core.entropy import Entropy
 from icelane.core.origin import parse_origin
@@ -23,7 +24,7 @@ from icelane.errors import ConfigurationError
 from icelane.server.access import access_sources
 from icelane.server.config import Config, JwtSettings
 from icelane.server.config.sources import read_file
-from icelane.server.config.validation import failures_of
+from icelane.server.config.validation import failures_of, refuse
 from icelane.server.config.values import HookNames
 from icelane.server.public_url import public_url
 from icelane.signaling.admission.control import AdmissionControl, AdmissionHooks, AdmissionSettings
@@ -49,31 +50,46 @@ class ConfiguredAdmission:
     """What a configuration says about who may enter, at work. Raises ConfigurationError for one that cannot work."""
 
     def __init__(
-        self, config: Config, *, entropy: Entropy, node: str = "", before_connect: Hook[ConnectRequest] | None = None
+        self,
+        config: Config,
+        lists: AccessLists,
+        *,
+        entropy: Entropy,
+        node: str = "",
+        before_connect: Hook[ConnectRequest] | None = None,
     ) -> None:
         """`before_connect` is asked before those of `[hooks]`."""
         self._node = node
         self._before_connect = before_connect
         self._fetcher = HttpFetcher()
-        self.lists = AccessLists()
-        self._watch = AccessWatch(self.lists, access_sources(config))
         self.settings = self._settings(config)
         self.signer = token_signer(config)
-        self.control = AdmissionControl(self.settings, entropy=entropy, lists=self.lists, fetch=self._fetcher.get)
+        self.control = AdmissionControl(self.settings, entropy=entropy, lists=lists, fetch=self._fetcher.get)
 
-    def reload(self, config: Config) -> None:
-        """Go by another configuration from now on. Raises ConfigurationError, and then everything is as it was."""
+    def prepare(self, config: Config) -> Callable[[], None]:
+        """Make all that another configuration needs; what is returned makes it count, and cannot fail.
+
+        Raises ConfigurationError that names all that is wrong.
+        """
+        made: list[tuple[AdmissionSettings, Callable[[], None]]] = []
+        signers: list[TokenSigner | None] = []
+        refuse(
+            failures_of(
+                lambda: made.append(self._prepared(config)),
+                lambda: signers.append(token_signer(config)),
+            )
+        )
+        (settings, commit_rules), (signer,) = made[0], signers
+
+        def commit() -> None:
+            commit_rules()
+            self.settings, self.signer = settings, signer
+
+        return commit
+
+    def _prepared(self, config: Config) -> tuple[AdmissionSettings, Callable[[], None]]:
         settings = self._settings(config)
-        signer = token_signer(config)
-        sources = access_sources(config)
-        sources.load()
-        self.control.reload(settings)
-        self._watch.reload(sources)
-        self.settings, self.signer = settings, signer
-
-    async def run(self) -> None:
-        """Look at the files of `[lists]` until cancelled."""
-        await self._watch.run()
+        return settings, self.control.prepare(settings)
 
     async def close(self) -> None:
         """Deliver what programs are to be told, and close connections to them."""

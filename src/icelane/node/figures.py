@@ -41,6 +41,8 @@ class SignalingFigures:
         issued = [((kind,), self._issued.get(kind, 0)) for kind in _KINDS]
         yield counter("icelane_credentials_issued", "TURN credentials handed out, by who asks", ["kind"], issued)
         yield self._hook_durations()
+        dropped = [((hook,), count) for hook, count in self._times.dropped.items()]
+        yield counter("icelane_hook_notices_dropped", "Notices that a hook was never told", ["hook"], dropped)
 
     def _hook_durations(self) -> Metric:
         text = "How long hooks took to answer"

@@ -16,14 +16,14 @@ def ice_settings(config: Config, relay: Relay | None = None) -> IceSettings:
 
     Without a secret there are STUN servers only: the password of a static user is nobody's to hand out.
     """
-    listeners = advertised(_as_bound(config, relay) if relay is not None else config)
+    listeners = advertised(as_bound(config, relay) if relay is not None else config)
     secrets = tuple(Secret(kid=one.kid, secret=one.secret.get_secret_value()) for one in config.turn.secrets)
     stun = [f"stun:{one.address}" for one in listeners if one.transport is Transport.UDP]
     turn = [turn_url(listener) for listener in listeners] if secrets else []
     return IceSettings(urls=(*stun, *turn), secrets=secrets)
 
 
-def _as_bound(config: Config, relay: Relay) -> Config:
+def as_bound(config: Config, relay: Relay) -> Config:
     """The same with the ports that the system chose."""
     behavior = set(config.behavior_listeners)
     turn: list[Listener] = [one for one in relay.listening if one not in behavior]

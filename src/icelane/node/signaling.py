@@ -5,10 +5,7 @@ It is a `Companion`: made before the relay starts, told to drain, reloaded with 
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from typing import Final
 
 from prometheus_client.metrics_core import Metric
@@ -17,8 +14,10 @@ from starlette.applications import Starlette
 from icelane.aio.system import SystemWallClock, monotonic
 from icelane.core.clock import Duration, Instant, UnixSeconds
 from icelane.crypto.provider import SystemEntropy
-from icelane.errors import ConfigurationError, LocalProtocolError
-from icelane.node.admission import ConfiguredAdmission, signaling_limits, unusable
+from icelane.errors import LocalProtocolError
+from icelane.node.admission import ConfiguredAdmission, signaling_limits
+from icelane.node.diagnosis import NodeDiagnosis
+from icelane.node.engine import node_name, signal_engine
 from icelane.node.figures import SignalingFigures
 from icelane.node.ice import ice_settings
 from icelane.node.invitation import INVITE, Invitations
@@ -26,8 +25,6 @@ from icelane.node.room_commands import RoomCommands
 from icelane.server.admin import Answer, Request
 from icelane.server.companion import Relay
 from icelane.server.config import Config
-from icelane.server.config.validation import refuse
-from icelane.server.events import report
 from icelane.server.http_server import HttpServer
 from icelane.server.public_url import public_url
 from icelane.signaling.admission.hook import Hook
@@ -64,29 +61,30 @@ class Signaling:
         self._relay = relay
         self._wall_clock = SystemWallClock()
         self._entropy = SystemEntropy()
-        self.admission = ConfiguredAdmission(config, entropy=self._entropy, before_connect=before_connect)
-        hooks = self.admission.settings.hooks
+        self.admission = ConfiguredAdmission(
+            config, relay.lists, entropy=self._entropy, node=node_name(config), before_connect=before_connect
+        )
         self.ice = IceServers(ice_settings(config), wall_clock=self._wall_clock)
         self.service = SignalService(
             self.admission.control,
             ice=self.ice,
+            engine=signal_engine(config, monotonic()),
             limits=signaling_limits(config),
-            ask_join=hooks.before_join is not None,
-            ask_message=hooks.before_message is not None,
             entropy=self._entropy,
             wall_clock=self._wall_clock,
         )
+        self._ask_hooks()
         self._figures = SignalingFigures(self.service.hub.figures, self.admission.control.hook_times, self.ice.issued)
         self._callers = AdmissionCallers(self.admission.control)
         self._rooms = HubRooms(self.service)
         self._commands = RoomCommands(self._rooms)
         self._invitations = Invitations(self.admission.control.invite, self._page_url, self._wall_clock)
+        self._diagnosis = NodeDiagnosis(config, relay, self._entropy) if config.diag.enabled else None
         table = routes([*self._surface().endpoints(), *endpoints], self._callers)
         self.app: Starlette = signaling_app(self.admission.control, service=self.service, routes=table)
         self.web = HttpServer(self.app, hsts=config.server.hsts)
         self.web.on_closing = self.service.close
         self.web.on_close = self._close
-        self._watching: asyncio.Task[None] | None = None
         self._draining = False
 
     # For the relay
@@ -94,7 +92,6 @@ class Signaling:
     def started(self) -> None:
         """The relay serves: what is bound is known from here on."""
         self.ice.settings = ice_settings(self._config, self._relay)
-        self._watching = asyncio.create_task(self.admission.run(), name="lists")
 
     def families(self) -> Iterable[Metric]:
         """For the page that the relay's figures are on."""
@@ -102,18 +99,21 @@ class Signaling:
 
     def prepare(self, config: Config) -> Callable[[], None]:
         """Look at another configuration; what is returned makes it count. Raises ConfigurationError."""
-        refuse(unusable(config))
+        commit_admission = self.admission.prepare(config)
         ice = ice_settings(config, self._relay)
 
         def commit() -> None:
-            try:
-                self.admission.reload(config)
-            except ConfigurationError as error:  # a file has changed since a moment ago
-                report("config.rejected", logging.ERROR, key=error.key, file=error.file, problem=error.message)
-                return
+            commit_admission()
+            self._ask_hooks()
             self._config, self.ice.settings = config, ice
+            if self._diagnosis is not None:
+                self._diagnosis.config = config
 
         return commit
+
+    def _ask_hooks(self) -> None:
+        hooks = self.admission.settings.hooks
+        self.service.hub.ask_about(joins=hooks.before_join is not None, messages=hooks.before_message is not None)
 
     def begin_drain(self) -> None:
         """Send everybody away, each at a time of his own. Again is harmless."""
@@ -128,10 +128,8 @@ class Signaling:
         return await self._commands.answer(request)
 
     async def _close(self) -> None:
-        if self._watching is not None:
-            self._watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._watching
+        if self._diagnosis is not None:
+            await self._diagnosis.close()
         await self.admission.close()
 
     # For the endpoints
@@ -149,8 +147,9 @@ class Signaling:
             tickets=_Tickets(self.admission),
             rooms=self._rooms,
             compat=server.compat,
-            public_url=server.public_url,
+            public_url=lambda: self._config.server.public_url,
             pages=server.pages,
+            diagnosis=self._diagnosis,
         )
 
     async def _readiness(self) -> tuple[bool, Mapping[str, object]]:

@@ -36,5 +36,6 @@ def subject_of(
         urls=(*stun, *turn),
         login=Login(username=issued.username, password=issued.password),
         realm=config.turn.realm,
+        relay_ports=str(config.turn.relay_ports),
         authority=authority,
     )

@@ -1,4 +1,4 @@
-"""`[lists]` as the relay goes by them: read at the start, on reload, and when one of their files changes."""
+"""`[lists]` as one process goes by them: read at the start, on reload, and when one of their files changes."""
 
 from __future__ import annotations
 
@@ -23,18 +23,26 @@ def access_sources(config: Config) -> AccessSources:
 
 
 class WatchedLists:
-    """The lists, and a task that looks at their files. `changed` is called when others count than before."""
+    """The lists, and a task that looks at their files. Relay and signaling have them in common.
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    They are empty, and refuse nobody, until `start`.
+    """
+
+    def __init__(self) -> None:
         self.lists = AccessLists()
-        self._changed = changed
+        self._changed: list[Callable[[], None]] = []
         self._watch: AccessWatch | None = None
         self._task: asyncio.Task[None] | None = None
+
+    def on_change(self, call: Callable[[], None]) -> None:
+        """Call this when a file has changed, so that others count than before."""
+        self._changed.append(call)
 
     def start(self, config: Config) -> None:
         """Read them, and go on looking. Raises ConfigurationError."""
         self._watch = AccessWatch(self.lists, access_sources(config))
-        self._watch.on_change(self._changed)
+        for call in self._changed:
+            self._watch.on_change(call)
         self._task = asyncio.create_task(self._watch.run(), name="access lists")
 
     def reload(self, config: Config) -> None:

@@ -16,6 +16,7 @@ from icelane.server.config import Config
 from icelane.server.config.values import Listener as ListenSetting
 from icelane.server.config.values import WebListener
 from icelane.server.health import Readiness
+from icelane.turn.access_list import AccessLists
 
 if TYPE_CHECKING:  # who has no such listeners needs none of it
     from prometheus_client.metrics_core import Metric
@@ -32,6 +33,11 @@ class Relay(Protocol):
 
     async def revoke(self, username: str) -> int:
         """Take a credential back, everywhere; how many allocations ended. Raises LocalProtocolError."""
+        ...
+
+    @property
+    def lists(self) -> AccessLists:
+        """Who may come at all: read once it has started, and then kept to what `[lists]` and its files say."""
         ...
 
     @property

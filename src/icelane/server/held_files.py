@@ -6,7 +6,7 @@ place does not depend on files that somebody is just replacing, or has broken.
 
     turn.revoked_file       its entries
     tls.certificate, key    the two files
-    turn.auth               the source of its module, or of the package that the module is in
+    turn.auth, hooks.*      the source of their modules, or of the packages that the modules are in
 
 What those modules import from elsewhere is read as it is.
 """
@@ -15,35 +15,44 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Final, NamedTuple
 
 from icelane.core.net import Transport
 from icelane.errors import ConfigurationError
 from icelane.server.config import Config
 from icelane.server.config.validation import failures_of
+from icelane.server.config.values import HookNames
 from icelane.server.revoked_file import read_revoked
 from icelane.server.tls import PemPair, load_certificate
 from icelane.turn.revocation import Revocation
 
-# A package that is larger is not held: it is what is installed, and not what somebody edits on a running machine.
+# Of all together. A package that finds no room is not held: it is what is installed, and not what somebody edits on a
+# running machine.
 MAX_MODULES: Final = 256
 MAX_SOURCE_SIZE: Final = 4 << 20
-_AUTH: Final = "turn.auth"
 
 
 class ModuleSource(NamedTuple):
-    """One file of Python."""
+    """One file of Python. `key` is the setting that needs it."""
 
     path: str
     source: bytes
     is_package: bool
+    key: str
+
+
+class NamedFunction(NamedTuple):
+    """`package.module:function`, and the setting that names it."""
+
+    key: str
+    name: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,18 +86,42 @@ def tls_files(config: Config) -> tuple[Path, Path] | None:
     return certificate, key
 
 
-def read_modules(auth: str | None) -> dict[str, ModuleSource]:
-    """The source of the modules of `turn.auth`, none of which is run. Empty where there is none, or too much of it."""
-    if auth is None:
-        return {}
-    top = auth.partition(":")[0].partition(".")[0]
+def named_functions(config: Config) -> Iterator[NamedFunction]:
+    """`turn.auth`, and the hooks that are functions, where there are listeners that need them."""
+    if config.turn.auth is not None:
+        yield NamedFunction("turn.auth", config.turn.auth)
+    if config.server.listen:
+        for field_name, value in config.hooks:
+            if isinstance(value, HookNames):
+                yield from (NamedFunction(f"hooks.{field_name}", name) for name in value if "://" not in name)
+
+
+def read_modules(
+    functions: Iterable[NamedFunction], held: Mapping[str, ModuleSource] = MappingProxyType({})
+) -> dict[str, ModuleSource]:
+    """The source of the modules that `functions` are in, none of which is run.
+
+    What is in `held` stays as it was: whoever runs it does not import it again. What is too much is left out.
+    """
+    found: dict[str, ModuleSource] = {}
+    for key, name in functions:
+        top = name.partition(":")[0].partition(".")[0]
+        if top in found:
+            continue
+        known = {module: one for module, one in held.items() if module.partition(".")[0] == top}
+        more = found | (known or _package(top, key))
+        if len(more) <= MAX_MODULES and sum(len(one.source) for one in more.values()) <= MAX_SOURCE_SIZE:
+            found = more
+    return found
+
+
+def _package(top: str, key: str) -> dict[str, ModuleSource]:
     try:
         spec = importlib.util.find_spec(top)
         paths = _paths(top, spec) if spec is not None else {}
-        found = {name: _read(path) for name, path in paths.items()}
+        return {name: _read(path, key) for name, path in paths.items()}
     except (ImportError, ValueError, OSError):
         return {}  # who imports it says what is wrong
-    return found if sum(len(one.source) for one in found.values()) <= MAX_SOURCE_SIZE else {}
 
 
 def _paths(top: str, spec: ModuleSpec) -> dict[str, Path]:
@@ -104,8 +137,8 @@ def _paths(top: str, spec: ModuleSpec) -> dict[str, Path]:
     return found
 
 
-def _read(path: Path) -> ModuleSource:
-    return ModuleSource(str(path), path.read_bytes(), path.name == "__init__.py")
+def _read(path: Path, key: str) -> ModuleSource:
+    return ModuleSource(str(path), path.read_bytes(), path.name == "__init__.py", key)
 
 
 def _compile(held: ModuleSource) -> None:
@@ -120,13 +153,17 @@ def _compile(held: ModuleSource) -> None:
     else:
         return
     # Raised out here, so that the exception, which has a line of the file, is no context of ours.
-    raise ConfigurationError(problem, key=_AUTH, file=held.path)
+    raise ConfigurationError(problem, key=held.key, file=held.path)
 
 
-def import_held(modules: Mapping[str, ModuleSource]) -> None:
-    """From now on this process imports these modules as they are held."""
-    if modules:
-        sys.meta_path.insert(0, _HeldFinder(modules))
+def import_held(modules: Mapping[str, ModuleSource]) -> Mapping[str, ModuleSource]:
+    """From now on this process imports these modules as they are held, and no others. Returns those of before."""
+    finder = next((one for one in sys.meta_path if isinstance(one, _HeldFinder)), None)
+    if finder is None:
+        finder = _HeldFinder({})
+        sys.meta_path.insert(0, finder)
+    before, finder.modules = finder.modules, modules
+    return before
 
 
 class _HeldLoader(SourceFileLoader):
@@ -146,13 +183,13 @@ class _HeldLoader(SourceFileLoader):
 
 class _HeldFinder(MetaPathFinder):
     def __init__(self, modules: Mapping[str, ModuleSource]) -> None:
-        self._modules = modules
+        self.modules = modules
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None, /
     ) -> ModuleSpec | None:
         del path, target
-        held = self._modules.get(fullname)
+        held = self.modules.get(fullname)
         if held is None:
             return None
         return importlib.util.spec_from_file_location(

@@ -46,6 +46,8 @@ RELOADABLE: Final = frozenset({
     "auth.cookie",
     "auth.dangerously_accept_tokens_in_urls",
     "hooks.before_connect",
+    "hooks.before_join",
+    "hooks.before_message",
     "hooks.before_ice",
     "hooks.on_connected",
     "hooks.on_left",

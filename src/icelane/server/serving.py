@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, Self
 
 from icelane.core.clock import Instant
+from icelane.server.access import WatchedLists
 from icelane.server.admin import SESSION_COMMANDS, Answer, Request, Sessions
 from icelane.server.companion import Companion, CompanionProgram
 from icelane.server.config import Config
 from icelane.server.config.values import Listener as ListenSetting
 from icelane.server.config.values import WebListener
 from icelane.server.health import Readiness
-from icelane.server.held_files import HeldFiles
-from icelane.server.reload import Reloaded
+from icelane.server.reload import Reloaded, changed_keys, with_values_of
 from icelane.server.turn_server import TurnServer
+from icelane.turn.access_list import AccessLists
 from icelane.turn.revocation import Revocation
 
 
@@ -87,9 +89,11 @@ class OneProcess:
 
     def __init__(self, config: Config, program: CompanionProgram | None = None) -> None:
         """Raises ConfigurationError when the companion cannot be made."""
+        self._access = WatchedLists()
         self._companion = program.make(config, self) if program is not None else None
         self.commands = (*SESSION_COMMANDS, *(program.commands if program is not None else ()))
-        self._server = TurnServer(config, web=self._companion.web if self._companion is not None else None)
+        web = self._companion.web if self._companion is not None else None
+        self._server = TurnServer(config, web=web, access=self._access)
         if self._companion is not None:
             self._server.observation.metrics.add(self._companion.families)
         self._sessions = Sessions(self._server)
@@ -107,6 +111,11 @@ class OneProcess:
     def config(self) -> Config:
         """The configuration that counts."""
         return self._server.config
+
+    @property
+    def lists(self) -> AccessLists:
+        """Who may come at all: for the companion."""
+        return self._access.lists
 
     @property
     def listening(self) -> list[ListenSetting]:
@@ -130,7 +139,10 @@ class OneProcess:
 
     async def reload(self, config: Config) -> Reloaded:
         """Go by another configuration as far as may be. Raises ConfigurationError, and then changes nothing."""
-        return reload_both(self._server, self._companion, config)
+        commit = prepare_companion(self._server, self._companion, config)
+        reloaded = self._server.reload(config)
+        commit()
+        return reloaded
 
     def begin_drain(self) -> None:
         """Take no new allocation from now on; those that live go on."""
@@ -157,12 +169,12 @@ class OneProcess:
         return self._server.revoke(Revocation(name=username))
 
 
-def reload_both(
-    server: TurnServer, companion: Companion | None, config: Config, held: HeldFiles | None = None
-) -> Reloaded:
-    """Go by another configuration, both or neither. Raises ConfigurationError."""
-    commit = companion.prepare(config) if companion is not None else None
-    reloaded = server.reload(config, held)
-    if commit is not None:
-        commit()
-    return reloaded
+def prepare_companion(server: TurnServer, companion: Companion | None, config: Config) -> Callable[[], None]:
+    """Make what the companion needs to go by another configuration; what is returned makes it count.
+
+    The companion sees what a running server takes over, and not what waits for a restart. Raises ConfigurationError.
+    """
+    if companion is None:
+        return lambda: None
+    changed, _ = changed_keys(server.config, config)
+    return companion.prepare(with_values_of(server.config, config, changed))

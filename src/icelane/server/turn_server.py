@@ -101,7 +101,8 @@ class TurnServer:
     `log` is what hears of refusals and allocations; without one, the program's logging is used. `tune` may change what
     the engine is told and the configuration has no key for: the lifetimes that RFC 8656 fixes, which tests shorten;
     `deadlines` are those of slow TCP and TLS clients. `share` is what it has with servers in other processes. `web`
-    carries an application on the listeners of `[server]`, which take TURN over TLS as well.
+    carries an application on the listeners of `[server]`, which take TURN over TLS as well. `access` are the
+    lists, where somebody else goes by them too; they are started, reloaded and closed with the server.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class TurnServer:
         deadlines: StreamDeadlines | None = None,
         share: Share | None = None,
         web: HttpServer | None = None,
+        access: WatchedLists | None = None,
     ) -> None:
         self._config = config
         self._web = web if web is not None or (share is not None and not share.web) else web_for(config)
@@ -145,7 +147,8 @@ class TurnServer:
         )
         self._observation = Observation(self, config)
         self._external_watch = watch_for(config, self._follow)
-        self._access = WatchedLists(self._enforce_access)
+        self._access = access or WatchedLists()
+        self._access.on_change(self._enforce_access)
         self._listeners: list[Listener] = []
         self._web_listeners: list[StreamListener] = []
         self._listeners_by_key: dict[tuple[Transport, SocketAddress], Listener] = {}

@@ -102,3 +102,8 @@ class Refusal:
     reason: str = ""
     retry_after: Duration | None = None
     status: int | None = None
+
+    @property
+    def http_status(self) -> int:
+        """`status`, or the one that says the same as `code`."""
+        return self.code.status if self.status is None else self.status

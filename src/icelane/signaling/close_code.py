@@ -49,6 +49,11 @@ class CloseCode(enum.IntEnum):
         """What a client does after this code."""
         return _RULES[self]
 
+    @property
+    def status(self) -> int:
+        """The status of HTTP that says the same, to whoever has no WebSocket."""
+        return _STATUSES[self]
+
 
 _RULES: Final = {
     CloseCode.BAD_FRAME: Reconnect.NEVER,
@@ -62,6 +67,22 @@ _RULES: Final = {
     CloseCode.RATE_LIMITED: Reconnect.AFTER,
     CloseCode.INTERNAL: Reconnect.JITTER,
     CloseCode.DRAINING: Reconnect.JITTER,
+}
+
+_STATUSES: Final = {
+    CloseCode.BAD_FRAME: 400,
+    CloseCode.TOKEN_EXPIRED: 401,
+    CloseCode.DENIED: 403,
+    CloseCode.NO_ROOM: 404,
+    CloseCode.TIMEOUT: 408,
+    CloseCode.SUPERSEDED: 409,
+    CloseCode.TOO_SLOW: 413,
+    CloseCode.ROOM_CLOSED_TO_YOU: 423,
+    CloseCode.RATE_LIMITED: 429,
+    # Not 500: what keeps us from deciding, such as a hook that does not answer, is expected to pass (RFC 9110 section
+    # 15.6.4), and proxies and clients try again after a 503.
+    CloseCode.INTERNAL: 503,
+    CloseCode.DRAINING: 503,
 }
 
 

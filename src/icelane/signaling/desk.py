@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from msgspec import UNSET, UnsetType
 
 from icelane.signaling.close_code import CloseCode, Reconnect
-from icelane.signaling.error_code import ErrorCode
+from icelane.signaling.error_code import ErrorCode, message_of
 from icelane.signaling.hub_event import ConnectionEnded, HubEvent
 from icelane.signaling.messages import Error, Goodbye, ServerFrame, encode_frame, frame_type
 from icelane.signaling.outbox import CloseConnection
@@ -84,12 +84,12 @@ class Desk:
         retryable: bool = False,
     ) -> None:
         """Answer that something is not done."""
-        known = code if isinstance(code, ErrorCode) else None
+        word = code.value if isinstance(code, ErrorCode) else code
         frame = Error(
             re=re,
-            code=code if isinstance(code, str) else code.value,
-            message=message or (known.message if known else ""),
-            retryable=known.retryable if known else retryable,
+            code=word,
+            message=message or message_of(word),
+            retryable=code.retryable if isinstance(code, ErrorCode) else retryable,
             after=UNSET if after is None else after,
         )
         self.answer(session, frame)
@@ -113,7 +113,7 @@ class Desk:
             code=code,
             reason=word,
             reconnect=code.reconnect is not Reconnect.NEVER,
-            message=message or (error.message if isinstance(error, ErrorCode) else ""),
+            message=message or message_of(word),
             after=UNSET if after is None else after,
             url=UNSET if url is None else url,
         )

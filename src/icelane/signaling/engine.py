@@ -22,7 +22,7 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 from msgspec import Raw
 
 from icelane.core.clock import Duration, Instant
-from icelane.signaling.messages import LeftReason, SignalData
+from icelane.signaling.messages import ClientInfo, LeftReason, SignalData
 
 # How long a silent node keeps its presence; and how often it says that it lives.
 LEASE: Final[Duration] = 30.0
@@ -30,7 +30,10 @@ RENEWAL: Final[Duration] = 10.0
 
 
 class Presence(NamedTuple):
-    """A peer in a room. `order` says who was first, in the whole room; the engine writes it."""
+    """A peer in a room. `order` says who was first, in the whole room; the engine writes it.
+
+    `client` is the program that he says he uses, for operators: the others in the room are not told.
+    """
 
     peer: str
     session: str
@@ -40,6 +43,7 @@ class Presence(NamedTuple):
     meta: Raw
     relay_only: bool
     order: int = 0
+    client: ClientInfo | None = None
 
     def came_before(self, other: Presence) -> bool:
         """Whether this one is the polite of the two: who was there first; ties go by id."""

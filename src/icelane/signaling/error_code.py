@@ -7,7 +7,7 @@ from typing import Final
 
 
 class ErrorCode(enum.Enum):
-    """The hub's own words. Hooks and admission have more, such as `banned`."""
+    """The hub's own words, and what admission says when it gives no reason. Hooks have more, such as `banned`."""
 
     BAD_FRAME = "bad_frame"
     HELLO_REQUIRED = "hello_required"
@@ -20,7 +20,6 @@ class ErrorCode(enum.Enum):
     DENIED = "denied"
     NOT_IN_ROOM = "not_in_room"
     ROOM_REQUIRED = "room_required"
-    ROOM_NOT_FOUND = "room_not_found"
     ROOM_LOCKED = "room_locked"
     ROOM_FULL = "room_full"
     TOO_MANY_ROOMS = "too_many_rooms"
@@ -45,6 +44,14 @@ class ErrorCode(enum.Enum):
         return self in _RETRYABLE
 
 
+def message_of(word: str) -> str:
+    """What there is to say to people about a word, which may be a hook's own: then nothing."""
+    try:
+        return ErrorCode(word).message
+    except ValueError:
+        return ""
+
+
 _MESSAGES: Final = {
     ErrorCode.BAD_FRAME: "this frame is not one of icelane.signal.v1",
     ErrorCode.HELLO_REQUIRED: "the first frame has to be hello",
@@ -54,10 +61,9 @@ _MESSAGES: Final = {
     ErrorCode.TOKEN_EXPIRED: "what the token granted is over; come back with another one",
     ErrorCode.IDENTITY_CHANGED: "a refresh is for the same identity",
     ErrorCode.FORBIDDEN: "the token does not grant this",
-    ErrorCode.DENIED: "the program behind this server said no",
+    ErrorCode.DENIED: "this server, or the program behind it, says no",
     ErrorCode.NOT_IN_ROOM: "join the room first",
     ErrorCode.ROOM_REQUIRED: "say which room: you are in none, or in several",
-    ErrorCode.ROOM_NOT_FOUND: "there is no such room",
     ErrorCode.ROOM_LOCKED: "the room is locked",
     ErrorCode.ROOM_FULL: "the room is full",
     ErrorCode.TOO_MANY_ROOMS: "leave a room first",

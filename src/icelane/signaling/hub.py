@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol, TypeAlias, assert_never
 
-from icelane.core.clock import Duration, Instant, TimerTable, WallClock, later
+from icelane.core.clock import Duration, Instant, TimerTable, WallClock, earliest, later
 from icelane.core.entropy import Entropy
 from icelane.errors import MalformedError
 from icelane.signaling.admitted import Admission, Refusal
@@ -261,6 +261,10 @@ class Hub:
         self._go_on(connection, now)
         self._settle(now)
 
+    def ask_about(self, *, joins: bool, messages: bool) -> None:
+        """Whether a hook decides about each of them from now on. What waits for an answer goes on waiting."""
+        self._ask_join, self._ask_message = joins, messages
+
     def provide_ice(self, session: str, ice: IceServersBody | None, now: Instant) -> None:
         """The answer to IssueIce; None when there are none now."""
         self._sessions.provide_ice(session, ice, now)
@@ -307,8 +311,7 @@ class Hub:
 
     def next_timeout(self) -> Instant | None:
         """When `handle_timeout` wants to be called."""
-        deadlines = [at for at in (self._timers.next(), self._engine.next_timeout()) if at is not None]
-        return min(deadlines, default=None)
+        return earliest(self._timers.next(), self._engine.next_timeout())
 
     @property
     def connections(self) -> int:
@@ -405,7 +408,7 @@ class Hub:
         if self._is_too_often(session, message, room) or not self._rooms.may_message(session, message):
             return
         if self._ask_message:
-            self._ask_about(connection, session, message, room, now)
+            self._ask_before_passing_on(connection, session, message, room, now)
         else:
             self._rooms.message(session, message, now)
 
@@ -414,7 +417,7 @@ class Hub:
         if self._is_too_often(session, signal, room) or not self._rooms.may_signal(session, signal):
             return
         if self._ask_message:
-            self._ask_about(connection, session, signal, room, now)
+            self._ask_before_passing_on(connection, session, signal, room, now)
         else:
             self._rooms.signal(session, signal, now)
 
@@ -427,7 +430,7 @@ class Hub:
             self._desk.refuse(session, frame.id, ErrorCode.RATE_LIMITED, after=wait)
         return wait is not None
 
-    def _ask_about(
+    def _ask_before_passing_on(
         self, connection: Connection, session: Session, frame: SendMessage | SendSignal, room: str, now: Instant
     ) -> None:
         self._commands.append(AskMessage(self._ask_soon(connection, frame, now), session.summary(), room, frame))

@@ -121,6 +121,7 @@ class Rooms:
             name=admission.name,
             meta=_meta(admission, join.meta),
             relay_only=admission.ice.transport_policy is IceTransportPolicy.RELAY,
+            client=session.client,
         )
         options = options_for(join.room, self._rules, self._limits.peers_per_room)
         bypass = Grant.MODERATE in admission.grants

@@ -22,6 +22,7 @@ from icelane.aio.wakeup import Wakeup
 from icelane.core.clock import Duration, Instant, WallClock, later
 from icelane.core.entropy import Entropy
 from icelane.core.net import SocketAddress
+from icelane.core.secret_header import SECRET_HEADERS
 from icelane.crypto.provider import SystemEntropy
 from icelane.signaling.admission.request import (
     Connected,
@@ -361,7 +362,7 @@ def _with_hello(request: ConnectRequest, command: Admit) -> ConnectRequest:
 
 def _only_with(request: ConnectRequest, token: str) -> ConnectRequest:
     """The request as if nothing had come with it but this token: what it came with is older."""
-    headers = request.headers.without("authorization", "cookie", "sec-websocket-protocol")
+    headers = request.headers.without(*SECRET_HEADERS)
     return replace(
         request, headers=headers, cookies={}, subprotocols=(), ticket=None, query_token=None, hello_token=token
     )

@@ -9,7 +9,7 @@ from typing import Final, NewType
 
 from icelane.signaling.admitted import Admission
 from icelane.signaling.limits import MAX_WAITING_FRAMES
-from icelane.signaling.messages import ClientFrame, IceServersBody
+from icelane.signaling.messages import ClientFrame, ClientInfo, IceServersBody
 from icelane.signaling.outbox import Outbox
 from icelane.signaling.push import Replay
 from icelane.signaling.token_bucket import TokenBucket
@@ -81,6 +81,7 @@ class Session:
     replay: Replay
     bucket: TokenBucket
     address: str
+    client: ClientInfo | None = None
     connection: Connection | None = None
     rooms: dict[str, None] = field(default_factory=dict)
     entering: set[str] = field(default_factory=set)

@@ -182,6 +182,7 @@ class Sessions:
             replay=Replay(self._limits.replay),
             bucket=connection.bucket,
             address=connection.address,
+            client=None if hello.client is UNSET else hello.client,
         )
         self.begun += 1
         self._desk.add(session)

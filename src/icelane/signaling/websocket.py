@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
 from typing import Any, Final
@@ -23,8 +22,8 @@ from icelane.core.clock import Duration
 from icelane.errors import MalformedError
 from icelane.signaling.admission.request import ConnectRequest, TlsFacts
 from icelane.signaling.admitted import Refusal
-from icelane.signaling.close_code import CloseCode
 from icelane.signaling.gate import Gate
+from icelane.signaling.http.problem import CONTENT_TYPE, Problem, bad_request, problem_of
 from icelane.signaling.messages import SUBPROTOCOL
 from icelane.signaling.outbox import CloseConnection
 from icelane.signaling.service import SignalService
@@ -40,7 +39,6 @@ CLOSE_TIMEOUT: Final[Duration] = 5.0
 _NO_CODE: Final = 1005
 _BROKEN: Final = 1006
 _NORMAL: Final = 1000
-_STATUS: Final = {CloseCode.RATE_LIMITED: 429, CloseCode.DRAINING: 503, CloseCode.INTERNAL: 503}
 _TLS_VERSIONS: Final = {0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
 
 
@@ -58,18 +56,18 @@ class SignalEndpoint:
             request = _request(self._gate, scope)
         except MalformedError:
             self._service.handle_refused("bad_request")
-            await _refuse(scope, send, 400, "bad_request", "the request does not parse")
+            await _refuse(scope, send, bad_request("the request does not parse"))
             return
         offered = scope.get("subprotocols") or []
         if offered and SUBPROTOCOL not in offered:
             self._service.handle_refused("bad_subprotocol")
-            await _refuse(scope, send, 400, "bad_subprotocol", f"the sub-protocol here is {SUBPROTOCOL}")
+            await _refuse(scope, send, bad_request(f"the sub-protocol here is {SUBPROTOCOL}", "bad_subprotocol"))
             return
         refusal = self._gate.screen(request)
         place = refusal if refusal is not None else self._gate.open_connection(request)
         if isinstance(place, Refusal):
             self._service.handle_refused(place.error)
-            await _refuse_by(scope, send, place)
+            await _refuse(scope, send, problem_of(place))
             return
         try:
             await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if offered else None, "headers": []})
@@ -137,25 +135,12 @@ def _tls_facts(scope: Scope) -> TlsFacts | None:
     return TlsFacts(version=_TLS_VERSIONS.get(tls.get("tls_version"), ""))
 
 
-async def _refuse_by(scope: Scope, send: Send, refusal: Refusal) -> None:
-    status = refusal.status or _STATUS.get(refusal.code, 403)
-    await _refuse(scope, send, status, refusal.error, refusal.reason, refusal.retry_after)
-
-
-async def _refuse(
-    scope: Scope, send: Send, status: int, error: str, reason: str, retry_after: float | None = None
-) -> None:
-    """An answer of HTTP in place of the upgrade: problem+json, where the server can do that."""
+async def _refuse(scope: Scope, send: Send, problem: Problem) -> None:
+    """An answer of HTTP in place of the upgrade, where the server can do that."""
     if "websocket.http.response" not in (scope.get("extensions") or {}):
-        await send({"type": "websocket.close", "code": 1008, "reason": error})  # becomes a 403
+        await send({"type": "websocket.close", "code": 1008, "reason": problem.code})  # becomes a 403
         return
-    problem: dict[str, object] = {
-        "type": "about:blank", "status": status, "code": error, "title": reason or error,
-        "retryable": retry_after is not None,
-    }  # fmt: skip
-    headers = [(b"content-type", b"application/problem+json"), (b"cache-control", b"no-store")]
-    if retry_after is not None:
-        problem["retryAfter"] = retry_after
-        headers.append((b"retry-after", str(max(math.ceil(retry_after), 1)).encode()))
-    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": msgspec.json.encode(problem)})
+    headers = {"content-type": CONTENT_TYPE, "cache-control": "no-store", **problem.all_headers()}
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "websocket.http.response.start", "status": problem.status, "headers": raw})
+    await send({"type": "websocket.http.response.body", "body": msgspec.json.encode(problem.document())})

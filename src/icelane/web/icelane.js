@@ -19,7 +19,8 @@
  *   Somebody in a room. `polite` is the part that this peer plays in negotiation; we play the other one.
  * @typedef {string | (() => string | Promise<string>)} Secret
  * @typedef {object} Options
- * @property {Secret} [token]  a join token, or a function that gets one: it is called whenever another one is needed
+ * @property {Secret} [token]  a join token, or a function that gets one: it is called whenever another one is needed.
+ *   Where the token is in a cookie, `csrf.` and the value that goes with it.
  * @property {() => string | Promise<string>} [ticket]  gets a one-time ticket for each connection
  * @property {string} [room]  joined at once
  * @property {Json} [meta]  what others see of us
@@ -36,7 +37,7 @@
  * @property {() => number} now  milliseconds
  * @property {() => number} random
  * @typedef {{ name: string, meta: Json, you?: string, locked: boolean, relayOnly: boolean, peers: Map<string, Peer> }} Room
- * @typedef {{ frame: Json, text: string, sent: boolean, resolve: (answer: Json) => void, reject: (error: Error) => void }} Request
+ * @typedef {{ frame: Json, text: string, size: number, sent: boolean, resolve: (answer: Json) => void, reject: (error: Error) => void }} Request
  * @typedef {{ description?: RTCSessionDescriptionInit, candidate?: RTCIceCandidateInit | null }} Signal
  */
 
@@ -57,16 +58,24 @@ const PONG_TIMEOUT = 10
 const TOKEN_RENEWAL = 0.8
 const LONGEST_TIMER = 86_400
 
-// Requests without an answer; the next one fails. Fewer are on their way than the server keeps behind a slow hook.
+// Requests without an answer, also those that wait while there is no connection, and their bytes; the next one fails with
+// `busy`. Fewer are on their way than the server keeps behind a slow hook.
 const MAX_REQUESTS = 1024
+const MAX_REQUEST_BYTES = 4 << 20
 const MAX_IN_FLIGHT = 32
 // Part of the server's rate that we use: its clock and ours differ, and pong counts as well.
 const SHARE = 0.9
 
-// Signals of peers that nobody has connected to yet, arrivals that nobody has asked for: the oldest go.
+// Signals of peers that nobody has connected to yet, arrivals that nobody has asked for: the oldest go. Sizes are the
+// characters of a signal as JSON.
 const MAX_HELD_PEERS = 128
 const MAX_HELD_SIGNALS = 64
+const MAX_HELD_SIZE = 8 << 20
 const MAX_ARRIVALS = 1024
+// Signals that wait while the browser is at an earlier one of the same peer. The next one is dropped: who sends faster
+// than a browser reads harms his own call, and an offer that was lost is sent again.
+const MAX_WAITING_SIGNALS = 256
+const MAX_WAITING_SIZE = 1 << 20
 // How long an offer waits for its answer before it is sent again.
 const OFFER_PATIENCE = 10
 // How long the polite one leaves the first word to the other. Whoever begins a call begins it at both ends, so first
@@ -164,8 +173,7 @@ export class SignalClient {
   #rooms = new Map()
   /** @type {Map<string, Negotiation>} */
   #negotiations = new Map()
-  /** @type {Map<string, Signal[]>} */
-  #held = new Map()
+  #held = new HeldSignals()
   /** @type {Peer[]} */
   #arrivals = []
   /** @type {((peer: Peer | undefined) => void)[]} */
@@ -375,8 +383,7 @@ export class SignalClient {
       data => void this.#ask({ type: "signal", to: peer.id, data }).catch(() => {}),
     )
     this.#negotiations.set(peer.id, negotiation)
-    for (const data of this.#held.get(peer.id) ?? []) negotiation.handle(data)
-    this.#held.delete(peer.id)
+    for (const data of this.#held.take(peer.id)) negotiation.handle(data)
     return negotiation.pc
   }
 
@@ -412,10 +419,11 @@ export class SignalClient {
     if (this.#attempt !== attempt || this.#closed) return
     // A page cannot set headers. What is no word of RFC 9110 cannot be a sub-protocol and goes into hello.
     const fits = token !== undefined && /^[\w.~+-]+$/.test(token)
+    const isCsrf = token?.startsWith("csrf.")
     const url = this.#elsewhere ?? this.#url
     let socket
     try {
-      socket = new this.#environment.WebSocket(url, fits ? [SUBPROTOCOL, `bearer.${token}`] : [SUBPROTOCOL])
+      socket = new this.#environment.WebSocket(url, fits ? [SUBPROTOCOL, isCsrf ? token : `bearer.${token}`] : [SUBPROTOCOL])
     } catch (error) {
       this.#connecting?.reject(/** @type {Error} */ (error))
       this.#decide(1006, "unreachable", "the WebSocket was not opened", undefined)
@@ -721,14 +729,12 @@ export class SignalClient {
   #handleSignal(sender, data) {
     const negotiation = this.#negotiations.get(sender)
     if (negotiation && negotiation.pc.signalingState !== "closed") return negotiation.handle(data)
-    this.#held.set(sender, [...(this.#held.get(sender) ?? []), data].slice(-MAX_HELD_SIGNALS))
-    const [oldest] = this.#held.keys()
-    if (this.#held.size > MAX_HELD_PEERS) this.#held.delete(oldest)
+    this.#held.put(sender, data)
   }
 
   /** @param {string} id @param {boolean} close whether the peer is gone for certain */
   #endCall(id, close) {
-    this.#held.delete(id)
+    this.#held.take(id)
     const negotiation = this.#negotiations.get(id)
     this.#negotiations.delete(id)
     negotiation?.detach()
@@ -743,10 +749,15 @@ export class SignalClient {
     const id = ++this.#lastId
     const keyed = frame.type === "signal" || frame.type === "message" ? { key: String(id) } : {}
     const text = JSON.stringify({ ...frame, id, ...keyed })
-    if (new TextEncoder().encode(text).length > this.#maxFrame) return Promise.reject(new RangeError("this is too long"))
-    if (this.#requests.size >= MAX_REQUESTS) return Promise.reject(new SignalError("busy", "too much waits for an answer"))
+    const size = new TextEncoder().encode(text).length
+    if (size > this.#maxFrame) return Promise.reject(new RangeError("this is too long"))
+    let waiting = 0
+    for (const request of this.#requests.values()) waiting += request.size
+    if (this.#requests.size >= MAX_REQUESTS || waiting + size > MAX_REQUEST_BYTES) {
+      return Promise.reject(new SignalError("busy", "too much waits for an answer"))
+    }
     return new Promise((resolve, reject) => {
-      this.#requests.set(id, { frame, text, sent: false, resolve, reject })
+      this.#requests.set(id, { frame, text, size, sent: false, resolve, reject })
       this.#pump()
     })
   }
@@ -868,6 +879,38 @@ export class SignalClient {
   }
 }
 
+/** Signals of peers that nobody has connected to yet, within the bounds above. */
+class HeldSignals {
+  /** @type {Map<string, { data: Signal, size: number }[]>} */
+  #signals = new Map()
+  #size = 0
+
+  /** @param {string} sender @param {Signal} data */
+  put(sender, data) {
+    const held = this.#signals.get(sender) ?? []
+    const size = JSON.stringify(data).length
+    this.#signals.set(sender, held)
+    held.push({ data, size })
+    this.#size += size
+    if (held.length > MAX_HELD_SIGNALS) this.#size -= held.shift()?.size ?? 0
+    for (const oldest of this.#signals.keys()) {
+      if (this.#signals.size <= MAX_HELD_PEERS && this.#size <= MAX_HELD_SIZE) return
+      this.take(oldest)
+    }
+  }
+
+  /**
+   * Those of one peer, which are held no more.
+   * @param {string} sender
+   */
+  take(sender) {
+    const held = this.#signals.get(sender) ?? []
+    this.#signals.delete(sender)
+    for (const { size } of held) this.#size -= size
+    return held.map(({ data }) => data)
+  }
+}
+
 /**
  * Perfect negotiation (W3C WebRTC section 10.7) of one peer connection; the polite one gives way. What is added: an offer
  * that nobody answers is sent again, an answer to an offer that is answered already is dropped, and ICE that has failed
@@ -885,6 +928,8 @@ class Negotiation {
   #begun = false
   #heard = false
   #chain = Promise.resolve()
+  #waiting = 0
+  #waitingSize = 0
   /** @type {any} */
   #patience
 
@@ -907,8 +952,19 @@ class Negotiation {
 
   /** @param {Signal} data */
   handle(data) {
+    const size = JSON.stringify(data).length
+    if (this.#waiting >= MAX_WAITING_SIGNALS || (this.#waiting && this.#waitingSize + size > MAX_WAITING_SIZE)) {
+      console.debug("a signal was dropped: too many wait")
+      return
+    }
+    this.#waiting++
+    this.#waitingSize += size
     // What is of no use is the peer's mistake, or comes after the end: nothing that the page could do.
     this.#chain = this.#chain.then(() => this.#apply(data)).catch(error => console.debug("a signal was of no use", error))
+      .finally(() => {
+        this.#waiting--
+        this.#waitingSize -= size
+      })
   }
 
   repeatOffer() {

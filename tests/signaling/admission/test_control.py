@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from icelane.core.clock import UnixSeconds
+from icelane.core.secret_header import SECRET_HEADERS
 from icelane.errors import ConfigurationError, MalformedError
+from icelane.server.config.values import parse_header_name
 from icelane.signaling.admission.control import AdmissionControl, AdmissionHooks
 from icelane.signaling.admission.json_web_token import TrustedIssuer
 from icelane.signaling.admission.rate import Connection, Rate, RateSettings
-from icelane.signaling.admission.refusal import status_of
 from icelane.signaling.admission.request import (
     Allow,
     Connected,
@@ -152,7 +153,7 @@ def test_whoever_shows_nothing_good_gets_one_and_the_same_answer(request_: Conne
     """CR-1: no, invalid, other-audience token: never anonymous, and nothing in the answer tells them apart."""
     found = refused(admit(request_))
     assert found == Refusal(code=CloseCode.TOKEN_EXPIRED, error="unauthorized", reason="a valid token is needed")
-    assert status_of(found) == 401
+    assert found.http_status == 401
 
 
 def test_an_expired_token_is_told_so() -> None:
@@ -373,6 +374,21 @@ def test_a_hook_never_sees_claims_of_a_token_that_was_not_verified() -> None:
         assert seen[0].claims == {}
 
 
+def test_a_hook_sees_no_header_that_opens_doors_and_the_csrf_value_that_it_is_to_check() -> None:
+    """SG-7: the token and the cookies that count are there, each in one place."""
+    seen: list[ConnectRequest] = []
+    secret = [(name.title(), "Basic c2VjcmV0") for name in SECRET_HEADERS - {"authorization"}]
+    raw = [*secret, ("Authorization", f"Bearer {token()}"), ("X-CSRF-Token", "v"), ("User-Agent", "phone")]
+    admit(knock(*raw), hooks=hooks(Allow(), seen))
+    assert {name for name in ("user-agent", "x-csrf-token", *SECRET_HEADERS) if name in seen[0].headers} == {
+        "user-agent", "x-csrf-token",
+    }  # fmt: skip
+    assert all(parse_header_name(name) == name for name in ("user-agent", "x-csrf-token"))
+    for name in SECRET_HEADERS:
+        with pytest.raises(ValueError, match="carries credentials"):
+            parse_header_name(name)
+
+
 def test_a_hook_refines_what_a_token_says() -> None:
     answer = Allow(rooms=("only",), labels={"tenant": "t1"}, limits=AdmissionLimits(rooms=1), expires_at=NOW)
     found = admit(bearing(token()), hooks=hooks(answer))
@@ -414,7 +430,7 @@ def test_a_hook_that_says_nothing_of_sense_lets_nobody_in(answer: Any) -> None:
     found = refused(admit(bearing(token()), hooks=hooks(answer)))
     assert found.error == "hook_failed"
     assert found.code is CloseCode.INTERNAL
-    assert status_of(found) == 503
+    assert found.http_status == 503
 
 
 def test_a_hook_that_knows_nobody_admits_nobody() -> None:

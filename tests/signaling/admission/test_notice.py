@@ -79,11 +79,12 @@ def test_the_queue_has_an_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None
             await asyncio.Event().wait()
             return None
 
-        notices = Notices({Connected: hangs}, timeout=30)
+        times = HookTimes()
+        notices = Notices({Connected: hangs}, timeout=30, times=times)
         for number in range(100):
             notices.tell(connected(number))
         assert len(notices) == 5
-        assert notices.dropped == 95
+        assert times.dropped == {"on_connected": 95, "on_left": 0}
         await notices.close()
 
     run(scenario())

@@ -181,6 +181,7 @@ class World:
     urls: tuple[str, ...] = URLS
     ready: bool = True
     pages: bool = False
+    public_url: str = "https://call.example.org"
 
     def __post_init__(self) -> None:
         self.ice = IceServers(IceSettings(urls=self.urls, secrets=(SECRET,)), wall_clock=self.clock)
@@ -195,7 +196,7 @@ class World:
             tickets=self.tickets,
             rooms=self.rooms,
             compat=self.compat,
-            public_url="https://call.example.org",
+            public_url=lambda: self.public_url,
             pages=self.pages,
         )
         self.app = Starlette(routes=routes(self.surface.endpoints(), self.callers))

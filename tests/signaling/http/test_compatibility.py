@@ -71,6 +71,9 @@ def test_matrix_says_how_long_to_wait() -> None:
     w.callers.refusal = Refusal(code=CloseCode.RATE_LIMITED, error="rate_limited", retry_after=1.5, status=429)
     answer = w.ask("GET", "/_matrix/client/v3/voip/turnServer")
     assert (answer.status, answer.json["errcode"], answer.json["retry_after_ms"]) == (429, "M_LIMIT_EXCEEDED", 1500)
+    assert answer.headers["retry-after"] == "2"
+    w.callers.refusal = Refusal(code=CloseCode.RATE_LIMITED, error="rate_limited", retry_after=1.0, status=429)
+    assert w.ask("GET", "/_matrix/client/v3/voip/turnServer").headers["retry-after"] == "1"
 
 
 def test_twilio() -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from icelane.errors import MalformedError, OperationError
 from icelane.media.codec import RtpCodec
 from icelane.media.codecs.interface import (
-    MAX_FRAME_RATE,
     Decoder,
     Encoder,
     EncoderSettings,
@@ -125,7 +124,7 @@ class PyavVideoEncoder(Encoder):
             self._end()
 
     def set_frame_rate(self, frame_rate: float) -> None:
-        self._clock.frame_rate = max(1.0, min(frame_rate, MAX_FRAME_RATE))
+        self._clock.expect(frame_rate)
 
     def close(self) -> None:
         self._is_closed = True

@@ -8,7 +8,7 @@ from typing import Final
 from icelane.errors import OperationError
 from icelane.media.codec import RtpCodec
 from icelane.media.codecs.ffmpeg_encoders import SVT_AV1_PRESET
-from icelane.media.codecs.interface import MAX_FRAME_RATE, Encoder, EncoderSettings, MediaFrame
+from icelane.media.codecs.interface import Encoder, EncoderSettings, MediaFrame
 from icelane.media.codecs.libsvtav1 import SvtAv1Handle, libsvtav1
 from icelane.media.codecs.video_input import PictureClock, bitrate_for, planar, rotation_of
 from icelane.media.frame import EncodedFrame
@@ -60,7 +60,7 @@ class SvtAv1Encoder(Encoder):
         self._bitrate = bitrate
 
     def set_frame_rate(self, frame_rate: float) -> None:
-        self._clock.frame_rate = max(1.0, min(frame_rate, MAX_FRAME_RATE))
+        self._clock.expect(frame_rate)
 
     def close(self) -> None:
         self._is_closed = True

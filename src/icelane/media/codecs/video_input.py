@@ -7,7 +7,7 @@ from typing import Final
 
 from icelane.errors import LocalProtocolError, OperationError
 from icelane.media.codecs.capability import VIDEO_CLOCK_RATE
-from icelane.media.codecs.interface import MAX_BITRATE, MIN_BITRATE, MediaFrame
+from icelane.media.codecs.interface import MAX_BITRATE, MAX_FRAME_RATE, MIN_BITRATE, MediaFrame
 from icelane.media.pyav import av
 
 TIME_BASE: Final = Fraction(1, VIDEO_CLOCK_RATE)
@@ -58,6 +58,10 @@ class PictureClock:
     def __init__(self, frame_rate: float) -> None:
         self.frame_rate = frame_rate
         self._last: int | None = None
+
+    def expect(self, frame_rate: float) -> None:
+        """From now on so many pictures a second, within what encoders can be told."""
+        self.frame_rate = max(1.0, min(frame_rate, MAX_FRAME_RATE))
 
     @property
     def duration(self) -> int:

@@ -10,7 +10,6 @@ from icelane.errors import OperationError
 from icelane.media.codec import RtpCodec
 from icelane.media.codecs.capability import VIDEO_CLOCK_RATE
 from icelane.media.codecs.interface import (
-    MAX_FRAME_RATE,
     Encoder,
     EncoderSettings,
     MediaFrame,
@@ -96,7 +95,7 @@ class VpxEncoder(Encoder):
             self._handle.configure(self._configuration)
 
     def set_frame_rate(self, frame_rate: float) -> None:
-        self._clock.frame_rate = max(1.0, min(frame_rate, MAX_FRAME_RATE))
+        self._clock.expect(frame_rate)
 
     def last_quantizer(self) -> int | None:
         if self._handle is None or self._is_closed:

@@ -93,8 +93,10 @@ def _document(
     level: str,
 ) -> Mapping[str, Any]:
     relays = relay_hosts(hosts)
-    listen = [f"{scheme}://{SocketAddress(host, ports.turn)}" for host in hosts for scheme in ("udp", "tcp")]
-    listen += [f"tls://{SocketAddress(host, ports.turns)}" for host in hosts]
+    # One address is enough on a LAN, and a browser takes an allocation for each: twenty connections find room, not five.
+    relaying = dict.fromkeys((relays[0], *filter(is_loopback, hosts)))
+    listen = [f"{scheme}://{SocketAddress(host, ports.turn)}" for host in relaying for scheme in ("udp", "tcp")]
+    listen += [f"tls://{SocketAddress(host, ports.turns)}" for host in relaying]
     turn: dict[str, Any] = {
         "realm": ISSUER,
         "listen": listen,

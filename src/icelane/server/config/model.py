@@ -37,6 +37,7 @@ from icelane.server.config.values import (
     parse_address_source,
     parse_behavior_port,
     parse_duration,
+    parse_engine_url,
     parse_external_address,
     parse_function_name,
     parse_hostname,
@@ -46,6 +47,7 @@ from icelane.server.config.values import (
     parse_leeway,
     parse_listener,
     parse_nat64,
+    parse_node_name,
     parse_peers,
     parse_port_range,
     parse_proxies,
@@ -494,10 +496,37 @@ class ServerSettings(Section):
 class EngineSettings(Section):
     """`[engine]`: where rooms are kept."""
 
-    url: Literal["memory://"] = _key(
+    url: Annotated[str, PlainValidator(parse_engine_url)] = _key(
         "memory://",
         kind="URL",
         doc="`memory://` is this process, for one node. A restart forgets rooms; clients join anew.",
+    )
+    node: Annotated[str | None, PlainValidator(optional(parse_node_name))] = _key(
+        None,
+        kind="name",
+        shown="the host name of the machine",
+        doc="What this node is called, to hooks and to operators. Clients are not told.",
+    )
+
+
+class DiagSettings(Section):
+    """`[diag]`: what the page of diagnosis and `icelane doctor` ask of a server with `server.listen`."""
+
+    enabled: Switch = _key(
+        True,
+        kind="true or false",
+        doc="Whether users may have the server check itself, call it over its own relay, which sends back what it gets,"
+        " and keep a report to share. Nobody else may, and nothing that a request names is contacted.",
+    )
+    sessions: Count = _key(8, kind="number", doc="Such calls at a time, of everybody; each ends within 45 seconds.")
+    reports: Count = _key(
+        500,
+        kind="number",
+        doc="Reports that are kept, in memory and of 32 KiB at most; the oldest goes for one more. Addresses in them"
+        " are cut to /24 and /48 unless whoever keeps one says otherwise.",
+    )
+    report_lifetime: Annotated[DurationValue, PlainValidator(parse_duration)] = _key(
+        DurationValue(7 * 86_400), kind="duration", doc="How long a report is kept."
     )
 
 
@@ -564,6 +593,7 @@ class Config(Section):
     lists: ListSettings = Field(default_factory=ListSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
+    diag: DiagSettings = Field(default_factory=DiagSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     admin: AdminSettings = Field(default_factory=AdminSettings)

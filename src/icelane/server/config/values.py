@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from icelane.core.net import SocketAddress, Transport, canonical_host, family_of
+from icelane.core.secret_header import SECRET_HEADERS
 from icelane.errors import MalformedError
 from icelane.stun.preparation import opaque_string, saslprep
 from icelane.stun.uri import StunUri, parse_uri
@@ -27,6 +28,9 @@ DEFAULT_SECURE_PORT = 5349
 
 DEFAULT_HTTPS_PORT = 443
 DEFAULT_HTTP_PORT = 80
+
+ENGINE_SCHEMES = ("memory",)
+"""Of `engine.url`: those that `icelane.node.engine` makes an engine for."""
 
 WILDCARDS = ("0.0.0.0", "::")
 """The hosts in a listening URL that stand for every address of the machine."""
@@ -49,9 +53,6 @@ _FUNCTION = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*(?:\.[^\W\d]\w*)*
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _IPV4_MAPPED = parse_address_range("::ffff:0:0/96")
 _HTTP_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
-_SECRET_HEADERS = frozenset(
-    {"authorization", "cookie", "proxy-authorization", "sec-websocket-protocol", "x-csrf-token"}
-)
 _LOOKS_EPHEMERAL = re.compile(r"[0-9]{1,12}:")
 
 
@@ -366,6 +367,25 @@ def parse_kid(value: object) -> str:
     return kid
 
 
+def parse_engine_url(value: object) -> str:
+    """`memory://`. What is refused is not repeated: a URL may hold a password."""
+    text = _text(value)
+    scheme, separator, place = text.partition("://")
+    if not separator or scheme not in ENGINE_SCHEMES:
+        raise ValueError(f"there is no engine for this; write {' or '.join(f'{one}://' for one in ENGINE_SCHEMES)}")
+    if scheme == "memory" and place:
+        raise ValueError("write memory:// alone: this process is nowhere else")
+    return text
+
+
+def parse_node_name(value: object) -> str:
+    """What this node is called beside others."""
+    name = _text(value)
+    if not _KID.fullmatch(name):
+        raise ValueError("a node's name has 1 to 64 of the characters A-Z a-z 0-9 . _ -")
+    return name
+
+
 def parse_username(value: object) -> str:
     """The name of a static user. A name in the form of an ephemeral credential would shadow real ones."""
     name = _text(value)
@@ -491,7 +511,7 @@ def parse_header_name(value: object) -> str:
     name = _text(value).lower()
     if not _HTTP_TOKEN.fullmatch(name):
         raise ValueError("a header has a name such as User-Agent")
-    if name in _SECRET_HEADERS:
+    if name in SECRET_HEADERS:
         raise ValueError(f"{name} carries credentials; the hook is told the token and the cookies that count")
     return name
 

@@ -75,6 +75,13 @@ class Administer(NamedTuple):
     now: Instant
 
 
+class Consider(NamedTuple):
+    """Whether what runs beside the relay could go by this. The answer has problems, or else a GoBy will follow."""
+
+    config: Config
+    held: HeldFiles
+
+
 class GoBy(NamedTuple):
     """Another configuration, and what its files hold; the answer is a Reloaded."""
 
@@ -86,7 +93,7 @@ class TellFigures(NamedTuple):
     """The answer is a Figures."""
 
 
-Question = Administer | GoBy | TellFigures
+Question = Administer | Consider | GoBy | TellFigures
 
 
 class Reply(NamedTuple):

@@ -31,6 +31,7 @@ from icelane.core.clock import Duration, Instant, UnixSeconds
 from icelane.core.net import SocketAddress
 from icelane.crypto.provider import SystemEntropy
 from icelane.errors import ConfigurationError
+from icelane.server.access import access_sources
 from icelane.server.admin import SESSION_COMMANDS, Answer, Request, RequestError, revocation_in
 from icelane.server.companion import CompanionProgram
 from icelane.server.config import Config
@@ -40,7 +41,7 @@ from icelane.server.config.values import WebListener
 from icelane.server.engine_config import nonce_key
 from icelane.server.events import report
 from icelane.server.health import Readiness
-from icelane.server.held_files import HeldFiles, read_modules, tls_files, unusable_files
+from icelane.server.held_files import HeldFiles, named_functions, read_modules, tls_files, unusable_files
 from icelane.server.metrics import LiveFamilies, page_of
 from icelane.server.monitoring import MonitoringServer
 from icelane.server.observation import open_monitoring
@@ -232,15 +233,19 @@ class Supervisor:
     async def reload(self, config: Config) -> Reloaded:
         """Go by another configuration as far as running workers can.
 
-        Raises ConfigurationError, and changes nothing, when it names a list of revocations that cannot be used.
+        Raises ConfigurationError, and changes nothing, when it names revocations or lists that cannot be used, or when
+        what runs beside the relay could not go by it.
         """
         async with self._reloading:
             changed, restart = changed_keys(self._config, config)
             merged = with_values_of(self._config, config, changed)
             revoked = read_revoked(merged.turn.revoked_file)
+            access_sources(merged).load()  # each process reads them, and none could go on with those that are broken
+            modules = read_modules(named_functions(merged), self._held.modules)
+            await self._consider(merged, replace(self._held, revoked=revoked, modules=modules))
             certificate = self._tls is None or self._tls.reload(merged.tls.certificate, merged.tls.key)
             self._config = merged
-            self._held = replace(self._held, revoked=revoked, certificate=self._pair)
+            self._held = replace(self._held, revoked=revoked, certificate=self._pair, modules=modules)
             ended, asked = 0, self._running()
             answers = dict(await self._ask_each(messages.GoBy(merged, self._held)))
             for worker in asked:
@@ -251,6 +256,12 @@ class Supervisor:
                 else:
                     _give_up(worker)
             return Reloaded(changed=changed, restart=restart, ended=ended, certificate=certificate)
+
+    async def _consider(self, config: Config, held: HeldFiles) -> None:
+        """Ask the process with the companion, if it runs: its successor would not start. Raises ConfigurationError."""
+        asked = [worker for worker in self._running() if worker.index == WEB_WORKER and self._web]
+        for _, answer in await self._ask_each(messages.Consider(config, held), asked):
+            refuse([ConfigurationError(one.message, key=one.key, file=one.file) for one in answer.problems])
 
     def begin_drain(self) -> None:
         """Take no new allocation from now on; those that live go on. Again is harmless."""
@@ -329,7 +340,7 @@ class Supervisor:
         self._held = HeldFiles(
             revoked=revoked,
             certificate=self._pair,
-            modules=read_modules(config.turn.auth),
+            modules=read_modules(named_functions(config)),
         )
 
     @property

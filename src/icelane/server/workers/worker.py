@@ -12,16 +12,17 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, assert_never
 
 from icelane.aio.loops import loop_factory
 from icelane.core.clock import Duration
 from icelane.core.net import Path
 from icelane.errors import ConfigurationError, LocalProtocolError
+from icelane.server.access import WatchedLists
 from icelane.server.admin import SESSION_COMMANDS, RequestError, Sessions, revocation_in
 from icelane.server.companion import Companion, CompanionProgram
-from icelane.server.config import problems_of
+from icelane.server.config import Config, problems_of
 from icelane.server.config.values import Listener as ListenSetting
 from icelane.server.config.values import WebListener
 from icelane.server.events import report
@@ -30,7 +31,7 @@ from icelane.server.health import Check, Readiness
 from icelane.server.held_files import import_held
 from icelane.server.logs import configure_logging
 from icelane.server.reload import Reloaded
-from icelane.server.serving import reload_both
+from icelane.server.serving import prepare_companion
 from icelane.server.sharing import Share, Sharing
 from icelane.server.turn_server import TurnServer
 from icelane.server.workers.ledger import Kind, Ledger, SharedCells, SharedTally
@@ -41,6 +42,7 @@ from icelane.server.workers.messages import (
     Ask,
     Claim,
     Claimed,
+    Consider,
     Drain,
     Drained,
     Enquiry,
@@ -67,6 +69,7 @@ from icelane.server.workers.messages import (
     TellReadiness,
     ToSibling,
 )
+from icelane.turn.access_list import AccessLists
 from icelane.turn.routes import ClaimRelayPort, ReturnRelayPort
 from icelane.turn.siblings import Siblings
 
@@ -83,7 +86,10 @@ class Worker:
     def __init__(self, connected: socket.socket, program: CompanionProgram | None = None) -> None:
         """What `program` makes runs here, if the listeners of `[server]` are this worker's."""
         self._program = program
+        self._access = WatchedLists()
         self._companion: Companion | None = None
+        # What a GoBy with this very configuration makes count.
+        self._prepared: tuple[Config, Callable[[], None]] | None = None
         self._web_at: tuple[WebListener, ...] = ()
         self._numbers = itertools.count(1)
         # Enquiries that are not answered yet: of operators, who are few, and of probers.
@@ -141,6 +147,11 @@ class Worker:
         if not isinstance(reply.result, int):
             raise LocalProtocolError(reply.error or "the workers do not answer; try again")
         return reply.result
+
+    @property
+    def lists(self) -> AccessLists:
+        """Who may come at all: for the companion."""
+        return self._access.lists
 
     @property
     def listening(self) -> list[ListenSetting]:
@@ -222,9 +233,8 @@ class Worker:
         try:
             if self._program is not None and web:
                 self._companion = self._program.make(start.config, self)
-            server = TurnServer(
-                start.config, share=share, web=self._companion.web if self._companion is not None else None
-            )
+            companion_web = self._companion.web if self._companion is not None else None
+            server = TurnServer(start.config, share=share, web=companion_web, access=self._access)
             await server.start()
             look_for_garbage_rarely()
         except ConfigurationError as error:
@@ -263,14 +273,19 @@ class Worker:
                 answer = SessionAnswer(error=str(error))
         self._link.send(Answer(number, answer))
 
-    def _result(self, question: Question) -> SessionAnswer | Reloaded | Figures:
+    def _result(self, question: Question) -> SessionAnswer | Reloaded | Figures | None:
         server = self._server
         assert server is not None, "who has started is asked"
         match question:
             case Administer():
                 return self._administer(server, question)
+            case Consider():
+                self._consider(server, question)
+                return None
             case GoBy():
-                result = reload_both(server, self._companion, question.config, question.held)
+                commit = self._commit(server, question)
+                result = server.reload(question.config, question.held)
+                commit()
                 configure_logging(server.config.log, worker=self._index)
                 return result
             case TellFigures():
@@ -278,6 +293,21 @@ class Worker:
                 return Figures(list(observation.metrics.registry.collect()), observation.health.readiness())
             case _:
                 assert_never(question)
+
+    def _consider(self, server: TurnServer, question: Consider) -> None:
+        before = import_held(question.held.modules)
+        try:
+            self._prepared = question.config, prepare_companion(server, self._companion, question.config)
+        except ConfigurationError:
+            import_held(before)
+            raise
+
+    def _commit(self, server: TurnServer, question: GoBy) -> Callable[[], None]:
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None and prepared[0] == question.config:
+            return prepared[1]
+        import_held(question.held.modules)
+        return prepare_companion(server, self._companion, question.config)
 
     def _administer(self, server: TurnServer, question: Administer) -> SessionAnswer:
         assert self._sessions is not None, "who has started is asked"

@@ -17,7 +17,6 @@ from icelane.signaling.admission.control import AdmissionControl, AdmissionHooks
 from icelane.signaling.admission.join_token import TokenSigner, create_token
 from icelane.signaling.admission.json_web_token import TrustedIssuer
 from icelane.signaling.admission.rate import Rate, RateSettings
-from icelane.signaling.admission.refusal import status_of
 from icelane.signaling.admission.request import (
     Allow,
     Connected,
@@ -29,6 +28,8 @@ from icelane.signaling.admission.request import (
     MessageRequest,
     TlsFacts,
 )
+from icelane.signaling.admission.session_cookie import csrf_value, set_cookie
+from icelane.signaling.admission.webhook import is_signed
 
 __all__ = [
     "AdmissionControl",
@@ -48,5 +49,7 @@ __all__ = [
     "Left",
     "TokenSigner",
     "create_token",
-    "status_of",
+    "is_signed",
+    "set_cookie",
+    "csrf_value",
 ]

@@ -28,6 +28,7 @@ from icelane.aio.system import SystemWallClock, monotonic
 from icelane.core.clock import Duration, Instant, UnixSeconds, WallClock
 from icelane.core.entropy import Entropy
 from icelane.core.net import SocketAddress
+from icelane.core.secret_header import SECRET_HEADERS
 from icelane.errors import MalformedError
 from icelane.signaling.admission.api_key import ApiKeys
 from icelane.signaling.admission.credential import (
@@ -52,10 +53,10 @@ from icelane.signaling.admission.refusal import (
     hook_failed,
     limited,
     refusal_of,
-    status_of,
     unauthorized,
 )
 from icelane.signaling.admission.request import (
+    CSRF_HEADER,
     Allow,
     Connected,
     ConnectRequest,
@@ -77,6 +78,7 @@ from icelane.signaling.admitted import (
     Refusal,
 )
 from icelane.signaling.close_code import CloseCode
+from icelane.signaling.error_code import ErrorCode
 from icelane.turn.access_list import AccessLists, Client
 from icelane.turn.limiter import SourceLimiter
 
@@ -86,9 +88,6 @@ LOGGER: Final = logging.getLogger("icelane.signaling")
 _REPORTS_PER_SECOND: Final = 0.1
 _REPORTS_AT_ONCE: Final = 3
 _REPORT_BUCKETS: Final = 4096
-
-# Headers that carry what opens doors. A hook has the token and the cookies where they count, and nowhere else.
-_SECRET_HEADERS: Final = ("authorization", "cookie", "proxy-authorization", "sec-websocket-protocol")
 
 K = TypeVar("K")
 Q = TypeVar("Q", ConnectRequest, JoinRequest, MessageRequest, IceRequest)
@@ -186,7 +185,7 @@ class AdmissionControl:
         now, rules = self._clock(), self._rules
         listed = self.lists.refuses_address(request.ip)
         if listed is not None:
-            return self._refuse(request, listed, denied("denied", status=403))
+            return self._refuse(request, listed, denied(ErrorCode.DENIED.value, status=403))
         # A program of the operator asks for all of its users from one address.
         wait = None if rules.credentials.backend_of(request) is not None else rules.limits.connect(request.ip, now)
         if wait is not None:
@@ -278,18 +277,29 @@ class AdmissionControl:
         """Those who are connected and whom the lists keep out by now; close them. To be asked every two seconds."""
         for key, reason in self.lists.refused_now(clients):
             LOGGER.info("signaling.ended", extra={"reason": reason})
-            yield key, denied("denied")
+            yield key, denied(ErrorCode.DENIED.value)
 
     def reload(self, settings: AdmissionSettings) -> None:
         """Other settings from now on; what runs by the old ones ends by them. Raises ConfigurationError, and then the
         old ones count."""
-        rules = _Rules(settings, self)  # complete, or not at all (OP-12)
-        if settings.rates == self._rules.settings.rates:
-            rules.limits = self._rules.limits
-        # Calls of hooks end by themselves within a second, so that few are kept however often one reloads.
-        self._retired = [one for one in (*self._retired, self._rules) if one.busy]
-        self._rules = rules
-        self.connections.resize(settings.rates.connections_per_address, settings.rates.connections)
+        self.prepare(settings)()
+
+    def prepare(self, settings: AdmissionSettings) -> Callable[[], None]:
+        """Make all that other settings need; what is returned makes them count, and cannot fail (OP-12).
+
+        Raises ConfigurationError.
+        """
+        rules = _Rules(settings, self)
+
+        def commit() -> None:
+            if settings.rates == self._rules.settings.rates:
+                rules.limits = self._rules.limits
+            # Calls of hooks end by themselves within a second, so that few are kept however often one reloads.
+            self._retired = [one for one in (*self._retired, self._rules) if one.busy]
+            self._rules = rules
+            self.connections.resize(settings.rates.connections_per_address, settings.rates.connections)
+
+        return commit
 
     async def close(self) -> None:
         """Deliver notices for a moment, and cancel what runs."""
@@ -368,7 +378,7 @@ class AdmissionControl:
 
     def _refuses_identity(self, request: ConnectRequest, identity: str) -> Refusal | None:
         listed = self.lists.refuses_identity(identity)
-        return None if listed is None else self._refuse(request, listed, denied("denied"))
+        return None if listed is None else self._refuse(request, listed, denied(ErrorCode.DENIED.value))
 
     async def _ask(self, hook: GuardedHook[Q] | None, event: Q, ip: str) -> Refusal | None:
         if hook is None:
@@ -390,7 +400,7 @@ class AdmissionControl:
         if allowance.allowed or allowance.report:
             fields: dict[str, object] = {
                 "code": int(refusal.code),
-                "status": status_of(refusal),
+                "status": refusal.http_status,
                 "reason": reason,
                 "client": SocketAddress(request.ip, 0),
                 "transport": request.transport,
@@ -475,7 +485,8 @@ def _as_hooks_see(request: ConnectRequest, verdict: OriginVerdict, shown: Shown)
         token=shown.token,
         claims=shown.claims,
         cookies={} if withheld else request.cookies,
-        headers=request.headers.without(*_SECRET_HEADERS),
+        # The token and the cookies are here where they count, and nowhere else.
+        headers=request.headers.without(*SECRET_HEADERS),
         subprotocols=(),
         hello_token=None,
         ticket=None,
@@ -487,7 +498,7 @@ def _cache_key(request: ConnectRequest) -> bytes | None:
     """A digest of everything that tells two questions apart; None without a token, by which answers are remembered."""
     if request.token is None:
         return None
-    document = document_of(request, ("user-agent", "accept-language", "origin", "referer"))
+    document = document_of(request, ("user-agent", "accept-language", "origin", "referer", CSRF_HEADER))
     try:
         return hashlib.sha256(msgspec.json.encode(document, order="deterministic")).digest()
     except (TypeError, ValueError):

@@ -1,8 +1,9 @@
-"""How long hooks take to answer, by hook and by what came of it."""
+"""How long hooks take to answer, by hook and by what came of it; and what they were never told."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -24,6 +25,10 @@ BUSY: Final = "busy"
 CIRCUIT_OPEN: Final = "circuit-open"
 OUTCOMES: Final = (ALLOWED, DENIED, TOLD, TIMEOUT, FAILED, BUSY, CIRCUIT_OPEN)
 
+# The hooks that are told and not asked.
+ON_CONNECTED: Final = "on_connected"
+ON_LEFT: Final = "on_left"
+
 
 @dataclass(slots=True)
 class HookTime:
@@ -43,6 +48,8 @@ class HookTimes:
 
     def __init__(self) -> None:
         self._times: dict[tuple[str, str], HookTime] = {}
+        self.dropped: Counter[str] = Counter({ON_CONNECTED: 0, ON_LEFT: 0})
+        """Notices that were thrown away because too many waited, by hook."""
 
     @property
     def times(self) -> Mapping[tuple[str, str], HookTime]:

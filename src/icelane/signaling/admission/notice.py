@@ -11,7 +11,7 @@ from typing import Final
 from icelane.aio.system import monotonic
 from icelane.core.clock import Duration, Instant
 from icelane.signaling.admission.hook import Hook, Notice
-from icelane.signaling.admission.hook_times import FAILED, TIMEOUT, TOLD, HookTimes
+from icelane.signaling.admission.hook_times import FAILED, ON_CONNECTED, ON_LEFT, TIMEOUT, TOLD, HookTimes
 from icelane.signaling.admission.request import Connected, Left
 
 LOGGER: Final = logging.getLogger("icelane.signaling")
@@ -40,7 +40,6 @@ class Notices:
         self._queue: deque[Notice] = deque()
         self._task: asyncio.Task[None] | None = None
         self._call: asyncio.Task[object] | None = None
-        self.dropped = 0
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -50,8 +49,8 @@ class Notices:
         if type(notice) not in self._hooks:
             return
         if len(self._queue) >= MAX_QUEUED:
-            self._queue.popleft()
-            self.dropped += 1
+            oldest = self._queue.popleft()
+            self._times.dropped[_NAMES[type(oldest)]] += 1
         self._queue.append(notice)
         if self._task is None:
             self._task = asyncio.create_task(self._deliver(), name="hook notices")
@@ -103,4 +102,4 @@ def _look_at(call: asyncio.Task[object]) -> None:
         call.exception()
 
 
-_NAMES: Final[Mapping[type[Notice], str]] = {Connected: "on_connected", Left: "on_left"}
+_NAMES: Final[Mapping[type[Notice], str]] = {Connected: ON_CONNECTED, Left: ON_LEFT}

@@ -1,4 +1,4 @@
-"""Refusals in the words of the protocol: a close code, a stable word, and before the upgrade a status of HTTP."""
+"""Refusals in the words of the protocol: a close code, and a stable word for programs."""
 
 from __future__ import annotations
 
@@ -21,23 +21,8 @@ _CODES: Final = {
     "internal": CloseCode.INTERNAL,
     "draining": CloseCode.DRAINING,
 }
-_STATUS: Final = {
-    CloseCode.BAD_FRAME: 400,
-    CloseCode.TOKEN_EXPIRED: 401,
-    CloseCode.DENIED: 403,
-    CloseCode.NO_ROOM: 404,
-    CloseCode.ROOM_CLOSED_TO_YOU: 423,
-    CloseCode.RATE_LIMITED: 429,
-    CloseCode.INTERNAL: 503,
-    CloseCode.DRAINING: 503,
-}
 # Refused while the hook cannot be asked: it may be back at once.
 _HOOK_RETRY: Final[Duration] = 2.0
-
-
-def status_of(refusal: Refusal) -> int:
-    """The status of HTTP that says the same."""
-    return refusal.status if refusal.status is not None else _STATUS.get(refusal.code, 403)
 
 
 def denied(error: str, reason: str = "", *, status: int | None = None) -> Refusal:

@@ -22,6 +22,7 @@ from icelane.errors import MalformedError
 from icelane.signaling.admission.forwarded import TrustedProxies, canonical_address
 from icelane.signaling.admission.headers import Headers, parse_cookies, parse_subprotocols
 from icelane.signaling.admitted import AdmissionLimits, Grant, IcePolicy
+from icelane.signaling.error_code import ErrorCode
 
 # A token travels in a header, a sub-protocol, a query or a frame; what is longer is refused unread (SG-6).
 MAX_TOKEN: Final = 8192
@@ -205,7 +206,7 @@ class Deny:
     `reconnect` tells the client to try again, `retry_after` after how many seconds.
     """
 
-    code: str = "denied"
+    code: str = ErrorCode.DENIED.value
     reason: str = ""
     reconnect: bool = False
     retry_after: Duration | None = None

@@ -57,8 +57,14 @@ def sign(body: bytes, secret: str, unix_time: UnixSeconds) -> str:
     return f"t={stamp},v1={hmac_sha256(secret.encode(), stamp.encode() + b'.' + body).hex()}"
 
 
-def is_signed(header: str, body: bytes, secret: str, unix_time: UnixSeconds) -> bool:
-    """Whether a request is ours and fresh: for receivers that are written in Python."""
+def is_signed(header: str, body: bytes, secret: str, unix_time: UnixSeconds | None = None) -> bool:
+    """Whether a request is ours and fresh: for receivers that are written in Python.
+
+    `header` is the value of `Icelane-Signature`, empty where there is none; `secret` is `hooks.secret`; `unix_time` is
+    now, unless it is given.
+    """
+    if unix_time is None:
+        unix_time = SystemWallClock().unix_time(monotonic())
     parts = dict(part.partition("=")[::2] for part in header.split(","))
     stamp = parts.get("t", "")
     if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 12):

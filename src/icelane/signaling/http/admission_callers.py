@@ -60,8 +60,9 @@ class AdmissionCallers:
                 transport=request.url.scheme,
                 tls=_tls_facts(request),
             )
-            # What a query says besides is an endpoint's business, and the ticket is for WebSockets.
-            known = replace(known, ticket=None)
+            # What a query says besides is an endpoint's business, and few of them take a ticket.
+            if not getattr(request.state, "takes_ticket", False):
+                known = replace(known, ticket=None)
             request.state.connect_request = known
         return known
 

@@ -26,7 +26,7 @@ from starlette.responses import Response
 from icelane.errors import ConfigurationError
 from icelane.signaling.http.credential_endpoints import CredentialEndpoints, IceServersRequest
 from icelane.signaling.http.endpoint import Endpoint, body_of, json_of, json_response
-from icelane.signaling.http.problem import Problem, bad_request, forbidden
+from icelane.signaling.http.problem import Problem, bad_request, forbidden, retry_milliseconds
 from icelane.signaling.ice_servers import Issued
 
 SHAPES: Final = ("uberti", "matrix", "twilio", "cloudflare", "xirsys")
@@ -268,7 +268,7 @@ _MATRIX_CODES: Final = {401: "M_UNKNOWN_TOKEN", 403: "M_FORBIDDEN", 429: "M_LIMI
 def _matrix_problem(problem: Problem) -> Response:
     body: dict[str, Any] = {"errcode": _MATRIX_CODES.get(problem.status, "M_UNKNOWN"), "error": problem.title}
     if problem.status == 429 and problem.retry_after is not None:
-        body["retry_after_ms"] = int(1000 * problem.retry_after)
+        body["retry_after_ms"] = retry_milliseconds(problem.retry_after)
     return _json(body, problem)
 
 
@@ -285,7 +285,5 @@ def _xirsys_problem(problem: Problem) -> Response:
 
 
 def _json(body: dict[str, Any], problem: Problem) -> Response:
-    headers = dict(problem.headers)
-    if problem.retry_after is not None:
-        headers["retry-after"] = str(int(problem.retry_after) + 1)
-    return Response(msgspec.json.encode(body), problem.status, headers=headers, media_type="application/json")
+    content = msgspec.json.encode(body)
+    return Response(content, problem.status, headers=problem.all_headers(), media_type="application/json")

@@ -51,7 +51,7 @@ class Endpoint:
 
     `caller` is `anybody`, `user`, `operator` or `both`. `request` and `answer` are the msgspec types of the bodies, or
     None. `write_problem` is for those who imitate somebody else's errors. What probers ask is not `screened`, since a
-    rate limit would look to them like a dead server.
+    rate limit would look to them like a dead server. Only where it says so, a `ticket` in the query counts.
     """
 
     method: str
@@ -64,6 +64,7 @@ class Endpoint:
     status: int = 200
     write_problem: ProblemWriter = problem_response
     screened: bool = True
+    ticket: bool = False
     tags: Sequence[str] = field(default=())
 
 
@@ -122,6 +123,7 @@ class _Door:
                 "access-control-max-age": _PREFLIGHT_AGE,
             }
             return Response(status_code=204, headers=headers)
+        request.state.takes_ticket = endpoint is not None and endpoint.ticket
         refusal = self._callers.passes(request) if endpoint is None or endpoint.screened else None
         if refusal is not None:
             return write(problem_of(refusal))

@@ -95,4 +95,5 @@ def _peer(presence: Presence) -> RoomPeer:
         name=UNSET if presence.name is None else presence.name,
         meta=presence.meta,
         node=presence.node,
+        client=UNSET if presence.client is None else presence.client,
     )

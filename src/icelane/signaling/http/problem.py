@@ -16,9 +16,10 @@ from starlette.responses import Response
 
 from icelane.core.clock import Duration
 from icelane.signaling.admitted import Refusal
-from icelane.signaling.close_code import CloseCode
 
 CONTENT_TYPE: Final = "application/problem+json"
+
+_RETRYABLE: Final = frozenset({429, 503})
 
 
 @dataclass(kw_only=True, eq=False)  # not frozen: whoever raises it writes to it
@@ -41,10 +42,26 @@ class Problem(Exception):
             body["detail"] = self.detail
         body["retryable"] = self.retryable
         if self.retry_after is not None:
-            body["retryAfter"] = round(self.retry_after, 3)
+            body["retryAfter"] = retry_milliseconds(self.retry_after) / 1000
         if self.hint:
             body["hint"] = self.hint
         return body
+
+    def all_headers(self) -> dict[str, str]:
+        """Those of the answer, `Retry-After` among them when there is a time to wait."""
+        if self.retry_after is None:
+            return dict(self.headers)
+        return {**self.headers, "retry-after": str(retry_seconds(self.retry_after))}
+
+
+def retry_seconds(wait: Duration) -> int:
+    """What `Retry-After` says. Up, and never 0: who comes back sooner than he may is refused once more."""
+    return max(1, math.ceil(wait))
+
+
+def retry_milliseconds(wait: Duration) -> int:
+    """The same for bodies, which have finer words."""
+    return math.ceil(wait * 1000)
 
 
 def unauthorized() -> Problem:
@@ -73,40 +90,22 @@ def not_found(what: str) -> Problem:
     return Problem(status=404, code="not_found", title="not found", detail=what)
 
 
-_STATUSES: Final = {
-    CloseCode.BAD_FRAME: 400,
-    CloseCode.TOKEN_EXPIRED: 401,
-    CloseCode.DENIED: 403,
-    CloseCode.NO_ROOM: 404,
-    CloseCode.TIMEOUT: 408,
-    CloseCode.SUPERSEDED: 409,
-    CloseCode.TOO_SLOW: 413,
-    CloseCode.ROOM_CLOSED_TO_YOU: 423,
-    CloseCode.RATE_LIMITED: 429,
-    CloseCode.INTERNAL: 500,
-    CloseCode.DRAINING: 503,
-}
-
-
 def problem_of(refusal: Refusal) -> Problem:
     """What admission has refused, in the words of HTTP."""
-    status = refusal.status if refusal.status is not None else _STATUSES[refusal.code]
+    status = refusal.http_status
     if status == 401:
         return unauthorized()
-    retryable = status in (429, 500, 503)
     return Problem(
         status=status,
         code=refusal.error,
         title=refusal.error.replace("_", " "),
         detail=refusal.reason,
-        retryable=retryable,
+        retryable=status in _RETRYABLE or refusal.retry_after is not None,
         retry_after=refusal.retry_after,
     )
 
 
 def problem_response(problem: Problem) -> Response:
     """The answer."""
-    headers = dict(problem.headers)
-    if problem.retry_after is not None:
-        headers["retry-after"] = str(math.ceil(problem.retry_after))
-    return Response(msgspec.json.encode(problem.document()), problem.status, headers=headers, media_type=CONTENT_TYPE)
+    body = msgspec.json.encode(problem.document())
+    return Response(body, problem.status, headers=problem.all_headers(), media_type=CONTENT_TYPE)

@@ -20,6 +20,7 @@ from icelane.signaling.http.caller import Callers, operator_of
 from icelane.signaling.http.endpoint import Endpoint, json_of, json_response
 from icelane.signaling.http.problem import Problem, bad_request, not_found
 from icelane.signaling.limits import MAX_PEERS_PER_ROOM, MAX_REASON, MAX_ROOM_NAME
+from icelane.signaling.messages import ClientInfo
 
 # Of one answer; the rest is counted.
 MAX_ROOMS: Final = 1000
@@ -35,13 +36,14 @@ class RoomSettings(Struct, kw_only=True, rename="camel", frozen=True):
 
 
 class RoomPeer(Struct, kw_only=True, rename="camel", frozen=True, omit_defaults=True):
-    """Somebody in a room. `meta` is what the others see."""
+    """Somebody in a room. `meta` is what the others see; `client` is the program that he says he uses."""
 
     peer: str
     identity: str
     name: str | UnsetType = UNSET
     meta: Raw
     node: str | UnsetType = UNSET
+    client: ClientInfo | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from icelane.signaling.http.caller import Callers
 from icelane.signaling.http.compatibility import Compatibility
 from icelane.signaling.http.credential_endpoints import BeforeIce, CredentialEndpoints, Revoker
+from icelane.signaling.http.diagnosis_endpoints import Diagnosis, DiagnosisEndpoints
 from icelane.signaling.http.diagnostic_endpoints import DiagnosticEndpoints, Readiness
-from icelane.signaling.http.document_endpoints import document_endpoints
+from icelane.signaling.http.document_endpoints import PublicUrl, document_endpoints
 from icelane.signaling.http.endpoint import Endpoint
 from icelane.signaling.http.module_endpoint import ModuleEndpoint
 from icelane.signaling.http.page_endpoints import PageEndpoints
@@ -23,8 +24,8 @@ class HttpSurface:
     """What the endpoints stand on. What is None has no endpoint.
 
     `signal_url` says where clients connect; `compat` are the shapes of others that are served beside ours. `public_url`
-    is where this server is reached, such as `https://call.example.org`, for what describes the interface. `pages` says
-    whether there are pages for people.
+    says where this server is reached, such as `https://call.example.org`, for what describes the interface. `pages`
+    says whether there are pages for people.
     """
 
     callers: Callers
@@ -37,8 +38,9 @@ class HttpSurface:
     tickets: TicketMaker | None = None
     rooms: RoomDirectory | None = None
     compat: Collection[str] = ()
-    public_url: str | None = None
+    public_url: PublicUrl = lambda: None
     pages: bool = False
+    diagnosis: Diagnosis | None = None
 
     def endpoints(self) -> list[Endpoint]:
         """The table. Raises ConfigurationError for a shape that is not known."""
@@ -51,6 +53,8 @@ class HttpSurface:
         if self.rooms is not None:
             table += RoomEndpoints(self.callers, self.rooms).endpoints()
         table += ModuleEndpoint().endpoints()
+        if self.diagnosis is not None:
+            table += DiagnosisEndpoints(self.callers, self.diagnosis).endpoints()
         if self.pages:
             table += PageEndpoints().endpoints()
         return [*table, *document_endpoints(table, self.public_url)]

@@ -18,6 +18,9 @@ import { PeerCall } from "./peer_call.js"
 
 // How long a call goes on whose peer the server has lost sight of, without that peer coming back.
 const LINGER = 45_000
+// Calls at a time. Whoever comes into a fuller room is in it, and not called.
+const MAX_CALLS = 32
+const JOIN_TIMEOUT = 15
 // What the pictures to all others may take together, in bits per second, and what one of them takes at least and at most.
 const UPLINK = 4_000_000
 const LEAST = 150_000
@@ -43,6 +46,7 @@ export class Conference extends EventTarget {
     this.#media = media
     this.#signal = new SignalClient("/", {
       room,
+      timeout: JOIN_TIMEOUT,
       meta: this.#meta(),
       client: { name: "icelane call page" },
       data: { guest: guestSecret() },
@@ -102,6 +106,7 @@ export class Conference extends EventTarget {
 
   /** @param {Peer} peer */
   #begin(peer) {
+    if (this.calls.size >= MAX_CALLS) return this.#fire("news", "There are more people in this room than this page can call.")
     const call = new PeerCall(peer, this.#signal.connectPeer(peer), this.#media)
     call.replaces = [...this.calls.values()].find(other => other.lingers && other.isSameAs(call))
     this.calls.set(peer.id, call)

@@ -168,6 +168,7 @@ function follow(call) {
   let wasConnected = false
   const isBack = call.replaces !== undefined
   call.addEventListener("change", () => {
+    if (call.state === "failed") say(`No way to ${call.name} is found. It is tried again; the page /diag may know why.`, true)
     if (call.state !== "connected" || wasConnected) return
     wasConnected = true
     chat.news(isBack ? `${call.name} is back.` : `${call.name} is here.`)

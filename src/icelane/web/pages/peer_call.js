@@ -18,6 +18,16 @@ const MAX_TEXT = 4000
 const MAX_OFFERED = 8
 const MAX_STREAMS = 4
 
+const MAX_NAME = 64
+
+/**
+ * A name without what would turn the text around it, or hide in it.
+ * @param {string} name
+ */
+export function plainName(name) {
+  return name.replace(/[\p{Cc}\p{Zl}\p{Zp}\u061C\u200B\u200E\u200F\u202A-\u202E\u2060-\u2069\uFEFF]/gu, "").trim().slice(0, MAX_NAME)
+}
+
 export class PeerCall extends EventTarget {
   /**
    * What the peer sends, by the id of the stream.
@@ -55,7 +65,7 @@ export class PeerCall extends EventTarget {
   /** What others are to call the peer: what its invitation says, then what it says itself. */
   get name() {
     const said = this.peer.name ?? this.peer.meta.name
-    return typeof said === "string" && said.trim() ? said.trim().slice(0, 64) : this.peer.identity
+    return (typeof said === "string" && plainName(said)) || plainName(this.peer.identity) || "Somebody"
   }
 
   /**
