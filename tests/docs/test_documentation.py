@@ -164,7 +164,7 @@ def adapted(text: str, served: dict[str, str]) -> str:
 def test_the_program_of_the_readme_prints_what_the_readme_says() -> None:
     (code,) = blocks("README.md", "python")
     said = run_python(code)
-    (shown,) = [text for text in blocks("README.md", "text") if text.startswith("you said hello")]
+    (shown,) = [text for text in blocks("README.md", "text") if text.startswith("hello\n")]
     assert shape(said) == shape(shown)
 
 
