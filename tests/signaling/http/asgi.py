@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from icelane.core.clock import UnixSeconds
 from icelane.errors import LocalProtocolError
-from icelane.signaling.admitted import Admission, Refusal
+from icelane.signaling.admitted import Admission, IcePolicy, Refusal
 from icelane.signaling.close_code import CloseCode
 from icelane.signaling.http.caller import Caller, Operator
 from icelane.signaling.http.endpoint import routes
@@ -71,6 +71,7 @@ class FakeCallers:
     known: dict[str, Caller | Refusal] = field(default_factory=lambda: {"alice": ALICE, "backend": OPERATOR})
     refusal: Refusal | None = None
     asked: int = 0
+    decide_ice: Callable[[Admission, str], Awaitable[IcePolicy | Refusal]] | None = None
 
     def passes(self, request: Request) -> Refusal | None:
         return self.refusal
@@ -84,6 +85,9 @@ class FakeCallers:
 
     def allows_origin(self, origin: str) -> bool:
         return origin == APP_ORIGIN
+
+    async def before_ice(self, admission: Admission, address: str) -> IcePolicy | Refusal:
+        return admission.ice if self.decide_ice is None else await self.decide_ice(admission, address)
 
 
 @dataclass
@@ -176,7 +180,6 @@ class World:
     tickets: FakeTickets = field(default_factory=FakeTickets)
     rooms: FakeRooms = field(default_factory=FakeRooms)
     clock: FrozenClock = field(default_factory=FrozenClock)
-    before_ice: Any = None
     compat: tuple[str, ...] = ()
     urls: tuple[str, ...] = URLS
     ready: bool = True
@@ -191,7 +194,6 @@ class World:
             signal_url=lambda: "wss://call.example.org/v1/signal",
             ice=self.ice,
             revoker=self.revoker,
-            before_ice=self.before_ice,
             tokens=self.tokens,
             tickets=self.tickets,
             rooms=self.rooms,

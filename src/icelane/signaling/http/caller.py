@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from starlette.requests import Request
 
-from icelane.signaling.admitted import Admission, Refusal
+from icelane.signaling.admitted import Admission, IcePolicy, Refusal
 from icelane.signaling.http.problem import forbidden, problem_of
 
 
@@ -36,6 +36,11 @@ class Callers(Protocol):
 
     def allows_origin(self, origin: str) -> bool:
         """Whether a page of this origin may read the answers, and send cookies."""
+        ...
+
+    async def before_ice(self, admission: Admission, address: str) -> IcePolicy | Refusal:
+        """The policy that somebody's credentials are made by, or why he gets none: the program's last word, and how
+        often one may ask (CR-4)."""
         ...
 
 
