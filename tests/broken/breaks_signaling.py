@@ -430,3 +430,12 @@ def updates_are_counted_by_nobody() -> None:
             inner(self, connection, session, frame, now)
 
     swap(Hub, "_handle_said", free)
+
+
+@breaks("OP-10", test=f"{HUB}::test_a_pong_acknowledges_what_came_before_its_ping_and_nothing_after")
+def a_pong_acknowledges_what_is_on_its_way() -> None:
+    def all_of_it(self: Hub, connection: Connection) -> None:
+        if connection.session is not None:
+            connection.session.replay.acknowledge(connection.session.replay.last)
+
+    swap(Hub, "_handle_pong", all_of_it)

@@ -107,7 +107,7 @@ class Rooms:
         if view is not None and session.peer in view.ours:
             self._desk.answer(session, view.joined(join.id, session))
             return False
-        if join.room not in session.rooms and len(session.rooms) >= self._room_bound(admission):
+        if join.room not in session.rooms and len(session.rooms) >= self.room_bound(admission):
             self._desk.refuse(session, join.id, ErrorCode.TOO_MANY_ROOMS)
             return False
         return True
@@ -441,7 +441,8 @@ class Rooms:
     def _conceals(self, session: Session, shared: list[RoomView], peer: str) -> bool:
         return session.relay_only or any(view.conceals(peer) for view in shared)
 
-    def _room_bound(self, admission: Admission) -> int:
+    def room_bound(self, admission: Admission) -> int:
+        """How many rooms somebody may be in: his own bound, and not more than the server's."""
         own = admission.limits.rooms
         return self._limits.rooms_per_session if own is None else min(own, self._limits.rooms_per_session)
 
