@@ -6,7 +6,16 @@ from __future__ import annotations
 
 import uvicorn
 
-from icelane.server import entrance, http_connection, http_gate, http_server, shared_port, tls, turn_server
+from icelane.server import (
+    entrance,
+    http_connection,
+    http_gate,
+    http_server,
+    http_websocket,
+    shared_port,
+    tls,
+    turn_server,
+)
 from icelane.server.config import resolution
 from tests.broken.registry import breaks, swap
 
@@ -76,6 +85,22 @@ def frames_are_as_long_as_anybody_likes() -> None:
         load(self)
 
     swap(uvicorn.Config, "load", load_without_limit)
+
+
+@breaks("SG-9", "CR-7", test=f"{PORT}::test_an_upgrade_that_is_not_taken_is_answered")
+def heads_of_websockets_are_not_looked_at() -> None:
+    swap(http_gate, "_has_body", lambda scope: False)
+    swap(http_websocket.BoundedWebSocket, "_refuse", lambda self, status: None)
+
+
+@breaks("SG-5", test=f"{PORT}::test_an_upgrade_may_have_long_headers")
+def the_parser_of_the_handshake_sees_every_header() -> None:
+    swap(http_websocket, "_is_of_the_handshake", lambda name: True)
+
+
+@breaks("SG-14", test=f"{PORT}::test_a_flood_of_frames_that_carry_nothing_ends_the_connection")
+def frames_that_carry_nothing_cost_nothing() -> None:
+    swap(http_websocket.BoundedWebSocket, "_counts", lambda self: True)
 
 
 @breaks("SG-7", test=f"{PORT}::test_targets_and_frames_of_clients_are_in_no_log")

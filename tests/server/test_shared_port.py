@@ -15,10 +15,11 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from icelane.core.net import SocketAddress, Transport
 from icelane.errors import ConfigurationError
-from icelane.server import entrance
+from icelane.server import entrance, http_websocket
 from icelane.server.config import Config, parse_config
 from icelane.server.http_connection import MAX_WRITE_BUFFER
 from icelane.server.http_server import MAX_FRAME_SIZE, MAX_HEAD_SIZE, HttpDeadlines, HttpServer
+from icelane.server.http_websocket import MAX_BARE_FRAMES, MIN_FRAGMENT
 from icelane.server.stream_listener import StreamDeadlines
 from icelane.server.turn_server import TurnServer
 from tests import certificates
@@ -73,6 +74,14 @@ def is_empty(server: TurnServer) -> bool:
 
 def header_of(header: Callable[[str], bytes] | None) -> tuple[bytes, str | None]:
     return (b"", None) if header is None else (header("203.0.113.7"), "203.0.113.7")
+
+
+def upgrade(headers: bytes = b"", *, target: bytes = b"/", method: bytes = b"GET") -> bytes:
+    """The head of a WebSocket."""
+    return (
+        method + b" " + target + b" HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" + headers + b"\r\n"
+    )
 
 
 # Three protocols
@@ -403,6 +412,96 @@ def test_a_request_that_may_be_read_in_two_ways_is_refused(run: Run, make: Make,
     run(scenario())
 
 
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (upgrade(b"".join(b"x%d: y\r\n" % n for n in range(120))), 431),
+        (upgrade(b"".join(b"x%d: y\r\n" % n for n in range(140))), 431),
+        (upgrade(b"Content-Length: 10\r\n") + b"0123456789", 400),
+        (upgrade(b"Transfer-Encoding: chunked\r\n"), 400),
+        (upgrade(b"Host: b\r\n"), 400),
+        (upgrade(target=b"/?" + b"x" * 8200), 414),
+        (upgrade(method=b"POST"), 405),
+    ],
+    ids=["headers", "more headers", "length", "chunked", "two hosts", "long target", "POST"],
+)
+def test_an_upgrade_that_is_not_taken_is_answered(run: Run, make: Make, request_: bytes, status: int) -> None:
+    """CR-7, SG-9: at once, and the application never hears of it."""
+
+    async def scenario() -> None:
+        config, web, app = make()
+        async with TurnServer(config, web=web) as server:
+            wire = await Wire.connect(https(server))
+            wire.send(request_)
+            assert (await wire.end()).startswith(b"HTTP/1.1 %d " % status)
+            await eventually(lambda: is_empty(server))
+        assert app.scopes == []
+
+    run(scenario())
+
+
+def test_an_upgrade_may_have_long_headers(run: Run, make: Make) -> None:
+    """SG-5: a thousand hops that somebody made up, and the longest token, reach the application whole."""
+
+    async def scenario() -> None:
+        config, web, app = make()
+        hops = b", ".join([b"198.51.100.1"] * 1000)
+        token = b"Bearer " + b"t" * 8192
+        async with TurnServer(config, web=web) as server:
+            wire = await Wire.connect(https(server))
+            wire.send(
+                upgrade(b"X-Forwarded-For: " + hops + b"\r\nAuthorization: " + token + b"\r\nX-Two: a\r\nX-Two: b\r\n")
+            )
+            assert (await wire.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+            headers = app.scopes[0]["headers"]
+            assert (b"x-forwarded-for", hops) in headers
+            assert (b"authorization", token) in headers
+            assert [value for name, value in headers if name == b"x-two"] == [b"a", b"b"]
+
+    run(scenario())
+
+
+PING = b"\x89\x80" + bytes(4)
+PONG = b"\x8a\x80" + bytes(4)
+FRAGMENT = b"\x00\x80" + bytes(4)
+
+
+@pytest.mark.parametrize("frames", [PING, PONG, FRAGMENT], ids=["pings", "pongs", "fragments"])
+def test_a_flood_of_frames_that_carry_nothing_ends_the_connection(run: Run, make: Make, frames: bytes) -> None:
+    """SG-14: with 1008, for pings, pongs and parts of a message that has no end."""
+
+    async def scenario() -> None:
+        config, web, _ = make()
+        async with TurnServer(config, web=web) as server:
+            wire = await Wire.connect(https(server))
+            wire.send(upgrade())
+            await wire.reader.readuntil(b"\r\n\r\n")
+            if frames == FRAGMENT:
+                wire.send(b"\x01\x80" + bytes(4))
+            wire.send(frames * MAX_BARE_FRAMES * 100)
+            assert (await wire.end()).endswith(b"\x88\x11\x03\xf0too many frames")
+            await eventually(lambda: is_empty(server))
+
+    run(scenario())
+
+
+def test_pings_now_and_then_and_long_fragments_are_nothing_to_worry_about(run: Run, make: Make) -> None:
+    """SG-14: what clients of this world do."""
+
+    async def scenario() -> None:
+        config, web, _ = make()
+        async with TurnServer(config, web=web) as server:
+            sock = connected(https(server))
+            async with connect_websocket(f"wss://{NAME}/", sock=sock, ssl=context(), server_hostname=NAME) as socket:
+                for _ in range(MAX_BARE_FRAMES // 2):
+                    await (await socket.ping())
+                for _ in range(10):
+                    await socket.send(["x" * MIN_FRAGMENT] * 60)
+                    assert len(await socket.recv()) == 60 * MIN_FRAGMENT
+
+    run(scenario())
+
+
 def test_a_frame_above_the_limit_is_closed_with_1009(run: Run, make: Make) -> None:
     """SG-8: in one frame or in fragments, and nothing is compressed that could grow here."""
 
@@ -438,17 +537,17 @@ def test_the_longest_frame_passes(run: Run, make: Make) -> None:
     run(scenario())
 
 
-def test_pings_of_somebody_who_does_not_read_are_not_answered_for_ever(run: Run, make: Make) -> None:
-    """SG-14: answers to pings wait for nobody's permission, so their number is bounded here."""
+def test_pings_of_somebody_who_does_not_read_are_not_answered_for_ever(
+    run: Run, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SG-14: answers to pings wait for nobody's permission, so their bytes are bounded as well as their number."""
+    monkeypatch.setattr(http_websocket, "MAX_BARE_FRAMES", 1 << 30)
 
     async def scenario() -> None:
         config, web, _ = make()
         async with TurnServer(config, web=web) as server:
             wire = await Wire.connect(in_clear(server), secure=False)
-            wire.send(
-                b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-            )
+            wire.send(upgrade())
             await wire.reader.readuntil(b"\r\n\r\n")
             transport = wire.writer.transport
             assert hasattr(transport, "pause_reading")

@@ -67,10 +67,8 @@ class HttpGate:
                 await _redirect(scope, send, connection.redirect)
             elif scope["type"] == "http":
                 await self._answer(scope, receive, send, connection)
-            elif self.draining:
-                await _refuse(scope, send, 503, b"Draining")
             else:
-                await self._app(scope, receive, send)
+                await self._open(scope, receive, send)
         except Exception as error:
             self._report(error, scope["type"])
             if sent.anything:
@@ -79,6 +77,15 @@ class HttpGate:
                 await _refuse(scope, sent.send, 500, b"Internal Server Error")
         finally:
             connection.end_request()
+
+    async def _open(self, scope: Scope, receive: Receive, send: Send) -> None:
+        status = _framing_problem(scope) or (400 if _has_body(scope) else None)
+        if status is not None:
+            await _refuse(scope, send, status, b"This request is not taken")
+        elif self.draining:
+            await _refuse(scope, send, 503, b"Draining")
+        else:
+            await self._app(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, connection: HttpConnection) -> None:
         status = _framing_problem(scope)
@@ -128,6 +135,14 @@ def _framing_problem(scope: Scope) -> int | None:
     if b"transfer-encoding" in names and b"content-length" in names:
         return 400
     return 400 if names.count(b"host") != 1 and scope["http_version"] != "1.0" else None
+
+
+def _has_body(scope: Scope) -> bool:
+    """RFC 6455 section 4.1: the handshake is a GET; what would follow it is taken for frames."""
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+        for name, value in scope["headers"]
+    )
 
 
 async def _redirect(scope: Scope, send: Send, place: str) -> None:

@@ -38,6 +38,7 @@ from icelane.server.http_gate import (
     Scope,
     Send,
 )
+from icelane.server.http_websocket import BoundedWebSocket
 
 MAX_FRAME_SIZE: Final = 64 * 1024
 """A WebSocket message, all its frames together; longer ones are refused with 1009 before they are held."""
@@ -71,7 +72,7 @@ class HttpServer:
         self._config = uvicorn.Config(
             cast(Any, self._gate),
             http="h11",
-            ws="websockets-sansio",
+            ws=BoundedWebSocket,
             lifespan="on" if app is not None else "auto",
             interface="asgi3",
             log_config=None,
