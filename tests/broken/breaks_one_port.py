@@ -103,6 +103,11 @@ def frames_that_carry_nothing_cost_nothing() -> None:
     swap(http_websocket.BoundedWebSocket, "_counts", lambda self: True)
 
 
+@breaks("SG-7", test="tests/server/test_admission_config.py::test_a_webhook_in_clear_needs_a_setting_that_says_so")
+def webhooks_in_clear_need_no_setting() -> None:
+    swap(resolution, "_check_hooks", lambda hooks, report: None)
+
+
 @breaks("SG-7", test=f"{PORT}::test_targets_and_frames_of_clients_are_in_no_log")
 def uvicorn_logs_what_it_likes() -> None:
     swap(http_server, "UVICORN_LOG_LEVEL", "info")

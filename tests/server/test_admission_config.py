@@ -85,6 +85,17 @@ def test_a_hook_is_a_function_a_url_or_both() -> None:
     assert presented(config)["hooks.on_left"] == "http://127.0.0.1/x"
 
 
+def test_a_webhook_in_clear_needs_a_setting_that_says_so() -> None:
+    """SG-7: tokens travel in it; this machine is no way on which somebody reads."""
+    text = "hooks.before_connect = 'http://app.example.org/hook'\n"
+    with pytest.raises(ConfigurationError, match=r"in clear.*hooks\.dangerously_post_in_clear"):
+        load(text)
+    config = load(text + "hooks.dangerously_post_in_clear = true")
+    assert config.hooks.before_connect == ("http://app.example.org/hook",)
+    for host in ("localhost", "127.0.0.1", "127.0.0.2", "[::1]"):
+        assert load(f"hooks.before_connect = 'http://{host}:8000/hook'").hooks.before_connect
+
+
 def test_files_are_beside_the_file_that_names_them(tmp_path: Path) -> None:
     file = tmp_path / "icelane.toml"
     file.write_text(
@@ -132,6 +143,9 @@ def test_a_file_of_a_list_may_be_named_in_the_environment() -> None:
         ("hooks.before_connect = 'nonsense'", "hooks.before_connect"),
         ("hooks.before_connect = ['a:b', 'c:d', 'e:f']", "hooks.before_connect"),
         ("hooks.before_connect = 'https://user:pass@a.example/'", "hooks.before_connect"),
+        ("hooks.before_connect = 'http://app.example.org/hook'", "hooks.before_connect"),
+        ("hooks.on_left = ['a.b:c', 'http://192.0.2.1/']", "hooks.on_left"),
+        ("hooks.before_ice = 'http://127.0.0.1.example/'", "hooks.before_ice"),
         ("hooks.headers = ['Cookie']", "hooks.headers[0]"),
         ("hooks.headers = ['a b']", "hooks.headers[0]"),
         ("hooks.cache = '2m'", "hooks.cache"),

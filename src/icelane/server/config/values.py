@@ -492,10 +492,21 @@ def parse_url(value: object) -> str:
 def parse_https_url(value: object) -> str:
     """A URL that is asked over TLS, or on this machine."""
     text = parse_url(value)
-    parts = urlsplit(text)
-    if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+    if is_in_clear(text):
         raise ValueError("keys that come in clear are anybody's; write https://")
     return text
+
+
+def is_in_clear(url: str) -> bool:
+    """Whether what goes to a URL can be read on its way: without TLS, and not on this machine."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme != "http" or host == "localhost":
+        return False
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return True
 
 
 def parse_cookie_name(value: object) -> str:
