@@ -119,8 +119,9 @@ def test_a_file_of_a_list_may_be_named_in_the_environment() -> None:
 @pytest.mark.parametrize(
     ("text", "key"),
     [
-        ("server.trusted_proxies = ['0.0.0.0/0']", "server.trusted_proxies[0]"),
-        ("server.trusted_proxies = ['::/0']", "server.trusted_proxies[0]"),
+        ("server.trusted_proxies = ['0.0.0.0/0']", "server.trusted_proxies"),
+        ("server.trusted_proxies = ['0.0.0.0/1', '128.0.0.0/1']", "server.trusted_proxies"),
+        ("server.trusted_proxies = ['2000::/3']", "server.trusted_proxies"),
         ("server.trusted_proxies = ['*']", "server.trusted_proxies[0]"),
         ("server.allowed_origins = ['*']", "server.allowed_origins[0]"),
         ("server.allowed_origins = ['https://*.example.org']", "server.allowed_origins[0]"),
