@@ -12,8 +12,11 @@ from build_ext import COMPILED_MODULES
 # What setuptools writes into every sdist, below the one folder that it has.
 METADATA_OF_SDIST: Final = re.compile(r"PKG-INFO|setup\.cfg|src/icelane\.egg-info/.*")
 _METADATA_OF_WHEEL: Final = re.compile(r"icelane-[^/]*\.dist-info/.*")
-# Beside the modules: the types, the declarations of what is compiled, and the program that is compiled when it is used.
-_DATA_OF_WHEEL: Final = re.compile(r"icelane/(py\.typed|.*\.pyi|.*\.pxd|testing/link_core\.c)")
+# Beside the modules: the types, the declarations of what is compiled, the program that is compiled when it is used,
+# what browsers get, and what describes the protocol.
+_DATA_OF_WHEEL: Final = re.compile(
+    r"icelane/(py\.typed|.*\.pyi|.*\.pxd|testing/link_core\.c|web/[^/]+\.js|web/pages/[^/]+|signaling/documents/[^/]+\.json)"
+)
 _SOURCES: Final = PurePosixPath("src")
 
 
