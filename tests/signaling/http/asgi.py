@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 from msgspec import Raw
 from starlette.applications import Starlette
@@ -236,7 +237,7 @@ async def ask(
         "http_version": "1.1",
         "method": method,
         "scheme": "https",
-        "path": target,
+        "path": unquote(target),
         "raw_path": target.encode(),
         "query_string": query.encode(),
         "root_path": "",
