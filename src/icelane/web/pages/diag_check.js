@@ -104,7 +104,7 @@ function judgeClock(skew) {
  */
 export function checkWebSocket() {
   return new Promise(resolve => {
-    const socket = new WebSocket(signalUrl(location.origin), ["icelane.signal.v1"])
+    const socket = new WebSocket(signalUrl(location.origin, { allowCleartext: true }), ["icelane.signal.v1"])
     const end = (/** @type {Found} */ found) => {
       clearTimeout(timer)
       socket.onopen = socket.onclose = null
