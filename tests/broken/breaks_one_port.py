@@ -17,7 +17,7 @@ from icelane.server import (
     turn_server,
 )
 from icelane.server.config import resolution
-from icelane.signaling.admission import forwarded
+from icelane.signaling.admission import forwarded, hook
 from tests.broken.registry import breaks, swap
 
 PORT = "tests/server/test_shared_port.py"
@@ -166,3 +166,8 @@ def the_https_port_may_be_reached_through_the_relay() -> None:
         return {one for one in bound(self) if one not in {listener.local for listener in self._web_listeners}}
 
     swap(turn_server.TurnServer, "_bound", without_web)
+
+
+@breaks("SG-3", test="tests/signaling/admission/test_hook.py::test_a_few_addresses_cannot_close_a_hook_for_all")
+def a_few_addresses_may_close_the_hook() -> None:
+    swap(hook, "BREAKER_TRIALS", 0)
