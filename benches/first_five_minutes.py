@@ -115,7 +115,7 @@ async def _call(url: str, environment: Mapping[str, str]) -> list[str]:
         return await call_of_two(browser, url)
 
 
-def _clean(home: Path) -> dict[str, str]:
+def clean_environment(home: Path) -> dict[str, str]:
     """The environment of somebody who has never been here."""
     kept = {
         name: value
@@ -125,7 +125,8 @@ def _clean(home: Path) -> dict[str, str]:
     return kept | {"HOME": str(home), "PIP_NO_CACHE_DIR": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
 
-def _run(*command: str, environment: Mapping[str, str], folder: Path | None = None) -> None:
+def run_step(*command: str, environment: Mapping[str, str], folder: Path | None = None) -> None:
+    """Run a program. Raises RuntimeError with what it printed when it fails."""
     done = subprocess.run(command, env=dict(environment), cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(
@@ -146,15 +147,15 @@ def main() -> int:
 def _timed(folder: Path, python: str, *, pure: bool) -> int:
     home, clone = folder / "home", folder / "icelane"
     home.mkdir()
-    environment = _clean(home) | ({"ICELANE_PURE": "1"} if pure else {})
+    environment = clean_environment(home) | ({"ICELANE_PURE": "1"} if pure else {})
     bin_folder = clone / ".venv" / "bin"
     watch = Stopwatch()
     with watch.step("git clone"):
-        _run("git", "clone", "--quiet", "--no-hardlinks", str(_ROOT), str(clone), environment=environment)
+        run_step("git", "clone", "--quiet", "--no-hardlinks", str(_ROOT), str(clone), environment=environment)
     with watch.step("python -m venv .venv"):
-        _run(python, "-m", "venv", str(clone / ".venv"), environment=environment)
+        run_step(python, "-m", "venv", str(clone / ".venv"), environment=environment)
     with watch.step("pip install '.[server]'" + (", without a compiler" if pure else ", compiled")):
-        _run(str(bin_folder / "pip"), "install", "--quiet", ".[server]", environment=environment, folder=clone)
+        run_step(str(bin_folder / "pip"), "install", "--quiet", ".[server]", environment=environment, folder=clone)
     with watch.step("icelane dev: every path tested"):
         node = development_node(str(bin_folder / "icelane"), environment=environment)
         document = node.__enter__()
@@ -164,7 +165,7 @@ def _timed(folder: Path, python: str, *, pure: bool) -> int:
         with watch.step("the browser trusts its authority (icelane certs trust --system chromium)"):
             trusting = environment_that_trusts(Path(document["authority"]["file"]), home)
         with watch.step("a call in the browser"):
-            paths = asyncio.run(_call(document["urls"]["call"], _clean(home) | {"HOME": trusting["HOME"]}))
+            paths = asyncio.run(_call(document["urls"]["call"], clean_environment(home) | {"HOME": trusting["HOME"]}))
     finally:
         node.__exit__(None, None, None)
     print(f"\nthe pages say: {paths}")

@@ -8,6 +8,7 @@ from typing import Any
 
 from icelane.node import signaling as node_signaling
 from icelane.server import serving
+from icelane.server.workers import supervisor
 from icelane.signaling import ice_servers
 from icelane.signaling.admission.origin import OriginPolicy, OriginVerdict
 from icelane.signaling.admitted import Admission
@@ -170,8 +171,17 @@ def the_end_says_nothing() -> None:
 
 @breaks("OP-12", test=f"{NODE}::test_a_reload_that_cannot_be_changes_nothing")
 def signaling_goes_by_what_the_relay_refuses() -> None:
-    def reload(server: Any, companion: Any, config: Any, held: Any = None) -> Any:
+    def prepare(server: Any, companion: Any, config: Any) -> Any:
+        del server
         companion.prepare(config)()
-        return server.reload(config, held)
+        return lambda: None
 
-    swap(serving, "reload_both", reload)
+    swap(serving, "prepare_companion", prepare)
+
+
+@breaks("OP-12", test=f"{NODE}::test_a_reload_that_cannot_be_leaves_several_processes_as_they_were")
+def nobody_asks_the_process_with_signaling() -> None:
+    async def consider(self: Any, config: Any, held: Any) -> None:
+        del self, config, held
+
+    swap(supervisor.Supervisor, "_consider", consider)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from icelane.signaling import backoff, client_connection, client_session
+from icelane.signaling import backoff, client_connection, client_session, push
 from icelane.signaling.client_outgoing import Outgoing
 from icelane.signaling.client_session import ClientSession
 from icelane.signaling.close_code import Reconnect
@@ -43,6 +43,14 @@ def a_missing_push_is_passed_over() -> None:
 @breaks("OP-2", test=f"{_SESSION}test_a_thousand_clients_of_a_restarted_server_come_back_spread_over_a_second")
 def everybody_comes_back_at_the_same_time() -> None:
     swap(backoff.Backoff, "next_delay", lambda *_: 0.5)
+
+
+@breaks(
+    "OP-2",
+    test=f"{_SESSION}test_whatever_is_in_front_restarts_under_a_hundred_messages_a_second_and_nothing_is_lost",
+)
+def a_resume_repeats_nothing() -> None:
+    swap(push.Replay, "since", lambda *_: [])
 
 
 @breaks("SG-17", test="tests/signaling/test_client.py::test_cleartext_and_secrets_in_the_url_are_refused")

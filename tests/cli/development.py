@@ -52,7 +52,7 @@ def development(environment: dict[str, str], *arguments: str) -> Iterator[Develo
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
-            assert line, process.communicate()
+            assert '"selfTest"' in line, (line, process.communicate())
             yield Development(process, json.loads(line), environment)
         finally:
             if process.poll() is None:

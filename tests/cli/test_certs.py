@@ -98,19 +98,19 @@ def test_install_puts_the_certificate_where_the_system_looks(
     authority: Authority, tmp_path: Path, system: System, refresh: list[str]
 ) -> None:
     programs = Programs()
-    file = certs.install(authority, system, tmp_path, programs)
+    file = certs.install_authority(authority, system, tmp_path, programs)
     assert file.is_relative_to(tmp_path)
     assert file.suffix == ".crt"
     assert file.read_bytes() == authority.pem
     assert programs.commands == [refresh]
-    certs.uninstall(system, tmp_path, programs)
+    certs.remove_authority(system, tmp_path, programs)
     assert not file.exists()
     assert programs.commands[1][0] == refresh[0]
 
 
 def test_an_install_that_fails_says_which_program(authority: Authority, tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="update-ca-certificates failed with 127"):
-        certs.install(authority, System.DEBIAN, tmp_path, Programs(127))
+        certs.install_authority(authority, System.DEBIAN, tmp_path, Programs(127))
 
 
 @pytest.mark.parametrize("system", ["firefox", "macos"])

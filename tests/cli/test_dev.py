@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pty
+import re
 import signal
 import socket
 import subprocess
@@ -146,7 +148,7 @@ def test_a_second_node_takes_the_next_ports_and_says_so() -> None:
             assert second.document["authority"]["sha256"] == first.document["authority"]["sha256"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_it_well_and_leaves_nothing_but_the_authority(number: signal.Signals) -> None:
     with home() as environment, development(environment) as node:
         run = Path(node.document["adminSocket"]).parent
@@ -209,6 +211,24 @@ def test_without_json_a_pipe_gets_links_and_the_table_and_no_codes() -> None:
     assert "▀" not in text
     assert text.count("✔") >= 7
     assert "stopped" in lines[-1]
+
+
+def test_a_terminal_gets_links_to_click_and_a_code_to_scan() -> None:
+    terminal, inner = pty.openpty()
+    with home() as environment:
+        command = [*ICELANE, "dev", "--listen", "127.0.0.1"]
+        variables = os.environ | environment | {"TERM": "xterm-256color", "COLUMNS": "100"}
+        with subprocess.Popen(command, stdout=inner, stderr=subprocess.DEVNULL, env=variables) as process:
+            os.close(inner)
+            seen = b""
+            while b"Ctrl-C" not in seen:
+                seen += os.read(terminal, 4096)
+            process.terminate()
+            assert process.wait(60) == 0
+    os.close(terminal)
+    text = seen.decode(errors="replace")
+    assert re.search(r"\x1b\]8;[^;]*;https://127\.0\.0\.1:\d+/r/[a-z]+-[a-z]+#token=", text)  # OSC 8
+    assert "▀" in text
 
 
 def test_ports_are_free_again_afterwards() -> None:

@@ -16,7 +16,7 @@ from icelane.cli.main import app
 from tests.cli.conftest import Icelane
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference/commands.md"
-GROUPS = {(), ("turn",), ("peer",), ("config",), ("token",), ("keys",), ("room",)}
+GROUPS = {(), ("turn",), ("peer",), ("config",), ("token",), ("keys",), ("room",), ("certs",)}
 
 
 def command_lines() -> list[tuple[str, ...]]:
@@ -118,7 +118,7 @@ def test_the_shell_can_complete(icelane: Icelane, shell: str) -> None:
 
 def test_completion_offers_the_commands(icelane: Icelane) -> None:
     result = icelane(_ICELANE_COMPLETE="complete_bash", COMP_WORDS="icelane c", COMP_CWORD="1")
-    assert result.out.split() == ["config"]
+    assert result.out.split() == ["certs", "config"]
 
 
 def test_help_is_quick_because_nothing_else_is_imported() -> None:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from icelane.diagnostics import Cause, Check, CheckResult, CheckStatus, Report, run_checks
-from icelane.diagnostics.check import MAX_CHECKS, failed, passed
+from icelane.diagnostics.check import MAX_CHECKS, MAX_DETAIL, failed, passed
 from icelane.errors import LocalProtocolError, ResolutionError
 
 
@@ -95,3 +95,9 @@ def test_a_check_that_raises_has_failed_with_what_it_said() -> None:
 def test_a_list_that_cannot_be_run_is_our_callers_mistake(checks: list[Check]) -> None:
     with pytest.raises(LocalProtocolError):
         asyncio.run(run_checks(checks))
+
+
+def test_what_servers_have_said_cannot_rule_a_terminal_or_fill_it() -> None:
+    (result,) = run(check("one", result=passed("one", "\x1b[2J\n" + "x" * 10_000))).results
+    assert result.detail.startswith("\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}x")
+    assert len(result.detail) == MAX_DETAIL

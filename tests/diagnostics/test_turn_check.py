@@ -94,13 +94,13 @@ def test_closed_ports_are_silence_of_their_transport() -> None:
     ("username", "cause"),
     [
         ("alice", None),
-        (f"{int(NOW) + 600}:k1:alice", None),
-        (f"{int(NOW) + 30}:alice", Cause.CREDENTIAL_SHORT),
-        (f"{int(NOW) - 1}:alice", Cause.CREDENTIAL_EXPIRED),
+        ("1000600:k1:alice", None),
+        ("1000030:alice", Cause.CREDENTIAL_SHORT),
+        ("999999:alice", Cause.CREDENTIAL_EXPIRED),
     ],
 )
 def test_the_life_of_a_credential_is_read_off_its_name(username: str, cause: Cause | None) -> None:
-    assert check_credential(username, NOW).cause is cause
+    assert check_credential(username, UnixSeconds(1_000_000.0)).cause is cause
 
 
 def test_packets_from_relay_to_relay_and_from_outside_pass(tmp_path: Path) -> None:

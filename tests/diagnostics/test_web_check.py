@@ -80,16 +80,15 @@ def test_a_server_that_does_not_say_the_time_is_no_failure() -> None:
         (b"SSH-2.0-OpenSSH_9.6\r\n", Cause.HTTPS_WRONG),
         (b"", Cause.HTTPS_WRONG),
     ],
+    ids=["ours", "a page", "a list", "nothing there", "SSH", "silence"],
 )
 def test_what_is_not_our_server_is_named(said: bytes, cause: Cause | None) -> None:
     assert found(said, check_https).cause is cause
 
 
-@pytest.mark.parametrize(
-    "said", [answer(), answer(b"", status="502 Bad Gateway"), answer(b"", status="426 Upgrade Required")]
-)
-def test_a_proxy_that_does_not_forward_the_upgrade_is_named(said: bytes) -> None:
-    result = found(said, check_websocket)
+@pytest.mark.parametrize("status", ["200 OK", "502 Bad Gateway", "426 Upgrade Required"])
+def test_a_proxy_that_does_not_forward_the_upgrade_is_named(status: str) -> None:
+    result = found(answer(b"", status=status), check_websocket)
     assert result.cause is Cause.WEBSOCKET_BLOCKED
     assert "Upgrade" in (result.mend or "")
 

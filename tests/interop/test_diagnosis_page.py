@@ -100,7 +100,7 @@ def test_a_used_up_token_is_named_and_the_page_asks_for_another_one(node: PageNo
 def test_an_error_code_of_turn_is_told_in_words_with_a_mend(node: PageNode, tmp_path: Path) -> None:
     async def story() -> None:
         async with node.running(), trusting_chromium(node, tmp_path / "home") as browser:
-            page = await (await browser.new_context(**DESK)).new_page()
+            page = await browser.new_page()
 
             await page.add_init_script(WRONG_CREDENTIAL)
             await page.goto(f"{node.origin}/diag#token={node.token('ann')}")

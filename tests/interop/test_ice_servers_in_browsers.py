@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 from playwright.async_api import async_playwright
 
 from demo.trust import PACKAGE as TRUST_PACKAGE
 from icelane.signaling.http.compatibility import SHAPES
-from icelane.testing.lab import Machine
 from tests import certificates
 from tests.interop.conftest import need_program
 from tests.interop.peers.chromium import PACKAGE as CHROMIUM_PACKAGE
 from tests.interop.peers.firefox import PACKAGE as FIREFOX_PACKAGE
-from tests.interop.peers.firefox import firefox
+from tests.interop.peers.firefox import Here, firefox
 from tests.signaling.http.asgi import AS_OPERATOR, JSON, World
 
 pytestmark = [pytest.mark.interop, pytest.mark.once]
@@ -99,17 +95,6 @@ def test_chromium_opens_every_body() -> None:
     assert_opened(texts, asyncio.run(open_all()))
 
 
-class _Here:
-    """This machine, for a browser that needs no other."""
-
-    def command(self, *command: str) -> tuple[str, ...]:
-        return command
-
-    @contextlib.contextmanager
-    def inside(self) -> Iterator[None]:
-        yield
-
-
 def test_firefox_opens_every_body(tmp_path: Path) -> None:
     """CR-9: the same, with the other engine."""
     executable = need_program("firefox-esr", FIREFOX_PACKAGE)
@@ -117,8 +102,7 @@ def test_firefox_opens_every_body(tmp_path: Path) -> None:
     texts = bodies()
 
     async def open_all() -> str:
-        here = cast(Machine, cast(Any, _Here()))
-        async with firefox(executable, here, certificates.authority_file(tmp_path), tmp_path) as running:
+        async with firefox(executable, Here(), certificates.authority_file(tmp_path), tmp_path) as running:
             context = await running.session.open_page("about:blank")
             return await running.session.call_function(context, OPEN, json.dumps(list(texts.values())))
 

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import pytest
 from playwright.async_api import Browser, Page
@@ -29,6 +29,9 @@ from icelane.signaling.admission.join_token import TokenSigner, create_token
 from icelane.signaling.admitted import IceTransportPolicy
 from tests import certificates
 from tests.interop.conftest import need_program
+from tests.interop.peers.bidi import Session
+from tests.interop.peers.firefox import PACKAGE as FIREFOX_PACKAGE
+from tests.interop.peers.firefox import Here, firefox
 from tests.interop.running import ICELANE, Running, accepts, free_port, running
 
 pytestmark = [pytest.mark.interop, pytest.mark.once]
@@ -61,12 +64,14 @@ window.call = async () => {
 }
 window.frames = async () => {
   const video = document.querySelector("video")
-  while (video.getVideoPlaybackQuality().totalVideoFrames < 10) await new Promise(done => setTimeout(done, 50))
+  // Firefox counts no frames of a stream in the quality of its playback.
+  const decoded = async () => [...(await pc.getStats()).values()].find(one => one.framesDecoded)?.framesDecoded ?? 0
+  while (await decoded() < 10 || video.videoWidth === 0) await new Promise(done => setTimeout(done, 50))
 }
 window.selected = async () => {
   const stats = [...(await pc.getStats()).values()]
-  const { selectedCandidatePairId } = stats.find(one => one.type === "transport")
-  const pair = stats.find(one => one.id === selectedCandidatePairId)
+  const transport = stats.find(one => one.type === "transport") // Firefox has none, and marks the pair
+  const pair = stats.find(one => transport ? one.id === transport.selectedCandidatePairId : one.selected)
   const local = stats.find(one => one.id === pair.localCandidateId)
   const remote = stats.find(one => one.id === pair.remoteCandidateId)
   return [local.candidateType, remote.candidateType, local.relayProtocol]
@@ -191,6 +196,40 @@ class InPage:
         await self._page.context.close()
 
 
+class InFirefox:
+    """Firefox, with `icelane.js`."""
+
+    def __init__(self, session: Session, context: str) -> None:
+        self._session = session
+        self._context = context
+
+    @classmethod
+    async def enter(cls, session: Session, node: Node, identity: str) -> InFirefox:
+        """Open the page and join."""
+        context = await session.open_page(f"{node.origin}/page.html")
+        found = cls(session, context)
+        await found._do("async (url, token) => { await enter(url, token) }", node.url, node.token(identity))
+        return found
+
+    async def call(self) -> str:
+        return str(await self._do("() => call()"))
+
+    async def frames(self) -> None:
+        await self._do("() => frames()")
+
+    async def selected(self) -> list[str]:
+        return [str(one) for one in cast(list[object], await self._do("() => selected()"))]
+
+    async def close(self) -> None:
+        await self._session.close_page(self._context)
+
+    async def _do(self, function: str, *arguments: str) -> object:
+        ready = "while (!window.ready) await new Promise(done => setTimeout(done, 20))"
+        source = f"async (...given) => {{ {ready}; return JSON.stringify(await ({function})(...given) ?? null) }}"
+        found: object = json.loads(await self._session.call_function(self._context, source, *arguments))
+        return found
+
+
 class _Pages(BaseHTTPRequestHandler):
     """The page and the module. From a socket: a browser lets no other page reach loopback."""
 
@@ -280,28 +319,50 @@ async def browser(node: Node, folder: Path) -> AsyncIterator[Browser]:
         yield started
 
 
-async def enter(kind: str, identity: str, node: Node, started: Browser | None) -> InPage | InPython:
-    """A member of one kind."""
-    if kind == "page":
-        assert started is not None
-        return await InPage.enter(started, node, identity)
-    return await InPython.enter(node, identity)
+@asynccontextmanager
+async def other_browser(node: Node, folder: Path) -> AsyncIterator[Session]:
+    """A Firefox that trusts the tests' authority."""
+    executable = need_program("firefox-esr", FIREFOX_PACKAGE)
+    need_program("certutil", TRUST_PACKAGE)
+    async with firefox(executable, Here(), node.authority, folder) as started:
+        yield started.session
+
+
+@dataclass
+class Browsers:
+    """Started by who needs them, and closed with `stack`."""
+
+    node: Node
+    folder: Path
+    stack: contextlib.AsyncExitStack
+    started: Browser | None = None
+
+    async def enter(self, kind: str, identity: str) -> InPage | InFirefox | InPython:
+        """A member of one kind, who leaves with the stack."""
+        member: InPage | InFirefox | InPython
+        if kind == "page":
+            if self.started is None:
+                self.started = await self.stack.enter_async_context(browser(self.node, self.folder))
+            member = await InPage.enter(self.started, self.node, identity)
+        elif kind == "firefox":
+            session = await self.stack.enter_async_context(other_browser(self.node, self.folder))
+            member = await InFirefox.enter(session, self.node, identity)
+        else:
+            member = await InPython.enter(self.node, identity)
+        self.stack.push_async_callback(member.close)
+        return member
 
 
 @pytest.mark.parametrize(
-    "kinds", [("page", "page"), ("page", "python"), ("python", "page"), ("python", "python")], ids=" and ".join
+    "kinds",
+    [("page", "page"), ("page", "python"), ("python", "page"), ("python", "python"), ("page", "firefox")],
+    ids=" and ".join,
 )
 def test_two_call_each_other_through_one_listener(node: Node, tmp_path: Path, kinds: tuple[str, str]) -> None:
     async def call() -> None:
         async with contextlib.AsyncExitStack() as stack, asyncio.timeout(TIMEOUT):
-            started = None
-            if "page" in kinds:
-                started = await stack.enter_async_context(browser(node, tmp_path))
-            members = []
-            for kind, identity in zip(kinds, ("ann", "bob"), strict=True):
-                member = await enter(kind, identity, node, started)
-                stack.push_async_callback(member.close)
-                members.append(member)
+            browsers = Browsers(node, tmp_path, stack)
+            members = [await browsers.enter(kind, name) for kind, name in zip(kinds, ("ann", "bob"), strict=True)]
             heard = await asyncio.gather(*(member.call() for member in members))
             assert list(heard) == ["hello from bob", "hello from ann"]
             await asyncio.gather(*(member.frames() for member in members))

@@ -165,6 +165,17 @@ def test_no_url_with_tls_is_made_without_a_name_to_verify(hostname: str | None) 
     assert not any(url.startswith("turns:") for url in urls(settings))
 
 
+@pytest.mark.parametrize("hostname", ["laptop.local", "localhost"])
+def test_a_name_that_not_every_device_finds_is_for_tls_alone(hostname: str) -> None:
+    settings = secure("udp://10.0.0.5:3478", "tcp://10.0.0.5:3478", "tls://10.0.0.5:5349", hostname=hostname)
+    assert urls(settings) == [
+        "stun:10.0.0.5:3478",
+        "turn:10.0.0.5:3478?transport=udp",
+        "turn:10.0.0.5:3478?transport=tcp",
+        f"turns:{hostname}:5349?transport=tcp",
+    ]
+
+
 def test_the_url_that_passes_everywhere_is_not_cut_off() -> None:
     listen = [f"udp://10.0.0.5:{port}" for port in range(3478, 3488)]
     found = urls(secure(*listen, "tls://10.0.0.5:443"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from random import Random
 
 import pytest
@@ -41,7 +42,7 @@ from icelane.signaling.messages import (
 )
 from icelane.testing.clock import VirtualClock
 from icelane.testing.entropy import SeededEntropy
-from tests.signaling.client_world import ClientWorld, continuities
+from tests.signaling.client_world import Client, ClientWorld, continuities
 
 
 def test_two_clients_see_each_other_and_play_different_parts() -> None:
@@ -238,6 +239,84 @@ def test_a_thousand_clients_of_a_restarted_server_come_back_spread_over_a_second
     assert max(tenths) < 160
     world.run(5)
     assert all(client.session.state is ClientState.OPEN for client in clients)
+
+
+def speak(world: ClientWorld, clients: list[Client], seconds: float, sent: dict[str, list[int]]) -> None:
+    """100 messages a second, each client in its turn."""
+    for _ in range(round(100 * seconds)):
+        number = sum(map(len, sent.values()))
+        client = clients[number % len(clients)]
+        sent[client.identity].append(number)
+        client.say([client.identity, number])
+        world.run(0.01)
+
+
+def heard_of(client: Client, identity: str) -> list[int]:
+    """What somebody said, as a client heard it."""
+    return [message[1] for message in client.heard if message[0] == identity]  # type: ignore[index]  # as it was sent
+
+
+def most_at_once(clients: list[Client], bound: float) -> int:
+    """How many come back in the fullest tenth of a second, all within the bound."""
+    delays = [client.all(Disconnected)[-1].delay for client in clients]
+    assert max(delays) <= bound
+    return max(Counter(int(delay * 10) for delay in delays).values())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_is_in_front_restarts_under_a_hundred_messages_a_second_and_nothing_is_lost(seed: int) -> None:
+    """OP-2: all connections break three times; each client resumes with jitter; nothing lost, doubled or reordered."""
+    world = ClientWorld(seed)
+    clients = [world.client(f"user{number}", "demo") for number in range(40)]
+    world.run(3)
+    sent: dict[str, list[int]] = {client.identity: [] for client in clients}
+    for time in range(3):
+        speak(world, clients, 2, sent)
+        for link in list(world.links.values()):
+            link.cut()
+        speak(world, clients, 0.03, sent)  # both ends notice meanwhile
+        assert most_at_once(clients, bound=2.0**time) <= 12  # none of them was well for long
+        speak(world, clients, 3, sent)
+    world.run(30)
+    for client in clients:
+        assert continuities(client) == ["new", *["resumed"] * 3]
+        assert not client.all(Unanswered)
+        for other in clients:
+            if other is not client:
+                assert heard_of(client, other.identity) == sent[other.identity]
+    orders = [[message for message in client.heard if message[0] == "user0"] for client in clients[1:]]  # type: ignore[index]  # as it was sent
+    assert all(order == orders[0] for order in orders)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_server_restarts_under_a_hundred_messages_a_second_and_nothing_is_lost_silently(seed: int) -> None:
+    """OP-2: it drains first; each client comes back by itself with jitter; what was answered was heard by all who were
+    there, what was not is told, and from the return on everything is heard, once and in order."""
+    world = ClientWorld(seed)
+    clients = [world.client(f"user{number}", "demo") for number in range(40)]
+    world.run(3)
+    sent: dict[str, list[int]] = {client.identity: [] for client in clients}
+    speak(world, clients, 2, sent)
+    world.hub.drain(1.0, world.now)
+    world.drain()
+    speak(world, clients, 1.1, sent)
+    assert not world.links
+    world.restart()
+    speak(world, clients, 10, sent)
+    world.run(60)
+    returned = sum(map(len, sent.values()))
+    speak(world, clients, 3, sent)
+    world.run(30)
+    for client in clients:
+        assert continuities(client) == ["new", "replaced"]
+        assert client.session.unanswered == 0
+        assert client.present == {other.identity for other in clients} - {client.identity}
+        for other in clients:
+            if other is not client:
+                heard = heard_of(client, other.identity)
+                assert heard == sorted(set(heard))
+                after = [number for number in sent[other.identity] if number >= returned]
+                assert [number for number in heard if number >= returned] == after
 
 
 def test_failures_in_a_row_make_the_wait_longer_up_to_half_a_minute() -> None:

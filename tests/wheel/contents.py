@@ -12,10 +12,10 @@ from build_ext import COMPILED_MODULES
 # What setuptools writes into every sdist, below the one folder that it has.
 METADATA_OF_SDIST: Final = re.compile(r"PKG-INFO|setup\.cfg|src/icelane\.egg-info/.*")
 _METADATA_OF_WHEEL: Final = re.compile(r"icelane-[^/]*\.dist-info/.*")
-# Beside the modules: the types, the declarations of what is compiled, the program that is compiled when it is used,
-# what browsers get, and what describes the protocol.
-_DATA_OF_WHEEL: Final = re.compile(
-    r"icelane/(py\.typed|.*\.pyi|.*\.pxd|testing/link_core\.c|web/[^/]+\.js|web/pages/[^/]+|signaling/documents/[^/]+\.json)"
+# Beside the modules: the types, the declarations of what is compiled, the program that is compiled when it is used, the
+# pages, and the documents that describe what is served.
+DATA_OF_WHEEL: Final = re.compile(
+    r"icelane/(py\.typed|.*\.pyi|.*\.pxd|testing/link_core\.c|web/.*\.(js|html|css|svg)|signaling/documents/.*\.json)"
 )
 _SOURCES: Final = PurePosixPath("src")
 
@@ -33,7 +33,7 @@ def faults_of_wheel(files: Mapping[str, bytes], tracked: Collection[str]) -> lis
     wanted = {
         inside
         for name in tracked
-        if (inside := _name_in_wheel(name)) is not None and (inside.endswith(".py") or _DATA_OF_WHEEL.fullmatch(inside))
+        if (inside := _name_in_wheel(name)) is not None and (inside.endswith(".py") or DATA_OF_WHEEL.fullmatch(inside))
     }
     held = {name for name in files if not _METADATA_OF_WHEEL.fullmatch(name)} - machine_code
     faults = [f"not in the wheel: {name}" for name in sorted(wanted - held)]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
+
 import pytest
 
 from build_ext import COMPILED_MODULES
-from tests.wheel.contents import faults_of_sdist, faults_of_tag, faults_of_wheel
+from tests.wheel.contents import DATA_OF_WHEEL, faults_of_sdist, faults_of_tag, faults_of_wheel
+
+ROOT = Path(__file__).resolve().parents[2]
 
 TRACKED = [
     "Makefile",
@@ -94,3 +99,16 @@ def test_a_wheel_that_was_not_repaired_is_found_by_its_name() -> None:
     assert faults_of_tag("icelane-1-cp311-cp311-manylinux_2_34_x86_64.whl") == []
     assert faults_of_tag("icelane-1-cp311-cp311-linux_x86_64.whl") != []
     assert faults_of_tag("icelane-1-py3-none-any.whl") != []
+
+
+def test_what_is_installed_beside_the_modules_is_what_the_wheel_may_hold() -> None:
+    """A page that is new is found here, and not when the wheel is made."""
+    package = ROOT / "src/icelane"
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["icelane"]
+    installed = {path for pattern in patterns for path in package.glob(pattern) if path.is_file()}
+    expected = {
+        path
+        for path in package.rglob("*")
+        if path.is_file() and DATA_OF_WHEEL.fullmatch(path.relative_to(package.parent).as_posix())
+    }
+    assert installed == expected

@@ -14,6 +14,7 @@ import typer
 
 from icelane.cli.extras import require_extra
 from icelane.cli.output import CommandError, ExitCode, JsonFlag, Output, Problem, speaking, usage
+from icelane.node.development.places import PUBLIC_FILE
 from icelane.node.development.trust_steps import (
     ANCHORS,
     REFRESH,
@@ -86,7 +87,7 @@ def trust(system: SystemOption = None, install: Install = False, as_json: JsonFl
         authority = _authority()
         if install:
             target = _installable(system)
-            file = install(authority, target, Path("/"), _run)
+            file = install_authority(authority, target, Path("/"), _run)
             output.line(f"{TITLES[target]}: programs of this machine trust {authority.name}", "green")
             output.result({"ok": True, "system": target.value, **_document(authority), "file": str(file)})
             return
@@ -104,7 +105,7 @@ def untrust(system: SystemOption = None, install: Install = False, as_json: Json
         authority = _existing()
         if install:
             target = _installable(system)
-            uninstall(target, Path("/"), _run)
+            remove_authority(target, Path("/"), _run)
             output.line(f"{TITLES[target]}: forgotten", "green")
             output.result({"ok": True, "system": target.value})
             return
@@ -117,7 +118,7 @@ def trust_steps_of(authority: Authority) -> Callable[[System], tuple[Step, ...]]
     return lambda system: trust_steps(system, str(authority.file), authority.name)
 
 
-def install(authority: Authority, system: System, root: Path, run: Run) -> Path:
+def install_authority(authority: Authority, system: System, root: Path, run: Run) -> Path:
     """Put the certificate where `system` looks below `root`, and make it look. Raises CommandError."""
     from icelane.node.development.authority import is_constrained
 
@@ -135,7 +136,7 @@ def install(authority: Authority, system: System, root: Path, run: Run) -> Path:
     return target
 
 
-def uninstall(system: System, root: Path, run: Run) -> None:
+def remove_authority(system: System, root: Path, run: Run) -> None:
     """Take it out there again. Raises CommandError."""
     _anchor(system, root).unlink(missing_ok=True)
     fresh = ("--fresh",) if system is System.DEBIAN else ()
@@ -210,8 +211,6 @@ def _installable(asked: list[System] | None) -> System:
 
 
 def _anchor(system: System, root: Path) -> Path:
-    from icelane.node.development.authority import PUBLIC_FILE
-
     return root / ANCHORS[system].relative_to("/") / PUBLIC_FILE
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -14,6 +15,7 @@ from rich.text import Text
 from icelane.aio.loops import loop_factory
 from icelane.cli.extras import require_extra
 from icelane.cli.output import JsonFlag, Output, speaking, usage
+from icelane.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from icelane.diagnostics.check import CheckResult
@@ -24,13 +26,16 @@ if TYPE_CHECKING:
 
 EXAMPLE = "Example: `icelane dev blue-otter`"
 
+# Between finding a port free and binding it another program may take it.
+_TRIES: Final = 3
+_BOUND: Final = ("turn.listen", "server.listen")
 _FOR_THE_WORLD: Final = "icelane init --hostname NAME, then icelane serve"
 _STYLES: Final = {"passed": "green", "warned": "yellow", "failed": "bold red", "skipped": "dim"}
 
 
 def dev(
     room: Annotated[
-        str | None, typer.Argument(metavar="[ROOM]", help="The room of the link. Default: a colour and an animal.")
+        str | None, typer.Argument(metavar="ROOM", help="The room of the link. Default: a colour and an animal.")
     ] = None,
     listen: Annotated[
         list[str] | None,
@@ -88,13 +93,23 @@ def _room(text: str | None) -> str | None:
 
 
 async def _dev(wishes: Wishes, places: Places, output: Output, *, show_code: bool, verbose: bool) -> None:
+    for left in reversed(range(_TRIES)):
+        try:
+            await _serve(wishes, places, output, show_code=show_code, verbose=verbose)
+        except ConfigurationError as error:
+            if left == 0 or error.key not in _BOUND:
+                raise
+        else:
+            return
+
+
+async def _serve(wishes: Wishes, places: Places, output: Output, *, show_code: bool, verbose: bool) -> None:
     from icelane.aio.system import SystemWallClock, monotonic
     from icelane.crypto.provider import SystemEntropy
     from icelane.node.development.preparation import prepare, prepared_folder
     from icelane.server.descriptors import allow_many_descriptors
     from icelane.server.logs import configure_logging
     from icelane.server.machine import Machine
-    from icelane.server.service import Service
     from icelane.server.workers.choice import serving
 
     with prepared_folder(places) as folder:
@@ -111,21 +126,28 @@ async def _dev(wishes: Wishes, places: Places, output: Output, *, show_code: boo
             # A browser on this very machine asks the relay for what it refuses, in every call.
             logging.getLogger("icelane").setLevel(logging.ERROR)
         allow_many_descriptors()
-        server = serving(prepared.config, prepared.program)
-        testing: list[asyncio.Task[None]] = []
+        await _run_service(prepared, serving(prepared.config, prepared.program), output, show_code=show_code)
 
-        def started() -> None:
-            _show(output, prepared, show_code=show_code)
-            testing.append(asyncio.create_task(_test(output, prepared, server), name="self-test"))
 
-        service = Service(server, lambda: prepared.config)
-        try:
-            await service.run(started)
-        finally:
-            for task in testing:
-                task.cancel()
-            await asyncio.gather(*testing, return_exceptions=True)
-        output.line("stopped; the links of this run lead nowhere now")
+async def _run_service(prepared: Prepared, server: Serving, output: Output, *, show_code: bool) -> None:
+    from icelane.server.service import Service
+
+    testing: list[asyncio.Task[None]] = []
+
+    def started() -> None:
+        # Whose terminal is closed wants no server left behind; there is no file to read again either.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.stop)
+        _show(output, prepared, show_code=show_code)
+        testing.append(asyncio.create_task(_test(output, prepared, server), name="self-test"))
+
+    service = Service(server, lambda: prepared.config)
+    try:
+        await service.run(started)
+    finally:
+        for task in testing:
+            task.cancel()
+        await asyncio.gather(*testing, return_exceptions=True)
+    output.line("stopped; the links of this run lead nowhere now")
 
 
 def _show(output: Output, prepared: Prepared, *, show_code: bool) -> None:

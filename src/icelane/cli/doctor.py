@@ -212,10 +212,10 @@ def _print(output: Output, report: Report) -> None:
     ]
     output.table(("", "check", "time", "found"), rows)
     verdict = report.verdict
+    output.line("")
     if verdict is None:
         output.line("all is well: calls get through from here", "green")
         return
-    output.line("")
     output.line(f"cause: {verdict.sentence}: {verdict.detail}", "bold red" if not report.ok else "yellow")
     output.line(f"mend: {verdict.mend}", "green")
 

@@ -17,6 +17,7 @@ from icelane.cli.owned_file import write_for_owner
 EXAMPLE = "Example: `icelane init --systemd --directory /etc/icelane --hostname turn.example.org`"
 
 _EVERYBODY = 0o644
+_HOMES = ("home", "root")  # below /: with ProtectHome=yes the unit sees nothing there
 _COST = "--force replaces it; ephemeral credentials made with the old secrets are worth nothing then"
 
 
@@ -110,9 +111,7 @@ def _steps(file: Path, *, systemd: bool, container: bool) -> Iterator[tuple[str,
     quoted, folder = shlex.quote(str(file)), shlex.quote(str(file.absolute().parent))
     yield "check it", f"icelane config check -c {quoted}"
     if systemd:
-        program = str(_program())
-        if program.startswith(("/home/", "/root/", "/run/user/")):
-            # ProtectHome=yes: the unit sees nothing there.
+        if _program().parts[1] in _HOMES:
             yield "move it ", "python3 -m venv /opt/icelane, install icelane there, and write the unit again with that"
         yield "allow it", f"groupadd --system {GROUP}"
         yield "        ", f"chgrp -R {GROUP} {folder} && chmod -R u=rwX,g=rX,o= {folder}"

@@ -17,6 +17,7 @@ from icelane.cli.admin import Connection, development_socket
 from icelane.cli.output import CommandError, ExitCode, Output, Problem, usage
 
 if TYPE_CHECKING:
+    from icelane.aio.resolver import Lookup
     from icelane.server.config import Config
 
 _TIMEOUT: Final = 5.0
@@ -54,7 +55,7 @@ def link_for(wanted: Invited, path: Path | None, file: str | None, issuer: str |
         with Connection.opened(socket, file) as connection:
             answer = connection.ask(wanted.request())
         return str(answer["url"]), int(answer["expiresIn"])
-    return asyncio.run(_over_https(wanted, config, issuer))
+    return asyncio.run(over_https(wanted, config, issuer))
 
 
 def open_link(output: Output, url: str, seconds: int) -> None:
@@ -76,7 +77,18 @@ def has_display(environ: Mapping[str, str], platform: str) -> bool:
     return bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
 
 
-async def _over_https(wanted: Invited, config: Config, issuer: str | None) -> tuple[str, int]:
+async def over_https(
+    wanted: Invited,
+    config: Config,
+    issuer: str | None = None,
+    *,
+    authority: str | None = None,
+    lookup: Lookup | None = None,
+) -> tuple[str, int]:
+    """`link_for` by way of the server's own HTTPS, with a join token that the configuration signs.
+
+    `authority` is a PEM file with what to trust instead of this machine's authorities.
+    """
     from icelane.aio.system import SystemWallClock, monotonic
     from icelane.crypto.provider import SystemEntropy
     from icelane.diagnostics.site import fetch, parse_site
@@ -104,7 +116,13 @@ async def _over_https(wanted: Invited, config: Config, issuer: str | None) -> tu
         ice=IceTransportPolicy.RELAY if wanted.relay_only else None,
     )
     headers = {"authorization": f"Bearer {token}"}
-    answer = await fetch(parse_site(url), "/v1/tickets", timeout=_TIMEOUT, method="POST", headers=headers)
+    site = parse_site(url, authority=authority, lookup=lookup)
+    try:
+        answer = await fetch(site, "/v1/tickets", timeout=_TIMEOUT, method="POST", headers=headers)
+    except OSError as error:
+        reason = getattr(error, "verify_message", None) or error.strerror or type(error).__name__
+        mend = f"start it: icelane serve; or set [admin] socket and ask there; icelane doctor --url {url} says more"
+        raise CommandError(ExitCode.NETWORK, Problem(f"{url} cannot be asked for a ticket: {reason}", mend)) from None
     try:
         document = json.loads(answer.body)
         ticket, seconds = str(document["ticket"]), int(document["expiresIn"])

@@ -58,7 +58,7 @@ def join(
     A line for each peer says by which path he is reached, which codecs go to and fro, how fast, and what is lost. Files
     that are recorded have a proper end also after Ctrl-C.
 
-    With --json each line is an event: joined, peer, statistics, left; the last one is the result.
+    With --json each line is an event: joined, peer, connected, statistics, left; the last one is the result.
     """
     with speaking(as_json) as output:
         if importlib.util.find_spec("av") is None and (publish != "none" or record is not None):

@@ -62,6 +62,7 @@ class _Call:
         self.name = shown_name(peer)
         self.watch = PeerWatch(peer.id, self.name, pc)
         self.last: PeerFigures | None = None
+        self.is_told = False
 
 
 class _Visit:
@@ -164,6 +165,10 @@ class _Visit:
         now = monotonic()
         for call in list(self._calls.values()):
             call.last = await call.watch.look(now)
+            if call.last.state == "connected" and not call.is_told:
+                call.is_told = True
+                self._event("connected", peer=call.peer.id, name=call.name, securityCode=call.watch.code)
+                self._output.note(f"{call.name} has the same security code, if nobody is in between: {call.watch.code}")
         return [call.last for call in self._calls.values() if call.last is not None]
 
     def _print(self, looks: list[PeerFigures]) -> None:

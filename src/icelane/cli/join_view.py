@@ -70,6 +70,14 @@ class PeerWatch:
         self._name = name
         self._pc = pc
         self._last: tuple[Instant, int, int] | None = None
+        self._code: str | None = None
+
+    @property
+    def code(self) -> str | None:
+        """What both sides may read to each other; None before they are connected."""
+        if self._code is None:  # computing it takes its time, on purpose
+            self._code = self._pc.security_report().security_code()
+        return self._code
 
     async def look(self, now: Instant) -> PeerFigures:
         """What holds now."""

@@ -259,8 +259,7 @@ async def _connected(
 
 def _development_authority() -> Path | None:
     """The certificate of the authority that `icelane dev` has made for this user, if there is one."""
-    from icelane.node.development.authority import PUBLIC_FILE
-    from icelane.node.development.places import Places
+    from icelane.node.development.places import PUBLIC_FILE, Places
 
     path = Places.here().authority / PUBLIC_FILE
     return path if path.is_file() else None

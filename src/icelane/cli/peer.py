@@ -122,7 +122,8 @@ def receive(
 ) -> None:
     """Receive one file, and check its hash before it gets its name.
 
-    The sender chooses the name, without a path. A file that is there already stays, unless --replace is given.
+    The sender chooses the name, without a path. A file that is there already stays, unless --replace is given. What an
+    earlier run has received of the same file is not sent again.
     """
     with speaking(as_json) as output:
         if not into.is_dir():

@@ -226,6 +226,8 @@ def _show_code(output: Output, code: TransferCode, access: NodeAccess) -> None:
     output.result({"code": str(code), "receive": command})
     output.line(f"the code: {code}", "bold")
     output.line(f"there:    {command}")
+    if access.guest or "ticket=" in access.url:
+        output.note("there, --server takes the whole link of the call page, which lets in")
 
 
 @contextmanager

@@ -30,6 +30,9 @@ DEFAULT_DEADLINE: Final[Duration] = 10.0
 MAX_CHECKS: Final = 64
 """In one run; more is a mistake of whoever made the list."""
 
+MAX_DETAIL: Final = 500
+"""Characters of a detail; the rest is cut off."""
+
 # So many at once: more would measure this machine's own queues.
 _PARALLEL: Final = 8
 
@@ -91,7 +94,12 @@ async def _run(check: Check, earlier: Sequence[CheckResult], places: asyncio.Sem
         except (IcelaneError, OSError) as error:
             mend = "run it again; when it stays so, report what it says"
             result = failed(check.name, f"{type(error).__name__}: {error}", Cause.CHECK_BROKEN, mend)
-        return replace(result, name=check.name, duration=monotonic() - began)
+        return replace(result, name=check.name, duration=monotonic() - began, detail=_printable(result.detail))
+
+
+def _printable(detail: str) -> str:
+    """Servers had a part in it: nothing that a terminal would obey, and no novels."""
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in detail[:MAX_DETAIL])
 
 
 def _inspect(checks: Sequence[Check]) -> None:

@@ -113,8 +113,7 @@ class EchoPeers:
     async def answer(self, offer: str, user: str) -> Echoing:
         """Begin a session. Raises OfferRefusedError, BusyError, and OperationError where the relay does not work."""
         stripped, candidates = _apart(offer)
-        mine = [name for name, session in self._sessions.items() if session.user == user]
-        if len(mine) >= MAX_SESSIONS_PER_USER:
+        while len(mine := self._of(user)) >= MAX_SESSIONS_PER_USER:
             await self.end(mine[0])
         if len(self._sessions) >= self._limit:
             raise BusyError("as many sessions as there may be")
@@ -169,6 +168,9 @@ class EchoPeers:
         """End all of them."""
         for name in list(self._sessions):
             await self.end(name)
+
+    def _of(self, user: str) -> list[str]:
+        return [name for name, session in self._sessions.items() if session.user == user]
 
     def _begin(self, name: str, user: str) -> _Session:
         configuration = RTCConfiguration(

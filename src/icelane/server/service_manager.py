@@ -102,7 +102,7 @@ class ServiceManager:
             self._tell(*words)
 
     def _tell(self, *assignments: str) -> None:
-        if self._address is None:
+        if self._address is None or not hasattr(socket, "AF_UNIX"):
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sending:

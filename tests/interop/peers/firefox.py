@@ -7,7 +7,7 @@ import contextlib
 import json
 import re
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,19 @@ _PREFERENCES: Mapping[str, bool | int | str] = {
 _HIDING = "media.peerconnection.ice.obfuscate_host_addresses"
 
 
+class Here:
+    """This machine, for a browser that needs no other."""
+
+    def command(self, *command: str) -> tuple[str, ...]:
+        """As it is."""
+        return command
+
+    @contextlib.contextmanager
+    def inside(self) -> Iterator[None]:
+        """We are there."""
+        yield
+
+
 @dataclass(frozen=True)
 class _Tab:
     """The control of a peer in a tab."""
@@ -106,7 +119,7 @@ class Firefox:
 
 @contextlib.asynccontextmanager
 async def firefox(
-    executable: str, machine: Machine, authority: Path, folder: Path, *, hides_addresses: bool = False
+    executable: str, machine: Machine | Here, authority: Path, folder: Path, *, hides_addresses: bool = False
 ) -> AsyncIterator[Firefox]:
     """Firefox on `machine`, with the PEM file `authority` trusted, and a profile in the empty directory `folder`.
 

@@ -17,12 +17,12 @@ from icelane.errors import ConfigurationError
 from icelane.node.development.authority import (
     LEAF_LIFETIME,
     LIFETIME,
-    PRIVATE_FILE,
     Authority,
     authority_of,
     is_constrained,
     load_authority,
 )
+from icelane.node.development.places import PRIVATE_FILE
 from icelane.node.development.trusted import is_trusted_here
 
 # What OpenSSL calls now cannot be told to it.

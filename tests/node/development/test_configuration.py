@@ -84,7 +84,7 @@ def test_with_a_name_turns_is_added_and_the_others_stay_addresses(tmp_path: Path
 
 
 def test_browsers_are_not_told_to_keep_to_https(tmp_path: Path) -> None:
-    assert configured(tmp_path).server.hsts == 0
+    assert float(configured(tmp_path).server.hsts) == 0.0
 
 
 def test_pages_of_every_address_may_connect_and_no_others(tmp_path: Path) -> None:

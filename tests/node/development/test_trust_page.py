@@ -30,7 +30,12 @@ def answer(authority: Authority, path: str, user_agent: str = "") -> Response:
     """What is served at `path`."""
     endpoint = next(one for one in trust_endpoints(authority) if one.path == path)
     headers = [(b"user-agent", user_agent.encode())]
-    return asyncio.run(endpoint.handler(Request({"type": "http", "method": "GET", "path": path, "headers": headers})))
+    request = Request({"type": "http", "method": "GET", "path": path, "headers": headers})
+
+    async def answered() -> Response:
+        return await endpoint.handler(request)
+
+    return asyncio.run(answered())
 
 
 def test_the_page_shows_the_fingerprint_that_the_terminal_shows(authority: Authority) -> None:

@@ -34,9 +34,8 @@ from icelane.core.clock import Duration, UnixSeconds
 from icelane.crypto.certificate import DAY, fingerprint_of
 from icelane.errors import ConfigurationError
 from icelane.node.development.addresses import LOOPBACK, PRIVATE
-
-PRIVATE_FILE: Final = "authority.pem"
-PUBLIC_FILE: Final = "icelane-development.crt"
+from icelane.node.development.places import PRIVATE_FILE
+from icelane.node.development.places import PUBLIC_FILE as PUBLIC_FILE
 
 LIFETIME: Final[Duration] = 730 * DAY
 """Of the authority: each new one has to be trusted again on every device."""

@@ -93,7 +93,7 @@ def _document(
     level: str,
 ) -> Mapping[str, Any]:
     relays = relay_hosts(hosts)
-    # One address is enough on a LAN, and a browser takes an allocation for each: twenty connections find room, not five.
+    # One address is enough on a LAN, and a browser takes an allocation for each: so more calls find room.
     relaying = dict.fromkeys((relays[0], *filter(is_loopback, hosts)))
     listen = [f"{scheme}://{SocketAddress(host, ports.turn)}" for host in relaying for scheme in ("udp", "tcp")]
     listen += [f"tls://{SocketAddress(host, ports.turns)}" for host in relaying]

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+PRIVATE_FILE: Final = "authority.pem"
+PUBLIC_FILE: Final = "icelane-development.crt"
 SOCKET: Final = "admin.sock"
 
 _OWNER_ONLY: Final = 0o700

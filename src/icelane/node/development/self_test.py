@@ -78,7 +78,7 @@ async def self_test(subject: Subject) -> Report:
             relaying("TURN/tcp", f"turn:{turn}?transport=tcp"),
             relaying("TURN/tls", f"turns:{subject.reach.name}:{ports.turns}?transport=tcp"),
             Check(name="TURNS for pages", run=lambda: _pages(subject.reach)),
-            Check(name="who reaches it", run=lambda: _reach(subject.hosts)),
+            Check(name="behind NAT", run=lambda: _reach(subject.hosts)),
         ]
     )
 
@@ -138,11 +138,11 @@ async def _pages(reach: Reach) -> CheckResult:
 
 async def _reach(hosts: Sequence[str]) -> CheckResult:
     """Nobody outside is asked: an address that is private is behind a NAT wherever the internet is reached at all."""
-    name = "who reaches it"
+    name = "behind NAT"
     if all(map(is_loopback, hosts)):
-        detail = "this machine alone: it has no other private address"
+        detail = "only this machine reaches this: it has no private address beside loopback"
         mend = "join a network; or --listen ADDRESS where there is one"
         return CheckResult(name=name, status=CheckStatus.WARNED, detail=detail, mend=mend)
-    detail = "your LAN: private addresses, so nobody from outside gets in"
+    detail = "only your LAN reaches this: its addresses are private, and nobody from outside gets in"
     mend = "for the world: icelane init --hostname NAME, and icelane serve on a machine with a public address"
     return CheckResult(name=name, status=CheckStatus.WARNED, detail=detail, mend=mend)

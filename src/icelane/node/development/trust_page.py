@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import html
 import plistlib
-import uuid
 from collections.abc import Mapping
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from icelane.crypto.provider import sha256
 from icelane.node.development.authority import Authority
 from icelane.node.development.trust_steps import TITLES, Step, System, system_of_browser, trust_steps
 from icelane.signaling.http.endpoint import Endpoint, Handler
@@ -56,7 +56,7 @@ def trust_endpoints(authority: Authority) -> list[Endpoint]:
 
 def profile(authority: Authority) -> bytes:
     """An Apple configuration profile with the certificate. The same authority gives the same profile."""
-    inner, outer = (str(uuid.uuid5(uuid.NAMESPACE_URL, f"{part}:{authority.fingerprint}")) for part in ("root", "all"))
+    inner, outer = (_identifier(f"{part}:{authority.fingerprint}") for part in ("root", "all"))
     certificate = {
         "PayloadType": "com.apple.security.root",
         "PayloadVersion": 1,
@@ -77,6 +77,15 @@ def profile(authority: Authority) -> bytes:
             "PayloadContent": [certificate],
         }
     )
+
+
+def _identifier(text: str) -> str:
+    """The same for the same text: version 8 of RFC 9562, whose bits are anybody's own."""
+    data = bytearray(sha256(text.encode())[:16])
+    data[6] = data[6] & 0x0F | 0x80
+    data[8] = data[8] & 0x3F | 0x80
+    digits = data.hex()
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 def trust_page(authority: Authority, first: System | None) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from icelane.node.development.authority import PUBLIC_FILE
+from icelane.node.development.places import PUBLIC_FILE
 
 
 class System(enum.StrEnum):

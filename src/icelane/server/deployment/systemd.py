@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from pathlib import PurePath
 from typing import Final
 
 from icelane.core.clock import Duration
@@ -94,7 +94,7 @@ WantedBy=multi-user.target
 """
 
 
-def unit(program: PurePosixPath, configuration: PurePosixPath) -> str:
+def unit(program: PurePath, configuration: PurePath) -> str:
     """The unit that runs `program`, the `icelane` to use, with `configuration`; both are absolute.
 
     Raises ValueError for a path that a unit could not name.
@@ -109,8 +109,8 @@ def unit(program: PurePosixPath, configuration: PurePosixPath) -> str:
     )
 
 
-def _path(path: PurePosixPath) -> str:
-    text = str(path)
+def _path(path: PurePath) -> str:
+    text = path.as_posix()
     if not path.is_absolute() or not text.isprintable() or set(text) & set("\"'\\; "):
         raise ValueError(f"{text!r} cannot stand in a unit: use an absolute path without blanks and quotes")
     # A % is the beginning of a specifier, and a $ of a variable.
