@@ -36,6 +36,7 @@ APP_ORIGIN = "https://app.example.org"
 ALICE = Admission(identity="alice", rooms=("demo", "team-*"))
 OPERATOR = Operator("backend")
 NOBODY = Refusal(code=CloseCode.TOKEN_EXPIRED, error="unauthorized", reason="a valid token is needed")
+DENIED = Refusal(code=CloseCode.DENIED, error="denied", status=403)
 
 AS_ALICE = {"authorization": "Bearer alice"}
 AS_OPERATOR = {"authorization": "Bearer backend"}
@@ -72,6 +73,7 @@ class FakeCallers:
     known: dict[str, Caller | Refusal] = field(default_factory=lambda: {"alice": ALICE, "backend": OPERATOR})
     refusal: Refusal | None = None
     asked: int = 0
+    denied: set[str] = field(default_factory=set)
 
     def passes(self, request: Request) -> Refusal | None:
         return self.refusal
@@ -85,6 +87,9 @@ class FakeCallers:
 
     def allows_origin(self, origin: str) -> bool:
         return origin == APP_ORIGIN
+
+    def refuses(self, identity: str) -> Refusal | None:
+        return DENIED if identity in self.denied else None
 
 
 @dataclass

@@ -11,6 +11,7 @@ from icelane.signaling.admitted import Admission, Refusal
 from icelane.signaling.http.admission_callers import AdmissionCallers
 from icelane.signaling.http.caller import Operator, operator_of
 from icelane.signaling.http.problem import Problem
+from icelane.turn.access_list import AccessEntries, parse_access_entry
 from tests.signaling.admission.entrance import API_KEY, IP, entrance, token
 
 
@@ -44,3 +45,14 @@ def test_only_an_api_key_makes_an_operator() -> None:
         assert nobody.error == "unauthorized"
 
     asyncio.run(scenario())
+
+
+def test_nothing_is_made_for_a_user_whom_the_lists_keep_out() -> None:
+    """CR-8: neither a token nor credentials, though an operator asks."""
+    control = entrance()
+    control.lists.replace(AccessEntries(deny=(parse_access_entry("identity:mallory"),)))
+    callers = AdmissionCallers(control)
+    refusal = callers.refuses("mallory")
+    assert refusal is not None
+    assert (refusal.error, refusal.http_status) == ("denied", 403)
+    assert callers.refuses("alice") is None

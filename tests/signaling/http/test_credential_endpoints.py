@@ -291,3 +291,13 @@ def test_the_secret_is_in_no_answer_and_no_record(caplog: pytest.LogCaptureFixtu
 def test_what_a_path_does_not_have_is_405_and_says_what_it_has() -> None:
     answer = World().ask("PUT", PATH, AS_ALICE)
     assert (answer.status, answer.headers["allow"]) == (405, "POST, GET, OPTIONS")
+
+
+def test_no_credential_is_made_for_somebody_on_the_deny_list() -> None:
+    """CR-8: though an operator asks for him."""
+    world = World()
+    world.callers.denied.add("bob")
+    answer = world.ask("POST", PATH, AS_OPERATOR, JSON, body=b'{"user": "bob"}')
+    assert (answer.status, answer.json["code"]) == (403, "denied")
+    assert world.ice.issued == {}
+    assert world.ask("POST", PATH, AS_OPERATOR, JSON, body=b'{"user": "carol"}').status == 201
