@@ -10,7 +10,7 @@ import pytest
 from icelane.crypto.api_key import hash_of
 from icelane.errors import ConfigurationError
 from icelane.server.config import Config, load_config, problems_of
-from icelane.server.config.presentation import presented
+from icelane.server.config.presentation import MASK, presented
 from icelane.server.config.values import parse_https_url, parse_url
 from icelane.server.machine import Machine
 
@@ -70,6 +70,12 @@ def test_nothing_that_is_printed_has_a_secret() -> None:
         assert SECRET not in shown
         assert SECRET[::-1] not in shown
         assert hash_of(KEY) not in shown
+
+
+def test_what_an_entry_does_not_say_is_not_printed() -> None:
+    """`icelane config show`: "None" would be the name of a file."""
+    shown = presented(load(JWT))["auth.jwt"]
+    assert shown == [{"issuer": "example", "algorithm": "HS256", "secret": MASK, "audience": "icelane"}]
 
 
 def test_a_hook_is_a_function_a_url_or_both() -> None:
