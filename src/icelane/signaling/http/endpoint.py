@@ -19,11 +19,11 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
-from starlette.types import Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from icelane.core.clock import Duration
 from icelane.signaling.http.caller import Callers
-from icelane.signaling.http.problem import Problem, bad_request, forbidden, problem_of, problem_response
+from icelane.signaling.http.problem import Problem, bad_request, forbidden, not_found, problem_of, problem_response
 
 MAX_BODY: Final = 64 * 1024
 """CR-7: no request to us needs more; the next byte gets 413."""
@@ -81,6 +81,22 @@ def routes(endpoints: Sequence[Endpoint], callers: Callers) -> list[Route]:
         _EndpointRoute(path, _Door(methods, callers), methods=[*methods, "OPTIONS", *_OTHER_METHODS])
         for path, methods in by_path.items()
     ]
+
+
+class NothingHere:
+    """An ASGI application for paths that nobody has: 404 like every other error. `otherwise` is for WebSockets."""
+
+    def __init__(self, otherwise: ASGIApp) -> None:
+        self._otherwise = otherwise
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI: one request."""
+        if scope["type"] != "http":
+            await self._otherwise(scope, receive, send)
+            return
+        response = problem_response(not_found("there is nothing at this path"))
+        response.headers.update(SECURITY_HEADERS)
+        await response(scope, receive, send)
 
 
 # Answered here, so that 405 is a problem document like every other error.
