@@ -18,7 +18,8 @@ from icelane.errors import ConfigurationError
 from icelane.server import entrance, http_websocket
 from icelane.server.config import Config, parse_config
 from icelane.server.http_connection import MAX_WRITE_BUFFER
-from icelane.server.http_server import MAX_FRAME_SIZE, MAX_HEAD_SIZE, HttpDeadlines, HttpServer
+from icelane.server.http_gate import MAX_HEAD_SIZE
+from icelane.server.http_server import MAX_FRAME_SIZE, HttpDeadlines, HttpServer
 from icelane.server.http_websocket import MAX_BARE_FRAMES, MIN_FRAGMENT
 from icelane.server.stream_listener import StreamDeadlines
 from icelane.server.turn_server import TurnServer
@@ -221,6 +222,21 @@ def test_alpn_decides_whatever_comes_then(run: Run, make: Make) -> None:
     run(scenario())
 
 
+def test_what_was_not_agreed_on_is_not_spoken(run: Run, make: Make) -> None:
+    """TL-6: who offers HTTP/2 alone gets no protocol by ALPN, which Python cannot refuse, and no HTTP/2 either."""
+
+    async def scenario() -> None:
+        config, web, app = make()
+        async with TurnServer(config, web=web) as server:
+            wire = await Wire.connect(https(server), "h2")
+            assert wire.writer.get_extra_info("ssl_object").selected_alpn_protocol() is None
+            wire.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+            assert (await wire.end()).startswith(b"HTTP/1.1 505")
+        assert app.scopes == []
+
+    run(scenario())
+
+
 def test_a_listener_of_turn_alone_agrees_on_no_http(run: Run, make: Make, tmp_path: Path) -> None:
     """TL-6: only ports that have HTTP say so."""
 
@@ -393,6 +409,8 @@ def test_a_body_that_trickles_in_ends_with_the_request(run: Run, make: Make) -> 
     ("request_", "status"),
     [
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * (MAX_HEAD_SIZE + 1000), 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * (MAX_HEAD_SIZE + 1) + b"\r\n\r\n", 431),
+        (b"GET /?" + b"x" * (MAX_HEAD_SIZE + 1) + b" HTTP/1.1\r\nHost: a\r\n\r\n", 431),
         (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"".join(b"x%d: y\r\n" % n for n in range(200)) + b"\r\n", 431),
         (b"POST /body HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", 400),
         (b"POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400),
@@ -400,7 +418,17 @@ def test_a_body_that_trickles_in_ends_with_the_request(run: Run, make: Make) -> 
         (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
         (b"GET / HTTP/9.9\r\nHost: a\r\n\r\n", 505),
     ],
-    ids=["long head", "many headers", "both lengths", "two lengths", "negative", "two hosts", "version"],
+    ids=[
+        "long head",
+        "long head at once",
+        "long target",
+        "many headers",
+        "both lengths",
+        "two lengths",
+        "negative",
+        "two hosts",
+        "version",
+    ],
 )
 def test_a_request_that_may_be_read_in_two_ways_is_refused(run: Run, make: Make, request_: bytes, status: int) -> None:
     """CR-7: and the connection ends, so that what follows is nobody's request."""
@@ -421,13 +449,14 @@ def test_a_request_that_may_be_read_in_two_ways_is_refused(run: Run, make: Make,
     [
         (upgrade(b"".join(b"x%d: y\r\n" % n for n in range(120))), 431),
         (upgrade(b"".join(b"x%d: y\r\n" % n for n in range(140))), 431),
+        (upgrade(b"X: " + b"x" * (MAX_HEAD_SIZE + 1) + b"\r\n"), 431),
         (upgrade(b"Content-Length: 10\r\n") + b"0123456789", 400),
         (upgrade(b"Transfer-Encoding: chunked\r\n"), 400),
         (upgrade(b"Host: b\r\n"), 400),
         (upgrade(target=b"/?" + b"x" * 8200), 414),
         (upgrade(method=b"POST"), 405),
     ],
-    ids=["headers", "more headers", "length", "chunked", "two hosts", "long target", "POST"],
+    ids=["headers", "more headers", "long head", "length", "chunked", "two hosts", "long target", "POST"],
 )
 def test_an_upgrade_that_is_not_taken_is_answered(run: Run, make: Make, request_: bytes, status: int) -> None:
     """CR-7, SG-9: at once, and the application never hears of it."""

@@ -29,6 +29,9 @@ UVICORN_LOG_LEVEL: Final = "critical"
 """Its records are about what clients send: one prints the target with its token, one a traceback for bad UTF-8. What an
 application raises is reported here instead."""
 
+MAX_HEAD_SIZE: Final = 32 * 1024
+"""A request line and all its headers; above it 431, or 400 where the end does not come."""
+
 # What no request to us needs: tokens have 8 KiB at most, and one cookie header carries several.
 MAX_HEADERS: Final = 100
 # Of what raised an exception, the innermost.
@@ -130,11 +133,17 @@ def _framing_problem(scope: Scope) -> int | None:
         return 505
     headers: list[tuple[bytes, bytes]] = scope["headers"]
     names = [name.lower() for name, _ in headers]
-    if len(headers) > MAX_HEADERS:
+    if len(headers) > MAX_HEADERS or _head_size(scope) > MAX_HEAD_SIZE:
         return 431
     if b"transfer-encoding" in names and b"content-length" in names:
         return 400
     return 400 if names.count(b"host") != 1 and scope["http_version"] != "1.0" else None
+
+
+def _head_size(scope: Scope) -> int:
+    """What h11 counts while it waits for the end only: a head that comes in one piece may have any size."""
+    target: int = len(scope["raw_path"]) + len(scope["query_string"])
+    return target + sum(len(name) + len(value) + 4 for name, value in scope["headers"])
 
 
 def _has_body(scope: Scope) -> bool:

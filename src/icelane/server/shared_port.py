@@ -26,8 +26,8 @@ from icelane.server.http_connection import HttpConnection
 from icelane.server.http_server import HttpServer
 from icelane.server.tls import ALPN_PROTOCOLS
 
-# RFC 7983 section 7: STUN begins with 0 to 3, ChannelData with 64 to 79. Methods of HTTP that begin with other letters of
-# that range, such as LOCK, are none that anything here is asked with.
+# RFC 7983 section 7: STUN begins with 0 to 3, ChannelData with 64 to 79. Methods of HTTP that begin with other letters
+# of that range, such as LOCK, are none that anything here is asked with.
 FIRST_BYTES_OF_TURN: Final = frozenset((*range(4), *range(64, 80))) - frozenset(b"CDGHO")
 
 OpenTurn = Callable[[], StreamConnection]
