@@ -13,6 +13,7 @@ from demo.call import STATISTICS_INTERVAL, EndReport, Security
 from demo.node import ROOM, DemoNode
 from icelane import (
     MediaBlackhole,
+    MediaStreamTrack,
     RTCConfiguration,
     RTCDataChannel,
     RTCPeerConnection,
@@ -64,14 +65,13 @@ class RoomPeer:
         self.pc: RTCPeerConnection = self._signal.connect_peer(other)
         self.pc.onicecandidateerror = self._failed
         self.pc.on("datachannel", self._files.put_nowait)
-        self.pc.on("track", self._sink.addTrack)
+        self.pc.on("track", self._watch)
         self.chat = self.pc.createDataChannel("chat", negotiated=True, id=CHAT)
         self.pc.addTrack(TestCardTrack(320, 240, 15))
         self.pc.addTrack(BeepTrack())
         await self.pc.connected()
         await self.chat.opened()
         self.set_up = time.perf_counter() - began
-        await self._sink.start()
 
     async def send(self, name: str, size: int) -> Transferred:
         """Send a file of random bytes, and wait until the other one has it and its hash is right."""
@@ -145,6 +145,11 @@ class RoomPeer:
         names = ("framesDecoded", "packetsReceived", "packetsLost")
         frames, packets, lost = (sum(int(one.get(name) or 0) for one in streams) for name in names)
         return frames, packets, lost
+
+    async def _watch(self, track: MediaStreamTrack) -> None:
+        """It may come with a later negotiation than the others."""
+        self._sink.addTrack(track)
+        await self._sink.start()
 
     def _failed(self, event: Event) -> None:
         self._problems.append(f"{event.url}: {event.errorCode} {event.errorText}")

@@ -28,6 +28,11 @@ myst_heading_anchors = 4
 
 html_theme = "furo"
 html_title = "icelane"
+# The green of the pages that come with the server.
+html_theme_options = {
+    "light_css_variables": {"color-brand-primary": "#1f6b63", "color-brand-content": "#1f6b63"},
+    "dark_css_variables": {"color-brand-primary": "#7fd6c9", "color-brand-content": "#7fd6c9"},
+}
 html_static_path: list[str] = []
 html_copy_source = False
 html_show_sphinx = False

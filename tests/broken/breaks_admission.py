@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from starlette.requests import Request
 
 from icelane.core import net
-from icelane.signaling.admission import control, credential, forwarded, hook, json_text, json_web_token, origin
+from icelane.signaling.admission import answer, control, credential, forwarded, hook, json_text, json_web_token, origin
 from icelane.signaling.admission.api_key import ApiKeys
 from icelane.signaling.admission.control import AdmissionControl
 from icelane.signaling.admission.forwarded import TrustedProxies
@@ -31,6 +31,7 @@ from icelane.turn.server import TurnServer
 from tests.broken.registry import breaks, swap
 
 TESTS = "tests/signaling/admission"
+NAMES = "tests/turn/test_ephemeral_user.py"
 CONTROL = f"{TESTS}/test_control.py"
 TOKENS = f"{TESTS}/test_json_web_token.py"
 
@@ -410,3 +411,23 @@ def a_broken_query_is_read_as_far_as_it_goes() -> None:
     from icelane.signaling.admission import request
 
     swap(request, "parse_query", lambda query: {})
+
+
+@breaks(
+    "SG-4",
+    test=f"{NAMES}::test_a_pattern_that_may_be_about_somebody_keeps_him_out_and_lets_nobody_in[25]",
+)
+def whoever_has_a_long_name_is_on_no_list() -> None:
+    swap(AccessLists, "refuses_hidden", lambda self, identity: None)
+
+
+@breaks(
+    "SG-3",
+    test=(
+        f"{TESTS}/test_answer.py::test_what_is_no_answer_admits_nobody[asyncio-limits are a table]",
+        f"{TESTS}/test_answer.py::test_what_is_no_answer_admits_nobody[asyncio-an expiry is nan]",
+    ),
+)
+def answers_are_not_looked_into() -> None:
+    swap(answer, "parse_allow", lambda body: Allow(identity="alice"))
+    swap(answer, "checked_allow", lambda allow: allow)

@@ -18,6 +18,7 @@ from icelane.signaling.service import SignalService
 from tests.broken.registry import breaks, swap
 
 CREDENTIALS = "tests/signaling/http/test_credential_endpoints.py"
+CALLERS = "tests/signaling/http/test_admission_callers.py"
 ICE = "tests/signaling/test_ice_servers.py"
 NODE = "tests/node/test_signaling.py"
 COMPATIBILITY = "tests/signaling/http/test_compatibility.py"
@@ -116,12 +117,18 @@ def http_is_not_screened() -> None:
     swap(endpoint._Door, "_within_origin", within)
 
 
-@breaks("CR-4", test=f"{NODE}::test_a_user_may_not_ask_without_end")
+@breaks(
+    "CR-4",
+    test=(
+        f"{NODE}::test_a_user_may_not_ask_without_end",
+        f"{CALLERS}::test_whoever_has_a_hook_about_credentials_need_not_say_so_to_the_surface",
+    ),
+)
 def a_user_may_ask_without_end() -> None:
-    async def always(self: Any, admission: Any, address: str) -> None:
-        return None
+    async def always(self: Any, admission: Any, address: str) -> Any:
+        return admission.ice
 
-    swap(admission_callers.AdmissionCallers, "__call__", always)
+    swap(admission_callers.AdmissionCallers, "before_ice", always)
 
 
 @breaks("CR-5", test=f"{ICE}::test_no_user_can_be_another_one_or_live_longer")

@@ -8,6 +8,7 @@ import logging
 
 from icelane.core.clock import Instant
 from icelane.signaling import concealment, failure, messages
+from icelane.signaling.admission.control import AdmissionControl
 from icelane.signaling.admitted import Admission
 from icelane.signaling.close_code import CloseCode
 from icelane.signaling.desk import Desk
@@ -75,6 +76,20 @@ def a_late_yes_lets_the_absent_in() -> None:
 
     swap(Hub, "_handle_join", remember)
     swap(Hub, "provide_decision", believe)
+
+
+APP = "tests/signaling/test_app.py"
+
+
+@breaks(
+    "SG-3",
+    test=(
+        f"{APP}::test_hooks_about_frames_are_asked_because_they_are_there[asyncio]",
+        f"{APP}::test_a_hook_that_a_reload_adds_is_asked_from_the_next_frame_on[asyncio]",
+    ),
+)
+def hooks_about_messages_are_asked_where_somebody_remembers() -> None:
+    swap(AdmissionControl, "asks_about_messages", False)
 
 
 # SG-4: lists, and the reason before the close.
@@ -344,3 +359,49 @@ def addresses_are_passed_on() -> None:
         return data
 
     swap(concealment, "concealed", open_handed)
+
+
+@breaks(
+    "SG-13",
+    test=(
+        f"{ROOMS}::test_a_policy_that_a_hook_puts_in_place_of_the_tokens_is_kept_to[alice]",
+        f"{ROOMS}::test_whoever_becomes_relay_only_tells_no_address_and_is_told_none_from_then_on[bob-2]",
+        f"{WEBSOCKET}::test_a_policy_of_before_ice_counts_for_what_is_passed_on[asyncio]",
+        f"{WEBSOCKET}::test_a_refresh_asks_before_ice_again[asyncio]",
+    ),
+)
+def what_a_hook_says_of_addresses_is_for_the_servers_alone() -> None:
+    swap(Sessions, "_restrict", lambda self, session, relay_only, now: None)
+
+
+CONCEALMENT = "tests/signaling/test_concealment.py"
+_ODD = "candidate:1 1 udp 1 203.0.113.5 9 typ relay"
+
+
+@breaks(
+    "SG-13",
+    test=(
+        f"{CONCEALMENT}::test_no_word_of_a_candidate_holds_an_address[{_ODD} RADDR {{}} RPORT 5000-10.1.2.3]",
+        f"{CONCEALMENT}::test_no_line_of_a_description_holds_an_address"
+        "[4-a=candidate:1 1 udp 1 203.0.113.5 5 typ relay RADDR {} rport 5-10.1.2.3]",
+    ),
+)
+def extensions_that_nobody_knows_pass() -> None:
+    swap(concealment, "_is_known", lambda name, value: True)
+
+
+@breaks(
+    "SG-13",
+    test=(
+        f"{CONCEALMENT}::test_no_line_of_a_description_holds_an_address[4-a=ssrc:1 cname:me@{{}}-2001:db8::beef]",
+        f"{CONCEALMENT}::test_what_names_the_section_of_a_candidate_is_no_address[10.1.2.3]",
+    ),
+)
+def addresses_pass_where_none_belongs() -> None:
+    swap(concealment, "without_addresses", lambda text: text)
+
+
+@breaks("SG-13", test=f"{CONCEALMENT}::test_no_line_of_a_description_holds_an_address[2-i={{}}-10.1.2.3]")
+def lines_that_nobody_knows_pass() -> None:
+    swap(concealment, "_LINES", tuple("iukezr"))
+    swap(concealment, "without_addresses", lambda text: text)

@@ -116,10 +116,10 @@ def test_a_visit_ends_by_itself_and_says_by_which_path_it_was(node: RunningNode,
 
 
 def test_the_link_of_a_page_is_enough(node: RunningNode, tmp_path: Path) -> None:
-    link = f"{node.url}/r/demo#{node.token('demo')}"
+    link = f"{node.url}/r/alone#{node.token('alone')}"
     program = node.start("join", link, "--ca", str(node.authority), "--for", "0.5", "--json", cwd=tmp_path)
     done = last_document(program)
-    assert (done["exitCode"], done["room"], done["peers"]) == (0, "demo", [])
+    assert (done["exitCode"], done["room"], done["peers"]) == (0, "alone", [])
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from icelane.cli.main import app
 from tests.cli.conftest import Icelane
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference/commands.md"
-GROUPS = {(), ("turn",), ("peer",), ("config",), ("token",), ("keys",), ("room",), ("certs",)}
+GROUPS = {(), ("turn",), ("peer",), ("config",), ("config", "import"), ("token",), ("keys",), ("room",), ("certs",)}
 
 
 def command_lines() -> list[tuple[str, ...]]:

@@ -103,6 +103,16 @@ def test_every_command_that_a_page_shows_exists(name: str) -> None:
 
 
 @every_page
+def test_every_command_that_a_page_tells_to_type_is_one(name: str) -> None:
+    """Beyond the test above, which passes over words that may be prose."""
+    known = [command.name for command in commands()]
+    for line in "\n".join(blocks(name, "sh")).splitlines():
+        typed = re.search(r"(?:^|[ /])(icelane [a-z].*)", line.partition("  #")[0])
+        if typed is not None and not re.search(r"(systemctl|docker|podman) [a-z]", line):
+            assert any(f"{typed[1]} ".startswith(f"{one} ") for one in known), line
+
+
+@every_page
 def test_every_python_block_compiles(name: str) -> None:
     for code in blocks(name, "python"):
         compile(code, name, "exec")

@@ -30,7 +30,7 @@ from tests.interop.running import free_port
 
 pytestmark = [pytest.mark.interop, pytest.mark.once]
 
-TIMEOUT: Final = 90.0
+TIMEOUT: Final = 180.0
 PHONE: Final[dict[str, Any]] = {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark"}
 DESK: Final[dict[str, Any]] = {"viewport": {"width": 1280, "height": 800}}
 PICTURES: Final = os.environ.get("ICELANE_PICTURES")

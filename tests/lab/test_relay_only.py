@@ -36,9 +36,10 @@ POLICIES: Final = [policy for policy in get_args(Policy) if policy != "all"]
 WAYS: Final = [("udp", 3478), ("tcp", 3478), ("tcp", 5349), ("tcp", 443), ("icmp", 0), ("icmpv6", 0)]
 
 # Where nobody listens: what is sent there is sent because of a lure.
-LURE_PORT: Final = 40001
-REFLEXIVE_LURE_PORT: Final = 40002
-TCP_LURE_PORT: Final = 40003
+# Below those that a system takes for itself: a NAT maps to one of these now and then.
+LURE_PORT: Final = 21001
+REFLEXIVE_LURE_PORT: Final = 21002
+TCP_LURE_PORT: Final = 21003
 LURE_NAME: Final = "6a1f4c1e-0000-4000-8000-000000000000.local"
 
 MDNS: Final = ("udp", "224.0.0.251", 5353)

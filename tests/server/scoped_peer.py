@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from contextlib import ExitStack, closing
+from select import select
 
 from icelane.core.clock import Instant
 from icelane.server.batched.core import DATAGRAM, RelayCore
@@ -28,14 +29,20 @@ def check() -> None:
         core.set_channel(client, 0x4000, number, (HOST, peer.getsockname()[1]), Instant(1e12))
         core.lead_back(client, 0x4000)
         to = (HOST, relay.getsockname()[1], 0, link)
-        peer.sendto(b"unknown", to)
+        send(b"unknown", peer, to, relay)
         assert not core.run()
         assert core.client_counters(client) == (0, 0, 0, 0, 1)
         core.permit(number, (HOST, 0), True)
-        peer.sendto(b"permitted", to)
+        send(b"permitted", peer, to, relay)
         ((kind, _, _, data, _, source),) = core.run()
         assert (kind, data, source) == (DATAGRAM, b"permitted", peer.getsockname())
         assert core.client_counters(client) == (0, 0, 0, 0, 1)
+
+
+def send(data: bytes, peer: socket.socket, to: tuple[str, int, int, int], relay: socket.socket) -> None:
+    """Have `peer` send, and wait until it is there."""
+    peer.sendto(data, to)
+    assert select([relay], [], [], 10)[0]
 
 
 def opened(address: tuple[object, ...]) -> socket.socket:

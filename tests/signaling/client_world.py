@@ -26,7 +26,7 @@ from icelane.signaling.client_session import ClientSession
 from icelane.signaling.close_code import CloseCode
 from icelane.signaling.engine_memory import MemoryEngine
 from icelane.signaling.hub import Hub
-from icelane.signaling.hub_event import Admit, AskJoin, AskMessage, IssueIce, Readmit
+from icelane.signaling.hub_event import Admit, AskJoin, AskMessage, IceAnswer, IssueIce, Readmit
 from icelane.signaling.limits import SignalingLimits
 from icelane.signaling.messages import EMPTY_OBJECT, IceServersBody, encode_json
 from icelane.signaling.outbox import CloseConnection as HubClose
@@ -325,6 +325,10 @@ class ClientWorld:
         """Whom a token admits."""
         return self.admissions.get(token) or Admission(identity=token, rooms=("*",))
 
+    def ice_answer(self, answer: Admission | Refusal) -> IceAnswer | None:
+        """What `before_ice` says: what admission does."""
+        return None if isinstance(answer, Refusal) else IceAnswer(self.ice, answer.relay_only)
+
     def _carry_out(self, command: object) -> None:
         if not self.answers_hooks:
             return
@@ -333,13 +337,14 @@ class ClientWorld:
                 token = "" if hello.token is UNSET else hello.token
                 missing = Refusal(code=CloseCode.TOKEN_EXPIRED, error="token_missing")
                 answer = self.admission(token) if token else missing
-                self.hub.provide_admission(decision, answer, self.ice, self.now)
+                self.hub.provide_admission(decision, answer, self.ice_answer(answer), self.now)
             case Readmit():
-                self.hub.provide_admission(command.decision, self.admission(command.refresh.token), None, self.now)
+                answer = self.admission(command.refresh.token)
+                self.hub.provide_admission(command.decision, answer, self.ice_answer(answer), self.now)
             case AskJoin() | AskMessage():
                 self.hub.provide_decision(command.decision, None, self.now)
             case IssueIce():
-                self.hub.provide_ice(command.session.session, self.ice, self.now)
+                self.hub.provide_ice(command.session.session, self.ice_answer(command.session.admission), self.now)
             case _:
                 raise AssertionError(command)
 

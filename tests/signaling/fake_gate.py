@@ -45,6 +45,10 @@ class FakeGate:
         self.notices: list[Connected | Left] = []
         self.denied: set[str] = set()
         self.refuse_joins: set[str] = set()
+        self.asks_about_joins = True
+        self.asks_about_messages = False
+        self.asks_about_ice = False
+        self.decide_ice: IcePolicy | Refusal | None = None
         self.refuse_data: object = "never"
         self.delay = 0.0
         self.raises: BaseException | None = None
@@ -90,7 +94,7 @@ class FakeGate:
         return Refusal(code=CloseCode.DENIED, error="swearing", reason="language") if refused else None
 
     async def before_ice(self, event: IceRequest, policy: IcePolicy) -> IcePolicy | Refusal:
-        return policy
+        return policy if self.decide_ice is None else self.decide_ice
 
     def message_wait(self, identity: str, room: str, kind: str) -> Duration | None:
         return 3.0 if identity == "chatty" else None

@@ -14,7 +14,7 @@ from icelane.signaling.close_code import CloseCode
 from icelane.signaling.engine import SignalEngine
 from icelane.signaling.engine_memory import MemoryBroker, MemoryEngine
 from icelane.signaling.hub import Hub
-from icelane.signaling.hub_event import Admit, AskJoin, AskMessage, HubCommand, HubEvent, IssueIce, Readmit
+from icelane.signaling.hub_event import Admit, AskJoin, AskMessage, HubCommand, HubEvent, IceAnswer, IssueIce, Readmit
 from icelane.signaling.limits import SignalingLimits
 from icelane.signaling.messages import (
     ClientFrame,
@@ -133,6 +133,20 @@ class Connected:
         return [frame.code for frame in self.all(Error)]
 
 
+@dataclass
+class FakeFrameRules:
+    """Satisfies `icelane.signaling.frame_rules.FrameRules`; `counted` is what it was asked to count."""
+
+    asks_about_joins: bool = False
+    asks_about_messages: bool = False
+    wait: float | None = None
+    counted: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def message_wait(self, identity: str, room: str, kind: str) -> float | None:
+        self.counted.append((identity, room, kind))
+        return self.wait
+
+
 class World:
     """One hub, or several on one broker; admits whoever says a name, unless `admissions` says otherwise."""
 
@@ -151,7 +165,7 @@ class World:
         self.entropy = SeededEntropy(seed)
         self.limits = limits
         self.rules = rules
-        self.ask_join, self.ask_message = ask_join, ask_message
+        self.frame_rules = FakeFrameRules(ask_join, ask_message)
         self.hubs: dict[str, Hub] = {}
         self.connections: dict[ConnectionId, Connected] = {}
         self.commands: list[HubCommand] = []
@@ -159,6 +173,7 @@ class World:
         self.pongs: list[Connected] = []
         self.admissions: dict[str, Admission | Refusal] = {}
         self.ice: IceServersBody | None = None
+        self.relay_only: bool | None = None
         self.decide: Callable[[AskJoin | AskMessage], Refusal | None] | None = lambda _: None
         self.admits = True
         self._last_id = 0
@@ -181,8 +196,7 @@ class World:
             self.clock,
             self.limits,
             self.rules,
-            self.ask_join,
-            self.ask_message,
+            self.frame_rules,
         )
         return self.hubs[node]
 
@@ -254,18 +268,27 @@ class World:
         """Whom a token admits."""
         return self.admissions.get(token) or allow(token)
 
+    def ice_answer(self, answer: Admission | Refusal) -> IceAnswer | None:
+        """What `before_ice` says: what admission does, unless the world says otherwise."""
+        if isinstance(answer, Refusal):
+            return None
+        relay_only = answer.relay_only if self.relay_only is None else self.relay_only
+        return IceAnswer(self.ice, relay_only)
+
     def _carry_out(self, hub: Hub, command: HubCommand) -> None:
         self.commands.append(command)
         match command:
             case Admit(decision, _, hello) if self.admits:
                 token = "" if hello.token is msgspec.UNSET else hello.token
                 refusal = Refusal(code=CloseCode.TOKEN_EXPIRED, error="token_missing")
-                hub.provide_admission(decision, self.admission(token) if token else refusal, self.ice, self.now)
+                answer = self.admission(token) if token else refusal
+                hub.provide_admission(decision, answer, self.ice_answer(answer), self.now)
             case Readmit(decision, _, refresh) if self.admits:
-                hub.provide_admission(decision, self.admission(refresh.token), None, self.now)
+                answer = self.admission(refresh.token)
+                hub.provide_admission(decision, answer, self.ice_answer(answer), self.now)
             case AskJoin() | AskMessage() if self.decide is not None:
                 hub.provide_decision(command.decision, self.decide(command), self.now)
             case IssueIce(session):
-                hub.provide_ice(session.session, self.ice, self.now)
+                hub.provide_ice(session.session, self.ice_answer(session.admission), self.now)
             case _:
                 pass

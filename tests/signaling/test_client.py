@@ -31,6 +31,7 @@ from icelane.signaling.app import signaling_app
 from icelane.signaling.client_connection import signal_url
 from icelane.signaling.client_event import Continuity, Peer
 from icelane.signaling.close_code import CloseCode
+from icelane.signaling.engine import RoomOptions
 from icelane.signaling.limits import SignalingLimits
 from tests.loops import Run
 from tests.signaling.fake_gate import FakeGate, FakeIce
@@ -383,6 +384,22 @@ def test_a_server_that_restarts_gets_its_clients_back(run: Run) -> None:
                 await bob.close()
                 server.should_exit = True
                 await running
+
+    run(scenario())
+
+
+def test_a_room_that_becomes_relay_only_reaches_the_calls_that_there_are(run: Run) -> None:
+    async def scenario() -> None:
+        app = signaling_app(FakeGate())
+        async with asyncio.timeout(TIMEOUT), serving(app) as url, client(url, "ann") as ann, client(url, "bob"):
+            pc = ann.connect_peer(await ann.next_peer())
+            assert pc.getConfiguration().iceTransportPolicy == "all"
+            told: list[object] = []
+            ann.on("roomchanged", lambda *about: told.append(about))
+            service, options = app.state.signaling, RoomOptions(relay_only=True)
+            service.run(lambda now: service.moderation.configure(ann.peers[0].room, options, now))
+            await until(lambda: told)
+            assert pc.getConfiguration().iceTransportPolicy == "relay"
 
     run(scenario())
 

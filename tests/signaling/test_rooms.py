@@ -20,6 +20,8 @@ from icelane.signaling.messages import (
     DescriptionType,
     Error,
     Hello,
+    Ice,
+    IceServersBody,
     Join,
     Joined,
     Kick,
@@ -31,6 +33,7 @@ from icelane.signaling.messages import (
     PeerJoined,
     PeerLeft,
     PeerUpdated,
+    Refresh,
     RoomUpdated,
     SendMessage,
     SendSignal,
@@ -428,6 +431,72 @@ def test_a_description_that_does_not_parse_is_not_passed_on_where_nothing_may_be
     )
     assert alice.errors == ["bad_description"]
     assert not bob.all(ServerSignal)
+
+
+RELAY = IcePolicy(transport_policy=IceTransportPolicy.RELAY)
+
+
+@pytest.mark.parametrize("who", ["alice", "bob"])
+def test_a_policy_that_a_hook_puts_in_place_of_the_tokens_is_kept_to(who: str) -> None:
+    """SG-13: what `before_ice` says counts for what is passed on, both ways, and not only for the servers."""
+    world = World()
+    world.relay_only = who == "alice"
+    alice = world.enter("alice", "r")
+    world.relay_only = who == "bob"
+    bob = world.enter("bob", "r")
+    assert len(trickle(alice, bob)) == 2
+    told = [client.last(Joined).ice_transport_policy for client in (alice, bob)]
+    assert told == (["relay", msgspec.UNSET] if who == "alice" else [msgspec.UNSET, "relay"])
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+@pytest.mark.parametrize("who", ["alice", "bob"])
+def test_whoever_becomes_relay_only_tells_no_address_and_is_told_none_from_then_on(who: str, nodes: int) -> None:
+    """SG-13: by a refresh, while he is in the room; the others' nodes know as well."""
+    world = World(nodes=nodes)
+    world.ice = IceServersBody(ice_servers=(), ice_transport_policy="all", ttl=600)
+    alice, bob = world.enter("alice", "r"), world.enter("bob", "r", node=f"node-{nodes - 1}")
+    world.admissions["narrow"] = allow(who, ice=RELAY)
+    world.admissions["wide"] = allow(who)
+    changed = alice if who == "alice" else bob
+    changed.say(Refresh(id=5, token="narrow"))
+    assert isinstance(changed.frames[-1], RoomUpdated | Ice)
+    assert (changed.last(RoomUpdated).locked, changed.last(RoomUpdated).ice_transport_policy) == (False, "relay")
+    assert len(changed.all(Ice)) == 1
+    assert len(trickle(alice, bob)) == 2
+    changed.say(Refresh(id=6, token="narrow"))
+    assert (len(changed.all(RoomUpdated)), len(changed.all(Ice))) == (1, 1)
+    changed.say(Refresh(id=7, token="wide"))
+    assert changed.last(RoomUpdated).ice_transport_policy is msgspec.UNSET
+    assert len(trickle(alice, bob)) == 2 + 4
+    other = bob if changed is alice else alice
+    assert not other.all(RoomUpdated)
+
+
+def test_fresh_servers_may_come_with_another_policy(world: World) -> None:
+    """SG-13: a hook that says `relay` when most of the life of the servers is over."""
+    world.ice = IceServersBody(ice_servers=(), ice_transport_policy="all", ttl=600)
+    alice, bob = world.enter("alice", "r"), world.enter("bob", "r")
+    world.relay_only = True
+    world.advance(481.0)
+    assert alice.all(Ice)
+    assert alice.last(RoomUpdated).ice_transport_policy == "relay"
+    assert len(trickle(alice, bob)) == 2
+
+
+def test_a_room_that_becomes_relay_only_tells_everybody_in_it(world: World) -> None:
+    """SG-13: whoever is there has to know why nothing but relays is passed on."""
+    world.admissions["bob"] = allow("bob", ice=RELAY)
+    alice, bob = world.enter("alice", "r"), world.enter("bob", "r")
+    moderation = world.hub.moderation
+    moderation.configure("r", RoomOptions(kept=True, relay_only=True), world.now)
+    world.drain()
+    for client in (alice, bob):
+        assert (client.last(RoomUpdated).locked, client.last(RoomUpdated).ice_transport_policy) == (False, "relay")
+    assert len(trickle(alice, bob)) == 2
+    moderation.configure("r", RoomOptions(), world.now)
+    world.drain()
+    assert [client.last(RoomUpdated).ice_transport_policy for client in (alice, bob)] == [msgspec.UNSET, "relay"]
 
 
 # Administrators.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 
 import pytest
 import websockets
 from fastapi import FastAPI
+from msgspec import UNSET
 
 from icelane.core.clock import UnixSeconds
 from icelane.signaling.admission.request import Left as LeftNotice
@@ -242,8 +244,9 @@ def test_hooks_decide_about_joins_and_messages(run: Run) -> None:
         gate = FakeGate()
         gate.refuse_joins = {"closed"}
         gate.refuse_data = "bad"
+        gate.asks_about_messages = True
         async with (
-            serving(signaling_app(gate, ask_message=True)) as url,
+            serving(signaling_app(gate)) as url,
             connected(url) as alice,
             connected(url) as bob,
         ):
@@ -352,6 +355,79 @@ def test_a_relay_only_policy_is_in_the_welcome_and_fresh_servers_come_in_band(ru
             assert welcome.ice
             assert welcome.ice.ice_transport_policy == "relay"
             assert isinstance(await client.hear(), Ice)
+
+    run(scenario())
+
+
+def test_an_admission_that_the_hub_cannot_take_ends_the_connection_at_once(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SG-3: no session is half registered, whatever a gate admits with, and others get in. SG-7: nor is it written."""
+
+    async def scenario() -> None:
+        gate = FakeGate()
+        bad = Admission(identity="bad", rooms=("*",), limits={"s3cret": 1})  # type: ignore[arg-type]
+        gate.admissions["bad"] = bad
+        gate.admissions["worse"] = Admission(identity="worse", rooms=("*",), expires_at="s3cret")  # type: ignore[arg-type]
+        app = signaling_app(gate)
+        async with serving(app) as url:
+            for name in ("bad", "worse"):
+                async with connected(url) as client:
+                    await client.say(Hello(id=1, token=name))
+                    _, code = await asyncio.wait_for(client.until_closed(), 5)
+                    assert code == 4500
+            hub = app.state.signaling.hub
+            assert (hub.figures().sessions, hub._waiting_for_welcome) == (0, 0)
+            async with connected(url) as alice:
+                await enter(alice, "alice")
+                gate.admissions["narrow"] = replace(bad, identity="alice")
+                await alice.say(Refresh(id=3, token="narrow"))
+                _, code = await asyncio.wait_for(alice.until_closed(), 5)
+                assert code == 4500
+            assert hub.figures().sessions == 0
+
+    run(scenario())
+    assert "s3cret" not in caplog.text
+    assert "never retrieved" not in caplog.text
+
+
+def test_a_policy_of_before_ice_counts_for_what_is_passed_on(run: Run) -> None:
+    """SG-13: the hook says `relay`, and so does the server where it passes something on; SG-3: or it has failed."""
+    relay = IcePolicy(transport_policy=IceTransportPolicy.RELAY)
+    failed = Refusal(code=CloseCode.INTERNAL, error="hook_failed")
+    denied = Refusal(code=CloseCode.DENIED, error="no_turn_for_you")
+
+    async def policy(decided: IcePolicy | Refusal, ice: FakeIce | None = None) -> object:
+        gate = FakeGate()
+        gate.asks_about_ice, gate.decide_ice = True, decided
+        async with serving(signaling_app(gate, ice=ice)) as url, connected(url) as client:
+            _, joined = await enter(client, "alice")
+            return joined.ice_transport_policy
+
+    async def scenario() -> None:
+        assert await policy(relay, FakeIce()) == "relay"
+        assert await policy(failed, FakeIce()) == "relay"
+        assert await policy(relay) == "relay"
+        assert await policy(denied, FakeIce()) is UNSET
+        assert await policy(IcePolicy(), FakeIce()) is UNSET
+
+    run(scenario())
+
+
+def test_a_refresh_asks_before_ice_again(run: Run) -> None:
+    """SG-13: what the hook made of the last token is not forgotten with it."""
+
+    async def scenario() -> None:
+        gate = FakeGate()
+        gate.asks_about_ice, gate.decide_ice = True, IcePolicy(transport_policy=IceTransportPolicy.RELAY)
+        async with serving(signaling_app(gate, ice=FakeIce())) as url, connected(url) as client:
+            await enter(client, "alice")
+            await client.say(Refresh(id=3, token="alice"))
+            assert isinstance(await client.hear(), Ok)
+            await client.say(Join(id=4, room="s"))
+            joined = await client.hear()
+            assert isinstance(joined, Joined)
+            assert joined.ice_transport_policy == "relay"
 
     run(scenario())
 

@@ -496,6 +496,17 @@ test("a connection takes the server's ICE servers, and fresh ones with the same 
   assert.throws(() => client.connectPeer(client.peers[0]), /already/)
 })
 
+test("a room that becomes relay-only reaches the connections that there are", async () => {
+  const server = new Server()
+  const client = await server.enter()
+  const pc = client.connectPeer(client.peers[0])
+  assert.equal(pc.configuration.iceTransportPolicy, "all")
+  server.socket.say({ type: "room-updated", seq: 1, room: "demo", locked: false, iceTransportPolicy: "relay" })
+  assert.equal(pc.configuration.iceTransportPolicy, "relay")
+  server.socket.say({ type: "room-updated", seq: 2, room: "demo", locked: true })
+  assert.equal(pc.configuration.iceTransportPolicy, "all")
+})
+
 test("the impolite one keeps its offer, the polite one gives way", async () => {
   for (const [bobIsPolite, answers] of [[true, []], [false, ["answer"]]]) {
     const server = new Server()

@@ -73,7 +73,6 @@ class Signaling:
             entropy=self._entropy,
             wall_clock=self._wall_clock,
         )
-        self._ask_hooks()
         self._figures = SignalingFigures(self.service.hub.figures, self.admission.control.hook_times, self.ice.issued)
         self._callers = AdmissionCallers(self.admission.control)
         self._rooms = HubRooms(self.service)
@@ -104,16 +103,11 @@ class Signaling:
 
         def commit() -> None:
             commit_admission()
-            self._ask_hooks()
             self._config, self.ice.settings = config, ice
             if self._diagnosis is not None:
                 self._diagnosis.config = config
 
         return commit
-
-    def _ask_hooks(self) -> None:
-        hooks = self.admission.settings.hooks
-        self.service.hub.ask_about(joins=hooks.before_join is not None, messages=hooks.before_message is not None)
 
     def begin_drain(self) -> None:
         """Send everybody away, each at a time of his own. Again is harmless."""
@@ -142,7 +136,6 @@ class Signaling:
             signal_url=self._signal_url,
             ice=self.ice,
             revoker=self._relay,
-            before_ice=self._callers,
             tokens=self if self.admission.signer is not None else None,
             tickets=_Tickets(self.admission),
             rooms=self._rooms,

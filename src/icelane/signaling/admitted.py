@@ -83,6 +83,11 @@ class Admission:
     ice: IcePolicy = IcePolicy()
     api_key: str | None = None
 
+    @property
+    def relay_only(self) -> bool:
+        """Whether only relays may be told of him, and to him."""
+        return self.ice.transport_policy is IceTransportPolicy.RELAY
+
     def covers(self, room: str) -> bool:
         """Whether `rooms` has this one."""
         return any(is_meant(room, pattern) for pattern in self.rooms)

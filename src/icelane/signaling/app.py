@@ -33,36 +33,18 @@ def signaling_app(
     engine: SignalEngine | None = None,
     limits: SignalingLimits | None = None,
     rules: tuple[RoomRule, ...] | None = None,
-    ask_join: bool | None = None,
-    ask_message: bool | None = None,
     service: SignalService | None = None,
     routes: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """`GET /v1/signal`, and `routes` beside it. The SignalService is `app.state.signaling`.
 
-    A `service` that is there already is used as it is: TypeError for arguments that would have made another one. By
-    default `before_join` is asked about each join, and `before_message` about no message.
+    A `service` that is there already is used as it is: TypeError for arguments that would have made another one.
     """
-    options = {
-        "ice": ice,
-        "engine": engine,
-        "limits": limits,
-        "rules": rules,
-        "ask_join": ask_join,
-        "ask_message": ask_message,
-    }
+    options = {"ice": ice, "engine": engine, "limits": limits, "rules": rules}
     given = [name for name, value in options.items() if value is not None]
     if service is not None and given:
         raise TypeError(f"a service has its own {', '.join(given)}: give them to SignalService")
-    served = service or SignalService(
-        gate,
-        ice=ice,
-        engine=engine,
-        limits=limits,
-        rules=rules or (),
-        ask_join=ask_join is not False,
-        ask_message=ask_message is True,
-    )
+    served = service or SignalService(gate, ice=ice, engine=engine, limits=limits, rules=rules or ())
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

@@ -347,7 +347,8 @@ class SignalClient(EventTarget):
                 pass  # `join` returns
             case RoomLeft(room, reason):
                 self._emit("roomleft", room, reason.value, room=room, reason=reason.value)
-            case RoomChanged(room, locked):
+            case RoomChanged(room, locked, relay_only):
+                self._calls.restrict([peer.id for peer in self.peers_in(room)], relay_only)
                 self._emit("roomchanged", room, locked, room=room, locked=locked)
             case SignalReceived(sender, data):
                 self._calls.handle_signal(sender, data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -75,9 +75,19 @@ class Calls:
             for server in (() if self._ice is None else self._ice.ice_servers)
         ]
 
+    def restrict(self, peers: Iterable[str], relay_only: bool) -> None:
+        """What counts in the room of these is different now: for the next round of ICE of connections to them."""
+        for peer in peers:
+            if peer in self._given:
+                self._given[peer] = self._given[peer][0], relay_only
+        self._configure()
+
     def provide_servers(self, ice: IceServersBody) -> None:
         """Fresh ones, also for the connections that there are."""
         self._ice = ice
+        self._configure()
+
+    def _configure(self) -> None:
         for peer, negotiation in list(self._negotiations.items()):
             if negotiation.is_over:
                 self.forget(peer)

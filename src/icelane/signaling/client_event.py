@@ -79,10 +79,11 @@ class RoomLeft(NamedTuple):
 
 
 class RoomChanged(NamedTuple):
-    """A room was locked or opened."""
+    """A room was locked or opened, or relays alone are told of in it from now on, or no longer."""
 
     room: str
     locked: bool
+    relay_only: bool = False
 
 
 class PeerAppeared(NamedTuple):

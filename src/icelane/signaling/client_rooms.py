@@ -18,6 +18,7 @@ from icelane.signaling.messages import (
     PeerLeft,
     PeerUpdated,
     RoomState,
+    RoomUpdated,
     parse_json_object,
 )
 
@@ -48,10 +49,17 @@ class Room:
                 yield PeerAppeared(peer)
             elif before.meta != peer.meta:
                 yield PeerChanged(peer)
-        if self.you is not None and self.locked is not state.locked:
-            yield RoomChanged(self.name, state.locked)
-        self.you, self.locked = state.you, state.locked
-        self.relay_only = state.ice_transport_policy == "relay"
+        known, self.you = self.you is not None, state.you
+        changes = list(self.handle_changed(state))
+        if known:
+            yield from changes
+
+    def handle_changed(self, state: Joined | RoomState | RoomUpdated) -> Iterator[ClientEvent]:
+        """How it is now."""
+        before = self.locked, self.relay_only
+        self.locked, self.relay_only = state.locked, state.ice_transport_policy == "relay"
+        if before != (self.locked, self.relay_only):
+            yield RoomChanged(self.name, self.locked, self.relay_only)
 
     def forget(self, peers: Iterable[str], reason: LeftReason) -> Iterator[ClientEvent]:
         """These are gone."""

@@ -48,7 +48,6 @@ from icelane.signaling.client_event import (
     MessageReceived,
     OpenConnection,
     RenewToken,
-    RoomChanged,
     RoomEntered,
     RoomLeft,
     SignalReceived,
@@ -470,8 +469,7 @@ class ClientSession:
             case PeerLeft():
                 self._tell(room.handle_left(push))
             case RoomUpdated():
-                room.locked = push.locked
-                self._events.append(RoomChanged(room.name, push.locked))
+                self._tell(room.handle_changed(push))
             case _:
                 assert_never(push)
 

@@ -4,7 +4,8 @@ Told everything, as every engine here: a verb now, its deliveries from `poll_del
 room has one order of deliveries, and every node gets them in that order.
 
     hub:  enter(room, presence, ...)      -> Entered or NotEntered, to the hub that asked; Arrived, to all in the room
-          update, depart, configure       -> Changed, Departed, Configured
+          update, restrict, depart        -> Changed, Restricted, Departed
+          configure(room, options)        -> Configured
           publish(room, ...)              -> Published
           deliver(node, peer, ...)        -> Delivered, to that node
           claim(identity, session, ...)   -> Superseded, to the node of each session that is one too many
@@ -91,6 +92,14 @@ class Changed(NamedTuple):
     meta: Raw
 
 
+class Restricted(NamedTuple):
+    """Nothing that tells an address may reach this peer from now on, or again it may."""
+
+    room: str
+    peer: str
+    relay_only: bool
+
+
 class Departed(NamedTuple):
     """Somebody is gone. `message` is for himself."""
 
@@ -136,7 +145,17 @@ class LeaseLost(NamedTuple):
 
 
 Delivery: TypeAlias = (
-    Entered | NotEntered | Arrived | Changed | Departed | Configured | Published | Delivered | Superseded | LeaseLost
+    Entered
+    | NotEntered
+    | Arrived
+    | Changed
+    | Restricted
+    | Departed
+    | Configured
+    | Published
+    | Delivered
+    | Superseded
+    | LeaseLost
 )
 
 
@@ -156,6 +175,10 @@ class SignalEngine(Protocol):
 
     def update(self, room: str, peer: str, meta: Raw, now: Instant) -> None:
         """Replace the meta of a peer."""
+        ...
+
+    def restrict(self, room: str, peer: str, relay_only: bool, now: Instant) -> None:
+        """Replace whether a peer is only ever told of relays."""
         ...
 
     def depart(self, room: str, peer: str, reason: LeftReason, message: str, now: Instant) -> None:

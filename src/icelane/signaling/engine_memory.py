@@ -26,6 +26,7 @@ from icelane.signaling.engine import (
     NotEntered,
     Presence,
     Published,
+    Restricted,
     RoomOptions,
     Superseded,
 )
@@ -81,6 +82,12 @@ class MemoryBroker:
         if found is not None and peer in found.members:
             found.members[peer] = found.members[peer]._replace(meta=meta)
             self._tell_room(found, Changed(room, peer, meta))
+
+    def restrict(self, room: str, peer: str, relay_only: bool) -> None:
+        found = self._rooms.get(room)
+        if found is not None and peer in found.members:
+            found.members[peer] = found.members[peer]._replace(relay_only=relay_only)
+            self._tell_room(found, Restricted(room, peer, relay_only))
 
     def depart(self, room: str, peer: str, reason: LeftReason, message: str) -> None:
         found = self._rooms.get(room)
@@ -212,6 +219,10 @@ class MemoryEngine:
     def update(self, room: str, peer: str, meta: Raw, now: Instant) -> None:
         """See SignalEngine."""
         self.broker.update(room, peer, meta)
+
+    def restrict(self, room: str, peer: str, relay_only: bool, now: Instant) -> None:
+        """See SignalEngine."""
+        self.broker.restrict(room, peer, relay_only)
 
     def depart(self, room: str, peer: str, reason: LeftReason, message: str, now: Instant) -> None:
         """See SignalEngine."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from icelane.core.clock import Duration, Instant
+from icelane.core.clock import Instant
 from icelane.signaling.admission.request import (
     Connected,
     ConnectRequest,
@@ -16,6 +16,7 @@ from icelane.signaling.admission.request import (
     TlsFacts,
 )
 from icelane.signaling.admitted import Admission, IcePolicy, Refusal
+from icelane.signaling.frame_rules import FrameRules
 from icelane.signaling.messages import IceServersBody
 from icelane.turn.access_list import Client
 
@@ -28,7 +29,7 @@ class Place(Protocol):
         ...
 
 
-class Gate(Protocol):
+class Gate(FrameRules, Protocol):
     """Who may enter, and what he may do. Refusals of `screen` and `open_connection` come before the upgrade."""
 
     def request(
@@ -64,12 +65,13 @@ class Gate(Protocol):
         """Why a frame is not passed on."""
         ...
 
-    async def before_ice(self, event: IceRequest, policy: IcePolicy) -> IcePolicy | Refusal:
-        """The policy that credentials are made by."""
+    @property
+    def asks_about_ice(self) -> bool:
+        """Whether a hook has a say about policies."""
         ...
 
-    def message_wait(self, identity: str, room: str, kind: str) -> Duration | None:
-        """Seconds after which somebody may send a frame of this kind; None: now."""
+    async def before_ice(self, event: IceRequest, policy: IcePolicy) -> IcePolicy | Refusal:
+        """The policy that credentials are made by."""
         ...
 
     def tell(self, notice: Connected | Left) -> None:

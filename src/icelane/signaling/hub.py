@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol, TypeAlias, assert_never
+from typing import Final, NamedTuple, TypeAlias, assert_never
 
 from icelane.core.clock import Duration, Instant, TimerTable, WallClock, earliest, later
 from icelane.core.entropy import Entropy
@@ -32,7 +32,8 @@ from icelane.signaling.close_code import CloseCode
 from icelane.signaling.desk import Desk
 from icelane.signaling.engine import LeaseLost, SignalEngine, Superseded
 from icelane.signaling.error_code import ErrorCode
-from icelane.signaling.hub_event import Admit, AskJoin, AskMessage, HubCommand, HubEvent, Readmit
+from icelane.signaling.frame_rules import FrameRules
+from icelane.signaling.hub_event import Admit, AskJoin, AskMessage, HubCommand, HubEvent, IceAnswer, Readmit
 from icelane.signaling.limits import SignalingLimits
 from icelane.signaling.messages import (
     ClientFrame,
@@ -40,7 +41,6 @@ from icelane.signaling.messages import (
     ClientPong,
     Close,
     Hello,
-    IceServersBody,
     Join,
     Kick,
     Leave,
@@ -104,16 +104,8 @@ class HubFigures:
     sent: Mapping[str, int]
 
 
-class Throttle(Protocol):
-    """Bounds beyond those of one connection: of an identity, a room, a kind of frame."""
-
-    def message_wait(self, identity: str, room: str, kind: str) -> Duration | None:
-        """Count a frame (`join`, `signal`, `message`); the seconds to wait when it is one too many."""
-        ...
-
-
 class Hub:
-    """The signaling of one node. `ask_join` and `ask_message` say whether a hook decides about each of them."""
+    """The signaling of one node. `frame_rules` are asked about each frame; without any, rooms alone decide."""
 
     def __init__(
         self,
@@ -122,16 +114,12 @@ class Hub:
         wall_clock: WallClock,
         limits: SignalingLimits | None = None,
         rules: tuple[RoomRule, ...] = (),
-        ask_join: bool = False,
-        ask_message: bool = False,
-        throttle: Throttle | None = None,
+        frame_rules: FrameRules | None = None,
     ) -> None:
         self._engine = engine
         self._entropy = entropy
         self._limits = limits or SignalingLimits()
-        self._ask_join = ask_join
-        self._ask_message = ask_message
-        self._throttle = throttle
+        self._frame_rules = frame_rules
         self._commands: deque[HubCommand] = deque()
         self._events: deque[HubEvent] = deque()
         self._timers: TimerTable[Timer] = TimerTable()
@@ -222,9 +210,9 @@ class Hub:
     # Commands: answers.
 
     def provide_admission(
-        self, decision: int, answer: Admission | Refusal, ice: IceServersBody | None, now: Instant
+        self, decision: int, answer: Admission | Refusal, ice: IceAnswer | None, now: Instant
     ) -> None:
-        """The answer to Admit and Readmit; `ice` is for the welcome, if there is any."""
+        """The answer to Admit and Readmit, with what `before_ice` says of it."""
         asked = self._take_decision(decision)
         if asked is None:
             return
@@ -236,8 +224,20 @@ class Hub:
             if isinstance(answer, Refusal):
                 self._desk.refuse(session, frame.id, answer.error, answer.reason, answer.retry_after)
             else:
-                self._sessions.refresh(session, frame, answer, now)
+                self._sessions.refresh(session, frame, answer, ice, now)
         self._go_on(connection, now)
+        self._settle(now)
+
+    def handle_failed(self, connection_id: ConnectionId, now: Instant) -> None:
+        """An answer for this connection was of no use and has raised: nothing of it is left half done (SG-3)."""
+        connection = self._connections.get(connection_id)
+        if connection is None or connection.state is ConnectionState.CLOSING:
+            return
+        if connection.session is not None:
+            self._sessions.end(connection.session, LeftReason.CLOSED, now)
+        if Timer(TimerKind.HELLO, connection_id) in self._timers:  # it was never welcome
+            connection.state = ConnectionState.ADMITTING
+        self._close(connection, CloseCode.INTERNAL, ErrorCode.INTERNAL, now)
         self._settle(now)
 
     def provide_decision(self, decision: int, refusal: Refusal | None, now: Instant) -> None:
@@ -261,11 +261,7 @@ class Hub:
         self._go_on(connection, now)
         self._settle(now)
 
-    def ask_about(self, *, joins: bool, messages: bool) -> None:
-        """Whether a hook decides about each of them from now on. What waits for an answer goes on waiting."""
-        self._ask_join, self._ask_message = joins, messages
-
-    def provide_ice(self, session: str, ice: IceServersBody | None, now: Instant) -> None:
+    def provide_ice(self, session: str, ice: IceAnswer | None, now: Instant) -> None:
         """The answer to IssueIce; None when there are none now."""
         self._sessions.provide_ice(session, ice, now)
         self._settle(now)
@@ -398,7 +394,7 @@ class Hub:
     def _handle_join(self, connection: Connection, session: Session, join: Join, now: Instant) -> None:
         if self._is_too_often(session, join, join.room) or not self._rooms.may_join(session, join):
             return
-        if self._ask_join:
+        if self._frame_rules is not None and self._frame_rules.asks_about_joins:
             self._commands.append(AskJoin(self._ask_soon(connection, join, now), session.summary(), join))
         else:
             self._rooms.join(session, join, now)
@@ -407,7 +403,7 @@ class Hub:
         room = self._rooms.room_of(session, message)
         if self._is_too_often(session, message, room) or not self._rooms.may_message(session, message):
             return
-        if self._ask_message:
+        if self._asks_about_messages:
             self._ask_before_passing_on(connection, session, message, room, now)
         else:
             self._rooms.message(session, message, now)
@@ -416,19 +412,23 @@ class Hub:
         room = self._rooms.room_of(session, signal)
         if self._is_too_often(session, signal, room) or not self._rooms.may_signal(session, signal):
             return
-        if self._ask_message:
+        if self._asks_about_messages:
             self._ask_before_passing_on(connection, session, signal, room, now)
         else:
             self._rooms.signal(session, signal, now)
 
     def _is_too_often(self, session: Session, frame: Join | SendMessage | SendSignal, room: str) -> bool:
         """Answered when it is; the connection stays, since it kept to the bounds that it was told."""
-        if self._throttle is None:
+        if self._frame_rules is None:
             return False
-        wait = self._throttle.message_wait(session.admission.identity, room, frame_type(frame))
+        wait = self._frame_rules.message_wait(session.admission.identity, room, frame_type(frame))
         if wait is not None:
             self._desk.refuse(session, frame.id, ErrorCode.RATE_LIMITED, after=wait)
         return wait is not None
+
+    @property
+    def _asks_about_messages(self) -> bool:
+        return self._frame_rules is not None and self._frame_rules.asks_about_messages
 
     def _ask_before_passing_on(
         self, connection: Connection, session: Session, frame: SendMessage | SendSignal, room: str, now: Instant
@@ -440,7 +440,7 @@ class Hub:
         connection: Connection,
         hello: Hello,
         answer: Admission | Refusal,
-        ice: IceServersBody | None,
+        ice: IceAnswer | None,
         now: Instant,
     ) -> None:
         if isinstance(answer, Refusal):

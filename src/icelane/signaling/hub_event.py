@@ -5,8 +5,18 @@ from __future__ import annotations
 from typing import NamedTuple, TypeAlias
 
 from icelane.signaling.admitted import Admission
-from icelane.signaling.messages import Hello, Join, LeftReason, Refresh, SendMessage, SendSignal
+from icelane.signaling.messages import Hello, IceServersBody, Join, LeftReason, Refresh, SendMessage, SendSignal
 from icelane.signaling.session import ConnectionId, SessionSummary
+
+
+class IceAnswer(NamedTuple):
+    """What `before_ice` made of an admission: the servers, if there are any, and whether relays alone are told of.
+
+    Where a command is answered without one, the policy of the admission counts.
+    """
+
+    body: IceServersBody | None
+    relay_only: bool
 
 
 class Admit(NamedTuple):

@@ -23,12 +23,12 @@ from msgspec import UNSET
 from icelane.aio.system import SystemWallClock
 from icelane.core.clock import Instant, UnixSeconds, WallClock
 from icelane.core.net import Transport
-from icelane.crypto.provider import sha256
-from icelane.errors import ConfigurationError, LocalProtocolError, MalformedError
+from icelane.errors import ConfigurationError, MalformedError
 from icelane.signaling.admitted import Admission, IceTransportPolicy
 from icelane.signaling.messages import IceServer, IceServersBody, iso_time
 from icelane.stun.uri import StunUri, TurnUri, parse_uri
-from icelane.turn.credentials import DEFAULT_TTL, MAX_TTL, MIN_TTL, Secret, mint
+from icelane.turn.credentials import DEFAULT_TTL, MAX_TTL, MIN_TTL, Secret
+from icelane.turn.ephemeral_user import ephemeral_user
 
 # Every URL costs gathering time, and Firefox warns above four servers.
 MAX_HOSTS: Final = 2
@@ -150,12 +150,8 @@ def clamped(ttl: float) -> int:
 
 
 def _minted(secret: Secret, user: str, ttl: int, unix_time: UnixSeconds) -> tuple[str, str]:
-    try:
-        return mint(secret, user, ttl, unix_time)
-    except LocalProtocolError:
-        # Too long to stand there. `!` is percent-encoded in every other name, so nobody is called like this (CR-5).
-        name = f"{int(unix_time) + ttl}:{secret.kid}:!{sha256(user.encode()).hex()}"
-        return name, secret.password(name)
+    name = f"{int(unix_time) + ttl}:{secret.kid}:{ephemeral_user(user)}"
+    return name, secret.password(name)
 
 
 def _parsed(urls: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

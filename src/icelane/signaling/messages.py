@@ -400,11 +400,12 @@ class ServerMessage(_Frame, kw_only=True, frozen=True):
 
 
 class RoomUpdated(_Frame, kw_only=True, frozen=True):
-    """A room was locked or opened."""
+    """A room was locked or opened, or what its receiver may tell and hear of addresses in it is different now."""
 
     seq: int
     room: str
     locked: bool
+    ice_transport_policy: str | UnsetType = UNSET
 
 
 class Left(_Frame, kw_only=True, frozen=True):

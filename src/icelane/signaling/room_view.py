@@ -9,10 +9,10 @@ from msgspec import UNSET, UnsetType
 
 from icelane.signaling.admitted import IceTransportPolicy
 from icelane.signaling.engine import Presence, RoomOptions
-from icelane.signaling.messages import Joined, PeerInfo, RoomState
+from icelane.signaling.messages import Joined, PeerInfo, RoomState, RoomUpdated
 from icelane.signaling.session import Session
 
-_RELAY: Final = IceTransportPolicy.RELAY
+_RELAY: Final = IceTransportPolicy.RELAY.value
 
 
 @dataclass(slots=True)
@@ -45,13 +45,18 @@ class RoomView:
             ice_transport_policy=self._policy(session),
         )
 
+    def updated(self, session: Session) -> RoomUpdated:
+        """What is different now, as it is for this one."""
+        return RoomUpdated(
+            seq=0, room=self.name, locked=self.options.locked, ice_transport_policy=self._policy(session)
+        )
+
     def conceals(self, peer: str) -> bool:
         """Whether nothing that tells an address may reach this member."""
         return self.options.relay_only or self.members[peer].relay_only
 
     def _policy(self, session: Session) -> str | UnsetType:
-        relay_only = self.options.relay_only or session.admission.ice.transport_policy is _RELAY
-        return _RELAY.value if relay_only else UNSET
+        return _RELAY if self.options.relay_only or session.relay_only else UNSET
 
     def _infos(self, receiver: str) -> tuple[PeerInfo, ...]:
         me = self.members.get(receiver)  # not yet there when he has just come: all others were before him

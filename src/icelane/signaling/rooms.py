@@ -14,7 +14,7 @@ from msgspec import UNSET, Raw
 
 from icelane.core.clock import Instant
 from icelane.errors import MalformedError
-from icelane.signaling.admitted import Admission, Grant, IceTransportPolicy
+from icelane.signaling.admitted import Admission, Grant
 from icelane.signaling.concealment import concealed
 from icelane.signaling.desk import Desk
 from icelane.signaling.engine import (
@@ -27,6 +27,7 @@ from icelane.signaling.engine import (
     NotEntered,
     Presence,
     Published,
+    Restricted,
     RoomOptions,
     SignalEngine,
 )
@@ -47,7 +48,6 @@ from icelane.signaling.messages import (
     PeerLeft,
     PeerUpdated,
     RoomState,
-    RoomUpdated,
     SendMessage,
     SendSignal,
     ServerMessage,
@@ -62,7 +62,9 @@ from icelane.signaling.room_rule import RoomRule, options_for
 from icelane.signaling.room_view import RoomView
 from icelane.signaling.session import Session
 
-RoomDelivery: TypeAlias = Entered | NotEntered | Arrived | Changed | Departed | Configured | Published | Delivered
+RoomDelivery: TypeAlias = (
+    Entered | NotEntered | Arrived | Changed | Restricted | Departed | Configured | Published | Delivered
+)
 
 
 class Rooms:
@@ -120,7 +122,7 @@ class Rooms:
             node=self._engine.node,
             name=admission.name,
             meta=_meta(admission, join.meta),
-            relay_only=admission.ice.transport_policy is IceTransportPolicy.RELAY,
+            relay_only=session.relay_only,
             client=session.client,
         )
         options = options_for(join.room, self._rules, self._limits.peers_per_room)
@@ -241,6 +243,11 @@ class Rooms:
             if not _covers(session.admission, room):
                 self._engine.depart(room, session.peer, LeftReason.EXPIRED, "", now)
 
+    def restrict(self, session: Session, now: Instant) -> None:
+        """`relay_only` of the session is different now: the others have to know, and its client what it may tell."""
+        for room in session.rooms:
+            self._engine.restrict(room, session.peer, session.relay_only, now)
+
     def states(self, session: Session) -> tuple[RoomState, ...]:
         """Every room of a session as it is now, for a resync."""
         views = (self._views[room] for room in session.rooms if self._is_in(session, room))
@@ -262,6 +269,8 @@ class Rooms:
                 if view is not None and peer in view.members:
                     view.members[peer] = view.members[peer]._replace(meta=meta)
                     self._tell(view, prepare(PeerUpdated(seq=0, room=room, peer=peer, meta=meta)), besides=peer)
+            case Restricted():
+                self._handle_restricted(delivery)
             case Departed():
                 self._handle_departed(delivery)
             case Configured(room, options):
@@ -334,10 +343,19 @@ class Rooms:
         view = self._views.get(room)
         if view is None:
             return
-        changed = view.options.locked is not options.locked
-        view.options = options
-        if changed:
-            self._tell(view, prepare(RoomUpdated(seq=0, room=room, locked=options.locked)))
+        before, view.options = view.options, options
+        if (before.locked, before.relay_only) != (options.locked, options.relay_only):
+            for session in view.ours.values():
+                self._desk.push(session, prepare(view.updated(session)))
+
+    def _handle_restricted(self, delivery: Restricted) -> None:
+        view = self._views.get(delivery.room)
+        if view is None or delivery.peer not in view.members:
+            return
+        view.members[delivery.peer] = view.members[delivery.peer]._replace(relay_only=delivery.relay_only)
+        session = view.ours.get(delivery.peer)
+        if session is not None and not view.options.relay_only:
+            self._desk.push(session, prepare(view.updated(session)))
 
     def _handle_delivered(self, delivery: Delivered) -> None:
         session = self._desk.session_of(delivery.peer)
@@ -385,9 +403,7 @@ class Rooms:
         return None if self._is_in(session, room) else ErrorCode.NOT_IN_ROOM
 
     def _conceals(self, session: Session, shared: list[RoomView], peer: str) -> bool:
-        if session.admission.ice.transport_policy is IceTransportPolicy.RELAY:
-            return True
-        return any(view.conceals(peer) for view in shared)
+        return session.relay_only or any(view.conceals(peer) for view in shared)
 
     def _room_bound(self, admission: Admission) -> int:
         own = admission.limits.rooms

@@ -47,6 +47,7 @@ from icelane.signaling.hub_event import (
     ConnectionEnded,
     HubCommand,
     HubEvent,
+    IceAnswer,
     IssueIce,
     Readmit,
     SessionEnded,
@@ -54,7 +55,7 @@ from icelane.signaling.hub_event import (
     SessionStarted,
 )
 from icelane.signaling.limits import SignalingLimits
-from icelane.signaling.messages import IceServersBody, SendMessage, encode_json, frame_type, parse_json_object
+from icelane.signaling.messages import SendMessage, encode_json, frame_type, parse_json_object
 from icelane.signaling.moderation import Moderation
 from icelane.signaling.outbox import CloseConnection
 from icelane.signaling.room_rule import RoomRule
@@ -140,12 +141,9 @@ class SignalService:
         engine: SignalEngine | None = None,
         limits: SignalingLimits | None = None,
         rules: tuple[RoomRule, ...] = (),
-        ask_join: bool = True,
-        ask_message: bool = False,
         entropy: Entropy | None = None,
         wall_clock: WallClock | None = None,
     ) -> None:
-        """`ask_join` and `ask_message` are for whoever has the hooks; without one, a question costs a task."""
         self._gate = gate
         self._ice = ice
         self._wall_clock = wall_clock or SystemWallClock()
@@ -155,8 +153,6 @@ class SignalService:
             self._wall_clock,
             limits,
             rules,
-            ask_join,
-            ask_message,
             gate,
         )
         self._connections: dict[ConnectionId, SignalConnection] = {}
@@ -274,23 +270,27 @@ class SignalService:
         match command:
             case Admit() | Readmit():
                 answer, ice = await self._admission(command)
-                self.run(lambda now: self.hub.provide_admission(command.decision, answer, ice, now))
+                try:
+                    self.run(lambda now: self.hub.provide_admission(command.decision, answer, ice, now))
+                except Exception as error:  # a gate of somebody's own may admit with anything
+                    report_failure("admission", error)
+                    self.run(lambda now: self.hub.handle_failed(command.connection, now))
             case AskJoin() | AskMessage():
                 refusal = await self._decision(command)
                 self.run(lambda now: self.hub.provide_decision(command.decision, refusal, now))
             case IssueIce(session):
-                body = await self._ice_for(session.admission, session.address, session.session)
-                self.run(lambda now: self.hub.provide_ice(session.session, body, now))
+                ice = await self._ice_for(session.admission, session.address, session.session)
+                self.run(lambda now: self.hub.provide_ice(session.session, ice, now))
 
-    async def _admission(self, command: Admit | Readmit) -> tuple[Admission | Refusal, IceServersBody | None]:
+    async def _admission(self, command: Admit | Readmit) -> tuple[Admission | Refusal, IceAnswer | None]:
         connection = self._connections.get(command.connection)
         if connection is None:
             return _MISTAKE, None
         try:
             if isinstance(command, Readmit):
                 request = _only_with(connection.request, command.refresh.token)
-                return await self._gate.admit(request, screened=True), None
-            request = _with_hello(connection.request, command)
+            else:
+                request = _with_hello(connection.request, command)
             answer = await self._gate.admit(request, screened=True)
             if isinstance(answer, Refusal):
                 return answer, None
@@ -309,18 +309,26 @@ class SignalService:
             report_failure("decision", error)
             return _MISTAKE
 
-    async def _ice_for(self, admission: Admission, address: str, session: str) -> IceServersBody | None:
-        if self._ice is None:
-            return None
+    async def _ice_for(self, admission: Admission, address: str, session: str) -> IceAnswer:
+        if self._ice is None and not self._gate.asks_about_ice:
+            return IceAnswer(None, admission.relay_only)
         try:
             event = IceRequest(identity=admission.identity, labels=admission.labels, ip=address, session=session)
             policy = await self._gate.before_ice(event, admission.ice)
-            if isinstance(policy, Refusal):
-                return None
-            return self._ice.ice_servers(replace(admission, ice=policy), monotonic())
+        except Exception as error:
+            report_failure("before_ice", error)
+            return IceAnswer(None, True)
+        if isinstance(policy, Refusal):
+            # A hook that has not answered might have said `relay`: until it does, no address is passed on.
+            return IceAnswer(None, admission.relay_only or (self._gate.asks_about_ice and policy.code in _UNDECIDED))
+        admission = replace(admission, ice=policy)
+        if self._ice is None:
+            return IceAnswer(None, admission.relay_only)
+        try:
+            return IceAnswer(self._ice.ice_servers(admission, monotonic()), admission.relay_only)
         except Exception as error:
             report_failure("ice", error)
-            return None
+            return IceAnswer(None, admission.relay_only)
 
     # Events.
 
@@ -342,6 +350,8 @@ class SignalService:
                 pass
 
 
+# Refusals of `before_ice` that are not the hook's own word.
+_UNDECIDED: Final = frozenset({CloseCode.INTERNAL, CloseCode.RATE_LIMITED})
 _MISTAKE: Final = Refusal(code=CloseCode.INTERNAL, error=ErrorCode.INTERNAL.value, reason=ErrorCode.INTERNAL.message)
 
 

@@ -81,6 +81,8 @@ class Session:
     replay: Replay
     bucket: TokenBucket
     address: str
+    # Whether only relays may be told of him, and to him: what admission says, or `before_ice` in its place.
+    relay_only: bool = False
     client: ClientInfo | None = None
     connection: Connection | None = None
     rooms: dict[str, None] = field(default_factory=dict)

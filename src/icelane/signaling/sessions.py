@@ -21,7 +21,15 @@ from icelane.signaling.close_code import CloseCode
 from icelane.signaling.desk import Desk
 from icelane.signaling.engine import SignalEngine
 from icelane.signaling.error_code import ErrorCode
-from icelane.signaling.hub_event import HubCommand, HubEvent, IssueIce, SessionEnded, SessionResumed, SessionStarted
+from icelane.signaling.hub_event import (
+    HubCommand,
+    HubEvent,
+    IceAnswer,
+    IssueIce,
+    SessionEnded,
+    SessionResumed,
+    SessionStarted,
+)
 from icelane.signaling.limits import ICE_REFRESH, MAX_FRAME, SignalingLimits
 from icelane.signaling.messages import (
     Hello,
@@ -78,7 +86,7 @@ class Sessions:
         self.resynced = 0
 
     def welcome(
-        self, connection: Connection, hello: Hello, admission: Admission, ice: IceServersBody | None, now: Instant
+        self, connection: Connection, hello: Hello, admission: Admission, ice: IceAnswer | None, now: Instant
     ) -> ErrorCode | None:
         """Somebody was admitted: his session goes on, or a new one begins. Otherwise the reason why not."""
         if self._is_over(admission, now):
@@ -92,7 +100,9 @@ class Sessions:
             self._begin(connection, hello, admission, ice, now)
         return None
 
-    def refresh(self, session: Session, refresh: Refresh, admission: Admission, now: Instant) -> None:
+    def refresh(
+        self, session: Session, refresh: Refresh, admission: Admission, ice: IceAnswer | None, now: Instant
+    ) -> None:
         """Another token of the same identity; it may grant more, or less."""
         if admission.identity != session.admission.identity:
             self._desk.refuse(session, refresh.id, ErrorCode.IDENTITY_CHANGED)
@@ -100,8 +110,12 @@ class Sessions:
         if self._is_over(admission, now):
             self._desk.refuse(session, refresh.id, ErrorCode.TOKEN_EXPIRED)
             return
-        self._admit(session, admission, now)
+        before = session.relay_only
+        self._admit(session, admission, ice, now)
         self._desk.answer(session, Ok(re=refresh.id, expires_at=_expiry(admission.expires_at)))
+        if session.relay_only is not before and ice is not None and ice.body is not None:
+            self._desk.answer(session, Ice(ice=ice.body))
+            self._arm_ice(session, ice.body, now)
 
     def detach(self, session: Session, now: Instant) -> None:
         """The connection is gone; the session waits for another one."""
@@ -137,14 +151,17 @@ class Sessions:
             connection.session = session.connection = None
         self._events.append(SessionEnded(session.id, session.admission, reason))
 
-    def provide_ice(self, session_id: str, ice: IceServersBody | None, now: Instant) -> None:
+    def provide_ice(self, session_id: str, ice: IceAnswer | None, now: Instant) -> None:
         """Fresh servers; None when there are none to be had, and then it is tried again with the next refresh."""
         session = self._desk.session(session_id)
         if session is None:
             return
         if ice is not None:
-            self._desk.answer(session, Ice(ice=ice))
-        self._arm_ice(session, ice or session.ice, now)
+            self._restrict(session, ice.relay_only, now)
+        body = None if ice is None else ice.body
+        if body is not None:
+            self._desk.answer(session, Ice(ice=body))
+        self._arm_ice(session, body or session.ice, now)
 
     # Deadlines.
 
@@ -173,7 +190,7 @@ class Sessions:
     # How sessions begin.
 
     def _begin(
-        self, connection: Connection, hello: Hello, admission: Admission, ice: IceServersBody | None, now: Instant
+        self, connection: Connection, hello: Hello, admission: Admission, ice: IceAnswer | None, now: Instant
     ) -> None:
         session = Session(
             id=self._new_id("s_", _SESSION_BYTES),
@@ -187,8 +204,8 @@ class Sessions:
         self.begun += 1
         self._desk.add(session)
         self._attach(session, connection, ice, now)
-        self._admit(session, admission, now)
-        self._desk.send(connection, self._welcome(session, hello.id, ice, resumed=False))
+        self._admit(session, admission, ice, now)
+        self._desk.send(connection, self._welcome(session, hello.id, resumed=False))
         self._events.append(SessionStarted(session.id, session.peer, admission, connection.address))
         limit = admission.limits.sessions or self._limits.sessions_per_identity
         self._engine.claim(admission.identity, session.id, limit, now)
@@ -200,7 +217,7 @@ class Sessions:
         re: int,
         resume: Resume,
         admission: Admission,
-        ice: IceServersBody | None,
+        ice: IceAnswer | None,
         now: Instant,
     ) -> None:
         if session.connection is not None:  # it is half open, and its client has noticed before us
@@ -214,24 +231,25 @@ class Sessions:
         if missed is None:
             self.resynced += 1
             session.replay.clear()
-            self._desk.send(connection, self._welcome(session, re, ice, resumed=False))
+            self._desk.send(connection, self._welcome(session, re, resumed=False))
         else:
             self.resumed += 1
             session.replay.acknowledge(resume.seq)
-            self._desk.send(connection, self._welcome(session, re, ice, resumed=True, seq=resume.seq))
+            self._desk.send(connection, self._welcome(session, re, resumed=True, seq=resume.seq))
             connection.outbox.replay(missed)
         self._events.append(SessionResumed(session.id, admission, None if missed is None else len(missed)))
-        self._admit(session, admission, now)
+        self._admit(session, admission, ice, now)
 
-    def _attach(self, session: Session, connection: Connection, ice: IceServersBody | None, now: Instant) -> None:
+    def _attach(self, session: Session, connection: Connection, ice: IceAnswer | None, now: Instant) -> None:
         session.connection = connection
         connection.session = session
         connection.state = ConnectionState.OPEN
         connection.pushed_at_ping = 0
-        self._arm_ice(session, ice, now)
+        self._arm_ice(session, None if ice is None else ice.body, now)
 
-    def _admit(self, session: Session, admission: Admission, now: Instant) -> None:
+    def _admit(self, session: Session, admission: Admission, ice: IceAnswer | None, now: Instant) -> None:
         session.admission = admission
+        self._restrict(session, admission.relay_only if ice is None else ice.relay_only, now)
         limits = admission.limits
         session.bucket.limit(
             limits.frames_per_second or self._limits.frames_per_second, limits.frame_burst or self._limits.frame_burst
@@ -240,9 +258,12 @@ class Sessions:
         self._timers.cancel(Timer(TimerKind.EXPIRY, session.id))
         self._arm_expiry(session, now)
 
-    def _welcome(
-        self, session: Session, re: int, ice: IceServersBody | None, resumed: bool, seq: int | None = None
-    ) -> Welcome:
+    def _restrict(self, session: Session, relay_only: bool, now: Instant) -> None:
+        if session.relay_only is not relay_only:
+            session.relay_only = relay_only
+            self._rooms.restrict(session, now)
+
+    def _welcome(self, session: Session, re: int, resumed: bool, seq: int | None = None) -> Welcome:
         admission = session.admission
         limits = self._limits
         return Welcome(
@@ -255,7 +276,7 @@ class Sessions:
             resumed=resumed,
             seq=session.replay.last if seq is None else seq,
             rooms=() if resumed else self._rooms.states(session),
-            ice=UNSET if ice is None else ice,
+            ice=UNSET if session.ice is None else session.ice,
             expires_at=_expiry(admission.expires_at),
             node=self._engine.node,
             limits=ServerLimits(

@@ -14,11 +14,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Generic, NamedTuple, TypeVar
-from urllib.parse import unquote
 
 from icelane.core.net import AddressFamily, family_of, unmapped_host
 from icelane.errors import ConfigurationError, MalformedError
 from icelane.turn.address_range import AddressRange, RangeTable, number_of, parse_address_range
+from icelane.turn.ephemeral_user import SHOWN, HiddenIdentity, digest_of, identity_of
 
 # Of one list. A list of a whole registry is below; beyond it somebody has named the wrong file.
 MAX_ENTRIES: Final = 200_000
@@ -106,12 +106,21 @@ class _Set:
         identities = [one.identity for one in entries if one.identity]
         self._identities = frozenset(name for name in identities if not name.endswith("*"))
         self._beginnings = tuple(name[:-1] for name in identities if name.endswith("*"))
+        # Those that a user of the relay may be known by. Shorter ones are never hidden there.
+        long = (name for name in self._identities if len(name) > SHOWN)
+        self._digests = frozenset(digest_of(name) for name in long if name.isprintable())
 
     def has_address(self, host: str) -> bool:
         return self.has_addresses and self._tables[family_of(host)].label(number_of(host)) is not None
 
     def has_identity(self, identity: str) -> bool:
         return identity in self._identities or (bool(self._beginnings) and identity.startswith(self._beginnings))
+
+    def has_hidden(self, identity: HiddenIdentity, *, in_doubt: bool) -> bool:
+        """The same of somebody of whom less is known. A longer beginning than is shown may be his: then `in_doubt`."""
+        if identity.digest in self._digests or identity.beginning.startswith(self._beginnings):
+            return True
+        return in_doubt and any(beginning.startswith(identity.beginning) for beginning in self._beginnings)
 
     @property
     def has_places(self) -> bool:
@@ -152,6 +161,10 @@ class AccessLists:
     def refuses_identity(self, identity: str) -> str | None:
         """Why this user may not enter; None when he may."""
         return self._now.refuses_identity(identity)
+
+    def refuses_hidden(self, identity: HiddenIdentity) -> str | None:
+        """The same for a user whose name is too long for the relay. A pattern that may be his keeps him out."""
+        return self._now.refuses_hidden(identity)
 
     def refused_now(self, clients: Iterable[Client[K]]) -> Iterator[tuple[K, str]]:
         """Those of `clients` who are connected and may not be any more, with the reason. Ask every few seconds."""
@@ -200,13 +213,23 @@ class _Pair:
             return NOT_ALLOWED_IDENTITY
         return None
 
+    def refuses_hidden(self, identity: HiddenIdentity) -> str | None:
+        if self._deny.has_hidden(identity, in_doubt=True):
+            return DENIED_IDENTITY
+        if self._allow.has_identities and not self._allow.has_hidden(identity, in_doubt=False):
+            return NOT_ALLOWED_IDENTITY
+        return None
+
 
 def refused_by(access: AccessLists, host: str, user_key: str) -> str | None:
     """Why the lists keep a user of the relay at an address out, as a word for logs; None when they do not.
 
-    The names of ephemeral users are percent-encoded (`icelane.turn.credentials.mint`), and lists have them as they are.
+    The names of ephemeral users are encoded (`icelane.turn.ephemeral_user`), and lists have them as they are.
     """
     found = access.refuses_address(unmapped_host(host))
-    if found is None:
-        found = access.refuses_identity(unquote(user_key))
-    return found
+    if found is not None:
+        return found
+    identity = identity_of(user_key)
+    return (
+        access.refuses_hidden(identity) if isinstance(identity, HiddenIdentity) else access.refuses_identity(identity)
+    )

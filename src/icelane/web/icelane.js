@@ -685,7 +685,11 @@ export class SignalClient {
     if (push.type === "peer-joined") this.#appear(room, push)
     else if (push.type === "peer-left" && peer) this.#depart(room, peer, push.reason)
     else if (push.type === "peer-updated" && peer) this.#emit("peerupdated", Object.assign(peer, { meta: push.meta ?? {} }))
-    else if (push.type === "room-updated") this.#emit("roomchanged", room.name, (room.locked = push.locked))
+    else if (push.type === "room-updated") {
+      Object.assign(room, { locked: push.locked, relayOnly: push.iceTransportPolicy === "relay" })
+      this.#reconfigure()
+      this.#emit("roomchanged", room.name, room.locked)
+    }
   }
 
   /**
@@ -731,8 +735,12 @@ export class SignalClient {
   /** @param {Json} ice */
   #provideIce(ice) {
     this.#ice = ice
-    for (const negotiation of this.#negotiations.values()) negotiation.reconfigure()
+    this.#reconfigure()
     this.#emit("iceservers", ice.iceServers)
+  }
+
+  #reconfigure() {
+    for (const negotiation of this.#negotiations.values()) negotiation.reconfigure()
   }
 
   /** @param {string} sender @param {Signal} data */

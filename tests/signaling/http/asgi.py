@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
@@ -15,7 +15,7 @@ from starlette.requests import Request
 
 from icelane.core.clock import UnixSeconds
 from icelane.errors import LocalProtocolError
-from icelane.signaling.admitted import Admission, Refusal
+from icelane.signaling.admitted import Admission, IcePolicy, Refusal
 from icelane.signaling.close_code import CloseCode
 from icelane.signaling.http.caller import Caller, Operator
 from icelane.signaling.http.endpoint import routes
@@ -74,6 +74,7 @@ class FakeCallers:
     refusal: Refusal | None = None
     asked: int = 0
     denied: set[str] = field(default_factory=set)
+    decide_ice: Callable[[Admission, str], Awaitable[IcePolicy | Refusal]] | None = None
 
     def passes(self, request: Request) -> Refusal | None:
         return self.refusal
@@ -90,6 +91,9 @@ class FakeCallers:
 
     def refuses(self, identity: str) -> Refusal | None:
         return DENIED if identity in self.denied else None
+
+    async def before_ice(self, admission: Admission, address: str) -> IcePolicy | Refusal:
+        return admission.ice if self.decide_ice is None else await self.decide_ice(admission, address)
 
 
 @dataclass
@@ -182,7 +186,6 @@ class World:
     tickets: FakeTickets = field(default_factory=FakeTickets)
     rooms: FakeRooms = field(default_factory=FakeRooms)
     clock: FrozenClock = field(default_factory=FrozenClock)
-    before_ice: Any = None
     compat: tuple[str, ...] = ()
     urls: tuple[str, ...] = URLS
     ready: bool = True
@@ -197,7 +200,6 @@ class World:
             signal_url=lambda: "wss://call.example.org/v1/signal",
             ice=self.ice,
             revoker=self.revoker,
-            before_ice=self.before_ice,
             tokens=self.tokens,
             tickets=self.tickets,
             rooms=self.rooms,

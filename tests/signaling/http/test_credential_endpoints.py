@@ -201,12 +201,13 @@ def test_the_programs_word_is_the_last_one() -> None:
         assert (admission.identity, address) == ("alice", "203.0.113.7")
         return decided.pop(0)
 
-    world = World(before_ice=before_ice)
+    world = World()
+    world.callers.decide_ice = before_ice
     decided += [
         Refusal(code=CloseCode.RATE_LIMITED, error="rate_limited", retry_after=1.0),
         Refusal(code=CloseCode.DENIED, error="banned"),
         IcePolicy(transport_policy=IceTransportPolicy.RELAY, ttl=7),
-        None,
+        IcePolicy(),
     ]
     assert world.ask("POST", PATH, AS_ALICE).status == 429
     assert world.ask("POST", PATH, AS_ALICE).json["code"] == "banned"
@@ -272,6 +273,16 @@ def test_names_with_everything_in_them_can_be_taken_back() -> None:
     assert world.ask("DELETE", f"{PATH}/{quote(username, safe=':')}", AS_OPERATOR).status == 204
     assert world.revoker.taken == [username]
     assert quote(username, safe=":") != username
+
+
+@pytest.mark.parametrize("user", ["a/b ü", "\u6f22" * 60, "\U0001f600" * 256])
+def test_a_user_is_taken_back_by_what_he_is_called(user: str) -> None:
+    """CR-8, TR-12: all of his credentials, whatever script his name is in and however long it is."""
+    world = World()
+    body = json.dumps({"user": user}).encode()
+    username = world.ask("POST", PATH, AS_OPERATOR, JSON, body=body).json["iceServers"][1]["username"]
+    assert world.ask("DELETE", f"{PATH}/{user}", AS_OPERATOR).status == 204
+    assert username.split(":")[2] in world.revoker.taken
 
 
 def test_the_secret_is_in_no_answer_and_no_record(caplog: pytest.LogCaptureFixture) -> None:

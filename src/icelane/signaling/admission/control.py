@@ -29,7 +29,8 @@ from icelane.core.clock import Duration, Instant, UnixSeconds, WallClock
 from icelane.core.entropy import Entropy
 from icelane.core.net import SocketAddress
 from icelane.core.secret_header import SECRET_HEADERS
-from icelane.errors import MalformedError
+from icelane.errors import LocalProtocolError, MalformedError
+from icelane.signaling.admission.answer import checked_allow
 from icelane.signaling.admission.api_key import ApiKeys
 from icelane.signaling.admission.credential import (
     CredentialRefusedError,
@@ -41,7 +42,6 @@ from icelane.signaling.admission.event_document import document_of
 from icelane.signaling.admission.forwarded import TrustedProxies
 from icelane.signaling.admission.hook import TIMEOUT, GuardedHook, Hook, HookFailedError, Notice, refined
 from icelane.signaling.admission.hook_times import HookTimes
-from icelane.signaling.admission.join_token import parse_grants, parse_identity, parse_meta, parse_rooms
 from icelane.signaling.admission.json_web_token import TokenRefusedError, TokenVerifier, TrustedIssuer
 from icelane.signaling.admission.key_set import Fetch
 from icelane.signaling.admission.notice import Notices
@@ -73,7 +73,6 @@ from icelane.signaling.admitted import (
     DEFAULT_GRANTS,
     Admission,
     AdmissionLimits,
-    Grant,
     IcePolicy,
     Refusal,
 )
@@ -228,11 +227,18 @@ class AdmissionControl:
             expires_at=admission.expires_at,
             ice=admission.ice,
         )
-        return self.invite(allow)
+        return self._tickets.issue(allow, self._clock())
 
     def invite(self, allow: Allow) -> str | None:
-        """A one-time ticket for who was not here yet, which admits as `allow` says; None while too many are out."""
-        return self._tickets.issue(allow, self._clock())
+        """A one-time ticket for who was not here yet, which admits as `allow` says; None while too many are out.
+
+        Raises LocalProtocolError for an `allow` that could not be the answer of a hook either.
+        """
+        try:
+            checked = checked_allow(allow)
+        except MalformedError as error:
+            raise LocalProtocolError(str(error)) from None
+        return self._tickets.issue(checked, self._clock())
 
     def open_connection(self, request: ConnectRequest) -> Connection | Refusal:
         """A place among the connections, to be closed with the connection; or too many are there."""
@@ -264,6 +270,21 @@ class AdmissionControl:
         if isinstance(answer, Deny):
             return refusal_of(answer)
         return policy if answer.ice is None else answer.ice
+
+    @property
+    def asks_about_joins(self) -> bool:
+        """Whether there is a `before_join`; without one, a question would cost a task."""
+        return self._rules.before_join is not None
+
+    @property
+    def asks_about_messages(self) -> bool:
+        """Whether there is a `before_message`."""
+        return self._rules.before_message is not None
+
+    @property
+    def asks_about_ice(self) -> bool:
+        """Whether there is a `before_ice`."""
+        return self._rules.before_ice is not None
 
     def message_wait(self, identity: str, room: str, kind: str) -> Duration | None:
         """The seconds after which somebody may send a frame of this kind (`join`, `signal`, `message`); None: now."""
@@ -338,11 +359,9 @@ class AdmissionControl:
             try:
                 answer = await hook.ask(seen, ip=request.ip, cache_key=_cache_key(seen))
                 if isinstance(answer, Allow):
-                    allow = _checked(answer) if allow is None else refined(allow, _checked(answer))
+                    allow = answer if allow is None else refined(allow, answer)
             except HookFailedError as error:
                 return self._refuse(request, f"hook-{error.reason}", hook_failed())
-            except MalformedError:
-                return self._refuse(request, "hook-wrong-answer", hook_failed())
             if isinstance(answer, Deny):
                 return self._refuse(request, f"hook-{answer.code}", refusal_of(answer))
         if allow is None:
@@ -503,22 +522,3 @@ def _cache_key(request: ConnectRequest) -> bytes | None:
         return hashlib.sha256(msgspec.json.encode(document, order="deterministic")).digest()
     except (TypeError, ValueError):
         return None
-
-
-def _checked(allow: Allow) -> Allow:
-    """An answer of a function, held to what a webhook's is. Raises MalformedError."""
-    if allow.identity is not None:
-        parse_identity(allow.identity)
-    if allow.rooms is not None:
-        parse_rooms(allow.rooms)
-    if allow.meta is not None:
-        parse_meta(allow.meta)
-    # What is promised by types only: a function that knows nothing of them may answer anything.
-    grants: object = allow.grants
-    ice: object = allow.ice
-    if not isinstance(ice, IcePolicy | None) or not isinstance(grants, Iterable | None) or isinstance(grants, str):
-        raise MalformedError("grants are a set, and ice is an IcePolicy")
-    if grants is None:
-        return allow
-    # Words will do as well as members.
-    return replace(allow, grants=parse_grants([one.value if isinstance(one, Grant) else one for one in grants]))

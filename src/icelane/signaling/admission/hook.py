@@ -21,7 +21,8 @@ from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
 from icelane.aio.system import monotonic
 from icelane.core.clock import Duration, Instant, later
 from icelane.core.raised import frames_of
-from icelane.errors import IcelaneError
+from icelane.errors import IcelaneError, MalformedError
+from icelane.signaling.admission.answer import checked_allow, checked_answer
 from icelane.signaling.admission.hook_times import ALLOWED, CIRCUIT_OPEN, DENIED, HookTimes
 from icelane.signaling.admission.request import (
     Allow,
@@ -174,13 +175,11 @@ class GuardedHook(Generic[Q]):
         finally:
             if not task.done():
                 task.cancel()
-        problem = _problem_of(task)
-        if problem is not None:
+        answer = _answer_of(task)
+        if isinstance(answer, _Problem):
             self._breaker.failed(source, self._clock())
-            raise self._failed(*problem)
+            raise self._failed(*answer)
         self._breaker.succeeded()
-        answer = task.result()
-        assert isinstance(answer, Allow | Deny)
         return answer
 
     def _started(self, task: asyncio.Task[object], source: bytes) -> None:
@@ -229,20 +228,28 @@ async def _run(hook: Hook[Q], event: Q) -> object:
     return await hook(event)
 
 
-def _problem_of(task: asyncio.Task[object]) -> tuple[str, str, tuple[str, ...]] | None:
-    """Why a call counts for nothing: a word, the type of an exception and where it was raised."""
+class _Problem(NamedTuple):
+    """Why a call counts for nothing: a word, the type of an exception or an answer, and where it was raised."""
+
+    reason: str
+    error: str = ""
+    frames: tuple[str, ...] = ()
+
+
+def _answer_of(task: asyncio.Task[object]) -> Allow | Deny | _Problem:
     if not task.done():
-        return "timeout", "", ()
+        return _Problem("timeout")
     if task.cancelled():
-        return "cancelled", "", ()
+        return _Problem("cancelled")
     error = task.exception()
     if isinstance(error, HookFailedError):
-        return error.reason, "", ()
+        return _Problem(error.reason)
     if error is not None:
-        return "exception", type(error).__name__, tuple(frames_of(error))
-    if not isinstance(task.result(), Allow | Deny):
-        return "wrong-answer", type(task.result()).__name__, ()
-    return None
+        return _Problem("exception", type(error).__name__, tuple(frames_of(error)))
+    try:
+        return checked_answer(task.result())
+    except Exception:  # an answer may even be of a class that raises whatever it likes when it is looked at
+        return _Problem("wrong-answer", type(task.result()).__name__)
 
 
 def chained(hooks: tuple[Hook[Q], ...]) -> Hook[Q]:
@@ -256,7 +263,10 @@ def chained(hooks: tuple[Hook[Q], ...]) -> Hook[Q]:
             answer = await hook(event)
             if not isinstance(answer, Allow):
                 return answer
-            allow = refined(allow, answer)
+            try:
+                allow = refined(allow, checked_allow(answer))
+            except MalformedError:
+                raise HookFailedError("wrong-answer") from None
         return allow
 
     return ask

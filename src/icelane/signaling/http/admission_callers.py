@@ -17,7 +17,7 @@ from icelane.signaling.http.caller import Caller, Operator
 
 
 class AdmissionCallers:
-    """Satisfies `Callers` and `BeforeIce`."""
+    """Satisfies `Callers`."""
 
     def __init__(self, control: AdmissionControl) -> None:
         self._control = control
@@ -51,7 +51,7 @@ class AdmissionCallers:
             return None
         return denied(ErrorCode.DENIED.value, "the lists keep this user out", status=403)
 
-    async def __call__(self, admission: Admission, address: str) -> IcePolicy | Refusal | None:
+    async def before_ice(self, admission: Admission, address: str) -> IcePolicy | Refusal:
         """`before_ice`, and how often somebody may ask (CR-4)."""
         asked = IceRequest(identity=admission.identity, labels=admission.labels, ip=address)
         return await self._control.before_ice(asked, admission.ice)

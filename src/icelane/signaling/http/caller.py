@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from starlette.requests import Request
 
-from icelane.signaling.admitted import Admission, Refusal
+from icelane.signaling.admitted import Admission, IcePolicy, Refusal
 from icelane.signaling.http.problem import forbidden, problem_of
 
 
@@ -40,6 +40,11 @@ class Callers(Protocol):
 
     def refuses(self, identity: str) -> Refusal | None:
         """Why nothing is made for this user, whoever asks for him (CR-8)."""
+        ...
+
+    async def before_ice(self, admission: Admission, address: str) -> IcePolicy | Refusal:
+        """The policy that somebody's credentials are made by, or why he gets none: the program's last word, and how
+        often one may ask (CR-4)."""
         ...
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -14,16 +15,19 @@ from icelane.aio.system import monotonic
 from icelane.core.entropy import Entropy
 from icelane.crypto.provider import SystemEntropy
 from icelane.errors import LocalProtocolError
-from icelane.signaling.admitted import Admission, IcePolicy, IceTransportPolicy, Refusal
+from icelane.signaling.admitted import Admission, IceTransportPolicy, Refusal
 from icelane.signaling.http.caller import Callers, Operator, check_user, identified, operator_of
 from icelane.signaling.http.endpoint import Endpoint, json_of, json_response
 from icelane.signaling.http.problem import Problem, bad_request, forbidden, problem_of
 from icelane.signaling.ice_servers import IceServers, Issued
 from icelane.signaling.messages import IceServersBody
 from icelane.turn.credentials import MAX_USERNAME_BYTES
+from icelane.turn.ephemeral_user import ephemeral_user
 
 MAX_USER: Final = 256
 _RANDOM_BYTES: Final = 9
+# `expiry:kid:user`: seconds since 1970 have nine digits at least. Whoever is called like this is named as encoded.
+_ONE_CREDENTIAL: Final = re.compile(r"[0-9]{9,12}:.+", re.DOTALL)
 
 
 class Revoker(Protocol):
@@ -34,14 +38,6 @@ class Revoker(Protocol):
 
         Raises LocalProtocolError when too many revocations are remembered.
         """
-        ...
-
-
-class BeforeIce(Protocol):
-    """The program's last word on what somebody gets."""
-
-    async def __call__(self, admission: Admission, address: str) -> IcePolicy | Refusal | None:
-        """Another policy, a refusal, or None for what his admission says."""
         ...
 
 
@@ -63,13 +59,11 @@ class CredentialEndpoints:
         ice: IceServers,
         callers: Callers,
         revoker: Revoker | None = None,
-        before_ice: BeforeIce | None = None,
         entropy: Entropy | None = None,
     ) -> None:
         self._ice = ice
         self._callers = callers
         self._revoker = revoker
-        self._before_ice = before_ice
         self._entropy = entropy or SystemEntropy()
 
     def endpoints(self) -> list[Endpoint]:
@@ -141,12 +135,14 @@ class CredentialEndpoints:
     async def revoke(self, request: Request, username: str) -> None:
         """Take `username` back for an operator. Raises Problem."""
         await operator_of(self._callers, request)
-        if not 0 < len(username.encode("utf-8", "surrogatepass")) <= MAX_USERNAME_BYTES:
-            raise bad_request(f"a user name has 1 to {MAX_USERNAME_BYTES} bytes")
+        names = _names(username)
+        if not names:
+            raise bad_request(f"a user name has 1 to {MAX_USERNAME_BYTES} bytes, a user 1 to {MAX_USER} characters")
         if self._revoker is None:
             raise Problem(status=501, code="not_implemented", title="nothing is revoked here")
         try:
-            await self._revoker.revoke(username)
+            for name in names:
+                await self._revoker.revoke(name)
         except LocalProtocolError as error:
             problem = Problem(
                 status=503,
@@ -169,12 +165,10 @@ class CredentialEndpoints:
         return Response(status_code=204)
 
     async def _decided(self, admission: Admission, request: Request) -> Admission:
-        if self._before_ice is None:
-            return admission
-        decided = await self._before_ice(admission, self._callers.address(request))
+        decided = await self._callers.before_ice(admission, self._callers.address(request))
         if isinstance(decided, Refusal):
             raise problem_of(decided)
-        return admission if decided is None else _with_ice(admission, decided)
+        return replace(admission, ice=decided)
 
     def _user(self, operator: Operator, user: str | UnsetType) -> str:
         """Whom the operator names; else somebody new each time, so that quotas by user do not meet all of them."""
@@ -183,6 +177,21 @@ class CredentialEndpoints:
         if not 0 < len(user) <= MAX_USER or not user.isprintable():
             raise bad_request(f"a user has 1 to {MAX_USER} printable characters", "bad_user")
         return user
+
+
+def _names(text: str) -> list[str]:
+    """What the relay knows him by, whom `text` names: one credential by its user name, or a user by what he is called.
+
+    A user of the configuration has his name as it is; whoever was admitted has it encoded.
+    """
+    try:
+        size, user = len(text.encode()), ephemeral_user(text)
+    except UnicodeEncodeError:
+        return []
+    names = [text] if 0 < size <= MAX_USERNAME_BYTES else []
+    if 0 < len(text) <= MAX_USER and user != text and not _ONE_CREDENTIAL.fullmatch(text):
+        names.append(user)
+    return names
 
 
 def _policy(policy: str | UnsetType) -> IceTransportPolicy | None:
@@ -197,10 +206,6 @@ def _policy(policy: str | UnsetType) -> IceTransportPolicy | None:
 def _whole(ttl: float) -> int:
     """Any number at all: what is too large for a life is clamped later."""
     return int(min(max(ttl, 0.0), 1e9))
-
-
-def _with_ice(admission: Admission, ice: IcePolicy) -> Admission:
-    return replace(admission, ice=ice)
 
 
 def _relay_only(admission: Admission) -> Admission:

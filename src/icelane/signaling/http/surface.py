@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from icelane.signaling.http.caller import Callers
 from icelane.signaling.http.compatibility import Compatibility
-from icelane.signaling.http.credential_endpoints import BeforeIce, CredentialEndpoints, Revoker
+from icelane.signaling.http.credential_endpoints import CredentialEndpoints, Revoker
 from icelane.signaling.http.diagnosis_endpoints import Diagnosis, DiagnosisEndpoints
 from icelane.signaling.http.diagnostic_endpoints import DiagnosticEndpoints, Readiness
 from icelane.signaling.http.document_endpoints import PublicUrl, document_endpoints
@@ -33,7 +33,6 @@ class HttpSurface:
     signal_url: Callable[[], str]
     ice: IceServers | None = None
     revoker: Revoker | None = None
-    before_ice: BeforeIce | None = None
     tokens: TokenMaker | None = None
     tickets: TicketMaker | None = None
     rooms: RoomDirectory | None = None
@@ -46,7 +45,7 @@ class HttpSurface:
         """The table. Raises ConfigurationError for a shape that is not known."""
         table = DiagnosticEndpoints(self.callers, self.readiness).endpoints()
         if self.ice is not None:
-            credentials = CredentialEndpoints(self.ice, self.callers, self.revoker, self.before_ice)
+            credentials = CredentialEndpoints(self.ice, self.callers, self.revoker)
             table += credentials.endpoints()
             table += Compatibility(credentials, self.compat).endpoints()
         table += TokenEndpoints(self.callers, self.signal_url, tokens=self.tokens, tickets=self.tickets).endpoints()

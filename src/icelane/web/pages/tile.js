@@ -47,7 +47,9 @@ export class Tile {
   /** Show the picture if there is one. */
   look() {
     const stream = /** @type {MediaStream | null} */ (this.video.srcObject)
-    const live = stream?.getVideoTracks().some(track => track.readyState === "live" && (this.kind === "self" || !track.muted))
+    // When two offers have met, Chromium 156 says `muted` of a track that it decodes and shows; a size proves pictures.
+    const flows = (/** @type {MediaStreamTrack} */ track) => this.kind === "self" || !track.muted || this.video.videoWidth > 0
+    const live = stream?.getVideoTracks().some(track => track.readyState === "live" && flows(track))
     this.element.dataset.picture = String(this.hasPicture !== false && live === true)
   }
 
