@@ -49,3 +49,9 @@ def test_every_event_is_documented_and_no_other_is() -> None:
     written = set(re.findall(rf'(?:{calls})\(\s*"([a-z]+\.[a-z_]+)"', SOURCE))
     table = PAGE.partition("| Event |")[2].partition("\n\n")[0]
     assert set(re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)) == written
+
+
+def test_every_event_has_one_row() -> None:
+    table = PAGE.partition("| Event |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)
+    assert [event for event in set(rows) if rows.count(event) > 1] == []

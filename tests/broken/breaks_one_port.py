@@ -6,8 +6,18 @@ from __future__ import annotations
 
 import uvicorn
 
-from icelane.server import entrance, http_connection, http_gate, http_server, shared_port, tls, turn_server
+from icelane.server import (
+    entrance,
+    http_connection,
+    http_gate,
+    http_server,
+    http_websocket,
+    shared_port,
+    tls,
+    turn_server,
+)
 from icelane.server.config import resolution
+from icelane.signaling.admission import forwarded, hook
 from tests.broken.registry import breaks, swap
 
 PORT = "tests/server/test_shared_port.py"
@@ -78,6 +88,32 @@ def frames_are_as_long_as_anybody_likes() -> None:
     swap(uvicorn.Config, "load", load_without_limit)
 
 
+@breaks("SG-9", "CR-7", test=f"{PORT}::test_an_upgrade_that_is_not_taken_is_answered")
+def heads_of_websockets_are_not_looked_at() -> None:
+    swap(http_gate, "_has_body", lambda scope: False)
+    swap(http_websocket.BoundedWebSocket, "_refuse", lambda self, status: None)
+
+
+@breaks("SG-5", test="tests/signaling/admission/test_forwarded.py::test_trusting_everybody_stops_the_start")
+def everybody_in_several_parts_may_be_a_proxy() -> None:
+    swap(forwarded, "trusts_too_many", lambda ranges: any(one.first == 0 and one.last >> 31 for one in ranges))
+
+
+@breaks("SG-5", test=f"{PORT}::test_an_upgrade_may_have_long_headers")
+def the_parser_of_the_handshake_sees_every_header() -> None:
+    swap(http_websocket, "_is_of_the_handshake", lambda name: True)
+
+
+@breaks("SG-14", test=f"{PORT}::test_a_flood_of_frames_that_carry_nothing_ends_the_connection")
+def frames_that_carry_nothing_cost_nothing() -> None:
+    swap(http_websocket.BoundedWebSocket, "_counts", lambda self: True)
+
+
+@breaks("SG-7", test="tests/server/test_admission_config.py::test_a_webhook_in_clear_needs_a_setting_that_says_so")
+def webhooks_in_clear_need_no_setting() -> None:
+    swap(resolution, "_check_hooks", lambda hooks, report: None)
+
+
 @breaks("SG-7", test=f"{PORT}::test_targets_and_frames_of_clients_are_in_no_log")
 def uvicorn_logs_what_it_likes() -> None:
     swap(http_server, "UVICORN_LOG_LEVEL", "info")
@@ -130,3 +166,8 @@ def the_https_port_may_be_reached_through_the_relay() -> None:
         return {one for one in bound(self) if one not in {listener.local for listener in self._web_listeners}}
 
     swap(turn_server.TurnServer, "_bound", without_web)
+
+
+@breaks("SG-3", test="tests/signaling/admission/test_hook.py::test_a_few_addresses_cannot_close_a_hook_for_all")
+def a_few_addresses_may_close_the_hook() -> None:
+    swap(hook, "BREAKER_TRIALS", 0)

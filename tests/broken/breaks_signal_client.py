@@ -63,6 +63,11 @@ def the_client_puts_its_token_into_the_url() -> None:
     swap(client_connection, "urlsplit", _without_user)
 
 
+@breaks("SG-7", test="tests/signaling/test_client.py::test_cleartext_and_secrets_in_the_url_are_refused")
+def a_token_may_stand_in_the_query() -> None:
+    swap(client_connection, "_has_token", lambda _: False)
+
+
 def _without_user(text: str) -> object:
     from urllib.parse import urlsplit
 

@@ -10,7 +10,7 @@ import pytest
 from icelane.crypto.api_key import hash_of
 from icelane.errors import ConfigurationError
 from icelane.server.config import Config, load_config, problems_of
-from icelane.server.config.presentation import presented
+from icelane.server.config.presentation import MASK, presented
 from icelane.server.config.values import parse_https_url, parse_url
 from icelane.server.machine import Machine
 
@@ -72,6 +72,12 @@ def test_nothing_that_is_printed_has_a_secret() -> None:
         assert hash_of(KEY) not in shown
 
 
+def test_what_an_entry_does_not_say_is_not_printed() -> None:
+    """`icelane config show`: "None" would be the name of a file."""
+    shown = presented(load(JWT))["auth.jwt"]
+    assert shown == [{"issuer": "example", "algorithm": "HS256", "secret": MASK, "audience": "icelane"}]
+
+
 def test_a_hook_is_a_function_a_url_or_both() -> None:
     config = load(
         "hooks.before_connect = ['a.b:c', 'https://app.example.org/hook']\nhooks.on_left = 'http://127.0.0.1/x'"
@@ -83,6 +89,17 @@ def test_a_hook_is_a_function_a_url_or_both() -> None:
     assert both.hooks.before_join == ("a:b", "https://c.example")
     assert presented(both)["hooks.before_join"] == '["a:b", "https://c.example"]'
     assert presented(config)["hooks.on_left"] == "http://127.0.0.1/x"
+
+
+def test_a_webhook_in_clear_needs_a_setting_that_says_so() -> None:
+    """SG-7: tokens travel in it; this machine is no way on which somebody reads."""
+    text = "hooks.before_connect = 'http://app.example.org/hook'\n"
+    with pytest.raises(ConfigurationError, match=r"in clear.*hooks\.dangerously_post_in_clear"):
+        load(text)
+    config = load(text + "hooks.dangerously_post_in_clear = true")
+    assert config.hooks.before_connect == ("http://app.example.org/hook",)
+    for host in ("localhost", "127.0.0.1", "127.0.0.2", "[::1]"):
+        assert load(f"hooks.before_connect = 'http://{host}:8000/hook'").hooks.before_connect
 
 
 def test_files_are_beside_the_file_that_names_them(tmp_path: Path) -> None:
@@ -108,8 +125,9 @@ def test_a_file_of_a_list_may_be_named_in_the_environment() -> None:
 @pytest.mark.parametrize(
     ("text", "key"),
     [
-        ("server.trusted_proxies = ['0.0.0.0/0']", "server.trusted_proxies[0]"),
-        ("server.trusted_proxies = ['::/0']", "server.trusted_proxies[0]"),
+        ("server.trusted_proxies = ['0.0.0.0/0']", "server.trusted_proxies"),
+        ("server.trusted_proxies = ['0.0.0.0/1', '128.0.0.0/1']", "server.trusted_proxies"),
+        ("server.trusted_proxies = ['2000::/3']", "server.trusted_proxies"),
         ("server.trusted_proxies = ['*']", "server.trusted_proxies[0]"),
         ("server.allowed_origins = ['*']", "server.allowed_origins[0]"),
         ("server.allowed_origins = ['https://*.example.org']", "server.allowed_origins[0]"),
@@ -132,6 +150,9 @@ def test_a_file_of_a_list_may_be_named_in_the_environment() -> None:
         ("hooks.before_connect = 'nonsense'", "hooks.before_connect"),
         ("hooks.before_connect = ['a:b', 'c:d', 'e:f']", "hooks.before_connect"),
         ("hooks.before_connect = 'https://user:pass@a.example/'", "hooks.before_connect"),
+        ("hooks.before_connect = 'http://app.example.org/hook'", "hooks.before_connect"),
+        ("hooks.on_left = ['a.b:c', 'http://192.0.2.1/']", "hooks.on_left"),
+        ("hooks.before_ice = 'http://127.0.0.1.example/'", "hooks.before_ice"),
         ("hooks.headers = ['Cookie']", "hooks.headers[0]"),
         ("hooks.headers = ['a b']", "hooks.headers[0]"),
         ("hooks.cache = '2m'", "hooks.cache"),

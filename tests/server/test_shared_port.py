@@ -15,10 +15,12 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from icelane.core.net import SocketAddress, Transport
 from icelane.errors import ConfigurationError
-from icelane.server import entrance
+from icelane.server import entrance, http_websocket
 from icelane.server.config import Config, parse_config
 from icelane.server.http_connection import MAX_WRITE_BUFFER
-from icelane.server.http_server import MAX_FRAME_SIZE, MAX_HEAD_SIZE, HttpDeadlines, HttpServer
+from icelane.server.http_gate import MAX_HEAD_SIZE
+from icelane.server.http_server import MAX_FRAME_SIZE, HttpDeadlines, HttpServer
+from icelane.server.http_websocket import MAX_BARE_FRAMES, MIN_FRAGMENT
 from icelane.server.stream_listener import StreamDeadlines
 from icelane.server.turn_server import TurnServer
 from tests import certificates
@@ -73,6 +75,14 @@ def is_empty(server: TurnServer) -> bool:
 
 def header_of(header: Callable[[str], bytes] | None) -> tuple[bytes, str | None]:
     return (b"", None) if header is None else (header("203.0.113.7"), "203.0.113.7")
+
+
+def upgrade(headers: bytes = b"", *, target: bytes = b"/", method: bytes = b"GET") -> bytes:
+    """The head of a WebSocket."""
+    return (
+        method + b" " + target + b" HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" + headers + b"\r\n"
+    )
 
 
 # Three protocols
@@ -175,9 +185,13 @@ def test_the_first_byte_may_come_late_and_alone(run: Run, make: Make) -> None:
     run(scenario())
 
 
-@pytest.mark.parametrize("first", [0, 3, 4, 20, 63, 64, 71, 79, 80, 128, 255])
-def test_the_first_byte_decides(run: Run, make: Make, first: int) -> None:
-    """RFC 7983: below 4 it is STUN. 64 to 79 would be ChannelData, which cannot come first, and `G` of GET is 71."""
+@pytest.mark.parametrize(
+    ("first", "turn"),
+    [(0, True), (3, True), (64, True), (65, True), (78, True)]
+    + [(byte, False) for byte in (4, 20, 63, *b"CDGHO", 80, 128, 255)],
+)
+def test_the_first_byte_decides(run: Run, make: Make, first: int, turn: bool) -> None:
+    """RFC 7983: below 4 it is STUN, 64 to 79 is ChannelData, but for the letters that methods of HTTP begin with."""
 
     async def scenario() -> None:
         config, web, _ = make()
@@ -185,7 +199,7 @@ def test_the_first_byte_decides(run: Run, make: Make, first: int) -> None:
             wire = await Wire.connect(https(server))
             wire.send(bytes([first]) + b"\r\n\r\n" * 5)
             found = await wire.end()
-            assert found.startswith(b"HTTP/1.1 400") is (first >= 4)
+            assert found.startswith(b"HTTP/1.1 400") is not turn
             await eventually(lambda: is_empty(server))
 
     run(scenario())
@@ -203,6 +217,21 @@ def test_alpn_decides_whatever_comes_then(run: Run, make: Make) -> None:
             turn = await Wire.connect(https(server), "stun.turn")
             turn.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             assert await turn.end() == b""
+        assert app.scopes == []
+
+    run(scenario())
+
+
+def test_what_was_not_agreed_on_is_not_spoken(run: Run, make: Make) -> None:
+    """TL-6: who offers HTTP/2 alone gets no protocol by ALPN, which Python cannot refuse, and no HTTP/2 either."""
+
+    async def scenario() -> None:
+        config, web, app = make()
+        async with TurnServer(config, web=web) as server:
+            wire = await Wire.connect(https(server), "h2")
+            assert wire.writer.get_extra_info("ssl_object").selected_alpn_protocol() is None
+            wire.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+            assert (await wire.end()).startswith(b"HTTP/1.1 505")
         assert app.scopes == []
 
     run(scenario())
@@ -380,6 +409,8 @@ def test_a_body_that_trickles_in_ends_with_the_request(run: Run, make: Make) -> 
     ("request_", "status"),
     [
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * (MAX_HEAD_SIZE + 1000), 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * (MAX_HEAD_SIZE + 1) + b"\r\n\r\n", 431),
+        (b"GET /?" + b"x" * (MAX_HEAD_SIZE + 1) + b" HTTP/1.1\r\nHost: a\r\n\r\n", 431),
         (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"".join(b"x%d: y\r\n" % n for n in range(200)) + b"\r\n", 431),
         (b"POST /body HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", 400),
         (b"POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400),
@@ -387,7 +418,17 @@ def test_a_body_that_trickles_in_ends_with_the_request(run: Run, make: Make) -> 
         (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
         (b"GET / HTTP/9.9\r\nHost: a\r\n\r\n", 505),
     ],
-    ids=["long head", "many headers", "both lengths", "two lengths", "negative", "two hosts", "version"],
+    ids=[
+        "long head",
+        "long head at once",
+        "long target",
+        "many headers",
+        "both lengths",
+        "two lengths",
+        "negative",
+        "two hosts",
+        "version",
+    ],
 )
 def test_a_request_that_may_be_read_in_two_ways_is_refused(run: Run, make: Make, request_: bytes, status: int) -> None:
     """CR-7: and the connection ends, so that what follows is nobody's request."""
@@ -399,6 +440,97 @@ def test_a_request_that_may_be_read_in_two_ways_is_refused(run: Run, make: Make,
             wire.send(request_)
             assert (await wire.end()).startswith(b"HTTP/1.1 %d" % status)
         assert app.scopes == []
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (upgrade(b"".join(b"x%d: y\r\n" % n for n in range(120))), 431),
+        (upgrade(b"".join(b"x%d: y\r\n" % n for n in range(140))), 431),
+        (upgrade(b"X: " + b"x" * (MAX_HEAD_SIZE + 1) + b"\r\n"), 431),
+        (upgrade(b"Content-Length: 10\r\n") + b"0123456789", 400),
+        (upgrade(b"Transfer-Encoding: chunked\r\n"), 400),
+        (upgrade(b"Host: b\r\n"), 400),
+        (upgrade(target=b"/?" + b"x" * 8200), 414),
+        (upgrade(method=b"POST"), 405),
+    ],
+    ids=["headers", "more headers", "long head", "length", "chunked", "two hosts", "long target", "POST"],
+)
+def test_an_upgrade_that_is_not_taken_is_answered(run: Run, make: Make, request_: bytes, status: int) -> None:
+    """CR-7, SG-9: at once, and the application never hears of it."""
+
+    async def scenario() -> None:
+        config, web, app = make()
+        async with TurnServer(config, web=web) as server:
+            wire = await Wire.connect(https(server))
+            wire.send(request_)
+            assert (await wire.end()).startswith(b"HTTP/1.1 %d " % status)
+            await eventually(lambda: is_empty(server))
+        assert app.scopes == []
+
+    run(scenario())
+
+
+def test_an_upgrade_may_have_long_headers(run: Run, make: Make) -> None:
+    """SG-5: a thousand hops that somebody made up, and the longest token, reach the application whole."""
+
+    async def scenario() -> None:
+        config, web, app = make()
+        hops = b", ".join([b"198.51.100.1"] * 1000)
+        token = b"Bearer " + b"t" * 8192
+        async with TurnServer(config, web=web) as server:
+            wire = await Wire.connect(https(server))
+            wire.send(
+                upgrade(b"X-Forwarded-For: " + hops + b"\r\nAuthorization: " + token + b"\r\nX-Two: a\r\nX-Two: b\r\n")
+            )
+            assert (await wire.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+            headers = app.scopes[0]["headers"]
+            assert (b"x-forwarded-for", hops) in headers
+            assert (b"authorization", token) in headers
+            assert [value for name, value in headers if name == b"x-two"] == [b"a", b"b"]
+
+    run(scenario())
+
+
+PING = b"\x89\x80" + bytes(4)
+PONG = b"\x8a\x80" + bytes(4)
+FRAGMENT = b"\x00\x80" + bytes(4)
+
+
+@pytest.mark.parametrize("frames", [PING, PONG, FRAGMENT], ids=["pings", "pongs", "fragments"])
+def test_a_flood_of_frames_that_carry_nothing_ends_the_connection(run: Run, make: Make, frames: bytes) -> None:
+    """SG-14: with 1008, for pings, pongs and parts of a message that has no end."""
+
+    async def scenario() -> None:
+        config, web, _ = make()
+        async with TurnServer(config, web=web) as server:
+            wire = await Wire.connect(https(server))
+            wire.send(upgrade())
+            await wire.reader.readuntil(b"\r\n\r\n")
+            if frames == FRAGMENT:
+                wire.send(b"\x01\x80" + bytes(4))
+            wire.send(frames * MAX_BARE_FRAMES * 100)
+            assert (await wire.end()).endswith(b"\x88\x11\x03\xf0too many frames")
+            await eventually(lambda: is_empty(server))
+
+    run(scenario())
+
+
+def test_pings_now_and_then_and_long_fragments_are_nothing_to_worry_about(run: Run, make: Make) -> None:
+    """SG-14: what clients of this world do."""
+
+    async def scenario() -> None:
+        config, web, _ = make()
+        async with TurnServer(config, web=web) as server:
+            sock = connected(https(server))
+            async with connect_websocket(f"wss://{NAME}/", sock=sock, ssl=context(), server_hostname=NAME) as socket:
+                for _ in range(MAX_BARE_FRAMES // 2):
+                    await (await socket.ping())
+                for _ in range(10):
+                    await socket.send(["x" * MIN_FRAGMENT] * 60)
+                    assert len(await socket.recv()) == 60 * MIN_FRAGMENT
 
     run(scenario())
 
@@ -438,17 +570,17 @@ def test_the_longest_frame_passes(run: Run, make: Make) -> None:
     run(scenario())
 
 
-def test_pings_of_somebody_who_does_not_read_are_not_answered_for_ever(run: Run, make: Make) -> None:
-    """SG-14: answers to pings wait for nobody's permission, so their number is bounded here."""
+def test_pings_of_somebody_who_does_not_read_are_not_answered_for_ever(
+    run: Run, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SG-14: answers to pings wait for nobody's permission, so their bytes are bounded as well as their number."""
+    monkeypatch.setattr(http_websocket, "MAX_BARE_FRAMES", 1 << 30)
 
     async def scenario() -> None:
         config, web, _ = make()
         async with TurnServer(config, web=web) as server:
             wire = await Wire.connect(in_clear(server), secure=False)
-            wire.send(
-                b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-            )
+            wire.send(upgrade())
             await wire.reader.readuntil(b"\r\n\r\n")
             transport = wire.writer.transport
             assert hasattr(transport, "pause_reading")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -10,11 +11,13 @@ from icelane.crypto.provider import SystemEntropy
 from icelane.signaling.admission.control import AdmissionControl, AdmissionHooks, AdmissionSettings
 from icelane.signaling.admission.request import Allow, ConnectRequest, Deny, JoinRequest, MessageRequest
 from icelane.signaling.app import signaling_app
+from icelane.signaling.http.endpoint import SECURITY_HEADERS
 from icelane.signaling.limits import SignalingLimits
 from icelane.signaling.messages import Error, Hello, Join, Joined, Ok, SendMessage, Welcome, encode_json
 from icelane.signaling.service import SignalService
 from tests.loops import Run
 from tests.signaling.fake_gate import FakeGate, FakeIce
+from tests.signaling.http.asgi import ask
 from tests.signaling.http_server import connected, serving
 
 
@@ -81,3 +84,12 @@ def test_a_hook_that_a_reload_adds_is_asked_from_the_next_frame_on(run: Run) -> 
             assert isinstance(await alice.hear(), Error)
 
     run(scenario())
+
+
+@pytest.mark.parametrize("path", ["/", "/wp-login.php", "/v1/signal", "/v1/nothing/"])
+def test_a_path_that_nobody_has_is_a_problem_like_others(path: str) -> None:
+    """CR-2: with the headers of every answer."""
+    answer = asyncio.run(ask(signaling_app(FakeGate()), "GET", path, {}, [b""]))
+    assert (answer.status, answer.json["code"]) == (404, "not_found")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert {name: answer.headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS

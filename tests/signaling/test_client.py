@@ -588,6 +588,7 @@ def test_a_proxy_leads_to_the_server_or_says_why_not(run: Run) -> None:
         ("ws://127.0.0.1:8000", "ws://127.0.0.1:8000/v1/signal"),
         ("http://[::1]:8000", "ws://[::1]:8000/v1/signal"),
         ("http://localhost", "ws://localhost/v1/signal"),
+        ("wss://call.example.org?ticket=once", "wss://call.example.org/v1/signal?ticket=once"),
     ],
 )
 def test_a_url_names_the_server_or_the_websocket(text: str, url: str) -> None:
@@ -597,7 +598,8 @@ def test_a_url_names_the_server_or_the_websocket(text: str, url: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["call.example.org", "ftp://call.example.org", "wss://", "ws://call.example.org", "http://192.0.2.1",
-     "wss://ann:secret@call.example.org", "wss://call.example.org/#token"],
+     "wss://ann:secret@call.example.org", "wss://call.example.org/#token",
+     "wss://call.example.org/v1/signal?token=secret", "wss://call.example.org/?a=b&To%6ben=secret"],
 )  # fmt: skip
 def test_cleartext_and_secrets_in_the_url_are_refused(text: str) -> None:
     """SG-7, SG-17: nothing of a refused URL is repeated but its host."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -10,6 +11,10 @@ import pytest
 from icelane import signaling
 from icelane.signaling.close_code import CloseCode, Reconnect, reconnect_rule
 from icelane.signaling.error_code import ErrorCode
+from icelane.signaling.hub_event import ConnectionEnded
+from icelane.signaling.service import SignalService
+from icelane.signaling.session import ConnectionId
+from tests.signaling.fake_gate import FakeGate
 
 
 def test_every_code_has_a_rule_and_only_few_come_back() -> None:
@@ -48,3 +53,18 @@ def test_every_error_is_one_that_some_client_can_get() -> None:
 def test_every_code_has_one_status_of_http_and_what_may_pass_is_one_that_is_tried_again() -> None:
     assert all(400 <= code.status < 600 for code in CloseCode)
     assert (CloseCode.INTERNAL.status, CloseCode.DRAINING.status) == (503, 503)
+
+
+def test_records_have_the_number_of_a_code(caplog: pytest.LogCaptureFixture) -> None:
+    """And not what Python calls a member of an enumeration."""
+    caplog.set_level("INFO", "icelane.signaling")
+
+    async def scenario() -> None:
+        service = SignalService(FakeGate())
+        service._tell(ConnectionEnded(ConnectionId(1), "203.0.113.7", CloseCode.INTERNAL, "internal", None))
+        await service.close()
+
+    asyncio.run(scenario())
+    [record] = [one for one in caplog.records if one.message == "signaling.closed"]
+    assert type(record.__dict__["code"]) is int
+    assert record.__dict__["code"] == 4500

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.resources
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from typing import Any, get_args
 
@@ -12,6 +14,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
+from docs.signal_documents import PLACES, documents
 from icelane.signaling.close_code import CloseCode
 from icelane.signaling.error_code import ErrorCode
 from icelane.signaling.http.document_endpoints import document_endpoints
@@ -144,8 +147,16 @@ def test_documents_describe_themselves_as_well() -> None:
     assert [one.path for one in made] == ["/v1/asyncapi.json", "/v1/signal.schema.json", "/v1/openapi.json"]
 
 
-@pytest.mark.parametrize(("name", "document"), [("signal.schema.json", signal_schema()), ("asyncapi.json", asyncapi())])
+@pytest.mark.parametrize(("name", "document"), documents().items())
 def test_what_is_published_is_what_is_made(name: str, document: dict[str, Any]) -> None:
-    """`python -m docs.signal_documents` writes them."""
-    published = (ROOT / "docs" / "reference" / name).read_text(encoding="utf-8")
-    assert json.loads(published) == json.loads(json.dumps(document))
+    """`python -m docs.signal_documents` writes them, for readers and for those who have the package."""
+    for place in PLACES:
+        assert json.loads((place / name).read_text(encoding="utf-8")) == json.loads(json.dumps(document))
+
+
+def test_what_is_published_is_in_the_package() -> None:
+    """Beside the code, so that no server has to be asked."""
+    folder = importlib.resources.files("icelane.signaling") / "documents"
+    assert {one.name for one in folder.iterdir()} == {"asyncapi.json", "openapi.json", "signal.schema.json"}
+    shipped = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["icelane"]
+    assert "signaling/documents/*.json" in shipped

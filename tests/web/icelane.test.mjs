@@ -150,6 +150,14 @@ test("a URL names the server or the WebSocket", () => {
   assert.equal(signalUrl("wss://call.example.org:8443/rtc/v1/signal#x"), "wss://call.example.org:8443/rtc/v1/signal")
   assert.equal(signalUrl("http://127.0.0.1:8000/"), "ws://127.0.0.1:8000/v1/signal")
   assert.throws(() => signalUrl("ftp://call.example.org"), TypeError)
+  for (const host of ["localhost", "app.localhost", "[::1]", "127.8.8.8"]) assert.equal(signalUrl(`http://${host}`), `ws://${host}/v1/signal`)
+  for (const place of ["http://call.example.org", "ws://192.0.2.1", "http://127.0.0.1.example.org", "http://localhost.example.org"]) {
+    assert.throws(() => signalUrl(place), /TLS/)
+    assert.throws(() => new SignalClient(place), /TLS/)
+    assert.ok(signalUrl(place, { allowCleartext: true }).startsWith("ws://"))
+  }
+  assert.throws(() => signalUrl("wss://call.example.org/v1/signal?a=b&token=secret"), error => !error.message.includes("secret"))
+  assert.ok(signalUrl("wss://call.example.org/v1/signal?ticket=once").endsWith("?ticket=once"))
   assert.throws(() => signalUrl("wss://ann:secret@call.example.org"), error => !error.message.includes("secret"))
 })
 

@@ -23,7 +23,10 @@ TRACKED = [
     "src/icelane/py.typed",
     "src/icelane/server/batched/relay_core.c",
     "src/icelane/server/batched/relay_core.h",
+    "src/icelane/signaling/documents/openapi.json",
     "src/icelane/testing/link_core.c",
+    "src/icelane/web/icelane.js",
+    "src/icelane/web/pages/style.css",
 ]
 SDIST = ["PKG-INFO", "setup.cfg", "src/icelane.egg-info/SOURCES.txt", *TRACKED]
 PLAIN = [
@@ -32,7 +35,10 @@ PLAIN = [
     "icelane/core/reader.py",
     "icelane/dtls/libssl.pyi",
     "icelane/py.typed",
+    "icelane/signaling/documents/openapi.json",
     "icelane/testing/link_core.c",
+    "icelane/web/icelane.js",
+    "icelane/web/pages/style.css",
     "icelane-1.dist-info/RECORD",
 ]
 COMPILED = [f"{module.replace('.', '/')}.cpython-311-x86_64-linux-gnu.so" for module in COMPILED_MODULES]

@@ -29,6 +29,9 @@ UVICORN_LOG_LEVEL: Final = "critical"
 """Its records are about what clients send: one prints the target with its token, one a traceback for bad UTF-8. What an
 application raises is reported here instead."""
 
+MAX_HEAD_SIZE: Final = 32 * 1024
+"""A request line and all its headers; above it 431, or 400 where the end does not come."""
+
 # What no request to us needs: tokens have 8 KiB at most, and one cookie header carries several.
 MAX_HEADERS: Final = 100
 # Of what raised an exception, the innermost.
@@ -67,10 +70,8 @@ class HttpGate:
                 await _redirect(scope, send, connection.redirect)
             elif scope["type"] == "http":
                 await self._answer(scope, receive, send, connection)
-            elif self.draining:
-                await _refuse(scope, send, 503, b"Draining")
             else:
-                await self._app(scope, receive, send)
+                await self._open(scope, receive, send)
         except Exception as error:
             self._report(error, scope["type"])
             if sent.anything:
@@ -79,6 +80,15 @@ class HttpGate:
                 await _refuse(scope, sent.send, 500, b"Internal Server Error")
         finally:
             connection.end_request()
+
+    async def _open(self, scope: Scope, receive: Receive, send: Send) -> None:
+        status = _framing_problem(scope) or (400 if _has_body(scope) else None)
+        if status is not None:
+            await _refuse(scope, send, status, b"This request is not taken")
+        elif self.draining:
+            await _refuse(scope, send, 503, b"Draining")
+        else:
+            await self._app(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, connection: HttpConnection) -> None:
         status = _framing_problem(scope)
@@ -123,11 +133,25 @@ def _framing_problem(scope: Scope) -> int | None:
         return 505
     headers: list[tuple[bytes, bytes]] = scope["headers"]
     names = [name.lower() for name, _ in headers]
-    if len(headers) > MAX_HEADERS:
+    if len(headers) > MAX_HEADERS or _head_size(scope) > MAX_HEAD_SIZE:
         return 431
     if b"transfer-encoding" in names and b"content-length" in names:
         return 400
     return 400 if names.count(b"host") != 1 and scope["http_version"] != "1.0" else None
+
+
+def _head_size(scope: Scope) -> int:
+    """What h11 counts while it waits for the end only: a head that comes in one piece may have any size."""
+    target: int = len(scope["raw_path"]) + len(scope["query_string"])
+    return target + sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+
+
+def _has_body(scope: Scope) -> bool:
+    """RFC 6455 section 4.1: the handshake is a GET; what would follow it is taken for frames."""
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+        for name, value in scope["headers"]
+    )
 
 
 async def _redirect(scope: Scope, send: Send, place: str) -> None:

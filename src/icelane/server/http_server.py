@@ -30,6 +30,7 @@ from icelane.errors import ConfigurationError
 from icelane.server.http_connection import HttpConnection, InnerProtocol
 from icelane.server.http_gate import (
     CONNECTION,
+    MAX_HEAD_SIZE,
     UVICORN_LOG_LEVEL,
     AsgiApp,
     HttpGate,
@@ -38,12 +39,10 @@ from icelane.server.http_gate import (
     Scope,
     Send,
 )
+from icelane.server.http_websocket import BoundedWebSocket
 
 MAX_FRAME_SIZE: Final = 64 * 1024
 """A WebSocket message, all its frames together; longer ones are refused with 1009 before they are held."""
-
-MAX_HEAD_SIZE: Final = 32 * 1024
-"""A request line and all its headers."""
 
 _KEY: Final = "server.listen"
 # A WebSocket that has nothing to say is asked by the protocol above; this finds those that are gone.
@@ -71,7 +70,7 @@ class HttpServer:
         self._config = uvicorn.Config(
             cast(Any, self._gate),
             http="h11",
-            ws="websockets-sansio",
+            ws=BoundedWebSocket,
             lifespan="on" if app is not None else "auto",
             interface="asgi3",
             log_config=None,

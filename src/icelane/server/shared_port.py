@@ -3,11 +3,11 @@
     ALPN `stun.turn`, `stun.nat-discovery`     TURN
     ALPN `http/1.1`                            HTTP
     neither, and the first byte below 4        TURN: the two upper bits of STUN are zero, its methods are few
+    or 64 to 79, but for C, D, G, H and O      TURN, which closes it: nobody has a channel on a connection that begins
     anything else                              HTTP
 
-Browsers offer no ALPN for TURN, hence the byte (RFC 7983 section 7). Its other range, 64 to 79 for ChannelData, is not
-TURN here: nobody has a channel on a connection that begins, and `G` of `GET` is 71. The bytes that were read go to
-whoever takes the connection over.
+Browsers offer no ALPN for TURN, hence the byte (RFC 7983 section 7). Its range for ChannelData has the letters that
+CONNECT, DELETE, GET, HEAD and OPTIONS begin with. The bytes that were read go to whoever takes the connection over.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from icelane.server.http_connection import HttpConnection
 from icelane.server.http_server import HttpServer
 from icelane.server.tls import ALPN_PROTOCOLS
 
-# RFC 7983 section 7: STUN begins with 0 to 3.
-FIRST_BYTES_OF_STUN: Final = 4
+# RFC 7983 section 7: STUN begins with 0 to 3, ChannelData with 64 to 79. Methods of HTTP that begin with other letters
+# of that range, such as LOCK, are none that anything here is asked with.
+FIRST_BYTES_OF_TURN: Final = frozenset((*range(4), *range(64, 80))) - frozenset(b"CDGHO")
 
 OpenTurn = Callable[[], StreamConnection]
 
@@ -126,7 +127,7 @@ class Doorway(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """asyncio: the first bytes."""
         if data:
-            self._go_on(self._turn if data[0] < FIRST_BYTES_OF_STUN else self._http, data)
+            self._go_on(self._turn if data[0] in FIRST_BYTES_OF_TURN else self._http, data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """asyncio: gone, and nobody knows what for it came."""

@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute, WebSocketRoute
 
 from icelane.signaling.engine import SignalEngine
 from icelane.signaling.gate import Gate, IceSource
+from icelane.signaling.http.endpoint import NothingHere
 from icelane.signaling.limits import SignalingLimits
 from icelane.signaling.messages import SIGNAL_PATH
 from icelane.signaling.room_rule import RoomRule
@@ -54,5 +55,6 @@ def signaling_app(
     app = Starlette(routes=[WebSocketRoute(SIGNAL_PATH, endpoint), *routes], lifespan=lifespan)
     # Starlette would send `/healthz/` on to `/healthz`, at whatever host the request names.
     app.router.redirect_slashes = False
+    app.router.default = NothingHere(app.router.default)
     app.state.signaling = served
     return app

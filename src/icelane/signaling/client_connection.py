@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from ssl import SSLCertVerificationError, SSLContext, SSLError
 from typing import Any, Final
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidProxyStatus, InvalidStatus, InvalidURI, WebSocketException
@@ -72,14 +72,20 @@ def signal_url(text: str, *, allow_cleartext: bool = False) -> str:
     scheme = _SCHEMES.get(parts.scheme)
     if scheme is None or not parts.hostname:
         raise LocalProtocolError("the URL of a signaling server begins with wss:// or https://")
-    if parts.username is not None or parts.fragment:
-        raise LocalProtocolError("the URL of a signaling server has no user and no fragment; a token goes into `token`")
+    if parts.username is not None or parts.fragment or _has_token(parts.query):
+        text = "the URL of a signaling server has no user, no fragment and no token; a token goes into `token`"
+        raise LocalProtocolError(text)
     if scheme == "ws" and not allow_cleartext and not _is_this_machine(parts.hostname):
         raise LocalProtocolError(
             f"without TLS everybody on the way reads what goes to {parts.hostname}; use wss://, or allow_cleartext=True"
         )
     path = parts.path if parts.path not in ("", "/") else SIGNAL_PATH  # the server alone was named
     return urlunsplit((scheme, parts.netloc, path, parts.query, ""))
+
+
+def _has_token(query: str) -> bool:
+    """SG-7: a one-time ticket may stand there, and what a hook is asked."""
+    return any(name.lower() == "token" for name, _ in parse_qsl(query, keep_blank_values=True))
 
 
 async def open_websocket(

@@ -344,7 +344,7 @@ class SignalService:
                 self._gate.tell(Left(identity=admission.identity, session=session, reason=reason.value, at=at))
                 _log("signaling.left", session, admission, reason=reason.value)
             case ConnectionEnded(_, address, code, error, _):
-                fields = {"code": code, "reason": error, "client": SocketAddress(address, 0)}
+                fields = {"code": int(code), "reason": error, "client": SocketAddress(address, 0)}
                 LOGGER.info("signaling.closed", extra=fields)
             case _:
                 pass

@@ -83,6 +83,14 @@ def _parse_prefix(text: str) -> AddressRange:
     return AddressRange(family_of(host), int(network.network_address), int(network.broadcast_address))
 
 
+def trusts_too_many(ranges: Iterable[AddressRange]) -> bool:
+    """Whether `ranges` of proxies, of one family together, hold an eighth of it: so much is all of today's IPv6."""
+    sizes = dict.fromkeys(AddressFamily, 0)
+    for one in ranges:
+        sizes[one.family] += one.last - one.first + 1
+    return any(size << 3 >= 1 << _BITS[family] for family, size in sizes.items())
+
+
 class RangeTable:
     """What is said about an address by the first of a list of ranges that holds it; one family, O(log n)."""
 

@@ -27,6 +27,7 @@
  * @property {any} [data]  for the server's before-connect hook
  * @property {RTCConfiguration} [rtc]  for peer connections; where it names no `iceServers`, they come from the server
  * @property {{ name?: string, version?: string }} [client]
+ * @property {boolean} [allowCleartext]  connect without TLS to another machine, which everybody on the way reads
  * @property {number} [timeout]  seconds until `connect` gives up, by default 30
  * @property {Partial<Environment>} [environment]  for tests, and for places that are no browser
  * @typedef {object} Environment
@@ -112,17 +113,27 @@ export class SignalRefusedError extends SignalError {
 
 /**
  * The URL of the WebSocket for that of a server; a relative one is by the page's own.
- * @param {string} text
+ * @param {string} text @param {{ allowCleartext?: boolean }} [options]
  */
-export function signalUrl(text) {
+export function signalUrl(text, { allowCleartext = false } = {}) {
   const url = new URL(text, globalThis.location?.href)
   if (url.protocol === "https:") url.protocol = "wss:"
   if (url.protocol === "http:") url.protocol = "ws:"
   if (url.protocol !== "wss:" && url.protocol !== "ws:") throw new TypeError("a signaling server is at wss:// or https://")
-  if (url.username || url.password) throw new TypeError("a token goes into `token`, not into the URL")
+  if (url.username || url.password || [...url.searchParams.keys()].some(name => name.toLowerCase() === "token")) {
+    throw new TypeError("a token goes into `token`, not into the URL")
+  }
+  if (url.protocol === "ws:" && !allowCleartext && !isThisMachine(url.hostname)) {
+    throw new TypeError(`without TLS everybody on the way reads what goes to ${url.hostname}; use wss://, or allowCleartext`)
+  }
   if (url.pathname === "/") url.pathname = PATH
   url.hash = ""
   return url.href
+}
+
+/** @param {string} host  as `URL` has it: an IPv4 address is canonical, IPv6 stands in brackets */
+function isThisMachine(host) {
+  return host === "localhost" || host.endsWith(".localhost") || host === "[::1]" || /^127(\.\d+){3}$/.test(host)
 }
 
 /** A member of rooms on one server. */
@@ -191,7 +202,7 @@ export class SignalClient {
 
   /** @param {string} url @param {Options} [options] */
   constructor(url, options = {}) {
-    this.#url = signalUrl(url)
+    this.#url = signalUrl(url, options)
     this.#options = options
     const global = /** @type {any} */ (globalThis)
     this.#environment = {
@@ -518,8 +529,7 @@ export class SignalClient {
   #safeUrl(url) {
     if (typeof url !== "string") return undefined
     try {
-      const target = signalUrl(url)
-      return target.startsWith("wss:") || this.#url.startsWith("ws:") ? target : undefined
+      return signalUrl(url, { allowCleartext: this.#url.startsWith("ws:") })
     } catch {
       return undefined
     }

@@ -97,11 +97,27 @@ def test_x_real_ip_never_counts() -> None:
     assert client("10.0.0.1", ("X-Real-IP", "198.51.100.1")) == "10.0.0.1"
 
 
-@pytest.mark.parametrize("everybody", ["0.0.0.0/0", "::/0", "0.0.0.0-255.255.255.255"])
-def test_trusting_everybody_stops_the_start(everybody: str) -> None:
-    """SG-5: wildcard trust is refused, with the name of the key."""
+@pytest.mark.parametrize(
+    "everybody",
+    [
+        ("0.0.0.0/0",),
+        ("::/0",),
+        ("0.0.0.0-255.255.255.255",),
+        ("0.0.0.0/1", "128.0.0.0/1"),
+        ("1.0.0.0-223.255.255.255",),
+        ("2000::/3",),
+        ("10.0.0.1", *(f"{start}000::/5" for start in (2, 3)), "2800::/5", "3800::/5"),
+    ],
+)
+def test_trusting_everybody_stops_the_start(everybody: tuple[str, ...]) -> None:
+    """SG-5: wildcard trust is refused, with the name of the key, in one entry and in several."""
     with pytest.raises(ConfigurationError, match=r"server\.trusted_proxies.*name your proxies"):
-        TrustedProxies((everybody,))
+        TrustedProxies(everybody)
+
+
+def test_a_whole_private_network_may_be_trusted() -> None:
+    """SG-5: which is where proxies are."""
+    assert "10.1.2.3" in TrustedProxies(("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "127.0.0.0/8"))
 
 
 @pytest.mark.parametrize("nonsense", ["*", "10.0.0.1/8", "proxy.example.org", ""])

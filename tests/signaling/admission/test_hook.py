@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -12,7 +13,9 @@ import pytest
 from icelane.signaling.admission.hook import (
     BREAKER_FAILURES,
     BREAKER_PAUSE,
+    BREAKER_TRIALS,
     MAX_CACHE_TIME,
+    MAX_FAILED_SOURCES,
     MAX_RUNNING_PER_ADDRESS,
     GuardedHook,
     HookFailedError,
@@ -251,16 +254,46 @@ def test_a_hook_that_is_down_is_left_alone_for_a_while(run: Run) -> None:
         found = guarded(hook, clock=clock)
         for number in range(BREAKER_FAILURES):
             assert await reason(found, f"198.51.100.{number}") == "exception"
-        for _ in range(100):
-            assert await reason(found) == "circuit-open"
+        for number in range(BREAKER_FAILURES * 20):
+            assert await reason(found, f"198.51.100.{number % BREAKER_FAILURES}") == "circuit-open"
         assert len(asked) == BREAKER_FAILURES
         clock.pass_by(BREAKER_PAUSE)
-        assert await reason(found) == "exception"
-        assert await reason(found) == "circuit-open"
+        assert await reason(found, "198.51.100.0") == "exception"
+        assert await reason(found, "198.51.100.0") == "circuit-open"
         broken = False
-        clock.pass_by(BREAKER_PAUSE)
-        assert await reason(found) == ""
-        assert await reason(found) == ""
+        assert await reason(found, "198.51.100.1") == ""
+        assert await reason(found, "198.51.100.0") == ""
+
+    run(scenario())
+
+
+def test_a_few_addresses_cannot_close_a_hook_for_all(run: Run) -> None:
+    """SG-3: whoever has made nothing fail is asked about, though the hook looks down."""
+
+    async def hook(request: ConnectRequest) -> object:
+        return await hangs(request) if request.token == "bad" else YES
+
+    async def scenario() -> None:
+        found = guarded(hook)
+        for number in range(BREAKER_FAILURES * 2):
+            bad = ConnectRequest(ip=f"203.0.113.{number % 4}", token="bad")
+            with pytest.raises(HookFailedError):
+                await found.ask(bad, ip=bad.ip)
+        assert await reason(found, "198.51.100.1") == ""
+
+    run(scenario())
+
+
+def test_a_hook_that_looks_down_is_asked_by_a_few_at_a_time(run: Run) -> None:
+    """SG-3: though thousands of addresses come, each for the first time, no more wait than that."""
+
+    async def scenario() -> None:
+        found = guarded(hangs, timeout=0.2)
+        await asyncio.gather(*(reason(found, f"198.51.100.{number}") for number in range(BREAKER_FAILURES)))
+        crowd = [reason(found, f"10.0.{number >> 8}.{number & 255}") for number in range(1000)]
+        reasons = Counter(await asyncio.gather(*crowd))
+        assert reasons == {"timeout": BREAKER_TRIALS, "circuit-open": 1000 - BREAKER_TRIALS}
+        assert len(found._breaker._paused_until) <= MAX_FAILED_SOURCES
 
     run(scenario())
 

@@ -12,10 +12,11 @@ import pytest
 
 from icelane.core.clock import UnixSeconds
 from icelane.errors import OperationError
+from icelane.signaling.admission import http_fetch
 from icelane.signaling.admission.event_document import document_of
 from icelane.signaling.admission.headers import Headers
-from icelane.signaling.admission.hook import HookFailedError
-from icelane.signaling.admission.http_fetch import HttpFetcher
+from icelane.signaling.admission.hook import MAX_RUNNING, HookFailedError
+from icelane.signaling.admission.http_fetch import MAX_POST_CONNECTIONS, HttpFetcher
 from icelane.signaling.admission.request import (
     Allow,
     Connected,
@@ -267,14 +268,41 @@ def test_every_event_has_its_document() -> None:
 
 def test_the_environment_and_redirects_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://evil.example:1")
+    client = http_fetch._client(1)
+    assert client.follow_redirects is False
+    assert client.trust_env is False
+    assert "HttpFetcher()" in repr(HttpFetcher())
+
+
+def test_hooks_that_hang_keep_no_key_from_being_fetched() -> None:
+    """SG-3: every call that may run has a connection, and what fetches keys has its own."""
+    assert MAX_POST_CONNECTIONS >= 4 * MAX_RUNNING + 64
 
     async def scenario() -> None:
+        all_wait, release = asyncio.Event(), asyncio.Event()
+        waiting = 0
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal waiting
+            if (await reader.readuntil(b"\r\n\r\n")).startswith(b"POST"):
+                waiting += 1
+                if waiting == 100:
+                    all_wait.set()
+                await release.wait()
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
         fetcher = HttpFetcher()
-        client = fetcher._opened()
-        assert client.follow_redirects is False
-        assert client.trust_env is False
-        assert "HttpFetcher()" in repr(fetcher)
+        posts = [asyncio.create_task(fetcher.post(url, {}, b"", 10)) for _ in range(100)]
+        async with asyncio.timeout(30):
+            await all_wait.wait()
+            assert await fetcher.get(url, 10) == b"{}"
+            release.set()
+            await asyncio.gather(*posts)
         await fetcher.close()
         await fetcher.close()
+        server.close()
 
     asyncio.run(scenario())

@@ -7,6 +7,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 from msgspec import Raw
 from starlette.applications import Starlette
@@ -35,6 +36,7 @@ APP_ORIGIN = "https://app.example.org"
 ALICE = Admission(identity="alice", rooms=("demo", "team-*"))
 OPERATOR = Operator("backend")
 NOBODY = Refusal(code=CloseCode.TOKEN_EXPIRED, error="unauthorized", reason="a valid token is needed")
+DENIED = Refusal(code=CloseCode.DENIED, error="denied", status=403)
 
 AS_ALICE = {"authorization": "Bearer alice"}
 AS_OPERATOR = {"authorization": "Bearer backend"}
@@ -71,6 +73,7 @@ class FakeCallers:
     known: dict[str, Caller | Refusal] = field(default_factory=lambda: {"alice": ALICE, "backend": OPERATOR})
     refusal: Refusal | None = None
     asked: int = 0
+    denied: set[str] = field(default_factory=set)
     decide_ice: Callable[[Admission, str], Awaitable[IcePolicy | Refusal]] | None = None
 
     def passes(self, request: Request) -> Refusal | None:
@@ -85,6 +88,9 @@ class FakeCallers:
 
     def allows_origin(self, origin: str) -> bool:
         return origin == APP_ORIGIN
+
+    def refuses(self, identity: str) -> Refusal | None:
+        return DENIED if identity in self.denied else None
 
     async def before_ice(self, admission: Admission, address: str) -> IcePolicy | Refusal:
         return admission.ice if self.decide_ice is None else await self.decide_ice(admission, address)
@@ -238,7 +244,7 @@ async def ask(
         "http_version": "1.1",
         "method": method,
         "scheme": "https",
-        "path": target,
+        "path": unquote(target),
         "raw_path": target.encode(),
         "query_string": query.encode(),
         "root_path": "",

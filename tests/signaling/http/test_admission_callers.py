@@ -17,6 +17,7 @@ from icelane.signaling.http.endpoint import routes
 from icelane.signaling.http.problem import Problem
 from icelane.signaling.http.surface import HttpSurface
 from icelane.signaling.ice_servers import IceServers, IceSettings
+from icelane.turn.access_list import AccessEntries, parse_access_entry
 from tests.signaling.admission.entrance import API_KEY, IP, entrance, token
 from tests.signaling.http.asgi import SECRET, URLS, ask
 
@@ -51,6 +52,17 @@ def test_only_an_api_key_makes_an_operator() -> None:
         assert nobody.error == "unauthorized"
 
     asyncio.run(scenario())
+
+
+def test_nothing_is_made_for_a_user_whom_the_lists_keep_out() -> None:
+    """CR-8: neither a token nor credentials, though an operator asks."""
+    control = entrance()
+    control.lists.replace(AccessEntries(deny=(parse_access_entry("identity:mallory"),)))
+    callers = AdmissionCallers(control)
+    refusal = callers.refuses("mallory")
+    assert refusal is not None
+    assert (refusal.error, refusal.http_status) == ("denied", 403)
+    assert callers.refuses("alice") is None
 
 
 def test_whoever_has_a_hook_about_credentials_need_not_say_so_to_the_surface() -> None:

@@ -63,6 +63,9 @@ def test_matrix(version: str) -> None:
     assert answer.json.keys() == {"username", "password", "uris", "ttl"}
     assert (answer.json["uris"], answer.json["ttl"]) == (TURN, 600)
     refused = world().ask("GET", f"/_matrix/client/{version}/voip/turnServer")
+    assert (refused.status, refused.json["errcode"]) == (401, "M_MISSING_TOKEN")
+    stranger = {"authorization": "Bearer nobody"}
+    refused = world().ask("GET", f"/_matrix/client/{version}/voip/turnServer", stranger)
     assert (refused.status, refused.json["errcode"]) == (401, "M_UNKNOWN_TOKEN")
 
 
@@ -85,6 +88,8 @@ def test_twilio() -> None:
     assert body["ice_servers"][0] == {"url": STUN, "urls": STUN}
     turn = {"username": body["username"], "credential": body["password"]}
     assert body["ice_servers"][1:] == [{"url": url, "urls": url} | turn for url in TURN]
+    unasked = world().ask("POST", "/2010-04-01/Accounts/AC123/Tokens.json", AS_OPERATOR).json
+    assert (unasked["ttl"], unasked["username"].partition(":")[0]) == ("86400", "1800086400")
     refused = world().ask("POST", "/2010-04-01/Accounts/AC123/Tokens.json")
     assert (refused.status, refused.json["code"], refused.json["status"]) == (401, 20003, 401)
 
@@ -110,6 +115,10 @@ def test_xirsys() -> None:
     servers = answer["v"]["iceServers"]
     assert (answer["s"], servers["urls"]) == ("ok", [STUN, *TURN])
     assert servers["username"].startswith("1800000030:k1:")
+    text = world().ask("PUT", "/_turn/channel", AS_OPERATOR, JSON, body=b'{"format": "urls", "expire": "30"}').json
+    assert text["v"]["iceServers"]["username"].startswith("1800000030:k1:")
+    nonsense = world().ask("PUT", "/_turn/channel", AS_OPERATOR, JSON, body=b'{"expire": "soon"}')
+    assert (nonsense.status, nonsense.json["s"]) == (400, "error")
     single = world().ask("PUT", "/_turn/channel", AS_OPERATOR).json["v"]["iceServers"]
     assert [entry["url"] for entry in single] == [STUN, *TURN]
     assert single[1].keys() == {"url", "username", "credential"}

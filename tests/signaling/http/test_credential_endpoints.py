@@ -270,7 +270,7 @@ def test_names_with_everything_in_them_can_be_taken_back() -> None:
     username = world.ask("POST", PATH, AS_OPERATOR, JSON, body=body).json["iceServers"][1]["username"]
     assert username == "1800000600:k1:a%2Fb%3Ac%20%C3%BC"
     # An ASGI server decodes the path once.
-    assert world.ask("DELETE", f"{PATH}/{username}", AS_OPERATOR).status == 204
+    assert world.ask("DELETE", f"{PATH}/{quote(username, safe=':')}", AS_OPERATOR).status == 204
     assert world.revoker.taken == [username]
     assert quote(username, safe=":") != username
 
@@ -302,3 +302,13 @@ def test_the_secret_is_in_no_answer_and_no_record(caplog: pytest.LogCaptureFixtu
 def test_what_a_path_does_not_have_is_405_and_says_what_it_has() -> None:
     answer = World().ask("PUT", PATH, AS_ALICE)
     assert (answer.status, answer.headers["allow"]) == (405, "POST, GET, OPTIONS")
+
+
+def test_no_credential_is_made_for_somebody_on_the_deny_list() -> None:
+    """CR-8: though an operator asks for him."""
+    world = World()
+    world.callers.denied.add("bob")
+    answer = world.ask("POST", PATH, AS_OPERATOR, JSON, body=b'{"user": "bob"}')
+    assert (answer.status, answer.json["code"]) == (403, "denied")
+    assert world.ice.issued == {}
+    assert world.ask("POST", PATH, AS_OPERATOR, JSON, body=b'{"user": "carol"}').status == 201

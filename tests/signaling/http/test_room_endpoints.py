@@ -28,6 +28,22 @@ def test_rooms_are_listed_and_shown() -> None:
     assert w.ask("GET", "/v1/rooms/none", AS_OPERATOR).status == 404
 
 
+@pytest.mark.parametrize("written", ["team%2Fdaily", "team%2fdaily"])
+def test_a_room_may_have_a_slash_in_its_name(written: str) -> None:
+    """RFC 3986 section 2.2: written as %2F it is no border."""
+    w = world()
+    w.rooms.views["team/daily"] = RoomView(room="team/daily", settings=RoomSettings(), peers=(peer("alice"),))
+    assert w.ask("GET", f"/v1/rooms/{written}", AS_OPERATOR).json["room"] == "team/daily"
+    assert [one["identity"] for one in w.ask("GET", f"/v1/rooms/{written}/peers", AS_OPERATOR).json["peers"]] == [
+        "alice"
+    ]
+    assert w.ask("GET", "/v1/rooms/team/daily", AS_OPERATOR).status == 404
+    assert w.ask("GET", "/v1/rooms/team%252Fdaily", AS_OPERATOR).status == 404
+    assert w.ask("POST", f"/v1/rooms/{written}/lock", AS_OPERATOR).json["settings"]["locked"] is True
+    assert w.ask("DELETE", f"/v1/rooms/{written}/peers/p_alice", AS_OPERATOR).status == 204
+    assert w.ask("PUT", "/v1/rooms/a%2Fb%20%C3%A9", AS_OPERATOR, JSON, body=b"{}").json["room"] == "a/b é"
+
+
 def test_a_change_that_somebody_else_was_faster_with_is_412() -> None:
     w = world()
     first = w.ask("GET", "/v1/rooms/demo", AS_OPERATOR).headers["etag"]

@@ -81,3 +81,12 @@ def test_a_user_gets_a_ticket_while_there_are_any() -> None:
     assert (answer.status, answer.json) == (201, {"ticket": "ticket-for-alice", "url": URL, "expiresIn": 60})
     full = world.ask("POST", "/v1/tickets", AS_ALICE)
     assert (full.status, full.json["retryable"]) == (503, True)
+
+
+def test_no_token_is_made_for_somebody_on_the_deny_list() -> None:
+    """CR-8: new ones are refused at once."""
+    world = World()
+    world.callers.denied.add("bob")
+    answer = world.ask("POST", "/v1/tokens", AS_OPERATOR, JSON, body=b'{"identity": "bob", "room": "demo"}')
+    assert (answer.status, answer.json["code"]) == (403, "denied")
+    assert world.tokens.orders == []

@@ -174,6 +174,10 @@ class AuthSettings(Section):
     )
 
 
+HOOK_KEYS = ("before_connect", "before_join", "before_message", "before_ice", "on_connected", "on_left")
+"""The keys of `[hooks]` that name functions and URLs."""
+
+
 class HookSettings(Section):
     """`[hooks]`: what your own program has to say."""
 
@@ -218,6 +222,12 @@ class HookSettings(Section):
         shown="none: requests are not signed",
         doc="What webhooks are signed with: `Icelane-Signature: t=UNIX,v1=HEX`, the HMAC-SHA256 of the time, a dot, and"
         " the body.",
+    )
+    dangerously_post_in_clear: Switch = setting(
+        False,
+        kind="true or false",
+        doc="Whether webhooks may be `http://` to another machine. They carry the tokens and addresses of users, and"
+        " whoever is on the way can let anybody in.",
     )
     headers: Annotated[tuple[Annotated[str, PlainValidator(parse_header_name)], ...], AsList, Unique] = setting(
         (),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from icelane.core.net import Transport
+from icelane.server.config.admission import HOOK_KEYS
 from icelane.server.config.model import Config, TurnSettings
 from icelane.server.config.resolution import short_realm
 from icelane.server.config.values import WILDCARDS
@@ -64,7 +65,12 @@ def _admission(config: Config) -> Iterator[Advice]:
             key="auth.dangerously_accept_tokens_in_urls",
             message="tokens stand in the logs of every proxy on the way; a ticket of POST /v1/tickets does not",
         )
-    for name in ("before_connect", "before_join", "before_message", "before_ice", "on_connected", "on_left"):
+    if hooks.dangerously_post_in_clear:
+        yield Advice(
+            key="hooks.dangerously_post_in_clear",
+            message="webhooks may carry tokens of users in clear; https:// does not",
+        )
+    for name in HOOK_KEYS:
         urls = [url for url in getattr(hooks, name) if "://" in url]
         if urls and hooks.secret is None:
             yield Advice(

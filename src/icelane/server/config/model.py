@@ -33,6 +33,7 @@ from icelane.server.config.values import (
     PortRange,
     WebListener,
     check_password,
+    check_trusted_proxies,
     parse_address,
     parse_address_source,
     parse_behavior_port,
@@ -54,7 +55,6 @@ from icelane.server.config.values import (
     parse_public_url,
     parse_realm,
     parse_relay_address,
-    parse_trusted_proxies,
     parse_username,
     parse_web_listener,
 )
@@ -107,7 +107,9 @@ RelayAddresses = Annotated[tuple[Annotated[str, PlainValidator(parse_relay_addre
 AddressRanges = Annotated[tuple[Annotated[str, PlainValidator(parse_peers)], ...], AsList, Unique]
 Nat64Prefixes = Annotated[tuple[Annotated[str, PlainValidator(parse_nat64)], ...], AsList, Unique]
 Proxies = Annotated[tuple[Annotated[str, PlainValidator(parse_proxies)], ...], AsList, Unique]
-TrustedProxies = Annotated[tuple[Annotated[str, PlainValidator(parse_trusted_proxies)], ...], AsList, Unique]
+TrustedProxies = Annotated[
+    tuple[Annotated[str, PlainValidator(parse_proxies)], ...], AsList, Unique, AfterValidator(check_trusted_proxies)
+]
 Origins = Annotated[tuple[Annotated[str, PlainValidator(parse_origin)], ...], AsList, Unique]
 ExternalAddresses = Annotated[
     Mapping[

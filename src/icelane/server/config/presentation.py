@@ -15,7 +15,7 @@ Plain = str | int | bool | list["Plain"] | dict[str, "Plain"]
 
 
 def presented(config: Config) -> dict[str, Plain]:
-    """Every setting by its dotted name; one without a value is left out."""
+    """Every setting by its dotted name; one without a value is left out, in tables of lists as well."""
     found: dict[str, Plain] = {}
     for path, info in settings():
         if table_of(info) is None:
@@ -34,7 +34,8 @@ def plain(value: object) -> Plain:
     if isinstance(value, bool | int):
         return value
     if isinstance(value, BaseModel):
-        return {name: plain(getattr(value, name)) for name in type(value).model_fields}
+        held = ((name, getattr(value, name)) for name in type(value).model_fields)
+        return {name: plain(one) for name, one in held if one is not None}
     if isinstance(value, Mapping):
         return {str(name): plain(below) for name, below in value.items()}
     # A Listener is a tuple too, and one value.

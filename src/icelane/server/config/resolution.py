@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from icelane.core.net import AddressFamily, Transport, family_of
-from icelane.server.config.admission import AuthSettings, ListSettings
+from icelane.server.config.admission import HOOK_KEYS, AuthSettings, HookSettings, ListSettings
 from icelane.server.config.model import (
     DEFAULT_BEHAVIOR_PORTS,
     DEFAULT_LISTEN,
@@ -19,7 +19,7 @@ from icelane.server.config.model import (
     TurnSettings,
 )
 from icelane.server.config.sources import KeyPath
-from icelane.server.config.values import WILDCARDS, Listener, WebListener, parse_listener, same_family
+from icelane.server.config.values import WILDCARDS, Listener, WebListener, is_in_clear, parse_listener, same_family
 from icelane.server.machine import Machine
 
 # A challenge with a realm of up to 16 bytes stays within five times the smallest request.
@@ -57,6 +57,7 @@ def resolve(config: Config, machine: Machine, folder: Path, report: Report) -> C
     server = config.server.model_copy(update={"listen": _web_listeners(config.server.listen, machine, report)})
     _check_tls(turn, server, tls, report)
     _check_clear(server, report)
+    _check_hooks(config.hooks, report)
     _check_shared_ports(turn, server, report)
     if nowhere and not any(listener.secure for listener in server.listen):
         text = "the list is empty, and no https:// listener of server.listen takes clients in its place"
@@ -160,6 +161,17 @@ def _check_clear(server: ServerSettings, report: Report) -> None:
             f"{elsewhere[0]} would carry tokens in clear; add an https:// listener, or say where that is in"
             " server.public_url, or mean it with server.dangerously_serve_in_clear",
         )
+
+
+def _check_hooks(hooks: HookSettings, report: Report) -> None:
+    """SG-7: what a webhook is told has the user's token in it, and its answer lets him in."""
+    if hooks.dangerously_post_in_clear:
+        return
+    for key in HOOK_KEYS:
+        for url in getattr(hooks, key):
+            if is_in_clear(url):
+                text = "tokens of users would travel in clear; write https://, or mean it with"
+                report(("hooks", key), f"{url}: {text} hooks.dangerously_post_in_clear")
 
 
 def _check_shared_ports(turn: TurnSettings, server: ServerSettings, report: Report) -> None:

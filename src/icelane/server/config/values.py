@@ -17,7 +17,7 @@ from icelane.errors import MalformedError
 from icelane.stun.preparation import opaque_string, saslprep
 from icelane.stun.uri import StunUri, parse_uri
 from icelane.turn.access_list import parse_access_entry
-from icelane.turn.address_range import parse_address_range, parse_nat64_prefix
+from icelane.turn.address_range import parse_address_range, parse_nat64_prefix, trusts_too_many
 from icelane.turn.credentials import MAX_LEEWAY
 
 DEFAULT_PORT = 3478
@@ -430,13 +430,11 @@ def parse_proxies(value: object) -> str:
     return parse_peers(value)
 
 
-def parse_trusted_proxies(value: object) -> str:
-    """Like `parse_peers`; everybody cannot be a proxy, since everybody could then be anybody."""
-    text = parse_peers(value)
-    found = parse_address_range(text)
-    if found.last - found.first + 1 == 1 << (128 if ":" in text else 32):
+def check_trusted_proxies(ranges: tuple[str, ...]) -> tuple[str, ...]:
+    """Everybody cannot be a proxy, since everybody could then be anybody. Raises ValueError."""
+    if trusts_too_many(map(parse_address_range, ranges)):
         raise ValueError("that trusts everybody, who could then be anybody; name your proxies")
-    return text
+    return ranges
 
 
 def parse_access(value: object) -> str:
@@ -492,10 +490,21 @@ def parse_url(value: object) -> str:
 def parse_https_url(value: object) -> str:
     """A URL that is asked over TLS, or on this machine."""
     text = parse_url(value)
-    parts = urlsplit(text)
-    if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+    if is_in_clear(text):
         raise ValueError("keys that come in clear are anybody's; write https://")
     return text
+
+
+def is_in_clear(url: str) -> bool:
+    """Whether what goes to a URL can be read on its way: without TLS, and not on this machine."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme != "http" or host == "localhost":
+        return False
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return True
 
 
 def parse_cookie_name(value: object) -> str:

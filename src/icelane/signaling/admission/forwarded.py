@@ -15,7 +15,7 @@ from typing import Final
 from icelane.core.net import AddressFamily, canonical_host, family_of, unmapped_host
 from icelane.errors import ConfigurationError, MalformedError
 from icelane.signaling.admission.headers import MAX_HEADER_BYTES, Headers
-from icelane.turn.address_range import RangeTable, number_of, parse_address_range
+from icelane.turn.address_range import RangeTable, number_of, parse_address_range, trusts_too_many
 
 # From the right. A chain of trusted proxies is a handful; what lies further left is never looked at.
 MAX_HOPS: Final = 32
@@ -43,10 +43,10 @@ class TrustedProxies:
                 one = parse_address_range(text)
             except MalformedError as error:
                 raise ConfigurationError(str(error), key="server.trusted_proxies") from None
-            if one.first == 0 and one.last.bit_length() == (32 if one.family is AddressFamily.IPV4 else 128):
-                text = f"{text} trusts everybody, who could then be anybody; name your proxies"
-                raise ConfigurationError(text, key="server.trusted_proxies")
             parsed.append((one, _TRUSTED))
+        if trusts_too_many(one for one, _ in parsed):
+            text = "that trusts everybody, who could then be anybody; name your proxies"
+            raise ConfigurationError(text, key="server.trusted_proxies")
         self._tables = {family: RangeTable(family, parsed) for family in AddressFamily}
 
     def __contains__(self, host: object) -> bool:

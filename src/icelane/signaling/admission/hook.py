@@ -5,8 +5,8 @@ A hook is whatever answers an event: a function or a webhook (`webhook`). `Guard
     no answer, an exception, another type, None, a cancellation    refused: admission fails closed
     more than a second                                             refused, and the call is cancelled
     MAX_RUNNING calls at once, or MAX_RUNNING_PER_ADDRESS          the next is refused until one has really ended
-    BREAKER_FAILURES in a row, from several addresses              nobody is asked for BREAKER_PAUSE, all are refused;
-                                                                   then one call tries
+    BREAKER_FAILURES in a row, from several addresses              the hook looks down: those are not asked for again
+                                                                   for BREAKER_PAUSE, others BREAKER_TRIALS at once
     the same question again within the cache time                  what was allowed is allowed again, unasked
 """
 
@@ -47,11 +47,15 @@ MAX_RUNNING_PER_ADDRESS: Final = 16
 MAX_CACHE_TIME: Final[Duration] = 60.0
 # Answers that are remembered; the one that was not used for longest makes room.
 MAX_CACHED: Final = 10_000
-# The hook is down when this many calls in a row have failed and they came from this many addresses: one client whose
-# requests make it fail must not close it for all.
+# The hook looks down when this many calls in a row have failed and they came from this many addresses.
 BREAKER_FAILURES: Final = 5
 BREAKER_SOURCES: Final = 3
 BREAKER_PAUSE: Final[Duration] = 5.0
+# While it looks down. A few addresses whose requests make it fail must not close it for all, and a hook that is really
+# down must not be waited for by everybody; one answer opens it for all again.
+BREAKER_TRIALS: Final = 64
+# Addresses whose question was the last to fail; the one that failed longest ago makes room, and may be asked again.
+MAX_FAILED_SOURCES: Final = 1024
 
 Question: TypeAlias = ConnectRequest | JoinRequest | MessageRequest | IceRequest
 Notice: TypeAlias = Connected | Left
@@ -81,33 +85,24 @@ class _Breaker:
 
     def __init__(self) -> None:
         self._failures = 0
-        self._sources: set[bytes] = set()
-        self._closed_until = Instant(float("-inf"))
+        self._paused_until: OrderedDict[bytes, Instant] = OrderedDict()
 
-    def admits(self, now: Instant) -> bool:
-        """Whether to ask. While the hook is down, one question after each pause is let through to try."""
-        if not self._down:
+    def admits(self, source: bytes, running: int, now: Instant) -> bool:
+        """Whether to ask for `source` while `running` calls have not ended."""
+        if self._failures < BREAKER_FAILURES or len(self._paused_until) < BREAKER_SOURCES:
             return True
-        if now < self._closed_until:
-            return False
-        self._closed_until = later(now, BREAKER_PAUSE)
-        return True
+        return now >= self._paused_until.get(source, now) and running < BREAKER_TRIALS
 
     def succeeded(self) -> None:
         self._failures = 0
-        self._sources.clear()
+        self._paused_until.clear()
 
     def failed(self, source: bytes, now: Instant) -> None:
-        was_down = self._down
         self._failures += 1
-        if len(self._sources) < BREAKER_SOURCES:
-            self._sources.add(source)
-        if self._down and not was_down:
-            self._closed_until = later(now, BREAKER_PAUSE)
-
-    @property
-    def _down(self) -> bool:
-        return self._failures >= BREAKER_FAILURES and len(self._sources) >= BREAKER_SOURCES
+        self._paused_until[source] = later(now, BREAKER_PAUSE)
+        self._paused_until.move_to_end(source)
+        if len(self._paused_until) > MAX_FAILED_SOURCES:
+            self._paused_until.popitem(last=False)
 
 
 class GuardedHook(Generic[Q]):
@@ -150,9 +145,10 @@ class GuardedHook(Generic[Q]):
         if cached is not None:
             return cached
         try:
-            if not self._breaker.admits(now):
+            source = source_key(ip)
+            if not self._breaker.admits(source, len(self._running), now):
                 raise HookFailedError(CIRCUIT_OPEN)
-            answer = await self._call(event, source_key(ip))
+            answer = await self._call(event, source)
         except HookFailedError as error:
             self._times.observe(self.name, error.reason, self._clock() - now)
             raise

@@ -8,9 +8,11 @@ from starlette.requests import Request
 
 from icelane.errors import MalformedError
 from icelane.signaling.admission.control import AdmissionControl
+from icelane.signaling.admission.refusal import denied
 from icelane.signaling.admission.request import ConnectRequest, IceRequest, tls_facts_of
 from icelane.signaling.admitted import Admission, IcePolicy, Refusal
 from icelane.signaling.close_code import CloseCode
+from icelane.signaling.error_code import ErrorCode
 from icelane.signaling.http.caller import Caller, Operator
 
 
@@ -42,6 +44,12 @@ class AdmissionCallers:
     def allows_origin(self, origin: str) -> bool:
         """Whether a page of this origin may read the answers, and send cookies."""
         return self._control.allows_origin(origin)
+
+    def refuses(self, identity: str) -> Refusal | None:
+        """Lists."""
+        if self._control.lists.refuses_identity(identity) is None:
+            return None
+        return denied(ErrorCode.DENIED.value, "the lists keep this user out", status=403)
 
     async def before_ice(self, admission: Admission, address: str) -> IcePolicy | Refusal:
         """`before_ice`, and how often somebody may ask (CR-4)."""

@@ -38,6 +38,10 @@ class Callers(Protocol):
         """Whether a page of this origin may read the answers, and send cookies."""
         ...
 
+    def refuses(self, identity: str) -> Refusal | None:
+        """Why nothing is made for this user, whoever asks for him (CR-8)."""
+        ...
+
     async def before_ice(self, admission: Admission, address: str) -> IcePolicy | Refusal:
         """The policy that somebody's credentials are made by, or why he gets none: the program's last word, and how
         often one may ask (CR-4)."""
@@ -58,6 +62,13 @@ async def operator_of(callers: Callers, request: Request) -> Operator:
     if not isinstance(found, Operator):
         raise forbidden(detail="an API key is needed for this")
     return found
+
+
+def check_user(callers: Callers, identity: str) -> None:
+    """Raises Problem when nothing is made for this user."""
+    refusal = callers.refuses(identity)
+    if refusal is not None:
+        raise problem_of(refusal)
 
 
 async def user_of(callers: Callers, request: Request) -> Admission:

@@ -31,6 +31,8 @@ from icelane.signaling.ice_servers import Issued
 
 SHAPES: Final = ("uberti", "matrix", "twilio", "cloudflare", "xirsys")
 MAX_FIELDS: Final = 32
+TWILIO_TTL: Final = 86_400.0
+"""What a caller gets there who asks for none; a program that makes a new token each day relies on it."""
 
 
 class UbertiBody(Struct, kw_only=True):
@@ -50,10 +52,10 @@ class CloudflareRequest(Struct, kw_only=True, rename="camel"):
 
 
 class XirsysRequest(Struct, kw_only=True):
-    """`format` is `urls` for one entry with a list; without it there is an entry for each URL."""
+    """`format` is `urls` for one entry with a list, else there is an entry for each URL. `expire` may be a text."""
 
     format: str = ""
-    expire: float | UnsetType = UNSET
+    expire: float | str | UnsetType = UNSET
 
 
 class Compatibility:
@@ -113,7 +115,13 @@ class Compatibility:
         ]
 
     async def _answer_matrix(self, request: Request) -> Response:
-        return json_response(_uberti_body(await self._issue(request, IceServersRequest(), "matrix")))
+        try:
+            issued = await self._issue(request, IceServersRequest(), "matrix")
+        except Problem as problem:
+            if problem.status == 401 and set(request.headers).isdisjoint(("authorization", "cookie")):
+                problem.code = _NOTHING_SHOWN
+            raise
+        return json_response(_uberti_body(issued))
 
     # Twilio
 
@@ -131,7 +139,8 @@ class Compatibility:
 
     async def _answer_twilio(self, request: Request) -> Response:
         fields = await _form(request)
-        issued = await self._issue(request, IceServersRequest(ttl=_number(fields.get("Ttl"))), "twilio")
+        ttl = _number(fields.get("Ttl"))
+        issued = await self._issue(request, IceServersRequest(ttl=TWILIO_TTL if ttl is UNSET else ttl), "twilio")
         made_at = format_datetime(datetime.fromtimestamp(issued.expires_at - issued.ttl, UTC))
         body = {
             "account_sid": request.path_params["sid"],
@@ -205,7 +214,8 @@ class Compatibility:
 
     async def _answer_xirsys(self, request: Request) -> Response:
         asked = await json_of(request, XirsysRequest)
-        issued = await self._issue(request, IceServersRequest(ttl=asked.expire), "xirsys")
+        expire = _number(asked.expire) if isinstance(asked.expire, str) else asked.expire
+        issued = await self._issue(request, IceServersRequest(ttl=expire), "xirsys")
         if asked.format == "urls":
             urls = [url for server in issued.body.ice_servers for url in server.urls]
             servers: Any = {"username": issued.username, "urls": urls, "credential": issued.password}
@@ -262,11 +272,14 @@ def _number(text: str | None) -> float | UnsetType:
     return float(text)
 
 
+# Matrix tells who has shown nothing from who has shown what nobody knows; a caller knows that himself (CR-1).
+_NOTHING_SHOWN: Final = "missing_token"
 _MATRIX_CODES: Final = {401: "M_UNKNOWN_TOKEN", 403: "M_FORBIDDEN", 429: "M_LIMIT_EXCEEDED"}
 
 
 def _matrix_problem(problem: Problem) -> Response:
-    body: dict[str, Any] = {"errcode": _MATRIX_CODES.get(problem.status, "M_UNKNOWN"), "error": problem.title}
+    code = "M_MISSING_TOKEN" if problem.code == _NOTHING_SHOWN else _MATRIX_CODES.get(problem.status, "M_UNKNOWN")
+    body: dict[str, Any] = {"errcode": code, "error": problem.title}
     if problem.status == 429 and problem.retry_after is not None:
         body["retry_after_ms"] = retry_milliseconds(problem.retry_after)
     return _json(body, problem)

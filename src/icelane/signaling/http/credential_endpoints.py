@@ -16,7 +16,7 @@ from icelane.core.entropy import Entropy
 from icelane.crypto.provider import SystemEntropy
 from icelane.errors import LocalProtocolError
 from icelane.signaling.admitted import Admission, IceTransportPolicy, Refusal
-from icelane.signaling.http.caller import Callers, Operator, identified, operator_of
+from icelane.signaling.http.caller import Callers, Operator, check_user, identified, operator_of
 from icelane.signaling.http.endpoint import Endpoint, json_of, json_response
 from icelane.signaling.http.problem import Problem, bad_request, forbidden, problem_of
 from icelane.signaling.ice_servers import IceServers, Issued
@@ -112,8 +112,10 @@ class CredentialEndpoints:
         ttl = None if asked.ttl is UNSET else asked.ttl
         policy = _policy(asked.policy)
         if isinstance(caller, Operator):
+            user = self._user(caller, asked.user)
+            check_user(self._callers, user)
             return self._ice.issue(
-                self._user(caller, asked.user),
+                user,
                 monotonic(),
                 kind=kind,
                 ttl=None if ttl is None else _whole(ttl),

@@ -9,18 +9,21 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from icelane.core.clock import Duration
 from icelane.signaling.http.caller import Callers
-from icelane.signaling.http.problem import Problem, bad_request, forbidden, problem_of, problem_response
+from icelane.signaling.http.problem import Problem, bad_request, forbidden, not_found, problem_of, problem_response
 
 MAX_BODY: Final = 64 * 1024
 """CR-7: no request to us needs more; the next byte gets 413."""
@@ -38,6 +41,7 @@ SECURITY_HEADERS: Final[Mapping[str, str]] = {
 _ALLOWED_HEADERS: Final = "authorization, content-type, if-match, if-none-match, x-csrf-token"
 _EXPOSED_HEADERS: Final = "etag, location, retry-after"
 _PREFLIGHT_AGE: Final = "600"
+_ESCAPED: Final = re.compile(rb"%2[Ff]")
 
 Handler = Callable[[Request], Awaitable[Response]]
 ProblemWriter = Callable[[Problem], Response]
@@ -74,13 +78,56 @@ def routes(endpoints: Sequence[Endpoint], callers: Callers) -> list[Route]:
     for endpoint in endpoints:
         by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint
     return [
-        Route(path, _Door(methods, callers), methods=[*methods, "OPTIONS", *_OTHER_METHODS])
+        _EndpointRoute(path, _Door(methods, callers), methods=[*methods, "OPTIONS", *_OTHER_METHODS])
         for path, methods in by_path.items()
     ]
 
 
+class NothingHere:
+    """An ASGI application for paths that nobody has: 404 like every other error. `otherwise` is for WebSockets."""
+
+    def __init__(self, otherwise: ASGIApp) -> None:
+        self._otherwise = otherwise
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI: one request."""
+        if scope["type"] != "http":
+            await self._otherwise(scope, receive, send)
+            return
+        response = problem_response(not_found("there is nothing at this path"))
+        response.headers.update(SECURITY_HEADERS)
+        await response(scope, receive, send)
+
+
 # Answered here, so that 405 is a problem document like every other error.
 _OTHER_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+# Which no path has: what is escaped in one is decoded to characters, and this is none.
+_ESCAPED_SLASH: Final = "\udc2f"
+
+
+class _EndpointRoute(Route):
+    """An escaped slash is part of a name and no border (RFC 3986 section 2.2), so that `a/b` is a room like others."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, child = super().matches({**scope, "path": _segmented_path(scope)})
+        params: dict[str, Any] = child.get("path_params", {})
+        for name, value in params.items():
+            if isinstance(value, str):
+                params[name] = value.replace(_ESCAPED_SLASH, "/")
+        return match, child
+
+
+def _segmented_path(scope: Scope) -> str:
+    """The path with its escaped slashes marked, where the server tells how it was written."""
+    path: str = scope["path"]
+    raw: bytes = scope.get("raw_path") or b""
+    if b"%2f" not in raw.lower():
+        return path
+    parts = [unquote_to_bytes(part).decode("utf-8", "replace") for part in _ESCAPED.split(raw)]
+    # A server that has taken a prefix off one and not off the other is not asked to tell.
+    return _ESCAPED_SLASH.join(parts) if "/".join(parts) == path else path
 
 
 class _Door:

@@ -19,7 +19,7 @@ from icelane.core.clock import UnixSeconds
 from icelane.errors import LocalProtocolError
 from icelane.signaling.admission.ticket import LIFETIME
 from icelane.signaling.admitted import Admission
-from icelane.signaling.http.caller import Callers, operator_of, user_of
+from icelane.signaling.http.caller import Callers, check_user, operator_of, user_of
 from icelane.signaling.http.endpoint import Endpoint, json_of, json_response
 from icelane.signaling.http.problem import Problem, bad_request
 from icelane.signaling.ice_servers import clamped
@@ -171,6 +171,7 @@ class TokenEndpoints:
         await operator_of(self._callers, request)
         asked = await json_of(request, TokenRequest)
         order = _order(asked)
+        check_user(self._callers, order.identity)
         try:
             token, expires_at = self._tokens.make(order)
         except LocalProtocolError as error:

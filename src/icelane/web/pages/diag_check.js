@@ -117,7 +117,7 @@ export async function checkWebSocket() {
 /** @returns {Promise<Found>} */
 function openOnce() {
   return new Promise(resolve => {
-    const socket = new WebSocket(signalUrl(location.origin), ["icelane.signal.v1"])
+    const socket = new WebSocket(signalUrl(location.origin, { allowCleartext: true }), ["icelane.signal.v1"])
     const end = (/** @type {Found} */ found) => {
       clearTimeout(timer)
       socket.onopen = socket.onclose = null
