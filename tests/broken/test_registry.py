@@ -16,5 +16,5 @@ def test_every_break_names_tests_that_exist(one: Break) -> None:
     assert one.tests
     for test in one.tests:
         file, _, node = test.partition("::")
-        function = node.rpartition("::")[2].partition("[")[0]
+        function = node.partition("[")[0].rpartition("::")[2]
         assert f"def {function}(" in (ROOT / file).read_text(), test

@@ -18,6 +18,7 @@ def check() -> None:
     ip("link", "set", "lo", "up")
     ip("address", "add", f"{HOST}/64", "dev", "lo", "nodad")
     link = socket.if_nametoindex("lo")
+    await_route(link)
     with ExitStack() as stack:
         core = stack.enter_context(closing(RelayCore(runs=True, coalesce=0.0, secret=bytes(16))))
         listener, relay, peer = (
@@ -43,6 +44,16 @@ def send(data: bytes, peer: socket.socket, to: tuple[str, int, int, int], relay:
     """Have `peer` send, and wait until it is there."""
     peer.sendto(data, to)
     assert select([relay], [], [], 10)[0]
+
+
+def await_route(link: int) -> None:
+    """The kernel makes the way to a new address a little later: what is sent before is lost."""
+    with closing(opened((HOST, 0, 0, link))) as ours:
+        for _ in range(200):
+            ours.sendto(b"?", ours.getsockname())
+            if select([ours], [], [], 0.05)[0]:
+                return
+    raise AssertionError(f"nothing reaches {HOST}")
 
 
 def opened(address: tuple[object, ...]) -> socket.socket:

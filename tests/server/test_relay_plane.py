@@ -602,12 +602,12 @@ def test_a_reserved_port_is_bound_deaf_and_claimed_with_its_token(run: Run) -> N
 
 def test_the_port_of_another_program_is_passed_over(run: Run) -> None:
     async def scenario() -> None:
-        for port in range(50_000, 50_003):
+        for port in range(21_100, 21_103):
             Peer("127.0.0.9", port)
-        config = settings(relay_addresses=["127.0.0.9"], relay_ports="50000-50003")
+        config = settings(relay_addresses=["127.0.0.9"], relay_ports="21100-21103")
         async with TurnServer(config) as server:
             client = await Client.allocated(address_on(server, Transport.UDP))
-            assert client.relayed == [("127.0.0.9", 50_003)]
+            assert client.relayed == [("127.0.0.9", 21_103)]
             other = await Client.connect(address_on(server, Transport.UDP))
             with pytest.raises(Refused, match="508"):
                 await other.allocate()
@@ -618,14 +618,14 @@ def test_the_port_of_another_program_is_passed_over(run: Run) -> None:
 def test_a_pair_of_ports_is_bound_together_or_not_at_all(run: Run) -> None:
     async def scenario() -> None:
         plane = RelayPlane(SystemEntropy())
-        squatter = Peer("127.0.0.9", 50_005)
-        relay = SocketAddress("127.0.0.9", 50_004)
+        squatter = Peer("127.0.0.9", 21_105)
+        relay = SocketAddress("127.0.0.9", 21_104)
         pair = BindRelayPort(BindId(1), relay, and_next=True, transport=Transport.UDP)
         assert not plane.bind(pair)
-        Peer("127.0.0.9", 50_004).close()  # was let go again
+        Peer("127.0.0.9", 21_104).close()  # was let go again
         squatter.close()
         assert plane.bind(pair)
-        for port in (50_004, 50_005):
+        for port in (21_104, 21_105):
             assert plane.release(ReleaseRelayPort(SocketAddress("127.0.0.9", port))) is None
             Peer("127.0.0.9", port).close()
         plane.close()
