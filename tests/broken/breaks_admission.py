@@ -10,7 +10,17 @@ from collections.abc import Mapping
 from starlette.requests import Request
 
 from icelane.core import net
-from icelane.signaling.admission import answer, control, credential, forwarded, hook, json_text, json_web_token, origin
+from icelane.signaling.admission import (
+    answer,
+    control,
+    credential,
+    forwarded,
+    hook,
+    json_text,
+    json_web_token,
+    origin,
+    signing_key,
+)
 from icelane.signaling.admission.api_key import ApiKeys
 from icelane.signaling.admission.control import AdmissionControl
 from icelane.signaling.admission.forwarded import TrustedProxies
@@ -431,3 +441,8 @@ def whoever_has_a_long_name_is_on_no_list() -> None:
 def answers_are_not_looked_into() -> None:
     swap(answer, "parse_allow", lambda body: Allow(identity="alice"))
     swap(answer, "checked_allow", lambda allow: allow)
+
+
+@breaks("SG-6", test=f"{TOKENS}::test_what_everybody_may_know_is_no_secret[key]")
+def a_public_key_is_a_secret() -> None:
+    swap(signing_key, "_PEM", "no key")

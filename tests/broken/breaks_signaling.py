@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 
 from icelane.core.clock import Instant
-from icelane.signaling import concealment, failure, messages
+from icelane.signaling import concealment, direction_rule, failure, messages
 from icelane.signaling.admission.control import AdmissionControl
 from icelane.signaling.admitted import Admission
 from icelane.signaling.close_code import CloseCode
@@ -22,7 +22,7 @@ from icelane.signaling.moderation import Moderation
 from icelane.signaling.outbox import CloseConnection, Outbox
 from icelane.signaling.push import PreparedPush, Replay
 from icelane.signaling.room_view import RoomView
-from icelane.signaling.rooms import Rooms
+from icelane.signaling.rooms import Rooms, Said
 from icelane.signaling.session import Connection, Session
 from icelane.signaling.sessions import Sessions
 from icelane.signaling.timer import Timer, TimerKind
@@ -405,3 +405,37 @@ def addresses_pass_where_none_belongs() -> None:
 def lines_that_nobody_knows_pass() -> None:
     swap(concealment, "_LINES", tuple("iukezr"))
     swap(concealment, "without_addresses", lambda text: text)
+
+
+@breaks(
+    "SG-13",
+    test=(
+        f"{ROOMS}::test_a_description_goes_only_the_ways_that_are_granted[grants1-passes1]",
+        f"{ROOMS}::test_a_description_goes_only_the_ways_that_are_granted[grants2-passes2]",
+        f"{ROOMS}::test_no_second_direction_and_no_other_kind_gets_round_the_grants",
+    ),
+)
+def nobody_looks_which_way_media_goes() -> None:
+    swap(direction_rule, "missing_grant", lambda sdp, grants: None)
+
+
+@breaks("SG-12", test=f"{ROOMS}::test_what_somebody_says_of_himself_is_counted_and_asked_about_as_what_he_says")
+def updates_are_counted_by_nobody() -> None:
+    inner = Hub._handle_said
+
+    def free(self: Hub, connection: Connection, session: Session, frame: Said, now: Instant) -> None:
+        if isinstance(frame, messages.Update):
+            self._rooms.update(session, frame, now)
+        else:
+            inner(self, connection, session, frame, now)
+
+    swap(Hub, "_handle_said", free)
+
+
+@breaks("OP-10", test=f"{HUB}::test_a_pong_acknowledges_what_came_before_its_ping_and_nothing_after")
+def a_pong_acknowledges_what_is_on_its_way() -> None:
+    def all_of_it(self: Hub, connection: Connection) -> None:
+        if connection.session is not None:
+            connection.session.replay.acknowledge(connection.session.replay.last)
+
+    swap(Hub, "_handle_pong", all_of_it)

@@ -11,6 +11,7 @@ from icelane.signaling.hub_event import Admit, ConnectionEnded, IssueIce, Sessio
 from icelane.signaling.limits import MAX_WAITING_FRAMES, SignalingLimits
 from icelane.signaling.messages import (
     ClientPing,
+    ClientPong,
     Error,
     Hello,
     Ice,
@@ -559,3 +560,34 @@ def test_an_admission_covers_rooms_by_name_or_prefix() -> None:
     assert [admission.covers(room) for room in ("lobby", "team-", "team-a")] == [True] * 3
     assert not any(admission.covers(room) for room in ("lobby2", "Lobby", "team", "", "xteam-a"))
     assert not Admission(identity="a").covers("anything")
+
+
+def test_a_pong_acknowledges_what_came_before_its_ping_and_nothing_after() -> None:
+    """OP-10: whoever answers a ping has read what was sent before it; what is on its way is not forgotten."""
+    world = World()
+    alice, bob = world.enter("alice", "r"), world.enter("bob", "r")
+    alice.answers_pings = False
+    for number in range(3):
+        bob.say(SendMessage(to="*", data=encode_json(number)))
+    before = alice.sequences[-1]
+    world.advance(24.0)
+    bob.say(ClientPing(id=9))
+    world.advance(2.0)
+    assert alice.all(ServerPing)
+    for number in range(3, 6):
+        bob.say(SendMessage(to="*", data=encode_json(number)))
+    alice.say(ClientPong())
+    alice.cut()
+    for sequence, resumed in ((before, True), (before - 1, False)):
+        again = world.connect().hello("alice", Resume(session=alice.welcome.session, seq=sequence))
+        assert again.welcome.resumed is resumed
+        if resumed:
+            assert [bytes(frame.data) for frame in again.all(ServerMessage)] == [b"3", b"4", b"5"]
+            again.cut()
+
+
+def test_the_welcome_tells_the_bounds_that_count_for_its_receiver() -> None:
+    world = World()
+    for name, own, told in (("less", 3, 3), ("more", 1000, 32), ("none", None, 32)):
+        world.admissions[name] = allow(name, limits=AdmissionLimits(rooms=own))
+        assert world.connect().hello(name).welcome.limits.rooms == told

@@ -179,7 +179,7 @@ def test_a_broadcast_says_which_room_when_there_are_several(world: World) -> Non
 
 def test_whoever_may_not_message_may_still_negotiate(world: World) -> None:
     """SG-13: a grant that is not there."""
-    world.admissions["quiet"] = allow("quiet", grants=frozenset({Grant.JOIN, Grant.PUBLISH}))
+    world.admissions["quiet"] = allow("quiet", grants=DEFAULT_GRANTS - {Grant.MESSAGE})
     bob, quiet = world.enter("bob", "r"), world.enter("quiet", "r")
     quiet.say(message("*", 1, id=3))
     assert quiet.errors == ["forbidden"]
@@ -316,6 +316,7 @@ def test_hooks_decide_about_joins_and_messages_and_order_is_kept() -> None:
     while (waiting := [one for one in world.commands if isinstance(one, AskMessage)]) != []:
         world.commands.remove(waiting[0])
         frame = waiting[0].frame
+        assert not isinstance(frame, Update)
         asked.append((waiting[0].room, frame.to, waiting[0].session.identity))
         refusal = no if isinstance(frame, SendMessage) and b"bad" in bytes(frame.data) else None
         world.hub.provide_decision(waiting[0].decision, refusal, world.now)
@@ -497,6 +498,82 @@ def test_a_room_that_becomes_relay_only_tells_everybody_in_it(world: World) -> N
     moderation.configure("r", RoomOptions(), world.now)
     world.drain()
     assert [client.last(RoomUpdated).ice_transport_policy for client in (alice, bob)] == [msgspec.UNSET, "relay"]
+
+
+# Grants of media.
+
+SECTION = "m={} 9 UDP/TLS/RTP/SAVPF 111\r\n{}"
+
+
+def described(kind: str, *lines: str) -> SignalData:
+    session = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n"
+    sdp = session + SECTION.format(kind, "".join(f"a={one}\r\n" for one in lines))
+    return SignalData(description=Description(type=DescriptionType.OFFER, sdp=sdp))
+
+
+@pytest.mark.parametrize(
+    ("grants", "passes"),
+    [
+        ({Grant.PUBLISH, Grant.SUBSCRIBE}, {"sendrecv", "sendonly", "recvonly", "inactive", ""}),
+        ({Grant.PUBLISH}, {"sendonly", "inactive"}),
+        ({Grant.SUBSCRIBE}, {"recvonly", "inactive"}),
+        (set(), {"inactive"}),
+    ],
+)
+def test_a_description_goes_only_the_ways_that_are_granted(world: World, grants: set[Grant], passes: set[str]) -> None:
+    """SG-13: `publish` and `subscribe`, by the direction of each section."""
+    world.admissions["alice"] = allow("alice", grants=frozenset({Grant.JOIN, *grants}))
+    alice, bob = world.enter("alice", "r"), world.enter("bob", "r")
+    for direction in ("sendrecv", "sendonly", "recvonly", "inactive", ""):
+        heard, errors = len(bob.all(ServerSignal)), len(alice.errors)
+        alice.say(SendSignal(id=9, to=bob.peer, data=described("audio", *([direction] if direction else []))))
+        assert (len(bob.all(ServerSignal)) > heard) is (direction in passes), direction
+        assert alice.errors[errors:] == ([] if direction in passes else ["forbidden"])
+
+
+def test_no_second_direction_and_no_other_kind_gets_round_the_grants(world: World) -> None:
+    """SG-13: readers take the first, or the last; and a description that does not parse says nothing."""
+    world.admissions["alice"] = allow("alice", grants=frozenset({Grant.JOIN, Grant.SUBSCRIBE}))
+    alice, bob = world.enter("alice", "r"), world.enter("bob", "r")
+    odd = SignalData(description=Description(type=DescriptionType.OFFER, sdp="m=audio\r\n"))
+    twice, other, loud = (
+        described("audio", "recvonly", "sendrecv"),
+        described("application"),
+        described("video", "SENDRECV"),
+    )
+    for data in (twice, other, loud, odd):
+        alice.say(SendSignal(id=9, to=bob.peer, data=data))
+    assert not bob.all(ServerSignal)
+    assert alice.errors == ["forbidden", "forbidden", "forbidden", "bad_description"]
+    channel = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n"
+    data_only = described("audio", "inactive").description
+    assert isinstance(data_only, Description)
+    with_channel = msgspec.structs.replace(data_only, sdp=data_only.sdp + channel)
+    alice.say(SendSignal(id=9, to=bob.peer, data=SignalData(description=with_channel)))
+    alice.say(SendSignal(id=9, to=bob.peer, data=SignalData(candidate=None)))
+    assert len(bob.all(ServerSignal)) == 2
+
+
+# Updates.
+
+
+def test_what_somebody_says_of_himself_is_counted_and_asked_about_as_what_he_says(world: World) -> None:
+    """SG-12, SG-3: `update` goes to a whole room, and gets round neither the rates nor the hook."""
+    alice, bob = world.enter("alice", "r"), world.enter("bob", "r")
+    rules = world.frame_rules
+    rules.wait = 5.0
+    alice.say(Update(id=3, room="r", meta=encode_json({"a": 1})))
+    assert rules.counted[-1] == ("alice", "r", "update")
+    assert (alice.errors, alice.last(Error).after) == (["rate_limited"], 5.0)
+    rules.wait, rules.asks_about_messages = None, True
+    world.decide = lambda _: Refusal(code=CloseCode.DENIED, error="language")
+    alice.say(Update(id=4, room="r", meta=encode_json({"a": 2})))
+    assert not bob.all(PeerUpdated)
+    world.decide = lambda _: None
+    alice.say(Update(id=5, room="r", meta=encode_json({"a": 3})))
+    assert bytes(bob.last(PeerUpdated).meta) == b'{"a":3}'
+    alice.say(Update(id=6, room="elsewhere", meta=encode_json({})))
+    assert alice.errors == ["rate_limited", "language", "not_in_room"]
 
 
 # Administrators.

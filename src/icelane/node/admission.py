@@ -140,6 +140,7 @@ def rate_settings(config: Config) -> RateSettings:
         messages_per_room=_rate(limits.messages_per_second_per_room, _BURST),
         messages_per_identity={
             "join": _rate(limits.joins_per_second, _JOIN_BURST),
+            "update": _rate(limits.joins_per_second, _JOIN_BURST),
             "signal": _rate(limits.messages_per_second, _BURST),
             "message": _rate(limits.messages_per_second, _BURST),
         },

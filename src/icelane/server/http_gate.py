@@ -207,4 +207,5 @@ def _tls_extension(facts: TlsFacts) -> dict[str, Any]:
         "cipher_suite": None,
         "version": facts.version,
         "cipher": facts.cipher,
+        "alpn": facts.alpn,
     }

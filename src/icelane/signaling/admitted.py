@@ -17,8 +17,9 @@ class Grant(enum.Enum):
 
     JOIN = "join"
     PUBLISH = "publish"
-    """Send sound and pictures. The hub passes it on; media does not pass here."""
+    """Describe media that one sends. Without it a description is not passed on unless it sends nothing."""
     SUBSCRIBE = "subscribe"
+    """Describe media that one receives."""
     MESSAGE = "message"
     """Send `message`. `signal` needs JOIN only: without it there is no call."""
     MODERATE = "moderate"

@@ -25,5 +25,5 @@ class FrameRules(Protocol):
         ...
 
     def message_wait(self, identity: str, room: str, kind: str) -> Duration | None:
-        """Count a frame (`join`, `signal`, `message`); the seconds to wait when it is one too many."""
+        """Count a frame (`join`, `update`, `signal`, `message`); the seconds to wait when it is one too many."""
         ...

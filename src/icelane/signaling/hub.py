@@ -59,7 +59,7 @@ from icelane.signaling.moderation import Moderation
 from icelane.signaling.outbox import CloseConnection, Outbox
 from icelane.signaling.refusals import Refusals
 from icelane.signaling.room_rule import RoomRule
-from icelane.signaling.rooms import Rooms
+from icelane.signaling.rooms import Rooms, Said
 from icelane.signaling.session import Connection, ConnectionId, ConnectionState, Session
 from icelane.signaling.sessions import Sessions
 from icelane.signaling.timer import Timer, TimerKind
@@ -74,7 +74,7 @@ _BUSY_AFTER: Final[Duration] = 10.0
 _WANTED: Final = frozenset({1000, 1001})
 
 
-_Decided: TypeAlias = Hello | Refresh | Join | SendMessage | SendSignal
+_Decided: TypeAlias = Hello | Refresh | Join | Said
 
 
 class _Asked(NamedTuple):
@@ -254,10 +254,8 @@ class Hub:
             self._desk.refuse(session, frame.id, refusal.error, refusal.reason, refusal.retry_after, retryable)
         elif isinstance(frame, Join):
             self._rooms.join(session, frame, now)
-        elif isinstance(frame, SendMessage):
-            self._rooms.message(session, frame, now)
-        elif isinstance(frame, SendSignal):
-            self._rooms.signal(session, frame, now)
+        elif isinstance(frame, Said):
+            self._rooms.say(session, frame, now)
         self._go_on(connection, now)
         self._settle(now)
 
@@ -371,14 +369,10 @@ class Hub:
         match frame:
             case Join():
                 self._handle_join(connection, session, frame, now)
-            case SendMessage():
-                self._handle_message(connection, session, frame, now)
-            case SendSignal():
-                self._handle_signal(connection, session, frame, now)
+            case SendMessage() | SendSignal() | Update():
+                self._handle_said(connection, session, frame, now)
             case Leave():
                 self._rooms.leave(session, frame, now)
-            case Update():
-                self._rooms.update(session, frame, now)
             case Kick() | Lock() | Close():
                 self._rooms.moderate(session, frame, now)
             case Refresh():
@@ -399,25 +393,17 @@ class Hub:
         else:
             self._rooms.join(session, join, now)
 
-    def _handle_message(self, connection: Connection, session: Session, message: SendMessage, now: Instant) -> None:
-        room = self._rooms.room_of(session, message)
-        if self._is_too_often(session, message, room) or not self._rooms.may_message(session, message):
+    def _handle_said(self, connection: Connection, session: Session, frame: Said, now: Instant) -> None:
+        """What others are to hear."""
+        room = self._rooms.room_of(session, frame)
+        if self._is_too_often(session, frame, room) or not self._rooms.may_say(session, frame):
             return
-        if self._asks_about_messages:
-            self._ask_before_passing_on(connection, session, message, room, now)
+        if self._frame_rules is not None and self._frame_rules.asks_about_messages:
+            self._commands.append(AskMessage(self._ask_soon(connection, frame, now), session.summary(), room, frame))
         else:
-            self._rooms.message(session, message, now)
+            self._rooms.say(session, frame, now)
 
-    def _handle_signal(self, connection: Connection, session: Session, signal: SendSignal, now: Instant) -> None:
-        room = self._rooms.room_of(session, signal)
-        if self._is_too_often(session, signal, room) or not self._rooms.may_signal(session, signal):
-            return
-        if self._asks_about_messages:
-            self._ask_before_passing_on(connection, session, signal, room, now)
-        else:
-            self._rooms.signal(session, signal, now)
-
-    def _is_too_often(self, session: Session, frame: Join | SendMessage | SendSignal, room: str) -> bool:
+    def _is_too_often(self, session: Session, frame: Join | Said, room: str) -> bool:
         """Answered when it is; the connection stays, since it kept to the bounds that it was told."""
         if self._frame_rules is None:
             return False
@@ -425,15 +411,6 @@ class Hub:
         if wait is not None:
             self._desk.refuse(session, frame.id, ErrorCode.RATE_LIMITED, after=wait)
         return wait is not None
-
-    @property
-    def _asks_about_messages(self) -> bool:
-        return self._frame_rules is not None and self._frame_rules.asks_about_messages
-
-    def _ask_before_passing_on(
-        self, connection: Connection, session: Session, frame: SendMessage | SendSignal, room: str, now: Instant
-    ) -> None:
-        self._commands.append(AskMessage(self._ask_soon(connection, frame, now), session.summary(), room, frame))
 
     def _handle_admission(
         self,

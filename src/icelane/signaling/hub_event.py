@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, TypeAlias
 
 from icelane.signaling.admitted import Admission
-from icelane.signaling.messages import Hello, IceServersBody, Join, LeftReason, Refresh, SendMessage, SendSignal
+from icelane.signaling.messages import Hello, IceServersBody, Join, LeftReason, Refresh, SendMessage, SendSignal, Update
 from icelane.signaling.session import ConnectionId, SessionSummary
 
 
@@ -49,7 +49,7 @@ class AskMessage(NamedTuple):
     decision: int
     session: SessionSummary
     room: str
-    frame: SendSignal | SendMessage
+    frame: SendSignal | SendMessage | Update
 
 
 class IssueIce(NamedTuple):

@@ -17,6 +17,7 @@ from icelane.errors import MalformedError
 from icelane.signaling.admitted import Admission, Grant
 from icelane.signaling.concealment import concealed
 from icelane.signaling.desk import Desk
+from icelane.signaling.direction_rule import missing_grant
 from icelane.signaling.engine import (
     Arrived,
     Changed,
@@ -66,6 +67,9 @@ RoomDelivery: TypeAlias = (
     Entered | NotEntered | Arrived | Changed | Restricted | Departed | Configured | Published | Delivered
 )
 
+Said: TypeAlias = SendSignal | SendMessage | Update
+"""What others hear of somebody."""
+
 
 class Rooms:
     """Asks are verbs with the frame; refusals are answered at once. The bounds of a room are the engine's business."""
@@ -103,7 +107,7 @@ class Rooms:
         if view is not None and session.peer in view.ours:
             self._desk.answer(session, view.joined(join.id, session))
             return False
-        if join.room not in session.rooms and len(session.rooms) >= self._room_bound(admission):
+        if join.room not in session.rooms and len(session.rooms) >= self.room_bound(admission):
             self._desk.refuse(session, join.id, ErrorCode.TOO_MANY_ROOMS)
             return False
         return True
@@ -145,13 +149,39 @@ class Rooms:
             self._drop_if_empty(view)
         self._engine.depart(room, session.peer, reason, "", now)  # the others are told when that comes back
 
-    def update(self, session: Session, update: Update, now: Instant) -> None:
-        """Say something else about oneself."""
+    def may_update(self, session: Session, update: Update) -> bool:
+        """Whether the session is there; answered when not."""
         if not self._is_in(session, update.room):
             self._desk.refuse(session, update.id, ErrorCode.NOT_IN_ROOM)
+            return False
+        return True
+
+    def update(self, session: Session, update: Update, now: Instant) -> None:
+        """Say something else about oneself."""
+        if not self.may_update(session, update):
             return
         self._engine.update(update.room, session.peer, _meta(session.admission, update.meta), now)
         self._desk.answer(session, Ok(re=update.id))
+
+    def may_say(self, session: Session, frame: Said) -> bool:
+        """Whether the token allows it and there is somebody to hear it; answered when not, or when it is a repeat."""
+        match frame:
+            case SendSignal():
+                return self.may_signal(session, frame)
+            case SendMessage():
+                return self.may_message(session, frame)
+            case _:
+                return self.may_update(session, frame)
+
+    def say(self, session: Session, frame: Said, now: Instant) -> None:
+        """Pass it on, when it still can be: a hook may have taken its time."""
+        match frame:
+            case SendSignal():
+                self.signal(session, frame, now)
+            case SendMessage():
+                self.message(session, frame, now)
+            case _:
+                self.update(session, frame, now)
 
     def may_signal(self, session: Session, signal: SendSignal) -> bool:
         """Whether the peer is there; answered when not, or when it is a repeat."""
@@ -169,6 +199,10 @@ class Rooms:
             self._desk.refuse(session, signal.id, ErrorCode.PEER_NOT_FOUND)
             return
         data: SignalData | None = signal.data
+        refusal = _direction_refusal(session.admission, signal.data)
+        if refusal is not None:
+            self._desk.refuse(session, signal.id, refusal)
+            return
         if self._conceals(session, shared, signal.to):
             try:
                 data = concealed(signal.data)
@@ -205,8 +239,10 @@ class Rooms:
             self._engine.deliver(node, message.to, session.peer, message.data, key, now)
         self._done(session, message)
 
-    def room_of(self, session: Session, frame: SendSignal | SendMessage) -> str:
+    def room_of(self, session: Session, frame: Said) -> str:
         """The room that a frame is for: the named one, the only one, or one that has the peer; empty without any."""
+        if isinstance(frame, Update):
+            return frame.room
         if frame.to != EVERYBODY:
             shared = self._shared_rooms(session, frame.to)
             return shared[0].name if shared else ""
@@ -405,7 +441,8 @@ class Rooms:
     def _conceals(self, session: Session, shared: list[RoomView], peer: str) -> bool:
         return session.relay_only or any(view.conceals(peer) for view in shared)
 
-    def _room_bound(self, admission: Admission) -> int:
+    def room_bound(self, admission: Admission) -> int:
+        """How many rooms somebody may be in: his own bound, and not more than the server's."""
         own = admission.limits.rooms
         return self._limits.rooms_per_session if own is None else min(own, self._limits.rooms_per_session)
 
@@ -438,6 +475,16 @@ def _message(data: Raw, sender: str | None, room: str | None, key: str | None) -
 
 def _covers(admission: Admission, room: str) -> bool:
     return Grant.JOIN in admission.grants and admission.covers(room)
+
+
+def _direction_refusal(admission: Admission, data: SignalData) -> ErrorCode | None:
+    if data.description is UNSET or not data.description.sdp:
+        return None
+    try:
+        missing = missing_grant(data.description.sdp, admission.grants)
+    except MalformedError:
+        return ErrorCode.BAD_DESCRIPTION
+    return None if missing is None else ErrorCode.FORBIDDEN
 
 
 def _meta(admission: Admission, said: Raw) -> Raw:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Raw
 
 from icelane.aio.system import SystemWallClock, monotonic
 from icelane.aio.wakeup import Wakeup
@@ -55,7 +55,7 @@ from icelane.signaling.hub_event import (
     SessionStarted,
 )
 from icelane.signaling.limits import SignalingLimits
-from icelane.signaling.messages import SendMessage, encode_json, frame_type, parse_json_object
+from icelane.signaling.messages import EVERYBODY, Update, encode_json, frame_type, parse_json_object
 from icelane.signaling.moderation import Moderation
 from icelane.signaling.outbox import CloseConnection
 from icelane.signaling.room_rule import RoomRule
@@ -391,11 +391,15 @@ def _join_request(session: SessionSummary, command: AskJoin) -> JoinRequest:
 
 def _message_request(session: SessionSummary, command: AskMessage) -> MessageRequest:
     frame = command.frame
-    data = frame.data if isinstance(frame, SendMessage) else encode_json(frame.data)
+    # What somebody says of himself goes to everybody in the room, as a message to all would.
+    to = EVERYBODY if isinstance(frame, Update) else frame.to
+    data = frame.meta if isinstance(frame, Update) else frame.data
+    if not isinstance(data, Raw):
+        data = encode_json(data)
     return MessageRequest(
         identity=session.identity,
         room=command.room,
-        to=frame.to,
+        to=to,
         kind=frame_type(frame),
         data=msgspec.json.decode(data),
         labels=session.admission.labels,

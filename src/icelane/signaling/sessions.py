@@ -283,7 +283,7 @@ class Sessions:
                 frame=MAX_FRAME,
                 frames_per_second=admission.limits.frames_per_second or limits.frames_per_second,
                 frame_burst=admission.limits.frame_burst or limits.frame_burst,
-                rooms=limits.rooms_per_session,
+                rooms=self._rooms.room_bound(admission),
                 peers_per_room=limits.peers_per_room,
                 resume_seconds=limits.resume_window,
                 resume_pushes=limits.replay,

@@ -20,7 +20,7 @@ import msgspec
 
 from icelane.core.clock import Duration
 from icelane.errors import MalformedError
-from icelane.signaling.admission.request import ConnectRequest, TlsFacts
+from icelane.signaling.admission.request import ConnectRequest, tls_facts_of
 from icelane.signaling.admitted import Refusal
 from icelane.signaling.gate import Gate
 from icelane.signaling.http.problem import CONTENT_TYPE, Problem, bad_request, problem_of
@@ -39,7 +39,6 @@ CLOSE_TIMEOUT: Final[Duration] = 5.0
 _NO_CODE: Final = 1005
 _BROKEN: Final = 1006
 _NORMAL: Final = 1000
-_TLS_VERSIONS: Final = {0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
 
 
 class SignalEndpoint:
@@ -124,15 +123,8 @@ def _request(gate: Gate, scope: Scope) -> ConnectRequest:
         raw_headers=scope["headers"],
         query=scope.get("query_string", b""),
         path=scope["path"],
-        tls=_tls_facts(scope),
+        tls=tls_facts_of(scope),
     )
-
-
-def _tls_facts(scope: Scope) -> TlsFacts | None:
-    tls = (scope.get("extensions") or {}).get("tls")
-    if tls is None:
-        return TlsFacts() if scope.get("scheme") == "wss" else None
-    return TlsFacts(version=_TLS_VERSIONS.get(tls.get("tls_version"), ""))
 
 
 async def _refuse(scope: Scope, send: Send, problem: Problem) -> None:

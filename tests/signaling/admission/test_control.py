@@ -27,6 +27,7 @@ from icelane.signaling.admission.request import (
     JoinRequest,
     MessageRequest,
     TlsFacts,
+    tls_facts_of,
 )
 from icelane.signaling.admission.session_cookie import csrf_value, set_cookie
 from icelane.signaling.admitted import (
@@ -579,6 +580,23 @@ def test_frames_and_credentials_are_counted() -> None:
 def refused_policy(outcome: IcePolicy | Refusal) -> Refusal:
     assert isinstance(outcome, Refusal)
     return outcome
+
+
+@pytest.mark.parametrize(
+    ("scope", "facts"),
+    [
+        (
+            {"extensions": {"tls": {"tls_version": 0x0304, "version": "TLSv1.3", "cipher": "AES", "alpn": "http/1.1"}}},
+            TlsFacts(version="TLSv1.3", cipher="AES", alpn="http/1.1"),
+        ),
+        ({"extensions": {"tls": {"tls_version": 0x0303, "cipher_suite": None}}}, TlsFacts(version="TLSv1.2")),
+        ({"scheme": "wss"}, TlsFacts()),
+        ({"scheme": "https", "extensions": {}}, TlsFacts()),
+        ({"scheme": "ws"}, None),
+    ],
+)
+def test_tls_is_the_same_for_a_websocket_and_a_request(scope: dict[str, Any], facts: TlsFacts | None) -> None:
+    assert tls_facts_of(scope) == facts
 
 
 # What comes after.

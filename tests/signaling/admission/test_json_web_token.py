@@ -278,6 +278,16 @@ def test_an_entry_that_cannot_work_names_its_key(changes: dict[str, Any], key: s
     assert caught.value.key == key
 
 
+@pytest.mark.parametrize(
+    "text", ["-----BEGIN PUBLIC KEY-----\n", " \n-----BEGIN CERTIFICATE-----\n", '{"kty": "RSA", "n": "']
+)
+def test_what_everybody_may_know_is_no_secret(text: str) -> None:
+    """SG-6: a public key that stands where a secret belongs would let everybody sign."""
+    with pytest.raises(ConfigurationError, match="none that others know") as caught:
+        TokenVerifier((TrustedIssuer(issuer="x", algorithm="HS256", secret=text + "A" * 64),))
+    assert caught.value.key == "auth.jwt.secret"
+
+
 def test_a_key_has_to_be_strong_and_on_the_right_curve() -> None:
     small = rsa.generate_private_key(65537, 1024).public_key()
     weak = small.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()

@@ -307,7 +307,10 @@ class LimitSettings(Section):
         doc="Frames that are sent into one room in a second, four times that at once. 0 is no limit.",
     )
     joins_per_second: Rate = setting(
-        2, kind="number", doc="Joins of one user in a second, sixteen times that at once. 0 is no limit."
+        2,
+        kind="number",
+        doc="Joins of one user in a second, and as many updates of what he says of himself, sixteen times that at "
+        "once. 0 is no limit.",
     )
     peers_per_room: Count = setting(100, kind="number", doc="Members of a room; the next one gets `room_full`.")
     rooms_per_session: Count = setting(32, kind="number", doc="Rooms that one connection is in at a time.")

@@ -287,7 +287,10 @@ class AdmissionControl:
         return self._rules.before_ice is not None
 
     def message_wait(self, identity: str, room: str, kind: str) -> Duration | None:
-        """The seconds after which somebody may send a frame of this kind (`join`, `signal`, `message`); None: now."""
+        """The seconds after which somebody may send a frame of this kind (`join`, `update`, `signal` or `message`).
+
+        None: now.
+        """
         return self._rules.limits.message(identity, room, kind, self._clock())
 
     def tell(self, notice: Notice) -> None:

@@ -36,6 +36,7 @@ class Rate:
 DEFAULT_KIND_RATES: Final[Mapping[str, Rate]] = {
     # A whole room gets what one sends to it; joins cost everybody in the room a push.
     "join": Rate(per_second=2, burst=32),
+    "update": Rate(per_second=2, burst=32),
     "signal": Rate(per_second=50, burst=200),
     "message": Rate(per_second=50, burst=200),
 }

@@ -14,7 +14,7 @@ import enum
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from icelane.core.clock import Duration, UnixSeconds
@@ -34,6 +34,7 @@ MAX_QUERY_PARTS: Final = 100
 TICKET: Final = "ticket"
 TOKEN: Final = "token"  # noqa: S105  (a name)
 
+_TLS_VERSIONS: Final = {0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
 _BEARER: Final = "bearer."
 _CSRF: Final = "csrf."
 CSRF_HEADER: Final = "x-csrf-token"
@@ -61,6 +62,22 @@ class TlsFacts:
     cipher: str = ""
     server_name: str = ""
     alpn: str = ""
+
+
+def tls_facts_of(scope: Mapping[str, Any]) -> TlsFacts | None:
+    """What a scope of ASGI says of TLS, by its extension or by its scheme; None where there is none.
+
+    Our own server writes the names of OpenSSL beside the numbers of the extension.
+    """
+    tls = (scope.get("extensions") or {}).get("tls")
+    if tls is None:
+        return TlsFacts() if scope.get("scheme") in ("https", "wss") else None
+    return TlsFacts(
+        version=str(tls.get("version") or _TLS_VERSIONS.get(tls.get("tls_version"), "")),
+        cipher=str(tls.get("cipher") or ""),
+        server_name=str(tls.get("server_name") or ""),
+        alpn=str(tls.get("alpn") or ""),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,7 +243,8 @@ class JoinRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageRequest:
-    """`before_message`: a frame to a peer, or to a whole room (`to` is `*`). `kind` is `signal` or `message`."""
+    """`before_message`: a frame to a peer, or to a whole room (`to` is `*`). `kind` is `signal`, `message`, or
+    `update`, with what somebody says of himself as `data`."""
 
     identity: str
     room: str

@@ -27,6 +27,8 @@ MIN_SECRET_BYTES: Final = 32
 
 # NIST SP 800-131A: below this, factoring is somebody's business.
 _MIN_RSA_BITS: Final = 2048
+# What begins a key or a certificate in PEM. As a secret it would sign for everybody who has the public half.
+_PEM: Final = "-----BEGIN "
 _CURVES: Final = {"ES256": "P-256", "ES384": "P-384", "EdDSA": "Ed25519"}
 _KEY_TYPES: Final = {"H": "oct", "R": "RSA", "E": "EC"}
 
@@ -60,6 +62,12 @@ def shared_secret(secret: str, *, key: str) -> OctKey:
     if len(secret.encode()) < MIN_SECRET_BYTES:
         raise ConfigurationError(
             f"a secret that signs tokens has at least {MIN_SECRET_BYTES} bytes; `icelane keys new` prints one", key=key
+        )
+    if _PEM in secret or secret.lstrip().startswith("{"):
+        raise ConfigurationError(
+            "a secret that signs tokens is none that others know: this is a key of RSA or EC, or a JWK, which has "
+            "public_key or jwks_url",
+            key=key,
         )
     return OctKey.import_key(secret)
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from icelane.errors import MalformedError
 from icelane.signaling.admission.control import AdmissionControl
 from icelane.signaling.admission.refusal import denied
-from icelane.signaling.admission.request import ConnectRequest, IceRequest, TlsFacts
+from icelane.signaling.admission.request import ConnectRequest, IceRequest, tls_facts_of
 from icelane.signaling.admitted import Admission, IcePolicy, Refusal
 from icelane.signaling.close_code import CloseCode
 from icelane.signaling.error_code import ErrorCode
@@ -66,17 +66,10 @@ class AdmissionCallers:
                 query=request.scope["query_string"],
                 path=request.scope["path"],
                 transport=request.url.scheme,
-                tls=_tls_facts(request),
+                tls=tls_facts_of(request.scope),
             )
             # What a query says besides is an endpoint's business, and few of them take a ticket.
             if not getattr(request.state, "takes_ticket", False):
                 known = replace(known, ticket=None)
             request.state.connect_request = known
         return known
-
-
-def _tls_facts(request: Request) -> TlsFacts | None:
-    facts = request.scope.get("extensions", {}).get("tls")
-    if facts is None:
-        return None
-    return TlsFacts(version=str(facts.get("version") or ""), cipher=str(facts.get("cipher") or ""))
