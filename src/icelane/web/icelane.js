@@ -115,7 +115,7 @@ export class SignalRefusedError extends SignalError {
  * The URL of the WebSocket for that of a server; a relative one is by the page's own.
  * @param {string} text @param {{ allowCleartext?: boolean }} [options]
  */
-export function signalUrl(text, { allowCleartext = false } = {}) {
+export function signalUrl(text, options) {
   const url = new URL(text, globalThis.location?.href)
   if (url.protocol === "https:") url.protocol = "wss:"
   if (url.protocol === "http:") url.protocol = "ws:"
@@ -123,7 +123,7 @@ export function signalUrl(text, { allowCleartext = false } = {}) {
   if (url.username || url.password || [...url.searchParams.keys()].some(name => name.toLowerCase() === "token")) {
     throw new TypeError("a token goes into `token`, not into the URL")
   }
-  if (url.protocol === "ws:" && !allowCleartext && !isThisMachine(url.hostname)) {
+  if (url.protocol === "ws:" && !options?.allowCleartext && !isThisMachine(url.hostname)) {
     throw new TypeError(`without TLS everybody on the way reads what goes to ${url.hostname}; use wss://, or allowCleartext`)
   }
   if (url.pathname === "/") url.pathname = PATH
@@ -430,11 +430,11 @@ export class SignalClient {
     if (this.#attempt !== attempt || this.#closed) return
     // A page cannot set headers. What is no word of RFC 9110 cannot be a sub-protocol and goes into hello.
     const fits = token !== undefined && /^[\w.~+-]+$/.test(token)
-    const isCsrf = token?.startsWith("csrf.")
+    const protocol = token?.startsWith("csrf.") ? token : `bearer.${token}`
     const url = this.#elsewhere ?? this.#url
     let socket
     try {
-      socket = new this.#environment.WebSocket(url, fits ? [SUBPROTOCOL, isCsrf ? token : `bearer.${token}`] : [SUBPROTOCOL])
+      socket = new this.#environment.WebSocket(url, fits ? [SUBPROTOCOL, protocol] : [SUBPROTOCOL])
     } catch (error) {
       this.#connecting?.reject(/** @type {Error} */ (error))
       this.#decide(1006, "unreachable", "the WebSocket was not opened", undefined)
