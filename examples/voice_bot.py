@@ -11,57 +11,29 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections import deque
-from contextlib import suppress
+from collections.abc import Iterable
 
 from av import AudioFrame
 
-from icelane import AudioStreamTrack, RTCConfiguration, SignalClient
-from icelane.aio.media_stream_track import TrackFrame
-from icelane.errors import MediaStreamError
+from icelane import RTCConfiguration, SignalClient, SpeechTrack, utterances
 from icelane.media.synthetic.sound import tone
 from icelane.signaling.client_event import Peer
 
 CONFIGURATION = RTCConfiguration(interfaces=os.environ.get("INTERFACES", "").split() or None)
 AUTHORITY = os.environ.get("AUTHORITY")
-LOUD, PAUSE = 0.01, 25  # of 1, and in frames of 20 ms
 
 
-def answer(heard: list[TrackFrame]) -> list[AudioFrame]:
-    """What to say to what was heard, in frames of 20 ms, 8 kHz, mono, s16: here a tone that is as long."""
-    return [tone(660, rate=8000, channels=1).frame(index * 160, 160) for index in range(len(heard))]
-
-
-class Voice(AudioStreamTrack):
-    def __init__(self) -> None:
-        super().__init__()
-        self.words: deque[AudioFrame] = deque()
-
-    async def recv(self) -> TrackFrame:
-        silence = await super().recv()
-        if not self.words or not isinstance(silence, AudioFrame):
-            return silence
-        frame = self.words.popleft()
-        frame.pts = silence.pts
-        return frame
+async def answer(heard: bytes) -> Iterable[AudioFrame]:
+    """What to say to what was heard, which is mono at 24 kHz, 16 bits a sample: here a tone that is as long."""
+    return [tone(660, rate=24_000, channels=1).frame(start, 480) for start in range(0, len(heard) // 2, 480)]
 
 
 async def converse(signal: SignalClient, peer: Peer) -> None:
-    pc, voice = signal.connect_peer(peer), Voice()
+    pc, voice = signal.connect_peer(peer), SpeechTrack()
     pc.addTrack(voice)
-    heard: list[TrackFrame] = []
-    quiet = 0
-    receiver = pc.getReceivers()[0]
-    with suppress(MediaStreamError):  # when the peer has gone
-        while True:
-            frame = await receiver.track.recv()
-            source = next(iter(receiver.getSynchronizationSources()), None)
-            if source and (source.audioLevel or 0) > LOUD:
-                heard, quiet = [*heard, frame], 0
-            elif heard and (quiet := quiet + 1) == PAUSE:
-                print(f"{peer.identity} spoke for {len(heard) / 50:.1f} s", flush=True)
-                voice.words.extend(answer(heard))
-                heard = []
+    async for heard in utterances(pc.getReceivers()[0].track, began=voice.hush):
+        print(f"{peer.identity} spoke for {len(heard) / 48_000:.1f} s", flush=True)
+        voice.say(await answer(heard))
 
 
 async def main(url: str, token: str, room: str) -> None:

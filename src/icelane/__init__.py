@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from icelane.aio.media.player import MediaPlayer
     from icelane.aio.media.recorder import MediaRecorder
     from icelane.aio.media.relay import MediaRelay
+    from icelane.aio.media.speech import SpeechTrack, utterances
     from icelane.aio.media.synthetic import NoiseTrack, TestCardTrack, ToneTrack
     from icelane.aio.media_stream import MediaStream
     from icelane.aio.media_stream_track import AudioStreamTrack, MediaStreamTrack, VideoStreamTrack
@@ -89,6 +90,8 @@ __all__ = [
     "TestCardTrack",
     "ToneTrack",
     "NoiseTrack",
+    "SpeechTrack",
+    "utterances",
     "CodecRegistry",
     "default_registry",
     "EncodedFrame",
@@ -135,6 +138,8 @@ _HOMES = {
     "TestCardTrack": "icelane.aio.media.synthetic",
     "ToneTrack": "icelane.aio.media.synthetic",
     "NoiseTrack": "icelane.aio.media.synthetic",
+    "SpeechTrack": "icelane.aio.media.speech",
+    "utterances": "icelane.aio.media.speech",
     "CodecRegistry": "icelane.media.codecs.registry",
     "default_registry": "icelane.media.codecs.default",
     "EncodedFrame": "icelane.media.frame",
