@@ -29,20 +29,61 @@ test("what is no fingerprint makes no code", async () => {
   }
 })
 
+const NOTHING = { sctp: null, getSenders: () => [], getReceivers: () => [] }
+const OURS = { sdp: `v=0\r\na=fingerprint:sha-256 ${VECTORS[0].first}\r\n` }
+
+/** A transport on which the peer has shown this certificate. */
+const transport = certificate => ({ state: "connected", getRemoteCertificates: () => (certificate ? [new Uint8Array(certificate).buffer] : []) })
+
+/** As SDP writes it. */
+const printOf = (certificate, hash = "sha256") => createHash(hash).update(certificate).digest("hex").toUpperCase().match(/../g).join(":")
+
 test("there are no fingerprints before DTLS has proved them", async () => {
   const described = { sdp: `v=0\r\na=fingerprint:sha-256 ${VECTORS[0].first}\r\n` }
-  const pc = { connectionState: "connecting", currentLocalDescription: described, currentRemoteDescription: described }
+  const pc = { ...NOTHING, connectionState: "connecting", currentLocalDescription: described, currentRemoteDescription: described }
   assert.equal(await fingerprintsOf(pc), undefined)
   assert.deepEqual(await fingerprintsOf({ ...pc, connectionState: "connected" }), { local: VECTORS[0].first, remote: VECTORS[0].first })
 })
 
 test("the certificate that the peer has shown counts, not what was said of it", async () => {
   const certificate = randomBytes(300)
-  const shown = createHash("sha256").update(certificate).digest("hex").toUpperCase().match(/../g).join(":")
-  const sctp = { transport: { getRemoteCertificates: () => [certificate.buffer.slice(certificate.byteOffset, certificate.byteOffset + 300)] } }
-  const described = { sdp: `a=fingerprint:sha-256 ${VECTORS[0].first}\r\n` }
-  const pc = { connectionState: "connected", sctp, currentLocalDescription: described, currentRemoteDescription: described }
-  assert.equal((await fingerprintsOf(pc)).remote, shown)
+  const pc = { ...NOTHING, connectionState: "connected", sctp: { transport: transport(certificate) }, currentLocalDescription: OURS, currentRemoteDescription: OURS }
+  assert.equal((await fingerprintsOf(pc)).remote, printOf(certificate))
+  const media = { ...pc, sctp: null, getReceivers: () => [{ transport: transport(certificate) }, { transport: null }] }
+  assert.equal((await fingerprintsOf(media)).remote, printOf(certificate))
+})
+
+test("where the peer shows two certificates there is no code", async () => {
+  const [bob, eve] = [randomBytes(300), randomBytes(300)]
+  const users = { sctp: { transport: transport(bob) }, getSenders: () => [{ transport: transport(bob) }], getReceivers: () => [{ transport: transport(bob) }] }
+  const pc = { connectionState: "connected", currentLocalDescription: OURS, currentRemoteDescription: OURS, ...users }
+  assert.equal((await fingerprintsOf(pc)).remote, printOf(bob))
+  for (const other of [transport(eve), transport(undefined)]) {
+    for (const split of [{ sctp: { transport: other } }, { getSenders: () => [{ transport: other }] }, { getReceivers: () => [{ transport: other }] }]) {
+      assert.equal(await fingerprintsOf({ ...pc, ...split }), undefined)
+    }
+  }
+  const over = { ...transport(eve), state: "closed" } // of what is bundled now
+  assert.equal((await fingerprintsOf({ ...pc, getSenders: () => [{ transport: over }] })).remote, printOf(bob))
+})
+
+test("a browser that does not tell what was shown makes a code only of one fingerprint everywhere", async () => {
+  const [bob, eve] = [randomBytes(300), randomBytes(300)]
+  const silent = { sctp: { transport: { state: "connected" } }, getSenders: () => [], getReceivers: () => [] }
+  const read = async (...lines) => {
+    const theirs = { sdp: ["v=0", ...lines, ""].join("\r\n") }
+    const pc = { ...silent, connectionState: "connected", currentLocalDescription: OURS, currentRemoteDescription: theirs }
+    return (await fingerprintsOf(pc))?.remote
+  }
+  const line = (certificate, hash = "sha-256") => `a=fingerprint:${hash} ${printOf(certificate, hash.replace("-", ""))}`
+  const section = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel"
+  assert.equal(await read(section, line(bob)), printOf(bob))
+  assert.equal(await read(line(bob), section, line(bob).toLowerCase()), printOf(bob))
+  assert.equal(await read(section, line(bob), line(eve)), undefined, "two in one section")
+  assert.equal(await read(line(bob), section, line(eve)), undefined, "another one for a section")
+  assert.equal(await read(section, line(bob), line(eve, "sha-512")), undefined, "another one by another hash")
+  assert.equal(await read(section, line(bob), ` ${line(eve).replace(":", ": ")}`), undefined, "what a lenient parser may take")
+  assert.equal(await read(section), undefined)
 })
 
 test("SHA-256 of pieces is that of the whole, for every length around a block", () => {

@@ -19,6 +19,7 @@ from icelane.signaling.refusals import REASONS
 from tests.interop.conftest import need_program
 
 TIMEOUT: Final = 120.0
+PROGRAMS: Final = tuple(Path(__file__).with_name(name) for name in ("pages.test.mjs", "call.test.mjs"))
 PAGES: Final = sorted(web.PAGES.glob("*.html"))
 MODULES: Final = sorted(web.PAGES.glob("*.js"))
 OPTIONS: Final = ("--noEmit", "--allowJs", "--checkJs", "--strict", "--target", "es2022", "--module", "es2022")
@@ -104,7 +105,7 @@ def test_what_the_pages_compute_is_right() -> None:
     node = need_program("node", "nodejs")
     codes = sorted(({code.value for code in ErrorCode} | REASONS | {"kicked", "room-closed"}) - MISTAKES)
     done = subprocess.run(
-        [node, "--test", str(Path(__file__).with_name("pages.test.mjs"))],
+        [node, "--test", *map(str, PROGRAMS)],
         capture_output=True,
         text=True,
         timeout=TIMEOUT,

@@ -52,6 +52,8 @@ export class Conference extends EventTarget {
       meta: this.#meta(),
       client: { name: "icelane call page" },
       data: { guest: guestSecret() },
+      // One transport for everything, so that there is one certificate which the code that is read aloud can vouch for.
+      rtc: { bundlePolicy: "max-bundle" },
       ...(token !== undefined && { token }),
       ...(ticket !== undefined && { ticket: () => ticket }),
     })

@@ -14,6 +14,7 @@ import { fingerprintsOf, securityCode } from "./security_code.js"
  * @typedef {import("./stage.js").Stage} Stage
  */
 
+const NO_CODE = "This call does not show one certificate for all that it carries, as it should. Somebody may sit in between: say nothing that is secret, and call again."
 const UNSAID = "this browser does not say"
 
 /** How one call is protected; stays as it was when it was opened. */
@@ -32,7 +33,9 @@ export class SecurityPanel {
     if (!this.#dialog.open) this.#dialog.showModal()
     const prints = await fingerprintsOf(call.pc)
     if (!prints) {
-      this.#code.replaceChildren("not connected")
+      const isConnected = call.pc.connectionState === "connected"
+      this.#code.replaceChildren(isConnected ? "no code" : "not connected")
+      this.#help.textContent = isConnected ? NO_CODE : ""
       return
     }
     const groups = (await securityCode(prints.local, prints.remote)).split(" ")

@@ -44,28 +44,54 @@ function compare(left, right) {
 }
 
 /**
- * The fingerprints of both certificates of a connection. Undefined while DTLS has not proved them.
+ * The fingerprints of both certificates of a connection. Undefined while DTLS has not proved them, and where there is not
+ * exactly one at each end: a code of one of several would be right while somebody sits in between on the others.
  * @param {RTCPeerConnection} pc @returns {Promise<{ local: string, remote: string } | undefined>}
  */
 export async function fingerprintsOf(pc) {
   if (pc.connectionState !== "connected") return undefined
   const local = described(pc.currentLocalDescription)
-  const remote = (await certificateOf(pc)) ?? described(pc.currentRemoteDescription)
+  const transports = transportsOf(pc)
+  const tells = transports.length > 0 && transports.every(transport => "getRemoteCertificates" in transport)
+  const remote = tells ? await shown(transports) : described(pc.currentRemoteDescription)
   return local && remote ? { local, remote } : undefined
 }
 
 /**
- * What the peer has shown, where a browser tells; elsewhere its description says what it had to show.
- * @param {RTCPeerConnection} pc
+ * Every way that something of the connection takes, once.
+ * @param {RTCPeerConnection} pc @returns {RTCDtlsTransport[]}
  */
-async function certificateOf(pc) {
-  const [certificate] = pc.sctp?.transport?.getRemoteCertificates?.() ?? []
+function transportsOf(pc) {
+  const all = [pc.sctp, ...pc.getSenders(), ...pc.getReceivers()].map(user => user?.transport)
+  return [...new Set(all)].flatMap(transport => transport && transport.state !== "closed" ? [transport] : [])
+}
+
+/**
+ * The one certificate that the peer has shown on all of them.
+ * @param {RTCDtlsTransport[]} transports
+ */
+async function shown(transports) {
+  const found = new Set(await Promise.all(transports.map(fingerprintOf)))
+  const [only] = found
+  return found.size === 1 ? only : undefined
+}
+
+/** @param {RTCDtlsTransport} transport */
+async function fingerprintOf(transport) {
+  const [certificate] = transport.getRemoteCertificates()
   if (!certificate) return undefined
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", certificate))
   return [...digest].map(byte => byte.toString(16).padStart(2, "0").toUpperCase()).join(":")
 }
 
-/** @param {RTCSessionDescription | null} description */
+/**
+ * The one fingerprint that a description demands everywhere. A browser that does not tell what was shown has compared it
+ * with this, with whichever line and by whichever hash; so any other line makes it uncertain.
+ * @param {RTCSessionDescription | null} description
+ */
 function described(description) {
-  return /^a=fingerprint:sha-256 ([0-9a-f:]+)/im.exec(description?.sdp ?? "")?.[1].toUpperCase()
+  const lines = (description?.sdp ?? "").split(/[\r\n]+/).filter(line => /fingerprint/i.test(line))
+  const found = new Set(lines.map(line => /^a=fingerprint:sha-256 ([0-9a-f:]+)$/i.exec(line.trim())?.[1].toUpperCase()))
+  const [only] = found
+  return found.size === 1 ? only : undefined
 }

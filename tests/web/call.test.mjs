@@ -1,0 +1,116 @@
+// The parts of the call page that hold a call together, under node: with a server, connections and a document of the test's.
+
+import assert from "node:assert/strict"
+import { test } from "node:test"
+
+import { PageDocument, settle } from "./page_document.mjs"
+
+const page = new PageDocument()
+const { Conference } = await import("../../src/icelane/web/pages/conference.js")
+
+const LIMITS = { frame: 65536, framesPerSecond: 50, frameBurst: 200, rooms: 32, peersPerRoom: 100, resumeSeconds: 60, resumePushes: 512 }
+
+/** A server that lets everybody into a room in which Bob is. */
+class Socket {
+  constructor() {
+    queueMicrotask(() => this.onopen?.())
+  }
+  send(text) {
+    const { type, id, room } = JSON.parse(text)
+    if (type === "hello") this.say({ type: "welcome", re: id, session: "s_1", peer: "p_me", identity: "ann", ping: 25, limits: LIMITS })
+    else if (type === "join") this.say({ type: "joined", re: id, room, you: "p_me", peers: [{ peer: "p_bob", identity: "bob", polite: false }] })
+    else this.say({ type: "ok", re: id })
+  }
+  say(frame) {
+    queueMicrotask(() => this.onmessage?.({ data: JSON.stringify(frame) }))
+  }
+  close() {}
+}
+
+class Channel extends EventTarget {
+  readyState = "open"
+  bufferedAmount = 0
+  sent = []
+  constructor(label) {
+    super()
+    this.label = label
+  }
+  send(data) {
+    this.sent.push(data)
+  }
+  close() {
+    this.readyState = "closed"
+  }
+  hear(data) {
+    this.dispatchEvent(Object.assign(new Event("message"), { data }))
+  }
+}
+
+class Sender {
+  parameters = { encodings: [{}] }
+  constructor(track) {
+    this.track = track
+  }
+  getParameters() {
+    return structuredClone(this.parameters)
+  }
+  async setParameters(parameters) {
+    this.parameters = parameters
+  }
+  async replaceTrack(track) {
+    this.track = track
+  }
+}
+
+class Connection extends EventTarget {
+  connectionState = "new"
+  signalingState = "stable"
+  channels = []
+  senders = []
+  constructor(configuration) {
+    super()
+    this.configuration = configuration
+    Connection.last = this
+  }
+  createDataChannel(label) {
+    const channel = new Channel(label)
+    this.channels.push(channel)
+    return channel
+  }
+  addTrack(track) {
+    this.senders.push(new Sender(track))
+    return this.senders.at(-1)
+  }
+  setConfiguration() {}
+  async setLocalDescription() {}
+  get(state) {
+    this.connectionState = state
+    this.dispatchEvent(new Event("connectionstatechange"))
+  }
+  close() {
+    this.signalingState = this.connectionState = "closed"
+  }
+}
+
+Object.assign(globalThis, { WebSocket: Socket, RTCPeerConnection: Connection })
+
+class Media extends EventTarget {
+  stream = {}
+  camera = null
+  microphone = null
+  screen = null
+  speaks = false
+}
+
+async function enter(t, media = new Media()) {
+  const conference = new Conference({ room: "demo", token: "key" }, "Ann", media)
+  t.after(() => conference.leave()) // or its timers keep the program alive
+  await conference.enter()
+  await settle()
+  return { conference, media, pc: Connection.last, call: [...conference.calls.values()][0] }
+}
+
+test("a call has one transport, whatever the other one writes", async t => {
+  const { pc } = await enter(t)
+  assert.equal(pc.configuration.bundlePolicy, "max-bundle")
+})
