@@ -99,6 +99,11 @@ def test_no_module_writes_markup_or_loads_from_elsewhere(module: Path) -> None:
     assert len(text.splitlines()) < 400
 
 
+def test_the_panel_does_not_vouch_for_the_server_that_serves_it() -> None:
+    assert "nobody is between you." in (panel := (web.PAGES / "panels.js").read_text())
+    assert "not even the server" not in panel
+
+
 @pytest.mark.interop
 @pytest.mark.once
 def test_what_the_pages_compute_is_right() -> None:

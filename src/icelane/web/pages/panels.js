@@ -40,7 +40,7 @@ export class SecurityPanel {
     }
     const groups = (await securityCode(prints.local, prints.remote)).split(" ")
     this.#code.replaceChildren(...groups.flatMap(group => [make("span", {}, group), " "]))
-    this.#help.textContent = `${call.name} sees the same code in this window. If the two of you read the same digits aloud, nobody is between you, not even the server.`
+    this.#help.textContent = `${call.name} sees the same code in this window. If the two of you read the same digits aloud, nobody is between you.`
     this.#tell([
       ["Known to the server as", call.peer.identity],
       ["Way", path?.words || UNSAID],
