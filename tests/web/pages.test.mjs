@@ -241,6 +241,18 @@ test("a sender goes on from where the receiver was", async () => {
   assert.equal(JSON.parse(here.sent.at(-1)).sha256, createHash("sha256").update(bytes).digest("hex"))
 })
 
+test("a file is sent once, however often it is asked for", async () => {
+  const [here, there] = ends()
+  const outgoing = new OutgoingFile({ createDataChannel: () => here }, new File([randomBytes(40_000)], "a.bin"))
+  here.dispatchEvent(new Event("open"))
+  await new Promise(resolve => there.addEventListener("message", resolve, { once: true }))
+  for (let i = 0; i < 50; i++) there.send(JSON.stringify({ ready: true }))
+  await ended(outgoing)
+  for (let i = 0; i < 20; i++) await new Promise(resolve => setTimeout(resolve))
+  assert.match(outgoing.error, /twice/)
+  assert.ok(here.sent.slice(1).reduce((sum, data) => sum + data.length, 0) <= 40_000)
+})
+
 const HASH = createHash("sha256").update("abc").digest("hex")
 const ABC = new TextEncoder().encode("abc")
 const ANNOUNCED = JSON.stringify({ name: "a", size: 3, sha256: HASH })

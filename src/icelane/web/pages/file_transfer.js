@@ -64,6 +64,7 @@ class Transfer extends EventTarget {
 /** A file on its way to one other. */
 export class OutgoingFile extends Transfer {
   #file
+  #begun = false
 
   /** @param {RTCPeerConnection} pc @param {File} file */
   constructor(pc, file) {
@@ -89,9 +90,19 @@ export class OutgoingFile extends Transfer {
   #hear(reply) {
     const { ready, offset = 0, ok, error } = reply
     const canBegin = ready === true && Number.isSafeInteger(offset) && offset >= 0 && offset <= this.size
-    if (canBegin) void this.#send(offset).catch(reason => this.#fail(reason))
+    if (canBegin && this.#begun) this.#close("the other side began twice")
+    else if (canBegin) this.#begin(offset)
     else if (ok === true) this.#close("")
     else this.#close(shown(error) || "the other side does not want it")
+  }
+
+  /**
+   * Once: a word of a few bytes must not make us send the file as often as it is said.
+   * @param {number} offset
+   */
+  #begin(offset) {
+    this.#begun = true
+    void this.#send(offset).catch(reason => this.#fail(reason))
   }
 
   /** @param {any} error */
