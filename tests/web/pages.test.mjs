@@ -269,11 +269,38 @@ test("what is not what was announced is refused, and nothing of it is kept", asy
   }
   assert.match(await refused([ANNOUNCED, ABC], false), /before it was wanted/)
   assert.match(await refused([ANNOUNCED, ABC, ABC]), /more came/)
+  assert.match(await refused([ANNOUNCED, ABC.subarray(0, 0)]), /empty/)
   assert.match(await refused([ANNOUNCED, JSON.stringify({ sha256: HASH })]), /not all/)
   assert.match(await refused([ANNOUNCED, ABC, JSON.stringify({ sha256: "0".repeat(64) })]), /hash/)
   assert.match(await refused([JSON.stringify({ name: "a", size: 3 * 1024 ** 3 })]), /2 GiB/)
   for (const wrong of ["", "no JSON", "null", "7", JSON.stringify({ name: "..", size: 1 }), JSON.stringify({ name: "a", size: -1 }), ABC]) {
     assert.match(await refused([wrong]), /announces no file/)
+  }
+})
+
+test("what is held of a file does not depend on how finely it comes", async () => {
+  const made = []
+  const { Blob: Real } = globalThis
+  globalThis.Blob = class extends Real {
+    constructor(parts, options) {
+      super(parts, options)
+      made.push(parts.length)
+    }
+  }
+  try {
+    const bytes = new Uint8Array(randomBytes(9_000_001))
+    const [here, there] = ends()
+    const incoming = new IncomingFile(there)
+    incoming.addEventListener("announced", () => incoming.accept())
+    here.send(JSON.stringify({ name: "a", size: bytes.length }))
+    await new Promise(resolve => setTimeout(resolve))
+    for (let at = 0; at < bytes.length; at += 1013) here.send(bytes.subarray(at, at + 1013))
+    here.send(JSON.stringify({ sha256: createHash("sha256").update(bytes).digest("hex") }))
+    await ended(incoming)
+    assert.ok(Buffer.from(bytes).equals(Buffer.from(await incoming.blob.arrayBuffer())))
+    assert.deepEqual(made, [1, 1, 3])
+  } finally {
+    globalThis.Blob = Real
   }
 })
 

@@ -23,6 +23,8 @@ const LOW = 256 * 1024
 /** Bytes of a file that a page takes: it is kept by the browser until it is whole. More is refused. */
 export const MAX_SIZE = 2 * 1024 ** 3
 const MAX_NAME = 255
+// What is held in one buffer before the browser gets it as a Blob, which it may put on a disk.
+const FOLD = 4 * 1024 ** 2
 
 /** Fires `progress` and, once, `end`; then `error` says in words why not, or is empty. */
 class Transfer extends EventTarget {
@@ -52,11 +54,15 @@ class Transfer extends EventTarget {
     if (this.channel.readyState === "open") this.channel.send(JSON.stringify(document))
   }
 
+  /** Hold nothing of it any more. */
+  release() {}
+
   /** @param {string} [error] */
   finish(error = "") {
     if (this.ended) return
     this.ended = true
     this.error = error
+    this.release()
     this.dispatchEvent(new Event("end"))
   }
 }
@@ -149,8 +155,11 @@ export class OutgoingFile extends Transfer {
 /** A file that somebody wants to send. Fires `announced` when its name and size are known. */
 export class IncomingFile extends Transfer {
   #digest = new Sha256()
-  /** @type {ArrayBuffer[]} */
-  #chunks = []
+  /** @type {Blob[]} */
+  #folded = []
+  // Chunks are copied into it, so that what is held is what was announced and not how finely it came.
+  #buffer = new Uint8Array(0)
+  #filled = 0
   #announced = false
   #accepted = false
   /** @type {Blob | undefined} */
@@ -167,6 +176,12 @@ export class IncomingFile extends Transfer {
     if (this.#accepted || this.ended) return
     this.#accepted = true
     this.tell({ ready: true, offset: 0 })
+  }
+
+  release() {
+    this.#folded = []
+    this.#buffer = new Uint8Array(0)
+    this.#filled = 0
   }
 
   /** @param {string} [reason] what the other side is told */
@@ -199,19 +214,36 @@ export class IncomingFile extends Transfer {
   /** @param {ArrayBuffer} chunk */
   #keep(chunk) {
     if (this.done + chunk.byteLength > this.size) return this.refuse("more came than was announced")
-    this.#digest.update(new Uint8Array(chunk))
-    this.#chunks.push(chunk)
-    this.count(chunk.byteLength)
+    if (!chunk.byteLength) return this.refuse("an empty piece came")
+    const bytes = new Uint8Array(chunk)
+    this.#digest.update(bytes)
+    this.#hold(bytes)
+    this.count(bytes.length)
+  }
+
+  /** @param {Uint8Array} bytes */
+  #hold(bytes) {
+    for (let at = 0; at < bytes.length;) {
+      if (this.#filled === this.#buffer.length) this.#fold()
+      const part = bytes.subarray(at, at + this.#buffer.length - this.#filled)
+      this.#buffer.set(part, this.#filled)
+      this.#filled += part.length
+      at += part.length
+    }
+  }
+
+  #fold() {
+    if (this.#filled) this.#folded.push(new Blob([this.#buffer.subarray(0, this.#filled)]))
+    this.#buffer = new Uint8Array(Math.min(FOLD, this.size - this.#folded.length * FOLD))
+    this.#filled = 0
   }
 
   /** @param {Record<string, any>} document */
   #complete({ sha256 }) {
-    const chunks = this.#chunks
-    this.#chunks = []
     if (this.done !== this.size) return this.refuse("not all of it came")
     if (sha256 !== this.#digest.hex()) return this.refuse("the hash of what came is not that of what was sent")
     // No type: a browser saves it, and never shows it as a page of ours.
-    this.blob = new Blob(chunks, { type: "application/octet-stream" })
+    this.blob = new Blob([...this.#folded, this.#buffer.subarray(0, this.#filled)], { type: "application/octet-stream" })
     this.tell({ ok: true })
     this.finish()
   }

@@ -1,7 +1,8 @@
 // @ts-check
 /**
  * Twenty digits that both ends of a call compute of the two certificates, and that two people compare aloud: if they are
- * the same, nobody is between them; of a server that made this page another one than it is, no page can tell. `icelane.security_code` computes the same.
+ * the same, nobody is between them; of a server that made this page another one than it is, no page can tell.
+ * `icelane.security_code` computes the same.
  *
  *     PBKDF2-HMAC-SHA256(the smaller fingerprint, then the greater; "icelane security code 1"; 100 000 times; 16 bytes)
  *     as a number, modulo 10^20
