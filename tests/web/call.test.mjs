@@ -27,6 +27,14 @@ class Socket {
   close() {}
 }
 
+/** What the peer opens to send us a file. */
+function offer(pc) {
+  const channel = new Channel("file")
+  pc.dispatchEvent(Object.assign(new Event("datachannel"), { channel }))
+  channel.hear(JSON.stringify({ name: "a.bin", size: 3 }))
+  return channel
+}
+
 class Channel extends EventTarget {
   readyState = "open"
   bufferedAmount = 0
@@ -113,4 +121,21 @@ async function enter(t, media = new Media()) {
 test("a call has one transport, whatever the other one writes", async t => {
   const { pc } = await enter(t)
   assert.equal(pc.configuration.bundlePolicy, "max-bundle")
+})
+
+test("a file that is one too many is refused in words", async t => {
+  const { pc } = await enter(t)
+  const waiting = Array.from({ length: 8 }, () => offer(pc))
+  assert.ok(waiting.every(({ sent, readyState }) => !sent.length && readyState === "open"))
+  const ninth = offer(pc)
+  assert.deepEqual([ninth.sent.map(JSON.parse), ninth.readyState], [[{ ok: false, error: "too many files wait" }], "closed"])
+})
+
+test("files end with their call", async t => {
+  const { pc, call } = await enter(t)
+  const files = [call.sendFile(new File(["abc"], "b.txt"))]
+  call.addEventListener("offered", ({ detail }) => files.push(detail))
+  offer(pc)
+  call.end()
+  assert.deepEqual(files.map(({ error }) => error), ["the call is over", "the call is over"])
 })

@@ -2,7 +2,7 @@
 /** What is said, and the files that come and go, one line each. */
 
 import { byId, make } from "./element.js"
-import { OutgoingFile, sizeWords } from "./file_transfer.js"
+import { sizeWords } from "./file_transfer.js"
 
 /**
  * @typedef {import("./peer_call.js").PeerCall} PeerCall
@@ -84,7 +84,7 @@ export class Chat {
     const calls = this.#conference?.connected ?? []
     this.toggle(true, false)
     if (!calls.length) return this.news(`${file.name} was not sent: nobody is connected.`)
-    const sent = calls.map(call => ({ name: call.name, transfer: new OutgoingFile(call.pc, file) }))
+    const sent = calls.map(call => ({ name: call.name, transfer: call.sendFile(file) }))
     const card = new FileCard(file.name, file.size, calls.length === 1 ? `to ${calls[0].name}` : `to ${calls.length} people`)
     card.button("Stop", () => sent.forEach(({ transfer }) => transfer.stop()))
     this.#append("mine", card.element)

@@ -9,11 +9,11 @@
  * @typedef {import("./local_media.js").LocalMedia} LocalMedia
  */
 
-import { FILE_LABEL, IncomingFile } from "./file_transfer.js"
+import { FILE_LABEL, IncomingFile, OutgoingFile } from "./file_transfer.js"
 
 // Both ends open it under this number, so that it needs no word of its own; programs of ours do the same.
 const CHAT = { negotiated: true, id: 0 }
-// Characters of a message that are shown, messages that are shown, and files that wait for an answer: more are dropped.
+// Characters of a message that are shown, the rest is dropped; files that come or wait for an answer, more are refused.
 const MAX_TEXT = 4000
 const MAX_OFFERED = 8
 const MAX_STREAMS = 4
@@ -46,6 +46,8 @@ export class PeerCall extends EventTarget {
 
   #chat
   #offered = 0
+  /** @type {Set<IncomingFile | OutgoingFile>} */
+  #transfers = new Set()
   /** @type {Map<string, RTCRtpSender>} */
   #senders = new Map()
 
@@ -130,10 +132,20 @@ export class PeerCall extends EventTarget {
     return true
   }
 
+  /**
+   * Send a file.
+   * @param {File} file
+   */
+  sendFile(file) {
+    return this.#watch(new OutgoingFile(this.pc, file))
+  }
+
   /** Hang up. */
   end() {
     if (this.state === "ended") return
     this.state = "ended"
+    // A closed connection says nothing to its channels.
+    for (const transfer of [...this.#transfers]) transfer.finish("the call is over")
     this.pc.close()
     this.#fire("end")
   }
@@ -162,15 +174,39 @@ export class PeerCall extends EventTarget {
 
   /** @param {RTCDataChannel} channel */
   #offer(channel) {
-    if (channel.label !== FILE_LABEL || this.#offered >= MAX_OFFERED) return channel.close()
+    if (channel.label !== FILE_LABEL) return channel.close()
+    if (this.#offered >= MAX_OFFERED) return refuse(channel)
     this.#offered++
-    const file = new IncomingFile(channel)
+    const file = this.#watch(new IncomingFile(channel))
     file.addEventListener("announced", () => this.#fire("offered", file))
     file.addEventListener("end", () => this.#offered--, { once: true })
+  }
+
+  /**
+   * @template {IncomingFile | OutgoingFile} T
+   * @param {T} transfer @returns {T}
+   */
+  #watch(transfer) {
+    this.#transfers.add(transfer)
+    transfer.addEventListener("end", () => this.#transfers.delete(transfer), { once: true })
+    return transfer
   }
 
   /** @param {string} event @param {any} [detail] */
   #fire(event, detail) {
     this.dispatchEvent(new CustomEvent(event, { detail }))
   }
+}
+
+/**
+ * Say so and close: who sends shows to people why.
+ * @param {RTCDataChannel} channel
+ */
+function refuse(channel) {
+  const say = () => {
+    new IncomingFile(channel).refuse("too many files wait")
+    channel.close()
+  }
+  if (channel.readyState === "open") say()
+  else channel.addEventListener("open", say, { once: true })
 }
