@@ -8,6 +8,10 @@ import { PageDocument, settle } from "./page_document.mjs"
 const page = new PageDocument()
 const { Conference } = await import("../../src/icelane/web/pages/conference.js")
 
+const { Chat } = await import("../../src/icelane/web/pages/chat.js")
+const { SecurityPanel } = await import("../../src/icelane/web/pages/panels.js")
+const { fingerprintsOf } = await import("../../src/icelane/web/pages/security_code.js")
+
 const LIMITS = { frame: 65536, framesPerSecond: 50, frameBurst: 200, rooms: 32, peersPerRoom: 100, resumeSeconds: 60, resumePushes: 512 }
 
 /** A server that lets everybody into a room in which Bob is. */
@@ -138,4 +142,62 @@ test("files end with their call", async t => {
   offer(pc)
   call.end()
   assert.deepEqual(files.map(({ error }) => error), ["the call is over", "the call is over"])
+})
+
+class Call extends EventTarget {
+  name = "Bob"
+  tell(event, detail) {
+    this.dispatchEvent(new CustomEvent(event, { detail }))
+  }
+}
+
+function chat() {
+  const announced = []
+  const made = new Chat(news => announced.push(news))
+  made.toggle(false)
+  const call = new Call()
+  made.follow(call)
+  return { chat: made, call, announced }
+}
+
+/** One that is here. */
+function arrived(call, name) {
+  const file = Object.assign(new EventTarget(), { name, size: 3, done: 3, blob: new Blob(["abc"]), accept() {}, refuse() {} })
+  call.tell("offered", file)
+  file.dispatchEvent(new Event("end"))
+}
+
+test("a file that came is let go of with its line", t => {
+  const revoked = []
+  const { revokeObjectURL } = URL
+  URL.revokeObjectURL = url => revoked.push(url)
+  t.after(() => { URL.revokeObjectURL = revokeObjectURL })
+  const { chat: used, call } = chat()
+  arrived(call, "a")
+  for (let i = 0; i < 499; i++) used.news("x")
+  assert.equal(revoked.length, 0)
+  used.news("one more")
+  assert.equal(revoked.length, 1)
+  arrived(call, "b")
+  used.end()
+  assert.equal(new Set(revoked).size, 2)
+})
+
+test("a message is told to those who do not see the chat, and only then", () => {
+  const { chat: used, call, announced } = chat()
+  call.tell("said", "hello")
+  used.toggle(true)
+  call.tell("said", "again")
+  assert.deepEqual(announced, ["Bob: hello"])
+})
+
+test("what was unread in one call is not in the next", () => {
+  const { chat: used, call } = chat()
+  const unread = page.element("unread")
+  call.tell("said", "hello")
+  assert.deepEqual([unread.hidden, unread.textContent], [false, "1 unread"])
+  used.end()
+  assert.equal(unread.hidden, true)
+  call.tell("said", "hello")
+  assert.equal(unread.textContent, "1 unread")
 })

@@ -21,6 +21,11 @@ export class Chat {
   #words = byId("words", HTMLInputElement)
   #file = byId("file", HTMLInputElement)
   #count = 0
+  /**
+   * The lines that lead to a file; the browser keeps it until it is told that nobody will save it any more.
+   * @type {Map<Element, string>}
+   */
+  #links = new Map()
   /** @type {Conference | undefined} */
   #conference
 
@@ -47,6 +52,8 @@ export class Chat {
   end() {
     this.#conference = undefined
     this.#lines.replaceChildren()
+    this.#release()
+    this.#seen()
     this.toggle(false, false)
   }
 
@@ -55,8 +62,7 @@ export class Chat {
     this.#side.hidden = !open
     this.#switch.setAttribute("aria-expanded", String(open))
     if (open) {
-      this.#count = 0
-      this.#unread.hidden = true
+      this.#seen()
       this.#lines.scrollTop = this.#lines.scrollHeight
     }
     if (focus) (open ? this.#words : this.#switch).focus()
@@ -114,6 +120,8 @@ export class Chat {
   /** @param {string} name @param {string} text */
   #said(name, text) {
     this.#append("theirs", ...this.#head(name), make("p", { className: "said" }, text))
+    // An open chat is a log, which is read out by itself.
+    if (this.#side.hidden) this.announce(`${name}: ${text}`)
     this.#arrived()
   }
 
@@ -133,7 +141,8 @@ export class Chat {
     file.addEventListener("end", () => {
       if (!file.blob) return card.close(`It did not come: ${file.error}.`)
       card.close("It is here, and the hash is right.")
-      card.link(file.blob)
+      this.#links.set(card.element, card.link(file.blob))
+      this.#release()
       this.announce(`${file.name} is here.`)
     })
   }
@@ -149,7 +158,22 @@ export class Chat {
   #append(kind, ...content) {
     this.#lines.append(make("div", { className: "line", data: { kind } }, ...content))
     while (this.#lines.childElementCount > MAX_LINES) this.#lines.firstElementChild?.remove()
+    this.#release()
     this.#lines.scrollTop = this.#lines.scrollHeight
+  }
+
+  /** Let go of the files whose lines are gone. */
+  #release() {
+    for (const [element, url] of this.#links) {
+      if (this.#lines.contains(element)) continue
+      URL.revokeObjectURL(url)
+      this.#links.delete(element)
+    }
+  }
+
+  #seen() {
+    this.#count = 0
+    this.#unread.hidden = true
   }
 
   #arrived() {
@@ -198,9 +222,13 @@ class FileCard {
     this.state.textContent = words
   }
 
-  /** @param {Blob} blob */
+  /**
+   * Let it be saved; returns the address, which is to be revoked.
+   * @param {Blob} blob
+   */
   link(blob) {
-    const link = make("a", { href: URL.createObjectURL(blob), download: this.name }, `Save ${this.name}`)
-    this.actions.append(link)
+    const url = URL.createObjectURL(blob)
+    this.actions.append(make("a", { href: url, download: this.name }, `Save ${this.name}`))
+    return url
   }
 }
