@@ -10,7 +10,6 @@ const { Conference } = await import("../../src/icelane/web/pages/conference.js")
 
 const { Chat } = await import("../../src/icelane/web/pages/chat.js")
 const { SecurityPanel } = await import("../../src/icelane/web/pages/panels.js")
-const { fingerprintsOf } = await import("../../src/icelane/web/pages/security_code.js")
 
 const LIMITS = { frame: 65536, framesPerSecond: 50, frameBurst: 200, rooms: 32, peersPerRoom: 100, resumeSeconds: 60, resumePushes: 512 }
 
@@ -200,4 +199,28 @@ test("what was unread in one call is not in the next", () => {
   assert.equal(unread.hidden, true)
   call.tell("said", "hello")
   assert.equal(unread.textContent, "1 unread")
+})
+
+test("the panel shows what it was opened for last", async () => {
+  const opened = (name, pair) => {
+    const described = { sdp: `a=fingerprint:sha-256 ${Array(32).fill(pair).join(":")}` }
+    const pc = { connectionState: "connected", getSenders: () => [], getReceivers: () => [], currentLocalDescription: described, currentRemoteDescription: described }
+    return { name, pc, peer: { identity: name }, streams: new Map() }
+  }
+  const panel = new SecurityPanel()
+  await Promise.all([panel.open(opened("bob", "AA"), undefined), panel.open(opened("carol", "BB"), undefined)])
+  const told = page.element("facts").all("dd").map(row => row.textContent)
+  assert.deepEqual(told.filter(text => ["bob", "carol"].includes(text)), ["carol"])
+  const closed = panel.open(opened("bob", "AA"), undefined)
+  panel.close()
+  await closed
+  assert.equal(page.element("code").textContent, "…")
+})
+
+test("a call that shows no certificate, or two, has no code and a warning", async () => {
+  const one = pair => `a=fingerprint:sha-256 ${Array(32).fill(pair).join(":")}`
+  const pc = { connectionState: "connected", getSenders: () => [], getReceivers: () => [], currentLocalDescription: { sdp: one("AA") }, currentRemoteDescription: { sdp: `${one("BB")}\r\n${one("CC")}` } }
+  await new SecurityPanel().open({ name: "Bob", pc, peer: {}, streams: new Map() }, undefined)
+  assert.equal(page.element("code").textContent, "no code")
+  assert.match(page.element("code-help").textContent, /Somebody may sit in between/)
 })

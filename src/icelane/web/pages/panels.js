@@ -23,15 +23,19 @@ export class SecurityPanel {
   #code = byId("code", HTMLElement)
   #help = byId("code-help", HTMLElement)
   #facts = byId("facts", HTMLElement)
+  /** Counts openings: what was computed for an earlier one is not shown, least of all as the code of somebody else. */
+  #opening = 0
 
   /** @param {PeerCall} call @param {CallPath | undefined} path */
   async open(call, path) {
+    const opening = ++this.#opening
     byId("security-title", HTMLElement).textContent = `Security of the call with ${call.name}`
     this.#code.replaceChildren("…")
     this.#help.textContent = ""
     this.#facts.replaceChildren()
     if (!this.#dialog.open) this.#dialog.showModal()
     const prints = await fingerprintsOf(call.pc)
+    if (opening !== this.#opening) return
     if (!prints) {
       const isConnected = call.pc.connectionState === "connected"
       this.#code.replaceChildren(isConnected ? "no code" : "not connected")
@@ -39,6 +43,7 @@ export class SecurityPanel {
       return
     }
     const groups = (await securityCode(prints.local, prints.remote)).split(" ")
+    if (opening !== this.#opening) return
     this.#code.replaceChildren(...groups.flatMap(group => [make("span", {}, group), " "]))
     this.#help.textContent = `${call.name} sees the same code in this window. If the two of you read the same digits aloud, nobody is between you.`
     this.#tell([
@@ -56,6 +61,7 @@ export class SecurityPanel {
 
   /** End it. */
   close() {
+    this.#opening++
     this.#dialog.close()
   }
 
