@@ -58,9 +58,9 @@ class Channel extends EventTarget {
 }
 
 class Sender {
-  parameters = { encodings: [{}] }
-  constructor(track) {
+  constructor(track, encodings = [{}]) {
     this.track = track
+    this.parameters = { encodings }
   }
   getParameters() {
     return structuredClone(this.parameters)
@@ -89,7 +89,7 @@ class Connection extends EventTarget {
     return channel
   }
   addTrack(track) {
-    this.senders.push(new Sender(track))
+    this.senders.push(new Sender(track, this.encodings))
     return this.senders.at(-1)
   }
   setConfiguration() {}
@@ -223,4 +223,19 @@ test("a call that shows no certificate, or two, has no code and a warning", asyn
   await new SecurityPanel().open({ name: "Bob", pc, peer: {}, streams: new Map() }, undefined)
   assert.equal(page.element("code").textContent, "no code")
   assert.match(page.element("code-help").textContent, /Somebody may sit in between/)
+})
+
+test("a camera that is turned on in a call is limited at once, or when it is negotiated", async t => {
+  for (const encodings of [[{}], []]) {
+    const { pc, media } = await enter(t)
+    pc.get("connected")
+    pc.encodings = encodings
+    media.camera = {}
+    media.dispatchEvent(new Event("change"))
+    const [sender] = pc.senders
+    assert.equal(sender.parameters.encodings[0]?.maxBitrate, encodings.length ? 1_500_000 : undefined)
+    sender.parameters = { encodings: [{}] }
+    pc.dispatchEvent(new Event("signalingstatechange"))
+    assert.equal(sender.parameters.encodings[0].maxBitrate, 1_500_000)
+  }
 })

@@ -94,6 +94,7 @@ export class Conference extends EventTarget {
 
   #follow() {
     for (const call of this.calls.values()) call.send(this.#media)
+    this.#share()
     this.#signal.update(this.#meta(), this.#room).catch(() => {}) // told again with the next join
   }
 
@@ -120,6 +121,8 @@ export class Conference extends EventTarget {
       call.replaces?.end()
       call.replaces = undefined
     })
+    // A browser may take no limit for what is not negotiated yet.
+    call.pc.addEventListener("signalingstatechange", () => call.pc.signalingState === "stable" && this.#share())
     call.addEventListener("end", () => {
       if (this.calls.get(peer.id) === call) this.calls.delete(peer.id)
       this.#share()
