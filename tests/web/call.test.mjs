@@ -8,6 +8,7 @@ import { PageDocument, settle } from "./page_document.mjs"
 const page = new PageDocument()
 const { Conference } = await import("../../src/icelane/web/pages/conference.js")
 
+const { Banner } = await import("../../src/icelane/web/pages/banner.js")
 const { Chat } = await import("../../src/icelane/web/pages/chat.js")
 const { SecurityPanel } = await import("../../src/icelane/web/pages/panels.js")
 
@@ -238,4 +239,20 @@ test("a camera that is turned on in a call is limited at once, or when it is neg
     pc.dispatchEvent(new Event("signalingstatechange"))
     assert.equal(sender.parameters.encodings[0].maxBitrate, 1_500_000)
   }
+})
+
+test("what was said of a way that is not found goes when it is found, and anything when it is closed", () => {
+  const banner = new Banner()
+  const [bob, carol] = [{}, {}]
+  const shown = () => !page.element("banner").hidden && page.element("banner-text").textContent
+  banner.say("No way to Bob is found.", true, bob)
+  banner.settle(carol)
+  assert.equal(shown(), "No way to Bob is found.")
+  banner.settle(bob)
+  assert.equal(shown(), false)
+  banner.say("The call goes on.", true)
+  banner.settle(bob)
+  assert.equal(shown(), "The call goes on.")
+  page.element("banner-close").click()
+  assert.equal(shown(), false)
 })

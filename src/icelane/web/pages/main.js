@@ -1,6 +1,7 @@
 // @ts-check
 /** The call page: from the invitation through the lobby into the call, and back. */
 
+import { Banner } from "./banner.js"
 import { Chat } from "./chat.js"
 import { Conference } from "./conference.js"
 import { byId } from "./element.js"
@@ -15,7 +16,6 @@ import { setSwitch } from "./tile.js"
 
 const NAME = "icelane name"
 const STATES = { connected: "connected", away: "server lost, coming back…", alone: "without the server" }
-const BANNER = 6000
 
 const media = new LocalMedia()
 const security = new SecurityPanel()
@@ -23,12 +23,11 @@ const security = new SecurityPanel()
 const stage = new Stage(media, call => void security.open(call, stage.pathOf(call)), waitForUser)
 const devices = new DevicesPanel(media, stage)
 const chat = new Chat(announce)
+const banner = new Banner()
 
 /** @type {Conference | undefined} */
 let conference
 let invitation = takeInvitation()
-/** @type {any} */
-let bannerTimer
 
 // What the lobby asks for.
 
@@ -168,7 +167,8 @@ function follow(call) {
   let wasConnected = false
   const isBack = call.replaces !== undefined
   call.addEventListener("change", () => {
-    if (call.state === "failed") say(`No way to ${call.name} is found. It is tried again; the page /diag may know why.`, true)
+    if (call.state === "failed") say(`No way to ${call.name} is found. It is tried again; the page /diag may know why.`, true, call)
+    if (call.state === "connected") banner.settle(call)
     if (call.state !== "connected" || wasConnected) return
     wasConnected = true
     chat.news(isBack ? `${call.name} is back.` : `${call.name} is here.`)
@@ -176,6 +176,7 @@ function follow(call) {
     setTimeout(() => void stage.look(), 300)
   })
   call.addEventListener("end", () => {
+    banner.settle(call)
     const another = [...(conference?.calls.values() ?? [])].some(other => other !== call && other.isSameAs(call))
     if (another || !wasConnected) return
     chat.news(`${call.name} has left.`)
@@ -270,13 +271,9 @@ function announce(text) {
   byId("announcements", HTMLElement).textContent = text
 }
 
-/** @param {string} text @param {boolean} [stays] */
-function say(text, stays = false) {
-  const banner = byId("banner", HTMLElement)
-  clearTimeout(bannerTimer)
-  banner.hidden = !text
-  banner.textContent = text
-  if (text && !stays) bannerTimer = setTimeout(hideBanner, BANNER)
+/** @param {string} text @param {boolean} [stays] @param {PeerCall} [about] */
+function say(text, stays = false, about = undefined) {
+  banner.say(text, stays, about)
 }
 
 function hideBanner() {
