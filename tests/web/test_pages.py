@@ -40,10 +40,12 @@ class _Reader(HTMLParser):
         self.loaded: list[str] = []
         self.referred: list[str] = []
         self.inline: list[str] = []
+        self.roles: list[tuple[str, str]] = []
         self.feed(page.read_text())
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
+        self.roles += [(tag, given["role"])] if "role" in given else []
         self.ids += [given["id"]] if "id" in given else []
         self.inline += [name for name in given if name == "style" or name.startswith("on")]
         if tag == "style" or (tag == "script" and "src" not in given):
@@ -71,6 +73,13 @@ def test_what_a_page_refers_to_is_there_once(page: Path) -> None:
     read = _Reader(page)
     assert len(read.ids) == len(set(read.ids))
     assert set(read.referred) <= set(read.ids)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_role_promises_keys_that_a_page_does_not_have_or_takes_a_heading_away(page: Path) -> None:
+    for tag, role in _Reader(page).roles:
+        assert role not in ("toolbar", "menu", "tablist", "grid", "tree"), f"{role} is walked with arrow keys"
+        assert re.fullmatch("h[1-6]", tag) is None, f"a {role} is no heading"
 
 
 def test_what_the_call_page_looks_for_is_in_it() -> None:
