@@ -6,6 +6,8 @@ import { readFileSync } from "node:fs"
 import { test } from "node:test"
 
 import { PathWatch, pathNumbers } from "../../src/icelane/web/pages/call_path.js"
+import { join } from "../../src/icelane/web/pages/diag_cause.js"
+import { checkSecureContext } from "../../src/icelane/web/pages/diag_check.js"
 import { IncomingFile, OutgoingFile, safeName, sizeWords } from "../../src/icelane/web/pages/file_transfer.js"
 import { claimsOf, invitationOf, isForEverybody, pasted, pathOf } from "../../src/icelane/web/pages/invitation.js"
 import { mediaWords, refusalWords } from "../../src/icelane/web/pages/plain_words.js"
@@ -242,4 +244,19 @@ test("every word of the server has words for people, and a hook's own are shown"
   for (const name of ["NotAllowedError", "NotFoundError", "NotReadableError", "OverconstrainedError", "NotSupportedError", "Odd"]) {
     for (const what of ["camera", "microphone", "both"]) assert.match(mediaWords(new DOMException("x", name), what), /\.$|: x$/)
   }
+})
+
+test("a page over plain HTTP and a browser without WebRTC are named before what follows from them", t => {
+  t.after(() => { for (const name of ["isSecureContext", "location", "RTCPeerConnection"]) delete globalThis[name] })
+  const broken = { name: "TURN udp", status: "failed", ms: 0, detail: "RTCPeerConnection is not defined", cause: "check-broken", mend: "", side: "browser" }
+  const verdict = () => join([broken, { name: "secure context", ms: 0, side: "browser", ...checkSecureContext() }])
+  Object.assign(globalThis, { isSecureContext: false, location: { host: "call.example.org", pathname: "/diag" } })
+  assert.equal(verdict().cause, "page-insecure")
+  assert.match(verdict().sentence, /plain HTTP/)
+  assert.equal(verdict().mend, "open https://call.example.org/diag")
+  globalThis.isSecureContext = true
+  assert.equal(verdict().cause, "no-webrtc")
+  assert.match(verdict().sentence, /no WebRTC/)
+  globalThis.RTCPeerConnection = function () {}
+  assert.equal(verdict().cause, "check-broken")
 })
