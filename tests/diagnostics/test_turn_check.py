@@ -14,10 +14,11 @@ import pytest
 
 from icelane.core.clock import UnixSeconds
 from icelane.diagnostics import Cause, CheckResult, CheckStatus, run_checks
+from icelane.diagnostics.ice_body import ask_for_relay_ports
 from icelane.diagnostics.plan import plan
 from icelane.diagnostics.relay_check import Login, ephemeral
-from icelane.diagnostics.relay_probe import RelayAccess, check_relay_echo, check_relay_reach
-from icelane.diagnostics.site import FixedLookup
+from icelane.diagnostics.relay_probe import DEFAULT_RELAY_PORTS, RelayAccess, check_relay_echo, check_relay_reach
+from icelane.diagnostics.site import FixedLookup, parse_site
 from icelane.diagnostics.turn_check import check_credential, check_stun, check_turn, transport_of
 from icelane.node.ice import as_bound
 from icelane.node.subject import subject_of
@@ -146,6 +147,18 @@ def test_beside_the_server_nothing_is_said_about_its_ports(tmp_path: Path) -> No
     result = at_a_node(tmp_path, reach, turn=own)
     assert result.status is CheckStatus.SKIPPED, result
     assert "ask from elsewhere" in result.detail
+
+
+def test_a_server_is_asked_for_its_relay_ports(tmp_path: Path) -> None:
+    async def run() -> tuple[str, str]:
+        async with node(tmp_path, turn={"relay_ports": "64000-64099"}) as found:
+            authority = str(certificates.authority_file(tmp_path))
+            lookup = FixedLookup({NAME: "127.0.0.1"})
+            site = parse_site(f"https://{NAME}:{found.address.port}", authority=authority, lookup=lookup)
+            token = await found.token("ann")
+            return await ask_for_relay_ports(site, token), await ask_for_relay_ports(site, "another")
+
+    assert asyncio.run(run()) == ("64000-64099", DEFAULT_RELAY_PORTS)
 
 
 def test_the_whole_plan_of_a_node_passes(tmp_path: Path) -> None:

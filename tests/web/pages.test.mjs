@@ -8,6 +8,7 @@ import { test } from "node:test"
 import { PathWatch, pathNumbers } from "../../src/icelane/web/pages/call_path.js"
 import { join } from "../../src/icelane/web/pages/diag_cause.js"
 import { checkSecureContext } from "../../src/icelane/web/pages/diag_check.js"
+import { rangeMend } from "../../src/icelane/web/pages/diag_echo.js"
 import { IncomingFile, OutgoingFile, safeName, sizeWords } from "../../src/icelane/web/pages/file_transfer.js"
 import { claimsOf, invitationOf, isForEverybody, pasted, pathOf } from "../../src/icelane/web/pages/invitation.js"
 import { mediaWords, refusalWords } from "../../src/icelane/web/pages/plain_words.js"
@@ -259,4 +260,9 @@ test("a page over plain HTTP and a browser without WebRTC are named before what 
   assert.match(verdict().sentence, /no WebRTC/)
   globalThis.RTCPeerConnection = function () {}
   assert.equal(verdict().cause, "check-broken")
+})
+
+test("closed relay ports are those that the server says, or the usual ones", () => {
+  assert.match(rangeMend("49160-49199"), /ufw allow 49160:49199\/udp/)
+  for (const odd of [undefined, "", 7, "1-2; reboot", "49160"]) assert.match(rangeMend(odd), /ufw allow 49152:65535\/udp/)
 })

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -156,7 +157,7 @@ async def _remote(
     url: str | None, token: str | None, ice: str | None, authority: str | None, lookup: Lookup, timeout: float
 ) -> Subject:
     """Somebody else's server, or ours from a machine without its configuration."""
-    from icelane.diagnostics.ice_body import IceBody, ask_for_ice_body
+    from icelane.diagnostics.ice_body import IceBody, ask_for_ice_body, ask_for_relay_ports
     from icelane.diagnostics.plan import Subject
     from icelane.diagnostics.result import skipped
     from icelane.diagnostics.site import parse_site
@@ -172,7 +173,10 @@ async def _remote(
     else:
         body = skipped("credential", "none was given, so TURN is not tried: --token, or --ice FILE")
     if isinstance(body, IceBody):
-        return Subject(site=site, urls=body.urls, login=body.login, authority=authority)
+        subject = Subject(site=site, urls=body.urls, login=body.login, authority=authority)
+        if ice is not None or token is None or site is None:
+            return subject
+        return replace(subject, relay_ports=partial(ask_for_relay_ports, site, token, timeout=timeout))
     return Subject(site=site, without=body, authority=authority)
 
 

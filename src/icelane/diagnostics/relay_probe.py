@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,6 +42,9 @@ _FORBIDDEN: Final = 403
 
 DEFAULT_RELAY_PORTS: Final = "49152-65535"
 """What servers relay on where nobody has said otherwise (RFC 8656 section 7.2)."""
+
+RelayPorts = str | Callable[[], Awaitable[str]]
+"""What a server relays on, as `49152-65535`, or how to ask for it once somebody wants to know."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,14 +145,14 @@ async def check_relay_reach(
     access: RelayAccess,
     stun: StunUri | TurnUri,
     *,
-    relay_ports: str = DEFAULT_RELAY_PORTS,
+    relay_ports: RelayPorts = DEFAULT_RELAY_PORTS,
     timeout: Duration = 5.0,
     name: str = "relay from outside",
 ) -> CheckResult:
     """Send to a relayed address from a socket of ours, and have an answer sent back through the relay.
 
-    `stun` is where the server answers Binding over UDP, `relay_ports` what it relays on, as `49152-65535`. Nothing can
-    be said where UDP does not answer from here, or where the server relays to no address such as ours.
+    `stun` is where the server answers Binding over UDP, `relay_ports` what the mend says to open. Nothing can be said
+    where UDP does not answer from here, or where the server relays to no address such as ours.
     """
     try:
         ours = await binding(stun, transport=Transport.UDP, timeout=min(timeout, 2.0), lookup=access.lookup)
@@ -162,7 +165,7 @@ async def check_relay_reach(
         return _broken(name, error)
 
 
-async def _reach(name: str, relay: TurnRelay, ours: BindingResult, relay_ports: str) -> CheckResult:
+async def _reach(name: str, relay: TurnRelay, ours: BindingResult, relay_ports: RelayPorts) -> CheckResult:
     host = ours.mapped.host
     try:
         await relay.permit(host)
@@ -210,7 +213,7 @@ async def _arrive(udp: UdpSocket, relay: TurnRelay, payload: bytes) -> SocketAdd
     return None
 
 
-async def _not_arrived(name: str, relay: TurnRelay, ours: BindingResult, relay_ports: str) -> CheckResult:
+async def _not_arrived(name: str, relay: TurnRelay, ours: BindingResult, relay_ports: RelayPorts) -> CheckResult:
     """Three things look alike: the address is not the server's, the ports are closed, or we are not outside.
 
     The server's other port tells the first. A server takes packets of its own addresses from relay ports alone, so what
@@ -228,9 +231,9 @@ async def _not_arrived(name: str, relay: TurnRelay, ours: BindingResult, relay_p
     if ours.mapped.host == relayed.host or _is_here(relayed.host):
         return skipped(name, f"we are on the server itself or behind its address, {relayed.host}; ask from elsewhere")
     detail = f"nothing that is sent to {relayed} arrives there"
+    ports = relay_ports if isinstance(relay_ports, str) else await relay_ports()
     mend = (
-        f"open {relay_ports} for UDP in the server's firewall and the cloud's:"
-        f" `sudo ufw allow {relay_ports.replace('-', ':')}/udp`"
+        f"open {ports} for UDP in the server's firewall and the cloud's: `sudo ufw allow {ports.replace('-', ':')}/udp`"
     )
     return failed(name, detail, Cause.RELAY_RANGE_CLOSED, mend)
 
