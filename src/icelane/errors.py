@@ -41,16 +41,16 @@ class IcelaneError(Exception):
 class ConfigurationError(IcelaneError):
     """A configuration value cannot be used.
 
-    `key` is the dotted name of the setting or of the environment variable; `file` is where it stands, None when it
-    came from the environment or from a keyword argument.
+    `key` is the dotted name of the setting or of the environment variable, empty when it is the whole of `file` that
+    cannot be used; `file` is where it stands, None when it came from the environment or from a keyword argument.
     """
 
     def __init__(self, message: str, *, key: str, file: str | None = None) -> None:
         self.key = key
         self.file = file
         self.message = message
-        where = f" in {file}" if file else ""
-        super().__init__(f"{key}{where}: {message}")
+        where = " in ".join(part for part in (key, file) if part)
+        super().__init__(f"{where}: {message}")
 
 
 class LocalProtocolError(IcelaneError):

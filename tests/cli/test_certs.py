@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import pwd
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -50,6 +52,18 @@ def test_it_is_made_by_the_first_who_asks_and_stays(icelane: Icelane, user: dict
     assert first == icelane("certs", "show", "--json", **user).document
     assert first["sha256"].count(":") == 31
     assert Path(first["file"]).read_text().startswith("-----BEGIN CERTIFICATE-----")
+
+
+def test_with_sudo_none_is_made_that_would_be_roots(
+    icelane: Icelane, user: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(pwd, "getpwnam", lambda name: SimpleNamespace(pw_dir=str(tmp_path / name)))
+    for command in (("certs", "show"), ("certs", "trust", "--install", "--system=debian")):
+        result = icelane(*command, SUDO_USER="ann", **user)
+        assert result.code == 2
+        assert "without sudo" in result.err
+    assert not (tmp_path / "ann").exists()
 
 
 def test_trust_names_the_file_and_a_command_for_each_system(

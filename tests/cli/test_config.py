@@ -87,6 +87,16 @@ def test_every_mistake_is_named_and_the_code_is_two(icelane: Icelane, tmp_path: 
         assert name in result.err
 
 
+def test_a_file_that_is_not_there_is_named_by_its_name_alone(icelane: Icelane) -> None:
+    result = icelane("config", "check", "-c", "nofile")
+    assert result.code == 2
+    assert "nofile: cannot be read" in result.err
+    assert "file in" not in result.err
+    (problem,) = icelane("config", "check", "-c", "nofile", "--json").document["problems"]
+    assert problem["file"] == "nofile"
+    assert "key" not in problem
+
+
 def test_every_mistake_is_in_the_json(icelane: Icelane, tmp_path: Path) -> None:
     file = tmp_path / "bad.toml"
     file.write_text('turn.relm = "x"')

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from icelane.cli.init import _steps
 from icelane.server.config import load_config
 from icelane.server.machine import Machine
 from icelane.testing.entropy import SeededEntropy
@@ -122,7 +123,19 @@ def test_a_unit_is_written_beside_the_configuration_that_it_names(icelane: Icela
     assert f"serve -c {tmp_path}/etc/icelane.toml" in unit
     assert "systemctl enable --now" in result.out
     assert "groupadd --system icelane-config" in result.out
+    (allowing,) = [line.strip() for line in result.out.splitlines() if "chgrp" in line]
+    assert allowing.startswith(f"chgrp icelane-config {tmp_path}/etc {tmp_path}/etc/icelane.toml && ")
+    assert "-R" not in allowing
     assert stat.S_IMODE((tmp_path / "etc/icelane.toml").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("directory", "told"),
+    [("/root", True), ("/tmp/relay", True), ("/var/tmp", True), ("/etc/icelane", False)],
+)
+def test_a_directory_that_the_unit_does_not_see_is_said(directory: str, told: bool) -> None:
+    lines = [line for _, line in _steps(Path(directory, "icelane.toml"), systemd=True, container=False)]
+    assert any(f"sees nothing in {directory}" in line for line in lines) is told
 
 
 def test_the_files_of_a_container_come_with_few_relay_ports(icelane: Icelane, tmp_path: Path) -> None:

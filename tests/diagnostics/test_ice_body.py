@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from icelane.diagnostics.ice_body import MAX_BODY, MAX_SERVERS, parse_ice_body
+from icelane.diagnostics.ice_body import MAX_BODY, MAX_SERVERS, parse_ice_body, parse_relay_ports
 from icelane.errors import MalformedError
 
 TURN = {"urls": ["turn:a.example:3478?transport=udp"], "username": "u", "credential": "hidden"}
@@ -47,3 +47,15 @@ def test_servers_without_a_credential_are_stun_alone() -> None:
 def test_what_no_page_could_use_is_refused(data: bytes) -> None:
     with pytest.raises(MalformedError):
         parse_ice_body(data)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{}", b'{"relayPorts": 7}', b'{"relayPorts": "1-2; reboot"}', b'{"relayPorts": "9-8"}']
+)
+def test_relay_ports_that_could_not_stand_in_a_command_are_refused(data: bytes) -> None:
+    with pytest.raises(MalformedError):
+        parse_relay_ports(data)
+
+
+def test_relay_ports_are_a_range() -> None:
+    assert parse_relay_ports(b'{"ok": true, "checks": [], "relayPorts": "49160-49199"}') == "49160-49199"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -13,10 +14,11 @@ import pytest
 
 from icelane.core.clock import UnixSeconds
 from icelane.diagnostics import Cause, CheckResult, CheckStatus, run_checks
+from icelane.diagnostics.ice_body import ask_for_relay_ports
 from icelane.diagnostics.plan import plan
 from icelane.diagnostics.relay_check import Login, ephemeral
-from icelane.diagnostics.relay_probe import RelayAccess, check_relay_echo, check_relay_reach
-from icelane.diagnostics.site import FixedLookup
+from icelane.diagnostics.relay_probe import DEFAULT_RELAY_PORTS, RelayAccess, check_relay_echo, check_relay_reach
+from icelane.diagnostics.site import FixedLookup, parse_site
 from icelane.diagnostics.turn_check import check_credential, check_stun, check_turn, transport_of
 from icelane.node.ice import as_bound
 from icelane.node.subject import subject_of
@@ -122,6 +124,41 @@ def test_a_server_that_does_not_relay_to_us_says_nothing_about_its_ports(tmp_pat
     result = at_a_node(tmp_path, reach, turn={"dangerously_allow_loopback_peers": False})
     assert result.status is CheckStatus.SKIPPED
     assert "does not relay to 127.0.0.1" in result.detail
+
+
+def test_beside_the_server_nothing_is_said_about_its_ports(tmp_path: Path) -> None:
+    """Packets of the server's own addresses are taken from relay ports alone: they do not arrive on a healthy one."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing
+        except OSError:
+            pytest.skip("this machine has no address beside loopback")
+        host = probe.getsockname()[0]
+
+    async def reach(found: Node, uri: TurnUri) -> CheckResult:
+        return await check_relay_reach(RelayAccess(uri=uri, login=login()), uri)
+
+    own = {
+        "listen": [f"udp://{host}:0"],
+        "relay_addresses": [host],
+        "relay_ports": "64000-64099",  # no socket of ours gets one of these by chance
+        "dangerously_allow_loopback_peers": False,
+    }
+    result = at_a_node(tmp_path, reach, turn=own)
+    assert result.status is CheckStatus.SKIPPED, result
+    assert "ask from elsewhere" in result.detail
+
+
+def test_a_server_is_asked_for_its_relay_ports(tmp_path: Path) -> None:
+    async def run() -> tuple[str, str]:
+        async with node(tmp_path, turn={"relay_ports": "64000-64099"}) as found:
+            authority = str(certificates.authority_file(tmp_path))
+            lookup = FixedLookup({NAME: "127.0.0.1"})
+            site = parse_site(f"https://{NAME}:{found.address.port}", authority=authority, lookup=lookup)
+            token = await found.token("ann")
+            return await ask_for_relay_ports(site, token), await ask_for_relay_ports(site, "another")
+
+    assert asyncio.run(run()) == ("64000-64099", DEFAULT_RELAY_PORTS)
 
 
 def test_the_whole_plan_of_a_node_passes(tmp_path: Path) -> None:

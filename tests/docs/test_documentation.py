@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import hashlib
 import hmac
@@ -50,6 +51,29 @@ def anchors(text: str) -> set[str]:
     """What a hosting platform calls the headings of a page."""
     kept = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in HEADING.findall(text))
     return {heading.replace(" ", "-") for heading in kept}
+
+
+@pytest.mark.parametrize("name", ["docs/tutorial/first-five-minutes.md", "docs/howto/join-and-send.md"])
+def test_the_bots_have_as_many_statements_as_is_said(name: str) -> None:
+    """Without imports and docstrings."""
+    told = re.search(r"(\d+) statements.*?voice_bot\.py\) (?:with|has) (\d+)", flat(name))
+    assert told is not None
+    assert tuple(map(int, told.groups())) == (statements("echo_bot.py"), statements("voice_bot.py"))
+
+
+def flat(name: str) -> str:
+    """A page in one line."""
+    return " ".join((ROOT / name).read_text(encoding="utf-8").split())
+
+
+def statements(example: str) -> int:
+    """Of an example of ours, without imports and docstrings."""
+    found = [
+        node for node in ast.walk(ast.parse((ROOT / "examples" / example).read_text())) if isinstance(node, ast.stmt)
+    ]
+    docstrings = [node for node in found if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)]
+    imports = [node for node in found if isinstance(node, ast.Import | ast.ImportFrom)]
+    return len(found) - len(docstrings) - len(imports)
 
 
 @every_page

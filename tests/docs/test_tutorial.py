@@ -88,6 +88,21 @@ def test_it_prints_what_the_page_shows(said: list[str]) -> None:
         assert head(line) in heads, line
 
 
+def test_the_doctor_finds_the_node_that_runs_and_nothing_is_broken(
+    said: list[str], environ: dict[str, str], tmp_path: Path
+) -> None:
+    (shown,) = re.findall(r"`(icelane doctor[^`]*)`", (ROOT / PAGE).read_text())
+    command = [*MAIN, *shlex.split(shown)[1:], "--json"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+    document = json.loads(done.stdout)
+    assert done.returncode == 0, document
+    found = {row["name"]: row["status"] for row in document["checks"]}
+    assert {"clock", "certificate", "HTTPS", "WSS", "TURN udp", "TURN tcp", "relay echo"} <= found.keys()
+    assert "failed" not in found.values()
+
+
 def test_a_test_card_joins_and_what_it_hears_is_recorded(link: str, environ: dict[str, str], tmp_path: Path) -> None:
     command = [*MAIN, *adapted(typed("icelane join"), link)[1:], "--for", "4", "--interface", "lo", "--json"]
     bot = adapted(typed("python examples/echo_bot.py"), link)

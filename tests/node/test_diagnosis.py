@@ -228,6 +228,7 @@ def test_the_server_checks_itself_once_for_all_and_tells_users_no_address(tmp_pa
         answers = await asyncio.gather(*(found.ask("GET", CHECKS, headers) for _ in range(3)))
         assert {answer.status for answer in answers} == {200}
         assert len({answer.body for answer in answers}) == 1
+        assert answers[0].json["relayPorts"] == "49160-49199"
         rows = {row["name"]: row for row in answers[0].json["checks"]}
         assert rows["STUN udp"]["status"] == "passed", rows
         assert rows["TURN udp"]["status"] == "passed", rows
@@ -235,7 +236,7 @@ def test_the_server_checks_itself_once_for_all_and_tells_users_no_address(tmp_pa
         assert rows["certificate"]["cause"] == "certificate-unknown-authority"  # nobody here trusts the test's
         assert "relay from outside" not in rows
 
-    run(tmp_path, story)
+    run(tmp_path, story, turn={"relay_ports": "49160-49199"})
 
 
 def test_a_user_who_begins_again_and_again_has_a_few_sessions_at_most(tmp_path: Path) -> None:

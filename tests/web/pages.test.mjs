@@ -6,6 +6,9 @@ import { readFileSync } from "node:fs"
 import { test } from "node:test"
 
 import { PathWatch, pathNumbers } from "../../src/icelane/web/pages/call_path.js"
+import { join } from "../../src/icelane/web/pages/diag_cause.js"
+import { checkSecureContext } from "../../src/icelane/web/pages/diag_check.js"
+import { rangeMend } from "../../src/icelane/web/pages/diag_echo.js"
 import { IncomingFile, OutgoingFile, safeName, sizeWords } from "../../src/icelane/web/pages/file_transfer.js"
 import { claimsOf, invitationOf, isForEverybody, pasted, pathOf } from "../../src/icelane/web/pages/invitation.js"
 import { mediaWords, refusalWords } from "../../src/icelane/web/pages/plain_words.js"
@@ -322,4 +325,24 @@ test("every word of the server has words for people, and a hook's own are shown"
   for (const name of ["NotAllowedError", "NotFoundError", "NotReadableError", "OverconstrainedError", "NotSupportedError", "Odd"]) {
     for (const what of ["camera", "microphone", "both"]) assert.match(mediaWords(new DOMException("x", name), what), /\.$|: x$/)
   }
+})
+
+test("a page over plain HTTP and a browser without WebRTC are named before what follows from them", t => {
+  t.after(() => { for (const name of ["isSecureContext", "location", "RTCPeerConnection"]) delete globalThis[name] })
+  const broken = { name: "TURN udp", status: "failed", ms: 0, detail: "RTCPeerConnection is not defined", cause: "check-broken", mend: "", side: "browser" }
+  const verdict = () => join([broken, { name: "secure context", ms: 0, side: "browser", ...checkSecureContext() }])
+  Object.assign(globalThis, { isSecureContext: false, location: { host: "call.example.org", pathname: "/diag" } })
+  assert.equal(verdict().cause, "page-insecure")
+  assert.match(verdict().sentence, /plain HTTP/)
+  assert.equal(verdict().mend, "open https://call.example.org/diag")
+  globalThis.isSecureContext = true
+  assert.equal(verdict().cause, "no-webrtc")
+  assert.match(verdict().sentence, /no WebRTC/)
+  globalThis.RTCPeerConnection = function () {}
+  assert.equal(verdict().cause, "check-broken")
+})
+
+test("closed relay ports are those that the server says, or the usual ones", () => {
+  assert.match(rangeMend("49160-49199"), /ufw allow 49160:49199\/udp/)
+  for (const odd of [undefined, "", 7, "1-2; reboot", "49160"]) assert.match(rangeMend(odd), /ufw allow 49152:65535\/udp/)
 })

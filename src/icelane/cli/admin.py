@@ -281,8 +281,8 @@ def _refused(document: Mapping[str, Any]) -> CommandError:
         return CommandError(ExitCode.CHECK_FAILED, Problem(str(document.get("error"))))
     found = []
     for one in problems:
-        place = f"{one['key']} in {one['file']}" if one["file"] else one["key"]
-        found.append(Problem(f"{place}: {one['message']}", None, one["key"], one["file"]))
+        place = " in ".join(part for part in (one["key"], one["file"]) if part)
+        found.append(Problem(f"{place}: {one['message']}", None, one["key"] or None, one["file"]))
     first = Problem(f"{document.get('error')}: {found[0].message}", "icelane config check", found[0].key, found[0].file)
     return CommandError(ExitCode.USAGE, first, *found[1:])
 

@@ -152,7 +152,8 @@ def _authority() -> Authority:
     from icelane.node.development.places import Places
 
     now = SystemWallClock().unix_time(monotonic())
-    return authority_of(Places.here().authority, now, host_name=socket.gethostname())
+    places = Places.here()
+    return authority_of(places.authority, now, host_name=socket.gethostname(), make=not places.borrowed)
 
 
 def _existing() -> Authority:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -69,7 +70,8 @@ def doctor(
     """Check a server from here as its clients use it, and name the one cause of what is wrong, with the mend.
 
     DNS, clocks, certificate, HTTPS, WebSocket, STUN, TURN over UDP, TCP and TLS one by one, packets from relay to
-    relay, and from outside to a relay. Without --url the configuration says what there is, and makes the credential.
+    relay, and from outside to a relay. Without --url the configuration says what there is, and makes the credential;
+    where there is none, the `icelane dev` that runs here is asked.
 
     Exits with 0 when all is well (also with warnings), with 1 when a check failed, with 2 for a wrong command line or
     configuration, with 4 when nothing answers at all.
@@ -110,7 +112,7 @@ async def _subject(
     lookup: Lookup,
     timeout: float,
 ) -> Subject:
-    """What to check, by what was said: --url or --ice, else a configuration, else --domain alone."""
+    """What to check, by what was said: --url or --ice, else a configuration, --domain alone, or what runs here."""
     if url is not None and (file is not None or domain is not None):
         raise usage("--url says where the server is; leave out --config and --domain")
     if url is None and ice is None:
@@ -118,19 +120,44 @@ async def _subject(
         if found is not None:
             return found
         if domain is None:
-            raise usage(
-                "there is no configuration here, so say which server: --url, --domain or -c FILE",
-                "icelane doctor --url https://call.example.org",
-            )
+            return await _development(authority, lookup)
         url = f"https://{domain}"
     return await _remote(url, token, ice, authority, lookup, timeout)
+
+
+async def _development(authority: str | None, lookup: Lookup) -> Subject:
+    """The `icelane dev` that runs for this user, by the servers and the credential that it tells whoever enters."""
+    from icelane.cli.admin import development_socket
+    from icelane.cli.node_access import NodeOptions, development_authority, entered, node_access
+    from icelane.diagnostics.plan import Subject
+    from icelane.diagnostics.relay_check import Login
+    from icelane.diagnostics.site import parse_site
+
+    if development_socket() is None:
+        raise usage(
+            "there is no configuration here and no `icelane dev` runs, so say which server: --url, --domain or -c FILE",
+            "icelane doctor --url https://call.example.org",
+        )
+    from icelane import RTCConfiguration
+
+    chosen = Path(authority) if authority is not None else development_authority()
+    access = node_access(None, NodeOptions(authority=chosen), identity="doctor")
+    async with entered(access, RTCConfiguration(), name="icelane doctor") as signal:
+        servers = signal.ice_servers
+    urls = tuple(str(uri) for server in servers for uri in server.uris())
+    logins = (
+        Login(username=one.username, password=one.credential) for one in servers if one.username and one.credential
+    )
+    authority = str(chosen) if chosen is not None else None
+    site = parse_site(access.shown, authority=authority, lookup=lookup)
+    return Subject(site=site, urls=urls, login=next(logins, None), authority=authority)
 
 
 async def _remote(
     url: str | None, token: str | None, ice: str | None, authority: str | None, lookup: Lookup, timeout: float
 ) -> Subject:
     """Somebody else's server, or ours from a machine without its configuration."""
-    from icelane.diagnostics.ice_body import IceBody, ask_for_ice_body
+    from icelane.diagnostics.ice_body import IceBody, ask_for_ice_body, ask_for_relay_ports
     from icelane.diagnostics.plan import Subject
     from icelane.diagnostics.result import skipped
     from icelane.diagnostics.site import parse_site
@@ -146,7 +173,10 @@ async def _remote(
     else:
         body = skipped("credential", "none was given, so TURN is not tried: --token, or --ice FILE")
     if isinstance(body, IceBody):
-        return Subject(site=site, urls=body.urls, login=body.login, authority=authority)
+        subject = Subject(site=site, urls=body.urls, login=body.login, authority=authority)
+        if ice is not None or token is None or site is None:
+            return subject
+        return replace(subject, relay_ports=partial(ask_for_relay_ports, site, token, timeout=timeout))
     return Subject(site=site, without=body, authority=authority)
 
 

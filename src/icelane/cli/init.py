@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -17,7 +17,8 @@ from icelane.cli.owned_file import write_for_owner
 EXAMPLE = "Example: `icelane init --systemd --directory /etc/icelane --hostname turn.example.org`"
 
 _EVERYBODY = 0o644
-_HOMES = ("home", "root")  # below /: with ProtectHome=yes the unit sees nothing there
+# With ProtectHome=yes and PrivateTmp=yes the unit sees nothing there.
+_HIDDEN: Final = tuple(map(Path, ("/home", "/root", "/run/user", "/tmp", "/var/tmp")))  # noqa: S108  (not to write there)
 _COST = "--force replaces it; ephemeral credentials made with the old secrets are worth nothing then"
 
 
@@ -94,7 +95,7 @@ def _beside(directory: Path, file: Path, *, systemd: bool, container: bool) -> d
         except ValueError as error:
             raise usage(str(error), "--directory /etc/icelane, and icelane in /opt/icelane") from None
     if container:
-        found |= {directory / name: text for name, text in container_files().items()}
+        found |= {directory / name: text for name, text in container_files(sys.version_info[:2]).items()}
     return found
 
 
@@ -103,18 +104,27 @@ def _program() -> Path:
     return Path(sys.executable).absolute().with_name("icelane")
 
 
+def _is_hidden(path: Path) -> bool:
+    """From the unit; `path` is absolute."""
+    return any(path.is_relative_to(one) for one in _HIDDEN)
+
+
 def _steps(file: Path, *, systemd: bool, container: bool) -> Iterator[tuple[str, str]]:
     """What to do next: a word for it, and a line to type."""
     from icelane.server.deployment.container import USER
     from icelane.server.deployment.systemd import FILE_NAME, GROUP
 
-    quoted, folder = shlex.quote(str(file)), shlex.quote(str(file.absolute().parent))
+    quoted, absolute = shlex.quote(str(file)), shlex.quote(str(file.absolute()))
+    folder = shlex.quote(str(file.absolute().parent))
     yield "check it", f"icelane config check -c {quoted}"
     if systemd:
-        if _program().parts[1] in _HOMES:
+        if _is_hidden(_program()):
             yield "move it ", "python3 -m venv /opt/icelane, install icelane there, and write the unit again with that"
+        if _is_hidden(file.absolute()):
+            yield "move it ", f"icelane init --systemd --directory /etc/icelane: the unit sees nothing in {folder}"
         yield "allow it", f"groupadd --system {GROUP}"
-        yield "        ", f"chgrp -R {GROUP} {folder} && chmod -R u=rwX,g=rX,o= {folder}"
+        # What was written and no more: in the directory there may be anything.
+        yield "        ", f"chgrp {GROUP} {folder} {absolute} && chmod g+rx {folder} && chmod u=rw,g=r,o= {absolute}"
         yield "start it", f"systemctl enable --now {shlex.quote(str(file.absolute().with_name(FILE_NAME)))}"
     if container:
         yield "allow it", f"chown {USER} {quoted}"

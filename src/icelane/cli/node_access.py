@@ -232,7 +232,7 @@ async def _connected(
     from icelane.crypto.provider import SystemEntropy
 
     data = {"guest": SystemEntropy().token(16).hex()} if access.guest else None
-    own = None if access.authority is not None else _development_authority()
+    own = None if access.authority is not None else development_authority()
     # The machine's own authorities first. That of `icelane dev` signs for private addresses alone, and names like them.
     for authority in (access.authority, *([own] if own is not None else [])):
         signal = SignalClient(
@@ -257,7 +257,7 @@ async def _connected(
     raise AssertionError("the last one has returned or raised")
 
 
-def _development_authority() -> Path | None:
+def development_authority() -> Path | None:
     """The certificate of the authority that `icelane dev` has made for this user, if there is one."""
     from icelane.node.development.places import PUBLIC_FILE, Places
 

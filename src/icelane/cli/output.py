@@ -196,7 +196,9 @@ def explained(error: IcelaneError) -> CommandError:
 def _configuration_problems(error: ConfigurationError) -> list[Problem]:
     single: Sequence[ConfigurationError] = getattr(error, "problems", None) or (error,)
     return [
-        Problem(str(one), "icelane config docs" if one.message.startswith("unknown") else None, one.key, one.file)
+        Problem(
+            str(one), "icelane config docs" if one.message.startswith("unknown") else None, one.key or None, one.file
+        )
         for one in single
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import ssl
 from typing import Final, NamedTuple
 
@@ -11,9 +12,10 @@ from msgspec import Struct
 
 from icelane.core.clock import Duration
 from icelane.diagnostics.relay_check import Login
+from icelane.diagnostics.relay_probe import DEFAULT_RELAY_PORTS
 from icelane.diagnostics.result import Cause, CheckResult, failed, skipped
 from icelane.diagnostics.site import Site, fetch
-from icelane.errors import MalformedError
+from icelane.errors import IcelaneError, MalformedError
 from icelane.stun.uri import parse_uri
 
 MAX_BODY: Final = 65_536
@@ -22,6 +24,8 @@ MAX_SERVERS: Final = 32
 MAX_URLS_PER_SERVER: Final = 32
 
 _PATH: Final = "/v1/ice-servers"
+_CHECKS_PATH: Final = "/v1/diag/checks"
+_PORT: Final = 65_535
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -33,6 +37,10 @@ class _Server(Struct):
 
 class _Body(Struct):
     servers: tuple[_Server, ...] = msgspec.field(name="iceServers")
+
+
+class _Checks(Struct, rename="camel"):
+    relay_ports: str
 
 
 class IceBody(NamedTuple):
@@ -86,3 +94,27 @@ async def ask_for_ice_body(site: Site, token: str, *, timeout: Duration = 5.0) -
     except MalformedError as error:
         mend = f"`curl -H 'Authorization: Bearer TOKEN' {site}{_PATH}` shows what it says"
         return failed(name, f"{_PATH} answered {answer.status}: {error}", Cause.HTTPS_WRONG, mend)
+
+
+async def ask_for_relay_ports(site: Site, token: str, *, timeout: Duration = 5.0) -> str:
+    """What the server relays on, as it says itself, as `49152-65535`; the default where it does not say."""
+    if not site.secure and site.host not in _LOOPBACK:
+        return DEFAULT_RELAY_PORTS
+    headers = {"authorization": f"Bearer {token}"}
+    try:
+        answer = await fetch(site, _CHECKS_PATH, method="GET", headers=headers, timeout=timeout)
+        return parse_relay_ports(answer.body)
+    except (OSError, http.client.HTTPException, IcelaneError):
+        return DEFAULT_RELAY_PORTS
+
+
+def parse_relay_ports(data: bytes) -> str:
+    """What `/v1/diag/checks` says of them, fit for a command. Raises MalformedError for anything but a range."""
+    try:
+        told = msgspec.json.decode(data, type=_Checks).relay_ports
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise MalformedError(f"not a body with relayPorts: {error}") from None
+    found = re.fullmatch(r"([0-9]{1,5})-([0-9]{1,5})", told)
+    if found is None or not 0 < int(found[1]) <= int(found[2]) <= _PORT:
+        raise MalformedError("relayPorts is not FIRST-LAST")
+    return told

@@ -13,7 +13,13 @@ from icelane.core.net import Transport
 from icelane.diagnostics.certificate_check import check_certificate
 from icelane.diagnostics.check import Check
 from icelane.diagnostics.relay_check import Login
-from icelane.diagnostics.relay_probe import DEFAULT_RELAY_PORTS, RelayAccess, check_relay_echo, check_relay_reach
+from icelane.diagnostics.relay_probe import (
+    DEFAULT_RELAY_PORTS,
+    RelayAccess,
+    RelayPorts,
+    check_relay_echo,
+    check_relay_reach,
+)
 from icelane.diagnostics.result import CheckResult, CheckStatus, skipped
 from icelane.diagnostics.site import Site
 from icelane.diagnostics.turn_check import check_credential, check_stun, check_turn, transport_of
@@ -46,7 +52,7 @@ class Subject:
     wall_clock: WallClock = field(default_factory=SystemWallClock, repr=False)
     echo_packets: int = 50
     from_outside: bool = True
-    relay_ports: str = DEFAULT_RELAY_PORTS
+    relay_ports: RelayPorts = DEFAULT_RELAY_PORTS
     timeout: Duration = 5.0
 
 

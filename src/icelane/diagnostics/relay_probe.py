@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +17,7 @@ from icelane.aio.stun_client import BindingResult, binding
 from icelane.aio.system import monotonic
 from icelane.aio.turn_client import connect_turn
 from icelane.aio.turn_relay import TurnRelay
-from icelane.aio.udp import RawAddress, UdpSocket
+from icelane.aio.udp import RawAddress, UdpSocket, bind_udp
 from icelane.core.clock import Duration, Instant
 from icelane.core.net import AddressFamily, SocketAddress, Transport
 from icelane.crypto.provider import SystemEntropy
@@ -42,6 +42,9 @@ _FORBIDDEN: Final = 403
 
 DEFAULT_RELAY_PORTS: Final = "49152-65535"
 """What servers relay on where nobody has said otherwise (RFC 8656 section 7.2)."""
+
+RelayPorts = str | Callable[[], Awaitable[str]]
+"""What a server relays on, as `49152-65535`, or how to ask for it once somebody wants to know."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,14 +145,14 @@ async def check_relay_reach(
     access: RelayAccess,
     stun: StunUri | TurnUri,
     *,
-    relay_ports: str = DEFAULT_RELAY_PORTS,
+    relay_ports: RelayPorts = DEFAULT_RELAY_PORTS,
     timeout: Duration = 5.0,
     name: str = "relay from outside",
 ) -> CheckResult:
     """Send to a relayed address from a socket of ours, and have an answer sent back through the relay.
 
-    `stun` is where the server answers Binding over UDP, `relay_ports` what it relays on, as `49152-65535`. Nothing can
-    be said where UDP does not answer from here, or where the server relays to no address such as ours.
+    `stun` is where the server answers Binding over UDP, `relay_ports` what the mend says to open. Nothing can be said
+    where UDP does not answer from here, or where the server relays to no address such as ours.
     """
     try:
         ours = await binding(stun, transport=Transport.UDP, timeout=min(timeout, 2.0), lookup=access.lookup)
@@ -162,8 +165,8 @@ async def check_relay_reach(
         return _broken(name, error)
 
 
-async def _reach(name: str, relay: TurnRelay, ours: BindingResult, relay_ports: str) -> CheckResult:
-    host, stun = ours.mapped.host, ours.server
+async def _reach(name: str, relay: TurnRelay, ours: BindingResult, relay_ports: RelayPorts) -> CheckResult:
+    host = ours.mapped.host
     try:
         await relay.permit(host)
     except TurnError as error:
@@ -185,7 +188,7 @@ async def _reach(name: str, relay: TurnRelay, ours: BindingResult, relay_ports: 
         began = monotonic()
         source = await _arrive(udp, relay, payload)
         if source is None:
-            return await _not_arrived(name, relay, stun, relay_ports)
+            return await _not_arrived(name, relay, ours, relay_ports)
         relay.send(payload[::-1], source)
         if await _within(returned.wait(), 1.0):
             return passed(name, f"{relayed} takes packets from here and answers, {(monotonic() - began) * 1000:.1f} ms")
@@ -210,9 +213,13 @@ async def _arrive(udp: UdpSocket, relay: TurnRelay, payload: bytes) -> SocketAdd
     return None
 
 
-async def _not_arrived(name: str, relay: TurnRelay, stun: SocketAddress, relay_ports: str) -> CheckResult:
-    """Two things look alike: the address is not the server's, or the ports are closed. Its other port tells."""
-    relayed = relay.relayed_address
+async def _not_arrived(name: str, relay: TurnRelay, ours: BindingResult, relay_ports: RelayPorts) -> CheckResult:
+    """Three things look alike: the address is not the server's, the ports are closed, or we are not outside.
+
+    The server's other port tells the first. A server takes packets of its own addresses from relay ports alone, so what
+    a socket beside it sends never arrives.
+    """
+    relayed, stun = relay.relayed_address, ours.server
     known: Sequence[str] = (stun.host, relay.path.remote.host)
     if relayed.host not in known and not await _answers(SocketAddress(relayed.host, stun.port)):
         detail = f"it relays at {relayed.host}, where nothing answers; it was reached at {stun.host}"
@@ -221,12 +228,23 @@ async def _not_arrived(name: str, relay: TurnRelay, stun: SocketAddress, relay_p
             ' cloud\'s NAT turn.external_address_from = "stun:..." finds it'
         )
         return failed(name, detail, Cause.EXTERNAL_ADDRESS_WRONG, mend)
+    if ours.mapped.host == relayed.host or _is_here(relayed.host):
+        return skipped(name, f"we are on the server itself or behind its address, {relayed.host}; ask from elsewhere")
     detail = f"nothing that is sent to {relayed} arrives there"
+    ports = relay_ports if isinstance(relay_ports, str) else await relay_ports()
     mend = (
-        f"open {relay_ports} for UDP in the server's firewall and the cloud's:"
-        f" `sudo ufw allow {relay_ports.replace('-', ':')}/udp`"
+        f"open {ports} for UDP in the server's firewall and the cloud's: `sudo ufw allow {ports.replace('-', ':')}/udp`"
     )
     return failed(name, detail, Cause.RELAY_RANGE_CLOSED, mend)
+
+
+def _is_here(host: str) -> bool:
+    """Whether it is an address of this machine: others cannot be bound."""
+    try:
+        bind_udp(SocketAddress(host, 0)).close()
+    except OSError:
+        return False
+    return True
 
 
 async def _answers(address: SocketAddress) -> bool:

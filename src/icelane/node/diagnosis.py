@@ -130,6 +130,8 @@ class NodeDiagnosis:
             found = report.document()
         except IcelaneError as error:
             found = {"ok": False, "checks": [], "problem": str(error)}
+        # Whoever finds these ports closed says which ones to open.
+        found["relayPorts"] = str(self.config.turn.relay_ports)
         self._found = monotonic(), found
         return found
 

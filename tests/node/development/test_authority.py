@@ -110,6 +110,14 @@ def test_what_it_signs_lives_for_a_week(tmp_path: Path) -> None:
     assert "PRIVATE" not in repr(leaf)
 
 
+def test_root_makes_none_in_somebody_elses_home(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="without sudo"):
+        authority_of(tmp_path / "state", NOW, host_name="laptop", make=False)
+    assert not (tmp_path / "state").exists()
+    made = authority_of(tmp_path, NOW, host_name="laptop")
+    assert authority_of(tmp_path, NOW, host_name="laptop", make=False).fingerprint == made.fingerprint
+
+
 def test_one_that_ends_soon_is_replaced(tmp_path: Path) -> None:
     first = made(tmp_path)
     assert made(tmp_path, UnixSeconds(NOW + LIFETIME - LEAF_LIFETIME - DAY)).fingerprint == first.fingerprint

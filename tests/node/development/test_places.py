@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import pwd
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 
 from icelane.node.development.places import SOCKET, Places
 
@@ -37,6 +41,17 @@ def test_directories_go_by_the_environment_and_by_home_without_it(tmp_path: Path
     without = Places.of({"XDG_STATE_HOME": "relative"}, tmp_path)
     assert without.authority == tmp_path / ".local/state/icelane/development"
     assert without.running == without.authority / "running"
+
+
+def test_who_calls_sudo_lends_his_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(pwd, "getpwnam", lambda name: SimpleNamespace(pw_dir=str(tmp_path / name)))
+    monkeypatch.setenv("SUDO_USER", "ann")
+    lent = Places.here()
+    assert lent.borrowed
+    assert lent.authority.is_relative_to(tmp_path / "ann")
+    monkeypatch.delenv("SUDO_USER")
+    assert not Places.here().borrowed
 
 
 def test_a_run_has_a_directory_that_nobody_else_enters(tmp_path: Path) -> None:

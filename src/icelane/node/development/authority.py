@@ -126,12 +126,18 @@ class Authority:
         return UnixSeconds(self.certificate.not_valid_after_utc.timestamp())
 
 
-def authority_of(folder: Path, unix_time: UnixSeconds, *, host_name: str) -> Authority:
-    """The one in `folder`, or a new one where there is none or it ends soon. Raises ConfigurationError.
+def authority_of(folder: Path, unix_time: UnixSeconds, *, host_name: str, make: bool = True) -> Authority:
+    """The one in `folder`, or with `make` a new one where there is none or it ends soon. Raises ConfigurationError.
 
-    `host_name` becomes a part of its name, so that lists of certificates tell two machines apart.
+    `host_name` becomes a part of its name, so that lists of certificates tell two machines apart. Root does not `make`
+    one in somebody else's home: what he made there would be root's, and the other's commands could not use it.
     """
     found = load_authority(folder)
+    if not make:
+        if found is None:
+            text = "is not there yet: `icelane certs show`, without sudo, makes one that is yours"
+            raise ConfigurationError(text, key=_KEY, file=str(folder))
+        return found
     if found is not None and found.expires_at > unix_time + LEAF_LIFETIME:
         return found
     try:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -25,10 +25,14 @@ _OWNER_ONLY: Final = 0o700
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
-    """`authority` is the directory of the authority, `running` that of the nodes that run."""
+    """`authority` is the directory of the authority, `running` that of the nodes that run.
+
+    `borrowed`: they are somebody's who called `sudo`, and what root makes there he could not use.
+    """
 
     authority: Path
     running: Path
+    borrowed: bool = False
 
     @classmethod
     def of(cls, environ: Mapping[str, str], home: Path) -> Places:
@@ -46,7 +50,7 @@ class Places:
             import pwd
 
             try:
-                return cls.of({}, Path(pwd.getpwnam(caller).pw_dir))
+                return replace(cls.of({}, Path(pwd.getpwnam(caller).pw_dir)), borrowed=True)
             except KeyError:
                 pass
         return cls.of(os.environ, Path.home())

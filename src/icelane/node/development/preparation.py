@@ -143,7 +143,7 @@ async def prepare(
     hosts = chosen_hosts(machine, wishes.listen)
     relays = relay_hosts(hosts)
     ports = Ports.free(hosts, relays, wishes.port)
-    authority = authority_of(places.authority, unix_time, host_name=socket.gethostname())
+    authority = authority_of(places.authority, unix_time, host_name=socket.gethostname(), make=not places.borrowed)
     name = _name(wishes.hostname)
     leaf = authority.issue(
         names=tuple(dict.fromkeys((name, "localhost"))),

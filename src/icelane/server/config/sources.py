@@ -90,14 +90,14 @@ def read_file(path: Path) -> str:
             raw = stream.read(_FILE_BYTES + 1)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise ConfigurationError(f"cannot be read: {reason}", key="file", file=str(path)) from None
+        raise ConfigurationError(f"cannot be read: {reason}", key="", file=str(path)) from None
     if len(raw) > _FILE_BYTES:
-        raise ConfigurationError("larger than 1 MiB, so not a configuration", key="file", file=str(path))
+        raise ConfigurationError("larger than 1 MiB, so not a configuration", key="", file=str(path))
     try:
         return raw.decode()
     except UnicodeDecodeError:
         pass  # raised below: the exception would carry the file's bytes along
-    raise ConfigurationError("not UTF-8 text", key="file", file=str(path))
+    raise ConfigurationError("not UTF-8 text", key="", file=str(path))
 
 
 def add_toml(tree: Tree, text: str, file: str) -> None:

@@ -20,13 +20,14 @@ _CONFIGURATION: Final = "/etc/icelane/icelane.toml"
 
 _DOCKERFILE: Final = """\
 # icelane in a container. Build it beside a directory `wheels` with the wheel of icelane: `make wheels` in a clone makes
-# it, in `dist`. The first stage has pip and its leftovers, the second one only what runs.
-FROM python:3.13-slim AS build
+# it, in `dist`, for the Python that runs there, and FROM has to name the same one. The first stage has pip and its
+# leftovers, the second one only what runs.
+FROM python:{python}-slim AS build
 COPY wheels/ /wheels/
 RUN python -m venv /opt/icelane \\
     && /opt/icelane/bin/pip install --no-cache-dir "$(ls /wheels/icelane-*.whl)[server]"
 
-FROM python:3.13-slim
+FROM python:{python}-slim
 COPY --from=build /opt/icelane /opt/icelane
 RUN groupadd --system --gid {user} icelane \\
     && useradd --system --uid {user} --gid {user} --no-create-home --home-dir /var/lib/icelane \\
@@ -87,9 +88,18 @@ _IGNORED: Final = """\
 """
 
 
-def container_files() -> dict[str, str]:
-    """The texts by their file names. The configuration beside them is `starting_configuration` with RELAY_PORTS."""
-    fields = {"user": USER, "first": RELAY_PORTS.first, "last": RELAY_PORTS.last, "configuration": _CONFIGURATION}
+def container_files(python: tuple[int, int]) -> dict[str, str]:
+    """The texts by their file names. The configuration beside them is `starting_configuration` with RELAY_PORTS.
+
+    `python` is the version, as (3, 13), that the wheel was built for: another one does not take it.
+    """
+    fields = {
+        "python": "{}.{}".format(*python),
+        "user": USER,
+        "first": RELAY_PORTS.first,
+        "last": RELAY_PORTS.last,
+        "configuration": _CONFIGURATION,
+    }
     return {
         DOCKERFILE: _DOCKERFILE.format(**fields),
         COMPOSE: _COMPOSE.format(**fields),

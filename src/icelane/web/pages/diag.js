@@ -35,6 +35,12 @@ let key = takeKey()
 /** @type {import("./diag_cause.js").Verdict | undefined} */
 let verdict
 
+/**
+ * What the server relays on, once it has said so.
+ * @type {string | undefined}
+ */
+let relayPorts
+
 /** The invitation goes out of the address, as on the call page. @returns {Key} */
 function takeKey() {
   const found = invitationOf(new URL(location.href))
@@ -109,7 +115,7 @@ async function lookAtRelays(body) {
   const stun = pairs.filter(({ url }) => /^stun/i.test(url)).map(({ url }) => check(named(url), () => checkStun(url, udpWorks)))
   await Promise.all([...asks, ...stun])
   const best = pairs.find(({ url }) => working.some(one => one.url === url))
-  await check("relay echo", () => (best ? checkEcho(best.url, best.server, key) : skipped("no TURN server works from here")))
+  await check("relay echo", () => (best ? checkEcho(best.url, best.server, key, () => relayPorts) : skipped("no TURN server works from here")))
 }
 
 /**
@@ -128,7 +134,8 @@ async function askServer() {
   try {
     const answer = await ask("/v1/diag/checks", key)
     if (!answer.ok) return
-    const { checks } = await answer.json()
+    const { checks, relayPorts: told } = await answer.json()
+    relayPorts = told
     byId("there-card", HTMLElement).hidden = false
     for (const row of checks) add({ ...row, side: "server" })
   } catch (error) {

@@ -47,10 +47,15 @@ export const SENTENCES = {
 }
 
 /**
- * What only a browser can find, after all else.
+ * What only a browser can find: what keeps every call from it goes before all else, the rest after it.
  * @type {Record<string, string>}
  */
-const OWN = { "no-microphone": "there is no microphone for this page" }
+const OWN = {
+  "page-insecure": "this page came over plain HTTP, where no browser gives camera, microphone and WebRTC",
+  "no-webrtc": "this browser has no WebRTC",
+  "no-microphone": "there is no microphone for this page",
+}
+const FIRST = new Set(["page-insecure", "no-webrtc"])
 
 const RANKS = new Map(Object.keys(SENTENCES).map((cause, rank) => [cause, rank]))
 const SILENT = new Set(["server-silent", "https-silent", "udp-blocked", "turn-silent"])
@@ -81,6 +86,7 @@ export function join(results) {
 
 /** @param {Result} result */
 function rank(result) {
+  if (FIRST.has(result.cause ?? "")) return -1
   return RANKS.get(result.cause ?? "") ?? RANKS.size
 }
 

@@ -47,8 +47,8 @@ export const warned = (detail, cause, mend) => ({ status: "warned", detail, caus
 
 /** @returns {Found} */
 export function checkSecureContext() {
-  if (!isSecureContext) return failed("this page came over plain HTTP", "https-wrong", `open https://${location.host}${location.pathname}`)
-  if (typeof RTCPeerConnection !== "function") return failed("this browser has no WebRTC, or it is switched off", "check-broken", "use a current Chrome, Firefox or Safari; look at privacy extensions")
+  if (!isSecureContext) return failed("this page came over plain HTTP", "page-insecure", `open https://${location.host}${location.pathname}`)
+  if (typeof RTCPeerConnection !== "function") return failed("this browser has no WebRTC, or it is switched off", "no-webrtc", "use a current Chrome, Firefox or Safari; look at privacy extensions")
   return passed("camera, microphone and WebRTC are there for this page")
 }
 

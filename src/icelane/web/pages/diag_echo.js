@@ -19,9 +19,10 @@ const BAD_LOSS = 0.5
 
 /**
  * @param {string} url @param {RTCIceServer} server @param {Key} key
+ * @param {() => string | undefined} relayPorts what the server says that it relays on, by then
  * @returns {Promise<Found>}
  */
-export async function checkEcho(url, server, key) {
+export async function checkEcho(url, server, key, relayPorts = () => undefined) {
   const connection = new RTCPeerConnection({ iceServers: [{ ...server, urls: [url] }], iceTransportPolicy: "relay" })
   try {
     const channel = connection.createDataChannel("echo", { ordered: false, maxRetransmits: 0 })
@@ -35,7 +36,7 @@ export async function checkEcho(url, server, key) {
     const { description } = await answer.json()
     await connection.setRemoteDescription(description)
     if (!(await Promise.race([open, later(SETUP)]))) {
-      return failed("no packet passes from one relayed address to the other", "relay-range-closed", "let the server reach its own relay ports: sudo ufw allow 49152:65535/udp; and see turn.external_addresses: icelane doctor")
+      return failed("no packet passes from one relayed address to the other", "relay-range-closed", rangeMend(relayPorts()))
     }
     return judge(await measure(channel))
   } catch (error) {
@@ -43,6 +44,12 @@ export async function checkEcho(url, server, key) {
   } finally {
     connection.close()
   }
+}
+
+/** @param {unknown} ports as `49152-65535`, which is also what servers relay on that do not say it */
+export function rangeMend(ports) {
+  const range = typeof ports === "string" && /^\d{1,5}-\d{1,5}$/.test(ports) ? ports : "49152-65535"
+  return `let the server reach its own relay ports: sudo ufw allow ${range.replace("-", ":")}/udp; and see turn.external_addresses: icelane doctor`
 }
 
 /** @param {RTCDataChannel} channel */
