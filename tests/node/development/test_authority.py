@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import datetime
+import ipaddress
 import ssl
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from icelane.core.clock import UnixSeconds
 from icelane.crypto.certificate import DAY, Certificate
 from icelane.errors import ConfigurationError
+from icelane.node.development.addresses import LOOPBACK, PRIVATE
 from icelane.node.development.authority import (
     LEAF_LIFETIME,
     LIFETIME,
+    NAMES,
     Authority,
     authority_of,
     is_constrained,
@@ -138,10 +146,55 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
         made(tmp_path / "state" / "below")
 
 
+def an_authority(
+    permitted: Sequence[x509.GeneralName] | None,
+    *,
+    path_length: int | None = 0,
+    purpose: x509.ObjectIdentifier | None = ExtendedKeyUsageOID.SERVER_AUTH,
+) -> x509.Certificate:
+    """One that somebody else made."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "icelane development on laptop")])
+    begin = datetime.datetime.fromtimestamp(int(NOW), datetime.UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(begin).not_valid_after(begin + datetime.timedelta(days=1))
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
+    if permitted is not None:
+        builder = builder.add_extension(x509.NameConstraints(permitted, None), critical=True)
+    if purpose is not None:
+        builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+    return builder.sign(key, hashes.SHA256())
+
+
+OUR_NAMES = [x509.DNSName(name) for name in NAMES]
+OUR_ADDRESSES = [x509.IPAddress(ipaddress.ip_network(text)) for text in (*PRIVATE, *LOOPBACK)]
+OURS = [*OUR_NAMES, *OUR_ADDRESSES]
+
+
 def test_only_an_authority_like_ours_counts_as_constrained(tmp_path: Path) -> None:
     assert is_constrained(made(tmp_path).certificate)
+    assert is_constrained(an_authority(OURS))
     other = x509.load_der_x509_certificate(Certificate.generate(now=NOW).der)
     assert not is_constrained(other)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(an_authority(None), id="none"),
+        pytest.param(an_authority(OUR_NAMES), id="names only, so any address"),
+        pytest.param(an_authority(OUR_ADDRESSES), id="addresses only, so any name"),
+        pytest.param(an_authority([*OUR_NAMES, OUR_ADDRESSES[0]]), id="IPv4 only"),
+        pytest.param(an_authority([*OURS, x509.DNSName("example")]), id="more than ours"),
+        pytest.param(an_authority(OURS, path_length=None), id="authorities below it"),
+        pytest.param(an_authority(OURS, path_length=1), id="one authority below it"),
+        pytest.param(an_authority(OURS, purpose=None), id="programs and mail"),
+        pytest.param(an_authority(OURS, purpose=ExtendedKeyUsageOID.CODE_SIGNING), id="programs"),
+    ],
+)
+def test_one_that_could_sign_for_others_does_not_count_as_constrained(found: x509.Certificate) -> None:
+    """Root would install it: constraints of one kind of names leave every other kind open."""
+    assert not is_constrained(found)
 
 
 def test_its_name_tells_machines_apart_and_the_fingerprint_is_openssls(tmp_path: Path) -> None:

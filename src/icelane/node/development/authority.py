@@ -169,14 +169,25 @@ def load_authority(folder: Path) -> Authority | None:
 
 
 def is_constrained(certificate: x509.Certificate) -> bool:
-    """Whether it is an authority whose signature counts for private addresses and our names alone."""
+    """Whether it is an authority whose signature counts for private addresses and our names alone, on servers.
+
+    Constraints bind only the kinds of names that they list (RFC 5280 section 4.2.1.10), so that one which permits
+    fewer may sign more: all of ours have to be there.
+    """
     try:
-        extension = certificate.extensions.get_extension_for_class(x509.NameConstraints)
-        authority = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+        extensions = certificate.extensions
+        constraints = extensions.get_extension_for_class(x509.NameConstraints)
+        basic = extensions.get_extension_for_class(x509.BasicConstraints).value
+        purposes = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except (x509.ExtensionNotFound, ValueError):
         return False
-    permitted = set(extension.value.permitted_subtrees or ())
-    return authority and extension.critical and bool(permitted) and permitted <= set(_permitted())
+    return (
+        basic.ca
+        and basic.path_length == 0
+        and constraints.critical
+        and set(constraints.value.permitted_subtrees or ()) == set(_permitted())
+        and list(purposes) == [ExtendedKeyUsageOID.SERVER_AUTH]
+    )
 
 
 def _make(folder: Path, unix_time: UnixSeconds, host_name: str) -> None:
