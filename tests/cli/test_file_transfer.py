@@ -335,6 +335,33 @@ def test_what_was_cut_off_stays_and_the_next_transfer_sends_the_rest_alone(tmp_p
     assert (into / "a").read_bytes() == data
 
 
+@pytest.mark.parametrize("is_interrupted", [True, False])
+def test_who_leaves_before_what_is_there_was_hashed_again_keeps_it(into: Path, is_interrupted: bool) -> None:
+    data = bytes(2 * CHUNK)
+    part = part_of(into, hashlib.sha256(data).hexdigest())
+    part.write_bytes(data[:CHUNK])
+
+    class Gone(FakeChannel):
+        """Goes, or is told to stop, as soon as the receiver is ready."""
+
+        def send(self, data: str | bytes) -> None:
+            raise asyncio.CancelledError if is_interrupted else InvalidStateError("closed")
+
+    channel = Gone()
+    channel.says(announcement("a", len(data), data))
+    with pytest.raises(asyncio.CancelledError if is_interrupted else TransferCutError):
+        received(channel, into)
+    assert part.read_bytes() == data[:CHUNK]
+
+
+def test_what_is_cut_off_before_the_first_byte_leaves_nothing(into: Path) -> None:
+    channel = FakeChannel()
+    channel.says(announcement("a", 4, b"1234"), None)
+    with pytest.raises(TransferCutError):
+        received(channel, into)
+    assert list(into.iterdir()) == []
+
+
 def test_a_part_that_is_spoilt_is_found_out_by_the_hash_and_thrown_away(tmp_path: Path, into: Path) -> None:
     data = bytes(2 * CHUNK)
     (tmp_path / "a").write_bytes(data)

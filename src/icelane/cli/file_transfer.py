@@ -206,7 +206,9 @@ async def _receive_into(
             await _receive_bytes(channel, announced, file, offset, progress)
             _name(draft, target, replace)
         except (TransportClosedError, InvalidStateError, asyncio.CancelledError):
-            if file.tell() == 0:
+            # Not where it stands: that is the beginning, until what is there has been hashed again.
+            file.flush()
+            if os.fstat(file.fileno()).st_size == 0:
                 draft.unlink(missing_ok=True)
             raise
         except BaseException:
