@@ -207,8 +207,7 @@ async def _receive_into(
             _name(draft, target, replace)
         except (TransportClosedError, InvalidStateError, asyncio.CancelledError):
             # Not where it stands: that is the beginning, until what is there has been hashed again.
-            file.flush()
-            if os.fstat(file.fileno()).st_size == 0:
+            if os.fstat(file.fileno()).st_size == 0 and file.tell() == 0:
                 draft.unlink(missing_ok=True)
             raise
         except BaseException:
