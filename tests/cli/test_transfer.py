@@ -52,6 +52,12 @@ def meeting(running: RunningNode, tmp_path: Path) -> Iterator[Meeting]:
     running.end_programs()
 
 
+def wrong_code(code: str) -> str:
+    """With the same number, so that it reaches the same sender."""
+    number = code.partition("-")[0]
+    return f"{number}-blue-otter" if code != f"{number}-blue-otter" else f"{number}-red-otter"
+
+
 def problem(document: dict[str, object]) -> str:
     """What a program says went wrong."""
     problems = document["problems"]
@@ -84,9 +90,7 @@ def test_by_relay_only_the_two_see_no_address_of_each_other(meeting: Meeting) ->
 
 def test_a_wrong_code_is_spent_and_the_next_one_works(meeting: Meeting) -> None:
     sender, code = meeting.send()
-    number = code.partition("-")[0]
-    wrong = f"{number}-blue-otter" if code != f"{number}-blue-otter" else f"{number}-red-otter"
-    refused = last_document(meeting.receive(wrong))
+    refused = last_document(meeting.receive(wrong_code(code)))
     assert refused["exitCode"] == 4
     assert "not the code" in problem(refused)
     fresh = str(next_document(sender)["code"])
@@ -95,6 +99,16 @@ def test_a_wrong_code_is_spent_and_the_next_one_works(meeting: Meeting) -> None:
     assert last_document(meeting.receive(fresh))["exitCode"] == 0
     assert last_document(sender)["sha256"] == SHA256
     assert last_document(spent)["exitCode"] == 4
+
+
+def test_the_second_wrong_code_ends_the_sending(meeting: Meeting) -> None:
+    sender, code = meeting.send()
+    assert last_document(meeting.receive(wrong_code(code)))["exitCode"] == 4
+    fresh = str(next_document(sender)["code"])
+    assert last_document(meeting.receive(wrong_code(fresh)))["exitCode"] == 4
+    ended = last_document(sender)
+    assert ended["exitCode"] == 4
+    assert "another code" in problem(ended)
 
 
 def test_what_is_cut_off_goes_on_under_another_code(meeting: Meeting) -> None:

@@ -40,8 +40,8 @@ InterfaceOption = Annotated[
     ),
 ]
 
-# Of what is sent and cut off: each goes on where the last one stopped, under a code of its own.
-MAX_CODES: Final = 5
+# After a wrong code, so that nobody's program guesses at once. Who mistyped reads the next one meanwhile.
+_WRONG_CODE_PAUSE: Final[Duration] = 3.0
 _ROOMS: Final = "send-*"
 _CONNECTION_TIMEOUT: Final[Duration] = 60.0
 _RELAY_MEND: Final = "check that the node has a TURN listener that both reach: icelane turn check"
@@ -63,8 +63,9 @@ def send(
     """Send a file to whoever types the code that this prints, and wait until it is there whole.
 
     The code is good once. It makes the encryption end to end: neither the node nor the relay can read along, or take
-    the receiver's place, unless he guesses the code at the one try that he has. Where the connection is cut for good,
-    another code is printed, and the receiver goes on from where he is.
+    the receiver's place, unless he guesses it. Who tries another code spends it; one more code is printed then, so that
+    there are two guesses among 65,536. Where the connection is cut for good, another code is printed as well, and the
+    receiver goes on from where he is.
 
     With --json the first line has the code, and another line each code after it; the last one is the result. Exits with
     4 when the two do not reach each other, and when the other side gives up.
@@ -138,12 +139,15 @@ def _configuration(relay_only: bool, interfaces: list[str] | None, proxy: str | 
 async def _send(
     output: Output, file: Path, access: NodeAccess, configuration: RTCConfiguration, timeout: Duration
 ) -> None:
+    import asyncio
+
     from icelane.cli.file_transfer import TransferCutError
     from icelane.cli.node_access import entered
-    from icelane.cli.transfer_meeting import NobodyError, WrongCodeError, take_number
+    from icelane.cli.transfer_meeting import CodesLeft, WrongCodeError, take_number
 
+    left = CodesLeft()
     async with entered(access, configuration, name="icelane send") as signal:
-        for left in reversed(range(MAX_CODES)):
+        while True:
             with _endings():
                 code = await take_number(signal, access.room)
                 _show_code(output, code, access)
@@ -151,14 +155,14 @@ async def _send(
                     await _send_once(output, file, signal, code, timeout)
                     return
                 except (TransferCutError, WrongCodeError) as error:
-                    if not left:
-                        raise
-                    output.note(f"{error}; here is another code")
-                except NobodyError:
-                    raise
+                    left.take_after(error)
+                    output.note(f"{error}; another code follows")
+                    is_wrong = isinstance(error, WrongCodeError)
                 finally:
                     if access.room is None:
                         await signal.leave(code.room)
+            if is_wrong:
+                await asyncio.sleep(_WRONG_CODE_PAUSE)
 
 
 async def _send_once(output: Output, file: Path, signal: SignalClient, code: TransferCode, timeout: Duration) -> None:
