@@ -131,6 +131,21 @@ def test_what_is_cut_off_goes_on_under_another_code(meeting: Meeting) -> None:
     assert [path.name for path in meeting.into.iterdir()] == ["large"]
 
 
+def test_a_receiver_whose_sender_has_gone_is_told_to_take_the_next_code(meeting: Meeting) -> None:
+    """His own is spent."""
+    with (meeting.folder / "large").open("wb") as file:
+        file.truncate(200_000_000)
+    sender, code = meeting.send(file="large")
+    receiver = meeting.receive(code)
+    until(lambda: any(path.stat().st_size > 1_000_000 for path in meeting.into.iterdir()))
+    sender.send_signal(signal.SIGINT)
+    cut = last_document(receiver)
+    assert cut["exitCode"] == 4
+    problems = cut["problems"]
+    assert isinstance(problems, list)
+    assert "new code" in problems[0]["mend"]
+
+
 def test_a_file_that_is_there_stays(meeting: Meeting) -> None:
     (meeting.into / "report.pdf").write_bytes(b"old")
     sender, code = meeting.send()

@@ -42,6 +42,11 @@ InterfaceOption = Annotated[
 
 # After a wrong code, so that nobody's program guesses at once. Who mistyped reads the next one meanwhile.
 _WRONG_CODE_PAUSE: Final[Duration] = 3.0
+# The code of a connection that was cut is spent.
+_GO_ON_HERE: Final = (
+    "icelane receive CODE  with the new code that the sender now shows: what is there already is not sent twice"
+)
+_GO_ON_THERE: Final = "icelane send FILE  again: what is there already is not sent twice"
 _ROOMS: Final = "send-*"
 _CONNECTION_TIMEOUT: Final[Duration] = 60.0
 _RELAY_MEND: Final = "check that the node has a TURN listener that both reach: icelane turn check"
@@ -148,7 +153,7 @@ async def _send(
     left = CodesLeft()
     async with entered(access, configuration, name="icelane send") as signal:
         while True:
-            with _endings():
+            with _endings(_GO_ON_THERE):
                 code = await take_number(signal, access.room)
                 _show_code(output, code, access)
                 try:
@@ -207,7 +212,7 @@ async def _receive(
     from icelane.errors import TransportClosedError
 
     async with entered(access, configuration, name="icelane receive") as signal:
-        with _endings():
+        with _endings(_GO_ON_HERE):
             if access.room is None:
                 await signal.join(code.room)
             peer, key = await find_sender(signal, code, timeout)
@@ -235,13 +240,13 @@ def _show_code(output: Output, code: TransferCode, access: NodeAccess) -> None:
 
 
 @contextmanager
-def _endings() -> Iterator[None]:
+def _endings(go_on: str) -> Iterator[None]:
     """What ends a meeting or a transfer becomes CommandError."""
     from icelane.cli.transfer_meeting import ImpostorError, NobodyError, WrongCodeError
     from icelane.errors import TransportClosedError
 
     try:
-        with file_errors():
+        with file_errors(go_on):
             yield
     except ImpostorError as error:
         raise _ended(str(error), "use another network, or another node") from None
