@@ -77,6 +77,7 @@ def test_a_server_that_does_not_say_the_time_is_no_failure() -> None:
         (answer(b"<html>welcome to nginx</html>"), Cause.HTTPS_WRONG),
         (answer(b"[]"), Cause.HTTPS_WRONG),
         (answer(b"{}", status="404 Not Found"), Cause.HTTPS_WRONG),
+        (answer(b"[" * 50_000), Cause.HTTPS_WRONG),
         (b"SSH-2.0-OpenSSH_9.6\r\n", Cause.HTTPS_WRONG),
         (b"", Cause.HTTPS_WRONG),
     ],
