@@ -124,6 +124,24 @@ def test_one_that_ends_soon_is_replaced(tmp_path: Path) -> None:
     assert made(tmp_path, UnixSeconds(NOW + LIFETIME - DAY)).fingerprint != first.fingerprint
 
 
+def test_two_that_replace_it_at_once_have_the_same(tmp_path: Path) -> None:
+    """The second one does not remove what the first has just made."""
+    first, late = made(tmp_path), UnixSeconds(NOW + LIFETIME - DAY)
+    with ThreadPoolExecutor(8) as threads:
+        found = set(threads.map(lambda _: made(tmp_path, late).fingerprint, range(8)))
+    assert len(found) == 1
+    assert first.fingerprint not in found
+
+
+def test_the_certificate_for_others_is_written_again_when_it_is_gone_or_another_ones(tmp_path: Path) -> None:
+    authority = made(tmp_path)
+    authority.file.unlink()
+    assert made(tmp_path).file.read_bytes() == authority.pem
+    authority.file.write_bytes(b"another one's")
+    assert made(tmp_path).file.read_bytes() == authority.pem
+    assert authority.file.stat().st_mode & 0o777 == 0o644
+
+
 def test_a_key_that_others_can_read_is_not_used(tmp_path: Path) -> None:
     made(tmp_path)
     (tmp_path / PRIVATE_FILE).chmod(0o644)
