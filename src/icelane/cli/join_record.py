@@ -9,6 +9,7 @@ Nothing that is there already is written over.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,7 +44,7 @@ def check_record(file: Path) -> None:
         raise usage(f"{file}: what is recorded ends in {', '.join(SUFFIXES)}", f"--record {file.stem or 'call'}.mkv")
     if not file.parent.is_dir():
         raise usage(f"{file.parent} is no directory", f"mkdir -p {file.parent}")
-    if file.exists():
+    if os.path.lexists(file):  # a link that leads nowhere yet would lead the recording there
         raise usage(f"{file} is there already", "--record another name, or remove it")
 
 
@@ -121,7 +122,9 @@ class Recordings:
         safe = _UNSAFE.sub("_", name).strip("._")[:_MAX_NAME] or "peer"
         candidates = (f"{self.file.stem}-{safe}{_number(index)}{self.file.suffix}" for index in range(1, _MAX_FILES))
         free = (
-            path for one in candidates if (path := self.file.with_name(one)) not in self._taken and not path.exists()
+            path
+            for one in candidates
+            if (path := self.file.with_name(one)) not in self._taken and not os.path.lexists(path)
         )
         found = next(free, None)
         if found is None:
