@@ -18,6 +18,7 @@ from icelane.cli.file_transfer import (
     Transferred,
     part_of,
     receive_file,
+    safe_name,
     send_file,
 )
 from icelane.errors import InvalidStateError, TransportClosedError
@@ -208,6 +209,19 @@ def test_a_name_that_is_none_is_refused(into: Path, name: object) -> None:
     with pytest.raises(TransferError):
         received(channel, into)
     assert list(into.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["C:x", "a.txt:evil", "NUL", "con.txt", "Aux", "com1", "LPT9.pdf", "nul .txt", "COM\u00b9", "a.", "a ", "a. ."],
+)
+def test_a_name_that_means_something_else_on_windows_is_refused(name: str) -> None:
+    assert safe_name(name) is None
+
+
+@pytest.mark.parametrize("name", ["contract.pdf", "a.con", "com10", "console", "null", "a b.txt"])
+def test_a_name_that_only_looks_like_a_device_is_taken(name: str) -> None:
+    assert safe_name(name) == name
 
 
 @pytest.mark.parametrize("size", [-1, True, 1.5, "1", None, MAX_SIZE + 1])

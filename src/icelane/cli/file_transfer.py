@@ -36,6 +36,7 @@ MAX_SIZE: Final = 1 << 50
 MAX_REASON: Final = 200
 # What is read at once where it is only hashed.
 _PIECE: Final = 1 << 24
+_DEVICE: Final = re.compile(r"con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3]", re.IGNORECASE)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 Progress = Callable[[str, int, int], None]
@@ -314,9 +315,16 @@ def _give_up(channel: Channel, reason: str) -> None:
 
 
 def safe_name(name: str) -> str | None:
-    """What the receiver calls a file of that name, in its directory and not hidden; None: nothing."""
+    """What the receiver calls a file of that name, in its directory and not hidden; None: nothing.
+
+    On Windows a colon would lead to another drive or into a stream beside the file, some names are devices whatever
+    stands behind their dot, and dots and spaces at the end are passed over: no such name on any system.
+    """
     safe = name.replace("\\", "/").rpartition("/")[2].lstrip(".")
-    return safe if safe.isprintable() and 0 < len(safe.encode(errors="replace")) <= MAX_NAME else None
+    if not safe.isprintable() or not 0 < len(safe.encode(errors="replace")) <= MAX_NAME:
+        return None
+    is_device = _DEVICE.fullmatch(safe.partition(".")[0].strip()) is not None
+    return None if is_device or ":" in safe or safe[-1] in ". " else safe
 
 
 def _say(channel: Channel, document: dict[str, object]) -> None:
