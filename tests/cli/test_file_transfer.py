@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import json
 from pathlib import Path
@@ -366,6 +367,37 @@ def test_who_leaves_before_what_is_there_was_hashed_again_keeps_it(into: Path, i
     with pytest.raises(asyncio.CancelledError if is_interrupted else TransferCutError):
         received(channel, into)
     assert part.read_bytes() == data[:CHUNK]
+
+
+def test_a_disk_that_is_full_costs_nothing_of_what_is_there(into: Path) -> None:
+    data = bytes(2 * CHUNK)
+    part = part_of(into, hashlib.sha256(data).hexdigest())
+    part.write_bytes(data[:CHUNK])
+
+    class Full(FakeChannel):
+        async def receive(self) -> str | bytes:
+            if len(self.sent) == 1:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return await super().receive()
+
+    channel = Full()
+    channel.says(announcement("a", len(data), data))
+    with pytest.raises(TargetError, match="No space left"):
+        received(channel, into)
+    assert part.read_bytes() == data[:CHUNK]
+
+
+@pytest.mark.parametrize("there", [b"", b"x"])
+def test_what_does_not_fit_is_refused_before_it_comes(into: Path, there: bytes) -> None:
+    part = part_of(into, hashlib.sha256(b"x").hexdigest())
+    if there:
+        part.write_bytes(there)
+    channel = FakeChannel()
+    channel.says(announcement("a", MAX_SIZE))
+    with pytest.raises(TargetError, match="bytes free"):
+        received(channel, into)
+    assert told(channel) == {"ok": False, "error": "it has no room for the file"}
+    assert part.exists() is bool(there)
 
 
 def test_what_is_cut_off_before_the_first_byte_leaves_nothing(into: Path) -> None:

@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import re
+import shutil
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,6 +36,7 @@ MAX_NAME: Final = 255
 MAX_SIZE: Final = 1 << 50
 # Characters of the peer's reason that are shown.
 MAX_REASON: Final = 200
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 # What is read at once where it is only hashed.
 _PIECE: Final = 1 << 24
 _DEVICE: Final = re.compile(r"con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3]", re.IGNORECASE)
@@ -66,6 +69,10 @@ class TargetError(LocalProtocolError):
         super().__init__(message)
         self.mend = mend
         self.told = told
+
+
+class NoRoomError(TargetError):
+    """The disk is full. What the receiver has stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,18 +210,31 @@ async def _receive_into(
     with _opened(draft) as file:
         try:
             offset = _kept(file, announced)
+            _check_room(directory, announced.size - offset)
             channel.send(json.dumps({"ready": True, "offset": offset}))
             await _receive_bytes(channel, announced, file, offset, progress)
             _name(draft, target, replace)
-        except (TransportClosedError, InvalidStateError, asyncio.CancelledError):
-            # Not where it stands: that is the beginning, until what is there has been hashed again.
-            if os.fstat(file.fileno()).st_size == 0 and file.tell() == 0:
+        except BaseException as error:
+            # Not where it stands alone: that is the beginning, until what is there has been hashed again.
+            is_empty = os.fstat(file.fileno()).st_size == 0 and file.tell() == 0
+            if is_empty or not _may_go_on(error):
                 draft.unlink(missing_ok=True)
             raise
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
     return Transferred(target, announced.size, announced.sha256, offset)
+
+
+def _may_go_on(error: BaseException) -> bool:
+    """Whether what is there by now is worth keeping for another transfer."""
+    if isinstance(error, OSError):
+        return error.errno in _FULL
+    return isinstance(error, (TransportClosedError, InvalidStateError, asyncio.CancelledError, NoRoomError))
+
+
+def _check_room(directory: Path, size: int) -> None:
+    free = shutil.disk_usage(directory).free
+    if size > free:
+        text = f"{directory} has {free:,} bytes free, and {size:,} are to come"
+        raise NoRoomError(text, "make room, or --into another directory", "it has no room for the file")
 
 
 def _name(draft: Path, target: Path, replace: bool) -> None:
@@ -297,6 +317,8 @@ async def _receive_bytes(
     if found != announced.sha256:
         raise TransferError("the hash of what came is not that of what was sent")
     file.flush()
+    # A name that outlives a crash of the machine has the whole file under it.
+    await asyncio.to_thread(os.fsync, file.fileno())
 
 
 def _check_free(target: Path, replace: bool) -> None:
