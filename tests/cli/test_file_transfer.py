@@ -6,10 +6,12 @@ import asyncio
 import errno
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from icelane.cli import file_transfer
 from icelane.cli.file_transfer import (
     CHUNK,
     MAX_SIZE,
@@ -434,6 +436,51 @@ def test_a_link_where_the_part_would_be_is_not_followed(tmp_path: Path, into: Pa
     with pytest.raises((TargetError, TransferError)):
         transfer(tmp_path / "a", into)
     assert (tmp_path / "precious").read_bytes() == b""
+
+
+def test_a_file_that_has_another_name_is_no_part(tmp_path: Path, into: Path) -> None:
+    """Writing into it would change what lies under that name."""
+    (tmp_path / "a").write_bytes(b"x")
+    (tmp_path / "precious").write_bytes(b"precious")
+    part_of(into, hashlib.sha256(b"x").hexdigest()).hardlink_to(tmp_path / "precious")
+    channel = FakeChannel()
+    channel.says(announcement("a", 1))
+    with pytest.raises(TargetError, match="another name"):
+        received(channel, into)
+    assert (tmp_path / "precious").read_bytes() == b"precious"
+
+
+def test_another_users_file_is_no_part(into: Path) -> None:
+    """He could read along and write between."""
+    part = part_of(into, hashlib.sha256(b"x").hexdigest())
+    part.write_bytes(b"")
+    try:
+        os.chown(part, 12345, -1)
+    except PermissionError:
+        pytest.skip("only root can give a file away")
+    channel = FakeChannel()
+    channel.says(announcement("a", 1))
+    with pytest.raises(TargetError, match="another user's"):
+        received(channel, into)
+
+
+@pytest.mark.parametrize("is_there_again", [True, False])
+def test_a_part_that_another_program_finishes_meanwhile_is_not_written_into(
+    into: Path, monkeypatch: pytest.MonkeyPatch, is_there_again: bool
+) -> None:
+    part = part_of(into, hashlib.sha256(b"x").hexdigest())
+
+    def lock(file: object, draft: Path) -> None:
+        draft.rename(into / "a finished one")
+        if is_there_again:
+            draft.write_bytes(b"")
+
+    monkeypatch.setattr(file_transfer, "_lock", lock)
+    channel = FakeChannel()
+    channel.says(announcement("a", 1))
+    with pytest.raises(TargetError, match="just received"):
+        received(channel, into)
+    assert part.exists() is is_there_again
 
 
 def test_two_programs_do_not_write_into_one_part(into: Path) -> None:

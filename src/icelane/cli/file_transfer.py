@@ -264,13 +264,28 @@ def _opened(draft: Path) -> BinaryIO:
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     file = os.fdopen(os.open(draft, flags, 0o600), "r+b")
     try:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise TargetError(f"{draft} is no file", "remove it")
         _lock(file, draft)
+        _check_ours(file, draft)
     except BaseException:
         file.close()
         raise
     return file
+
+
+def _check_ours(file: BinaryIO, draft: Path) -> None:
+    """In a directory that others may write into, somebody may have put something there."""
+    found = os.fstat(file.fileno())
+    if not stat.S_ISREG(found.st_mode):
+        raise TargetError(f"{draft} is no file", "remove it")
+    if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
+        raise TargetError(f"{draft} is another user's", "--into another directory")
+    # Between our opening and our lock another program may have finished with it.
+    with contextlib.suppress(FileNotFoundError):
+        if os.path.samestat(found, os.lstat(draft)):
+            if found.st_nlink == 1:
+                return
+            raise TargetError(f"{draft} has another name as well, whose file would be changed", "remove it")
+    raise TargetError(f"another program has just received this file: {draft}", "the same again")
 
 
 def _lock(file: BinaryIO, draft: Path) -> None:
