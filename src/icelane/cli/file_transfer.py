@@ -225,9 +225,9 @@ async def _receive_into(
 
 def _may_go_on(error: BaseException) -> bool:
     """Whether what is there by now is worth keeping for another transfer."""
-    if isinstance(error, OSError):
-        return error.errno in _FULL
-    return isinstance(error, (TransportClosedError, InvalidStateError, asyncio.CancelledError, NoRoomError))
+    if isinstance(error, (TransportClosedError, InvalidStateError, asyncio.CancelledError, NoRoomError)):
+        return True
+    return isinstance(error, OSError) and error.errno in _FULL
 
 
 def _check_room(directory: Path, size: int) -> None:
