@@ -35,6 +35,8 @@ SUFFIXES: Final = {
 GATHERING: Final[Duration] = 0.3
 _MAX_NAME: Final = 60
 _MAX_FILES: Final = 1000
+MAX_RECORDED: Final = 4096
+"""Files of one run. What comes later is not recorded: somebody comes and goes all the time to fill the disk."""
 _UNSAFE: Final = re.compile(r"[^\w.-]+", re.ASCII)
 
 
@@ -119,6 +121,8 @@ class Recordings:
     def _free_name(self, name: str) -> Path:
         if not self._taken:
             return self.file
+        if len(self._taken) >= MAX_RECORDED:
+            raise ValueError(f"{MAX_RECORDED} files are enough")
         safe = _UNSAFE.sub("_", name).strip("._")[:_MAX_NAME] or "peer"
         candidates = (f"{self.file.stem}-{safe}{_number(index)}{self.file.suffix}" for index in range(1, _MAX_FILES))
         free = (
