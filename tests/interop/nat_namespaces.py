@@ -9,6 +9,8 @@ address and port. It lets in what answers; more comes in by a rule of our own, f
 from __future__ import annotations
 
 import contextlib
+import socket
+import struct
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -89,6 +91,24 @@ def translate(homes: Homes, kind: Kind) -> None:
     """
     with inside(homes.nat):
         subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True)
+        _forget_connections()
+
+
+def _forget_connections() -> None:
+    """Rules that go leave the connections that they made: one of those may hold the port that the next one asks for.
+
+    IPCTNL_MSG_CT_DELETE of nfnetlink_conntrack.h without a tuple, which means all of this namespace.
+    """
+    nfnl_subsys_ctnetlink, ipctnl_msg_ct_delete, netlink_netfilter, request, acknowledge, error = 1, 2, 12, 1, 4, 2
+    header = struct.Struct("=IHHII")
+    nfgenmsg = struct.pack("=BBH", socket.AF_UNSPEC, 0, 0)
+    kind = nfnl_subsys_ctnetlink << 8 | ipctnl_msg_ct_delete
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, netlink_netfilter) as netlink:
+        netlink.settimeout(10)
+        netlink.send(header.pack(header.size + len(nfgenmsg), kind, request | acknowledge, 1, 0) + nfgenmsg)
+        answer = netlink.recv(4096)
+    assert header.unpack_from(answer)[1] == error  # which an acknowledgement is too, with a code of 0
+    assert struct.unpack_from("=i", answer, header.size)[0] == 0
 
 
 def block_udp(homes: Homes) -> None:
