@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import re
+import tomllib
+from importlib.metadata import version
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 from tests.audit.requirements import SAFE_SINCE, faults_of, project_requirements
 from tests.audit.sources import ROOT
@@ -47,6 +51,17 @@ def test_a_requirement_with_a_safe_floor_is_not_reported() -> None:
     good = ["pyOpenSSL>=26", "pyopenssl >= 26.1, < 28", "joserfc~=1.7", "pylibsrtp>=1.0", "uvloop>=0.21; os_name=='x'"]
     assert faults_of(good) == []
     assert faults_of(f"{name}>={version}" for name, version in SAFE_SINCE.items()) == []
+
+
+@pytest.mark.parametrize(("name", "oldest"), [("uvicorn", (0, 54)), ("websockets", (17,))])
+def test_what_the_server_reaches_into_is_as_new_as_what_is_tested(name: str, oldest: tuple[int, ...]) -> None:
+    """Older ones lack the module that `icelane.server.http_websocket` imports, or read its headers differently."""
+    server = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["server"]
+    [floor] = [Requirement(text).specifier for text in server if Requirement(text).name == name]
+    [one] = floor
+    assert one.operator == ">="
+    assert Version(one.version).release >= oldest
+    assert Version(version(name)) in floor
 
 
 def test_continuous_integration_audits_what_is_installed() -> None:

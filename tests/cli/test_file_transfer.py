@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from icelane.cli import file_transfer
 from icelane.cli.file_transfer import (
     CHUNK,
     MAX_SIZE,
@@ -18,6 +21,7 @@ from icelane.cli.file_transfer import (
     Transferred,
     part_of,
     receive_file,
+    safe_name,
     send_file,
 )
 from icelane.errors import InvalidStateError, TransportClosedError
@@ -210,6 +214,19 @@ def test_a_name_that_is_none_is_refused(into: Path, name: object) -> None:
     assert list(into.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["C:x", "a.txt:evil", "NUL", "con.txt", "Aux", "com1", "LPT9.pdf", "nul .txt", "COM\u00b9", "a.", "a ", "a. ."],
+)
+def test_a_name_that_means_something_else_on_windows_is_refused(name: str) -> None:
+    assert safe_name(name) is None
+
+
+@pytest.mark.parametrize("name", ["contract.pdf", "a.con", "com10", "console", "null", "a b.txt"])
+def test_a_name_that_only_looks_like_a_device_is_taken(name: str) -> None:
+    assert safe_name(name) == name
+
+
 @pytest.mark.parametrize("size", [-1, True, 1.5, "1", None, MAX_SIZE + 1])
 def test_a_size_that_is_none_is_refused(into: Path, size: object) -> None:
     channel = FakeChannel()
@@ -335,6 +352,64 @@ def test_what_was_cut_off_stays_and_the_next_transfer_sends_the_rest_alone(tmp_p
     assert (into / "a").read_bytes() == data
 
 
+@pytest.mark.parametrize("is_interrupted", [True, False])
+def test_who_leaves_before_what_is_there_was_hashed_again_keeps_it(into: Path, is_interrupted: bool) -> None:
+    data = bytes(2 * CHUNK)
+    part = part_of(into, hashlib.sha256(data).hexdigest())
+    part.write_bytes(data[:CHUNK])
+
+    class Gone(FakeChannel):
+        """Goes, or is told to stop, as soon as the receiver is ready."""
+
+        def send(self, data: str | bytes) -> None:
+            raise asyncio.CancelledError if is_interrupted else InvalidStateError("closed")
+
+    channel = Gone()
+    channel.says(announcement("a", len(data), data))
+    with pytest.raises(asyncio.CancelledError if is_interrupted else TransferCutError):
+        received(channel, into)
+    assert part.read_bytes() == data[:CHUNK]
+
+
+def test_a_disk_that_is_full_costs_nothing_of_what_is_there(into: Path) -> None:
+    data = bytes(2 * CHUNK)
+    part = part_of(into, hashlib.sha256(data).hexdigest())
+    part.write_bytes(data[:CHUNK])
+
+    class Full(FakeChannel):
+        async def receive(self) -> str | bytes:
+            if len(self.sent) == 1:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return await super().receive()
+
+    channel = Full()
+    channel.says(announcement("a", len(data), data))
+    with pytest.raises(TargetError, match="No space left"):
+        received(channel, into)
+    assert part.read_bytes() == data[:CHUNK]
+
+
+@pytest.mark.parametrize("there", [b"", b"x"])
+def test_what_does_not_fit_is_refused_before_it_comes(into: Path, there: bytes) -> None:
+    part = part_of(into, hashlib.sha256(b"x").hexdigest())
+    if there:
+        part.write_bytes(there)
+    channel = FakeChannel()
+    channel.says(announcement("a", MAX_SIZE))
+    with pytest.raises(TargetError, match="bytes free"):
+        received(channel, into)
+    assert told(channel) == {"ok": False, "error": "it has no room for the file"}
+    assert part.exists() is bool(there)
+
+
+def test_what_is_cut_off_before_the_first_byte_leaves_nothing(into: Path) -> None:
+    channel = FakeChannel()
+    channel.says(announcement("a", 4, b"1234"), None)
+    with pytest.raises(TransferCutError):
+        received(channel, into)
+    assert list(into.iterdir()) == []
+
+
 def test_a_part_that_is_spoilt_is_found_out_by_the_hash_and_thrown_away(tmp_path: Path, into: Path) -> None:
     data = bytes(2 * CHUNK)
     (tmp_path / "a").write_bytes(data)
@@ -361,6 +436,51 @@ def test_a_link_where_the_part_would_be_is_not_followed(tmp_path: Path, into: Pa
     with pytest.raises((TargetError, TransferError)):
         transfer(tmp_path / "a", into)
     assert (tmp_path / "precious").read_bytes() == b""
+
+
+def test_a_file_that_has_another_name_is_no_part(tmp_path: Path, into: Path) -> None:
+    """Writing into it would change what lies under that name."""
+    (tmp_path / "a").write_bytes(b"x")
+    (tmp_path / "precious").write_bytes(b"precious")
+    part_of(into, hashlib.sha256(b"x").hexdigest()).hardlink_to(tmp_path / "precious")
+    channel = FakeChannel()
+    channel.says(announcement("a", 1))
+    with pytest.raises(TargetError, match="another name"):
+        received(channel, into)
+    assert (tmp_path / "precious").read_bytes() == b"precious"
+
+
+def test_another_users_file_is_no_part(into: Path) -> None:
+    """He could read along and write between."""
+    part = part_of(into, hashlib.sha256(b"x").hexdigest())
+    part.write_bytes(b"")
+    try:
+        os.chown(part, 12345, -1)
+    except PermissionError:
+        pytest.skip("only root can give a file away")
+    channel = FakeChannel()
+    channel.says(announcement("a", 1))
+    with pytest.raises(TargetError, match="another user's"):
+        received(channel, into)
+
+
+@pytest.mark.parametrize("is_there_again", [True, False])
+def test_a_part_that_another_program_finishes_meanwhile_is_not_written_into(
+    into: Path, monkeypatch: pytest.MonkeyPatch, is_there_again: bool
+) -> None:
+    part = part_of(into, hashlib.sha256(b"x").hexdigest())
+
+    def lock(file: object, draft: Path) -> None:
+        draft.rename(into / "a finished one")
+        if is_there_again:
+            draft.write_bytes(b"")
+
+    monkeypatch.setattr(file_transfer, "_lock", lock)
+    channel = FakeChannel()
+    channel.says(announcement("a", 1))
+    with pytest.raises(TargetError, match="just received"):
+        received(channel, into)
+    assert part.exists() is is_there_again
 
 
 def test_two_programs_do_not_write_into_one_part(into: Path) -> None:

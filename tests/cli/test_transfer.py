@@ -52,6 +52,12 @@ def meeting(running: RunningNode, tmp_path: Path) -> Iterator[Meeting]:
     running.end_programs()
 
 
+def wrong_code(code: str) -> str:
+    """With the same number, so that it reaches the same sender."""
+    number = code.partition("-")[0]
+    return f"{number}-blue-otter" if code != f"{number}-blue-otter" else f"{number}-red-otter"
+
+
 def problem(document: dict[str, object]) -> str:
     """What a program says went wrong."""
     problems = document["problems"]
@@ -84,17 +90,25 @@ def test_by_relay_only_the_two_see_no_address_of_each_other(meeting: Meeting) ->
 
 def test_a_wrong_code_is_spent_and_the_next_one_works(meeting: Meeting) -> None:
     sender, code = meeting.send()
-    number = code.partition("-")[0]
-    wrong = f"{number}-blue-otter" if code != f"{number}-blue-otter" else f"{number}-red-otter"
-    refused = last_document(meeting.receive(wrong))
+    refused = last_document(meeting.receive(wrong_code(code)))
     assert refused["exitCode"] == 4
     assert "not the code" in problem(refused)
     fresh = str(next_document(sender)["code"])
     assert fresh != code
-    spent = meeting.receive(code, "--timeout", "2")
+    # Not beside the fresh one, which may have the same number: that would be another wrong code.
     assert last_document(meeting.receive(fresh))["exitCode"] == 0
     assert last_document(sender)["sha256"] == SHA256
-    assert last_document(spent)["exitCode"] == 4
+    assert last_document(meeting.receive(code, "--timeout", "1"))["exitCode"] == 4
+
+
+def test_the_second_wrong_code_ends_the_sending(meeting: Meeting) -> None:
+    sender, code = meeting.send()
+    assert last_document(meeting.receive(wrong_code(code)))["exitCode"] == 4
+    fresh = str(next_document(sender)["code"])
+    assert last_document(meeting.receive(wrong_code(fresh)))["exitCode"] == 4
+    ended = last_document(sender)
+    assert ended["exitCode"] == 4
+    assert "another code" in problem(ended)
 
 
 def test_what_is_cut_off_goes_on_under_another_code(meeting: Meeting) -> None:
@@ -115,6 +129,21 @@ def test_what_is_cut_off_goes_on_under_another_code(meeting: Meeting) -> None:
     assert received["size"] == 60_000_000
     assert received["sha256"] == last_document(sender)["sha256"]
     assert [path.name for path in meeting.into.iterdir()] == ["large"]
+
+
+def test_a_receiver_whose_sender_has_gone_is_told_to_take_the_next_code(meeting: Meeting) -> None:
+    """His own is spent."""
+    with (meeting.folder / "large").open("wb") as file:
+        file.truncate(200_000_000)
+    sender, code = meeting.send(file="large")
+    receiver = meeting.receive(code)
+    until(lambda: any(path.stat().st_size > 1_000_000 for path in meeting.into.iterdir()))
+    sender.send_signal(signal.SIGINT)
+    cut = last_document(receiver)
+    assert cut["exitCode"] == 4
+    problems = cut["problems"]
+    assert isinstance(problems, list)
+    assert "new code" in problems[0]["mend"]
 
 
 def test_a_file_that_is_there_stays(meeting: Meeting) -> None:

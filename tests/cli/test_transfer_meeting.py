@@ -10,10 +10,13 @@ from typing import cast
 import pytest
 
 from icelane import SignalClient
+from icelane.cli.file_transfer import TransferCutError
 from icelane.cli.transfer_code import TransferCode
 from icelane.cli.transfer_key import CodeExchange, Side, TransferKey
 from icelane.cli.transfer_meeting import (
     KEY,
+    MAX_AFTER_CUT,
+    CodesLeft,
     ImpostorError,
     NobodyError,
     WrongCodeError,
@@ -256,3 +259,20 @@ def test_our_own_confirmation_that_comes_back_is_none() -> None:
             await confirm_certificates(FakeConnection("A", "A"), channel, keys()[0], Side.SENDER)
 
     asyncio.run(run())
+
+
+def test_a_second_guess_ends_the_sending() -> None:
+    """Each further code is a further guess for somebody who has none."""
+    left = CodesLeft()
+    left.take_after(WrongCodeError("a guess"))
+    with pytest.raises(WrongCodeError):
+        left.take_after(WrongCodeError("another guess"))
+
+
+def test_guesses_cost_no_code_that_a_cut_transfer_goes_on_with() -> None:
+    left = CodesLeft()
+    for _ in range(MAX_AFTER_CUT):
+        left.take_after(TransferCutError("gone"))
+    left.take_after(WrongCodeError("a guess"))
+    with pytest.raises(TransferCutError):
+        left.take_after(TransferCutError("gone"))

@@ -84,6 +84,16 @@ def test_a_check_that_raises_has_failed_with_what_it_said() -> None:
     assert "nowhere.example" in result.detail
 
 
+@pytest.mark.parametrize("error", [RecursionError("too deep"), KeyError("ip"), AssertionError("never")])
+def test_a_check_with_a_mistake_of_ours_spoils_no_other(error: Exception) -> None:
+    async def broken() -> CheckResult:
+        raise error
+
+    report = asyncio.run(run_checks([Check(name="broken", run=broken), check("one")]))
+    assert statuses(report) == {"broken": "failed", "one": "passed"}
+    assert report.results[0].cause is Cause.CHECK_BROKEN
+
+
 @pytest.mark.parametrize(
     "checks",
     [

@@ -77,10 +77,11 @@ def test_a_server_that_does_not_say_the_time_is_no_failure() -> None:
         (answer(b"<html>welcome to nginx</html>"), Cause.HTTPS_WRONG),
         (answer(b"[]"), Cause.HTTPS_WRONG),
         (answer(b"{}", status="404 Not Found"), Cause.HTTPS_WRONG),
+        (answer(b"[" * 50_000), Cause.HTTPS_WRONG),
         (b"SSH-2.0-OpenSSH_9.6\r\n", Cause.HTTPS_WRONG),
         (b"", Cause.HTTPS_WRONG),
     ],
-    ids=["ours", "a page", "a list", "nothing there", "SSH", "silence"],
+    ids=["ours", "a page", "a list", "nothing there", "brackets", "SSH", "silence"],
 )
 def test_what_is_not_our_server_is_named(said: bytes, cause: Cause | None) -> None:
     assert found(said, check_https).cause is cause

@@ -64,8 +64,14 @@ def test_the_agent_of_the_page_answers_in_a_pause_and_stops_when_interrupted() -
         frame = await speech.recv()
         assert isinstance(frame, av.AudioFrame)
         assert bytes(frame.planes[0])[:960] == b"\1\0" * 480
-        interrupted = asyncio.ensure_future(page["converse"](Said([8000] * 5 + [0] * 40), speech, asyncio.Future))
-        await asyncio.sleep(0)
+        asked = asyncio.Event()
+
+        async def think(samples: bytes) -> bytes:
+            asked.set()
+            return await asyncio.Future()
+
+        interrupted = asyncio.ensure_future(page["converse"](Said([8000] * 5 + [0] * 40), speech, think))
+        await asyncio.wait_for(asked.wait(), 10)
         assert speech.waiting == 0, "nothing is left to say"
         interrupted.cancel()
 

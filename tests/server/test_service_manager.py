@@ -103,6 +103,15 @@ def test_without_a_unix_socket_nothing_happens(place: str | None) -> None:
     asyncio.run(main())
 
 
+def test_a_status_that_is_no_text_is_said_as_far_as_it_is(manager_socket: tuple[socket.socket, str]) -> None:
+    async def main() -> None:
+        listening, place = manager_socket
+        ServiceManager(place).ready(lambda: "file \udcff")
+        assert heard(listening) == {"READY": "1", "STATUS": "file ?"}
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("place", ["/nowhere/notify", "/" + "x" * 300])
 def test_a_manager_that_does_not_listen_stops_nothing(place: str) -> None:
     async def main() -> None:

@@ -48,14 +48,14 @@ def run(command: Coroutine[Any, Any, None]) -> None:
 
 
 @contextmanager
-def file_errors() -> Iterator[None]:
-    """What ends a transfer becomes CommandError."""
+def file_errors(go_on: str = _GO_ON) -> Iterator[None]:
+    """What ends a transfer becomes CommandError; `go_on` says what to do when the connection was cut."""
     from icelane.cli.file_transfer import TargetError, TransferCutError, TransferError
 
     try:
         yield
     except TransferCutError as error:
-        raise CommandError(ExitCode.NETWORK, Problem(str(error), _GO_ON)) from None
+        raise CommandError(ExitCode.NETWORK, Problem(str(error), go_on)) from None
     except TargetError as error:
         raise CommandError(ExitCode.USAGE, Problem(str(error), error.mend)) from None
     except TransferError as error:

@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import re
+import shutil
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,8 +36,10 @@ MAX_NAME: Final = 255
 MAX_SIZE: Final = 1 << 50
 # Characters of the peer's reason that are shown.
 MAX_REASON: Final = 200
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 # What is read at once where it is only hashed.
 _PIECE: Final = 1 << 24
+_DEVICE: Final = re.compile(r"con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3]", re.IGNORECASE)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 Progress = Callable[[str, int, int], None]
@@ -65,6 +69,10 @@ class TargetError(LocalProtocolError):
         super().__init__(message)
         self.mend = mend
         self.told = told
+
+
+class NoRoomError(TargetError):
+    """The disk is full. What the receiver has stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,17 +210,31 @@ async def _receive_into(
     with _opened(draft) as file:
         try:
             offset = _kept(file, announced)
+            _check_room(directory, announced.size - offset)
             channel.send(json.dumps({"ready": True, "offset": offset}))
             await _receive_bytes(channel, announced, file, offset, progress)
             _name(draft, target, replace)
-        except (TransportClosedError, InvalidStateError, asyncio.CancelledError):
-            if file.tell() == 0:
+        except BaseException as error:
+            # Not where it stands alone: that is the beginning, until what is there has been hashed again.
+            is_empty = os.fstat(file.fileno()).st_size == 0 and file.tell() == 0
+            if is_empty or not _may_go_on(error):
                 draft.unlink(missing_ok=True)
             raise
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
     return Transferred(target, announced.size, announced.sha256, offset)
+
+
+def _may_go_on(error: BaseException) -> bool:
+    """Whether what is there by now is worth keeping for another transfer."""
+    if isinstance(error, (TransportClosedError, InvalidStateError, asyncio.CancelledError, NoRoomError)):
+        return True
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
+def _check_room(directory: Path, size: int) -> None:
+    free = shutil.disk_usage(directory).free
+    if size > free:
+        text = f"{directory} has {free:,} bytes free, and {size:,} are to come"
+        raise NoRoomError(text, "make room, or --into another directory", "it has no room for the file")
 
 
 def _name(draft: Path, target: Path, replace: bool) -> None:
@@ -242,13 +264,28 @@ def _opened(draft: Path) -> BinaryIO:
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     file = os.fdopen(os.open(draft, flags, 0o600), "r+b")
     try:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise TargetError(f"{draft} is no file", "remove it")
         _lock(file, draft)
+        _check_ours(file, draft)
     except BaseException:
         file.close()
         raise
     return file
+
+
+def _check_ours(file: BinaryIO, draft: Path) -> None:
+    """In a directory that others may write into, somebody may have put something there."""
+    found = os.fstat(file.fileno())
+    if not stat.S_ISREG(found.st_mode):
+        raise TargetError(f"{draft} is no file", "remove it")
+    if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
+        raise TargetError(f"{draft} is another user's", "--into another directory")
+    # Between our opening and our lock another program may have finished with it.
+    with contextlib.suppress(FileNotFoundError):
+        if os.path.samestat(found, os.lstat(draft)):
+            if found.st_nlink == 1:
+                return
+            raise TargetError(f"{draft} has another name as well, whose file would be changed", "remove it")
+    raise TargetError(f"another program has just received this file: {draft}", "the same again")
 
 
 def _lock(file: BinaryIO, draft: Path) -> None:
@@ -295,6 +332,8 @@ async def _receive_bytes(
     if found != announced.sha256:
         raise TransferError("the hash of what came is not that of what was sent")
     file.flush()
+    # A name that outlives a crash of the machine has the whole file under it.
+    await asyncio.to_thread(os.fsync, file.fileno())
 
 
 def _check_free(target: Path, replace: bool) -> None:
@@ -313,9 +352,16 @@ def _give_up(channel: Channel, reason: str) -> None:
 
 
 def safe_name(name: str) -> str | None:
-    """What the receiver calls a file of that name, in its directory and not hidden; None: nothing."""
+    """What the receiver calls a file of that name, in its directory and not hidden; None: nothing.
+
+    On Windows a colon would lead to another drive or into a stream beside the file, some names are devices whatever
+    stands behind their dot, and dots and spaces at the end are passed over: no such name on any system.
+    """
     safe = name.replace("\\", "/").rpartition("/")[2].lstrip(".")
-    return safe if safe.isprintable() and 0 < len(safe.encode(errors="replace")) <= MAX_NAME else None
+    if not safe.isprintable() or not 0 < len(safe.encode(errors="replace")) <= MAX_NAME:
+        return None
+    is_device = _DEVICE.fullmatch(safe.partition(".")[0].strip()) is not None
+    return None if is_device or ":" in safe or safe[-1] in ". " else safe
 
 
 def _say(channel: Channel, document: dict[str, object]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal as signals
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,6 +27,10 @@ from icelane.signaling.client_event import Peer
 # Between two looks at the statistics: for eyes on a terminal, and for whoever reads lines.
 LIVE_INTERVAL: Final[Duration] = 1.0
 LINE_INTERVAL: Final[Duration] = 5.0
+# Peers at a time. With more there is no call: each costs an encoder and a decoder.
+MAX_CALLS: Final = 128
+# Of those who have left, whom the report at the end tells of; the longest gone goes for one more.
+MAX_OVER: Final = 1000
 # Characters of a peer's name.
 MAX_SHOWN_NAME: Final = 40
 
@@ -85,7 +90,7 @@ class _Visit:
         self._end = end
         self._recordings = None if options.record is None else Recordings(options.record, output)
         self._calls: dict[str, _Call] = {}
-        self._over: list[_Call] = []
+        self._over: deque[PeerFigures] = deque(maxlen=MAX_OVER)
         self._tasks: set[asyncio.Task[None]] = set()
         self._reason: str | None = None
         signal.on("peerleft", self._left)
@@ -119,6 +124,9 @@ class _Visit:
 
     async def _meet(self) -> None:
         async for peer in self._signal:
+            if len(self._calls) >= MAX_CALLS:
+                self._output.note(f"{shown_name(peer)} is one too many: {MAX_CALLS} are here")
+                continue
             pc = self._signal.connect_peer(peer)
             call = self._calls[peer.id] = _Call(peer, pc)
             if self._recordings is not None:
@@ -136,7 +144,8 @@ class _Visit:
         call = self._calls.pop(peer.id, None)
         if call is None:
             return
-        self._over.append(call)
+        if call.last is not None:
+            self._over.append(call.last)
         self._event("left", peer=peer.id, identity=peer.identity, name=call.name, reason=reason)
         self._output.note(f"{call.name} has left ({reason})")
         if self._recordings is not None:
@@ -176,19 +185,19 @@ class _Visit:
         self._output.table(COLUMNS, [figures.row() for figures in looks])
 
     def _report(self, seconds: Duration) -> None:
-        looks = [(call, call.last) for call in [*self._over, *self._calls.values()] if call.last is not None]
-        self._output.table(COLUMNS, [figures.row() for _, figures in looks])
-        for call, _ in looks:
-            for path in self._files(call):
+        looks = [*self._over, *(call.last for call in self._calls.values() if call.last is not None)]
+        self._output.table(COLUMNS, [figures.row() for figures in looks])
+        for figures in looks:
+            for path in self._files(figures):
                 self._output.line(f"recorded {path}")
-        peers = [figures.as_json() | {"files": [str(path) for path in self._files(call)]} for call, figures in looks]
+        peers = [figures.as_json() | {"files": [str(path) for path in self._files(figures)]} for figures in looks]
         document = {"room": self._room, "seconds": round(seconds, 3), "peers": peers}
         if self._reason is not None:
             raise CommandError(ExitCode.NETWORK, Problem(self._reason), document=document)
         self._output.result({"ok": True, **document})
 
-    def _files(self, call: _Call) -> list[Path]:
-        return [] if self._recordings is None else self._recordings.of(call.peer.id)
+    def _files(self, figures: PeerFigures) -> list[Path]:
+        return [] if self._recordings is None else self._recordings.of(figures.peer)
 
     def _event(self, event: str, /, **fields: object) -> None:
         self._output.result({"event": event, **fields})

@@ -9,6 +9,7 @@ Nothing that is there already is written over.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,8 @@ SUFFIXES: Final = {
 GATHERING: Final[Duration] = 0.3
 _MAX_NAME: Final = 60
 _MAX_FILES: Final = 1000
+MAX_RECORDED: Final = 4096
+"""Files of one run. What comes later is not recorded: somebody comes and goes all the time to fill the disk."""
 _UNSAFE: Final = re.compile(r"[^\w.-]+", re.ASCII)
 
 
@@ -43,7 +46,7 @@ def check_record(file: Path) -> None:
         raise usage(f"{file}: what is recorded ends in {', '.join(SUFFIXES)}", f"--record {file.stem or 'call'}.mkv")
     if not file.parent.is_dir():
         raise usage(f"{file.parent} is no directory", f"mkdir -p {file.parent}")
-    if file.exists():
+    if os.path.lexists(file):  # a link that leads nowhere yet would lead the recording there
         raise usage(f"{file} is there already", "--record another name, or remove it")
 
 
@@ -118,10 +121,14 @@ class Recordings:
     def _free_name(self, name: str) -> Path:
         if not self._taken:
             return self.file
+        if len(self._taken) >= MAX_RECORDED:
+            raise ValueError(f"{MAX_RECORDED} files are enough")
         safe = _UNSAFE.sub("_", name).strip("._")[:_MAX_NAME] or "peer"
         candidates = (f"{self.file.stem}-{safe}{_number(index)}{self.file.suffix}" for index in range(1, _MAX_FILES))
         free = (
-            path for one in candidates if (path := self.file.with_name(one)) not in self._taken and not path.exists()
+            path
+            for one in candidates
+            if (path := self.file.with_name(one)) not in self._taken and not os.path.lexists(path)
         )
         found = next(free, None)
         if found is None:

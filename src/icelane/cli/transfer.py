@@ -40,8 +40,13 @@ InterfaceOption = Annotated[
     ),
 ]
 
-# Of what is sent and cut off: each goes on where the last one stopped, under a code of its own.
-MAX_CODES: Final = 5
+# After a wrong code, so that nobody's program guesses at once. Who mistyped reads the next one meanwhile.
+_WRONG_CODE_PAUSE: Final[Duration] = 3.0
+# The code of a connection that was cut is spent.
+_GO_ON_HERE: Final = (
+    "icelane receive CODE  with the new code that the sender now shows: what is there already is not sent twice"
+)
+_GO_ON_THERE: Final = "icelane send FILE  again: what is there already is not sent twice"
 _ROOMS: Final = "send-*"
 _CONNECTION_TIMEOUT: Final[Duration] = 60.0
 _RELAY_MEND: Final = "check that the node has a TURN listener that both reach: icelane turn check"
@@ -63,8 +68,9 @@ def send(
     """Send a file to whoever types the code that this prints, and wait until it is there whole.
 
     The code is good once. It makes the encryption end to end: neither the node nor the relay can read along, or take
-    the receiver's place, unless he guesses the code at the one try that he has. Where the connection is cut for good,
-    another code is printed, and the receiver goes on from where he is.
+    the receiver's place, unless he guesses it. Who tries another code spends it; one more code is printed then, so that
+    there are two guesses among 65,536. Where the connection is cut for good, another code is printed as well, and the
+    receiver goes on from where he is.
 
     With --json the first line has the code, and another line each code after it; the last one is the result. Exits with
     4 when the two do not reach each other, and when the other side gives up.
@@ -138,27 +144,30 @@ def _configuration(relay_only: bool, interfaces: list[str] | None, proxy: str | 
 async def _send(
     output: Output, file: Path, access: NodeAccess, configuration: RTCConfiguration, timeout: Duration
 ) -> None:
+    import asyncio
+
     from icelane.cli.file_transfer import TransferCutError
     from icelane.cli.node_access import entered
-    from icelane.cli.transfer_meeting import NobodyError, WrongCodeError, take_number
+    from icelane.cli.transfer_meeting import CodesLeft, WrongCodeError, take_number
 
+    left = CodesLeft()
     async with entered(access, configuration, name="icelane send") as signal:
-        for left in reversed(range(MAX_CODES)):
-            with _endings():
+        while True:
+            with _endings(_GO_ON_THERE):
                 code = await take_number(signal, access.room)
                 _show_code(output, code, access)
                 try:
                     await _send_once(output, file, signal, code, timeout)
                     return
                 except (TransferCutError, WrongCodeError) as error:
-                    if not left:
-                        raise
-                    output.note(f"{error}; here is another code")
-                except NobodyError:
-                    raise
+                    left.take_after(error)
+                    output.note(f"{error}; another code follows")
+                    is_wrong = isinstance(error, WrongCodeError)
                 finally:
                     if access.room is None:
                         await signal.leave(code.room)
+            if is_wrong:
+                await asyncio.sleep(_WRONG_CODE_PAUSE)
 
 
 async def _send_once(output: Output, file: Path, signal: SignalClient, code: TransferCode, timeout: Duration) -> None:
@@ -203,7 +212,7 @@ async def _receive(
     from icelane.errors import TransportClosedError
 
     async with entered(access, configuration, name="icelane receive") as signal:
-        with _endings():
+        with _endings(_GO_ON_HERE):
             if access.room is None:
                 await signal.join(code.room)
             peer, key = await find_sender(signal, code, timeout)
@@ -231,13 +240,13 @@ def _show_code(output: Output, code: TransferCode, access: NodeAccess) -> None:
 
 
 @contextmanager
-def _endings() -> Iterator[None]:
+def _endings(go_on: str) -> Iterator[None]:
     """What ends a meeting or a transfer becomes CommandError."""
     from icelane.cli.transfer_meeting import ImpostorError, NobodyError, WrongCodeError
     from icelane.errors import TransportClosedError
 
     try:
-        with file_errors():
+        with file_errors(go_on):
             yield
     except ImpostorError as error:
         raise _ended(str(error), "use another network, or another node") from None

@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from icelane import RTCDataChannel, RTCPeerConnection, SignalClient
-from icelane.cli.file_transfer import Channel
+from icelane.cli.file_transfer import Channel, TransferCutError
 from icelane.cli.peer_session import HASTY_CLOSE, LABEL
 from icelane.cli.transfer_code import NUMBERS, TransferCode, make_code
 from icelane.cli.transfer_key import CodeExchange, Side, TransferKey, is_same
@@ -37,6 +37,10 @@ KEY: Final = "icelaneTransfer"
 ANSWER_TIMEOUT: Final[Duration] = 20.0
 # How long a connection may be gone before it counts as lost: ICE looks for another path meanwhile.
 PATIENCE: Final[Duration] = 30.0
+# Codes of one `icelane send` after the first: each after a cut goes on where the last transfer stopped.
+MAX_AFTER_CUT: Final = 4
+# One for who mistyped. More would be more guesses for somebody who has none.
+MAX_AFTER_WRONG: Final = 1
 
 
 class Connected(Protocol):
@@ -58,6 +62,23 @@ class ImpostorError(RemoteProtocolError):
 
 
 # The sender
+
+
+class CodesLeft:
+    """How many more codes a sender makes; those after a guess and those after a cut count apart."""
+
+    def __init__(self) -> None:
+        self._after_cut = MAX_AFTER_CUT
+        self._after_wrong = MAX_AFTER_WRONG
+
+    def take_after(self, error: TransferCutError | WrongCodeError) -> None:
+        """Take another one, since `error` has ended the last; raises `error` when there is none."""
+        if isinstance(error, WrongCodeError):
+            self._after_wrong -= 1
+        else:
+            self._after_cut -= 1
+        if min(self._after_wrong, self._after_cut) < 0:
+            raise error
 
 
 async def take_number(signal: SignalClient, room: str | None, largest: tuple[int, ...] = NUMBERS) -> TransferCode:
@@ -142,7 +163,7 @@ async def find_sender(signal: SignalClient, code: TransferCode, timeout: Duratio
     if key is None or not is_same(message["proof"], key.proof(Side.SENDER)):
         await _tell(signal, sender, code, {"failed": True})
         raise WrongCodeError(
-            "this is not the code of the one who sends there; ask for another one, which he has by now"
+            "this is not the code of the one who sends there; ask for the next one, which he has in a moment"
         )
     await _tell(signal, sender, code, {"proof": key.proof(Side.RECEIVER)})
     return sender, key

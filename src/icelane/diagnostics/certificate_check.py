@@ -13,6 +13,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 from icelane.aio.client_tls import client_context
 from icelane.aio.resolver import Lookup, SystemLookup
 from icelane.core.clock import Duration, UnixSeconds
+from icelane.core.net import NamedPlace
 from icelane.diagnostics.result import Cause, CheckResult, failed, passed, warned
 from icelane.diagnostics.site import connect_any
 
@@ -73,12 +74,12 @@ async def check_certificate(
     except ssl.SSLCertVerificationError as error:
         return await _refused(name, error, place, alpn, unix_time)
     except ssl.SSLError as error:
-        said = error.reason or str(error)
-        mend = f"`openssl s_client -connect {host}:{port}` shows what speaks there; name a tls:// or https:// listener"
-        return failed(name, f"{host}:{port} does not speak TLS: {said}", Cause.NOT_TLS, mend)
+        said, where = error.reason or str(error), NamedPlace(host, port)
+        mend = f"`openssl s_client -connect {where}` shows what speaks there; name a tls:// or https:// listener"
+        return failed(name, f"{where} does not speak TLS: {said}", Cause.NOT_TLS, mend)
     except (OSError, TimeoutError) as error:
         mend = f"open the port: `sudo ufw allow {port}/tcp`, and see that the server listens: `ss -lnt`"
-        return failed(name, f"{host}:{port}: {_why(error)}", Cause.HTTPS_SILENT, mend)
+        return failed(name, f"{NamedPlace(host, port)}: {_why(error)}", Cause.HTTPS_SILENT, mend)
     return _judged(name, host, x509.load_der_x509_certificate(encoded), unix_time)
 
 
@@ -111,7 +112,7 @@ async def _refused(
         return failed(name, detail, Cause.CERTIFICATE_WRONG_NAME, mend)
     if code in _UNKNOWN_ISSUER:
         return _unknown_issuer(name, certificate)
-    mend = f"`openssl s_client -connect {host}:{port} -servername {host}` shows it"
+    mend = f"`openssl s_client -connect {NamedPlace(host, port)} -servername {host}` shows it"
     return failed(name, error.verify_message, Cause.CERTIFICATE_REFUSED, mend)
 
 

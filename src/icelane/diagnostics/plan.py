@@ -9,7 +9,7 @@ from typing import Final
 from icelane.aio.resolver import Lookup, SystemLookup
 from icelane.aio.system import SystemWallClock, monotonic
 from icelane.core.clock import Duration, UnixSeconds, WallClock
-from icelane.core.net import Transport
+from icelane.core.net import NamedPlace, Transport
 from icelane.diagnostics.certificate_check import check_certificate
 from icelane.diagnostics.check import Check
 from icelane.diagnostics.relay_check import Login
@@ -107,7 +107,7 @@ class _Plan:
             place = (uri.host, uri.port_or_default)
             if uri.secure and place not in seen and not is_ip_address(uri.host):
                 seen.add(place)
-                self._add_certificate(f"certificate of {uri.host}:{place[1]}", *place, _STUN_ALPN, [])
+                self._add_certificate(f"certificate of {NamedPlace(*place)}", *place, _STUN_ALPN, [])
 
     def _add_certificate(self, name: str, host: str, port: int, alpn: str, after: Sequence[str]) -> None:
         subject = self._subject
@@ -202,7 +202,7 @@ class _Plan:
     def _named(self, name: str, uri: StunUri | TurnUri) -> str:
         """With the place, where the name is taken."""
         taken = {check.name for check in self._checks}
-        return name if name not in taken else f"{name} {uri.host}:{uri.port_or_default}"
+        return name if name not in taken else f"{name} {NamedPlace(uri.host, uri.port_or_default)}"
 
     def _now(self) -> UnixSeconds:
         return self._subject.wall_clock.unix_time(monotonic())

@@ -21,9 +21,13 @@ LIFETIME: Final[Duration] = 7 * 86_400.0
 
 _ID_BYTES: Final = 16
 
-# What may be an address, with what must not stand around it; `ipaddress` decides.
+# Whatever an address may be part of, words before it and ports behind it too; `ipaddress` decides.
+_RUN = re.compile(r"[0-9A-Fa-f:.]{3,}")
 _IPV4 = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.]*\d)")
-_IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:\.\d{1,3}){0,3}(?![\w:])")
+# An IPv6 address without `::` has so many colons at least, where its end is written as IPv4.
+_COLONS: Final = 6
+# Characters of the longest one.
+_LONGEST: Final = 45
 
 
 class _Kept(NamedTuple):
@@ -70,16 +74,43 @@ class SharedReports:
 
 
 def masked(text: str) -> str:
-    """The same with every address cut to its network: /24 of IPv4, /48 of IPv6. Ports stay."""
-    return _IPV6.sub(_cut, _IPV4.sub(_cut, text))
+    """The same with every address cut to its network: /24 of IPv4, /48 of IPv6. Ports stay.
+
+    What may be an IPv6 address but does not read as one is cut whole.
+    """
+    return _RUN.sub(lambda found: _masked_run(found[0]), text)
 
 
-def _cut(found: re.Match[str]) -> str:
+def _masked_run(run: str) -> str:
+    if not _may_be_ipv6(run):
+        return _IPV4.sub(lambda found: _cut(found[0]) or found[0], run)
+    # A word with a colon may stand before it, never an address: `host:2001:db8::5`.
+    before = ":" if run[0] == ":" != run[1] else ""
+    rest = run[len(before) :]
+    for end in range(min(len(rest), _LONGEST), 1, -1):
+        cut = _cut(rest[:end]) if ":" in rest[:end] else None
+        if cut is not None:
+            behind = rest[end:]
+            return before + cut + ("x" if _may_be_ipv6(behind) else behind)
+    return "x"
+
+
+def _may_be_ipv6(run: str) -> bool:
+    return "::" in run or run.count(":") >= _COLONS
+
+
+def _cut(text: str) -> str | None:
+    """The network that an address is in; None for what is none."""
     try:
-        address = ipaddress.ip_address(found[0])
+        address = ipaddress.ip_address(text)
     except ValueError:
-        return found[0]
+        return None
     if address.is_loopback or address.is_unspecified:
-        return found[0]
-    prefix = 24 if address.version == 4 else 48
+        return text
+    prefix = 24
+    if address.version == 6:
+        if address.ipv4_mapped is not None:
+            return f"::ffff:{_cut(str(address.ipv4_mapped))}"
+        # 6to4 has a whole IPv4 address in its first 48 bits (RFC 3056 section 2).
+        prefix = 48 if address.sixtofour is None else 40
     return str(ipaddress.ip_network((address, prefix), strict=False).network_address).rstrip("0") + "x"

@@ -11,7 +11,7 @@ from typing import Final
 from icelane.aio.resolver import Lookup
 from icelane.aio.stun_client import binding
 from icelane.core.clock import Duration, UnixSeconds
-from icelane.core.net import Transport
+from icelane.core.net import NamedPlace, Transport
 from icelane.diagnostics.relay_check import Login, PacketLostError, check_relay
 from icelane.diagnostics.result import Cause, CheckResult, failed, passed, warned
 from icelane.errors import (
@@ -137,7 +137,8 @@ def _unreached(name: str, uri: StunUri | TurnUri, error: IcelaneError) -> CheckR
         mend = f"add an A or AAAA record for {uri.host}, or correct turn.hostname"
         return failed(name, str(error), Cause.NAME_UNKNOWN, mend)
     if isinstance(error, CertificateRefusedError):
-        mend = f"`icelane doctor --authority FILE` for a private one; `openssl s_client -connect {uri.host}:{port}`"
+        where = NamedPlace(uri.host, port)
+        mend = f"`icelane doctor --authority FILE` for a private one; `openssl s_client -connect {where}`"
         return failed(name, str(error), Cause.CERTIFICATE_REFUSED, mend)
     if isinstance(error, TlsHandshakeError):
         return failed(name, str(error), Cause.NOT_TLS, "name the port of a tls:// listener in the turns: URL")

@@ -116,7 +116,7 @@ def _whoami(name: str, site: Site, answer: Answered) -> CheckResult:
     try:
         document = json.loads(answer.body)
         address, is_tls = str(document["ip"]), bool(document["tls"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return _not_ours(name, site, f"{WHOAMI_PATH} answered {answer.status}, and not as this server does")
     detail = f"{site} answers and sees us at {address}"
     return passed(name, detail if is_tls or not site.secure else f"{detail}; a proxy before it speaks TLS")

@@ -107,7 +107,8 @@ class ServiceManager:
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sending:
                 sending.settimeout(_SEND_TIMEOUT)
-                sending.sendto("\n".join(assignments).encode(), self._address)
+                # A path may have surrogates, for bytes that are no text.
+                sending.sendto("\n".join(assignments).encode(errors="replace"), self._address)
         except OSError:
             return  # nobody listens any more, and there is nobody to tell
 

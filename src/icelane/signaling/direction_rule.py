@@ -30,10 +30,10 @@ def missing_grant(sdp: str, grants: frozenset[Grant]) -> Grant | None:
     if Grant.PUBLISH in grants and Grant.SUBSCRIBE in grants:
         return None
     session = parse_session(sdp)
-    overall = _written(session) or _DEFAULT
+    overall = _written(session, _DEFAULT)
     for media in session.media:
         # Of several directions readers take the first or the last: each has to be allowed.
-        directions = _written(media) or overall
+        directions = _written(media, overall)
         if _is_media(media) and Grant.PUBLISH not in grants and directions & _SENDING:
             return Grant.PUBLISH
         if _is_media(media) and Grant.SUBSCRIBE not in grants and directions & _RECEIVING:
@@ -42,8 +42,14 @@ def missing_grant(sdp: str, grants: frozenset[Grant]) -> Grant | None:
 
 
 def _is_media(media: MediaDescription) -> bool:
-    return media.kind != _DATA or media.is_rtp
+    return media.kind != _DATA or media.is_rtp or "rtp" in media.protocol.lower()
 
 
-def _written(owner: AttributeList) -> frozenset[str]:
-    return frozenset(one.name for one in owner.attributes if one.name in _DIRECTIONS)
+def _written(owner: AttributeList, otherwise: frozenset[str]) -> frozenset[str]:
+    """Every direction that a reader may find there; `otherwise` where he may find none.
+
+    Whoever reads strictly passes over one in other letters or with a value, and whoever does not takes it.
+    """
+    names = [(one.name, one.name.strip().lower(), one.value) for one in owner.attributes]
+    strict = frozenset(name for name, _, value in names if name in _DIRECTIONS and value is None)
+    return (strict or otherwise) | frozenset(lowered for _, lowered, _ in names if lowered in _DIRECTIONS)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 
 import pytest
 
-from icelane.aio.media.speech import MAX_UTTERANCE, MAX_WAITING, SPEECH_RATE, SpeechTrack, utterances
+from icelane.aio.media.speech import MAX_UNHEARD, MAX_UTTERANCE, MAX_WAITING, SPEECH_RATE, SpeechTrack, utterances
 from icelane.aio.media_stream_track import AudioStreamTrack, MediaStreamTrack, TrackFrame, VideoStreamTrack
 from icelane.errors import InvalidAccessError, InvalidStateError, LocalProtocolError, MediaStreamError
 from icelane.media.pyav import av
@@ -197,5 +197,115 @@ def test_pictures_are_no_utterances(run: Run) -> None:
     async def scenario() -> None:
         with pytest.raises(LocalProtocolError):
             await anext(utterances(VideoStreamTrack()))
+
+    run(scenario())
+
+
+class Live(Recorded):
+    """Lets others run before each frame, and tells whether somebody waits for one."""
+
+    def __init__(self, frames: Iterator[av.AudioFrame]) -> None:
+        super().__init__(frames)
+        self.listeners = 0
+        self.asked, self.ended = asyncio.Event(), asyncio.Event()
+
+    async def recv(self) -> TrackFrame:
+        self.listeners += 1
+        self.asked.set()
+        try:
+            await asyncio.sleep(0)
+            return await super().recv()
+        except MediaStreamError:
+            self.ended.set()
+            raise
+        finally:
+            self.listeners -= 1
+
+
+def test_it_listens_while_the_consumer_thinks(run: Run) -> None:
+    """Who interrupts a long answer is noticed at once, and what he says is not lost."""
+
+    async def scenario() -> None:
+        began, second = 0, asyncio.Event()
+
+        def begin() -> None:
+            nonlocal began
+            began += 1
+            if began == 2:
+                second.set()
+
+        heard = []
+        async for one in utterances(Live(scene((0.5, True), (1.0, False), (0.6, True), (1.0, False))), began=begin):
+            heard.append(len(one) / SECOND)
+            await asyncio.wait_for(second.wait(), 10)  # thinks until somebody interrupts
+        assert heard == pytest.approx([0.5, 0.8], abs=0.05)
+
+    run(scenario())
+
+
+def test_what_nobody_takes_is_bounded_and_the_oldest_goes(run: Run) -> None:
+    async def scenario() -> None:
+        pieces = round(MAX_UNHEARD / MAX_UTTERANCE) + 2
+        track = Live(scene((0.5, True), (1.0, False), (pieces * MAX_UTTERANCE, True)))
+        lengths = []
+        async for heard in utterances(track):
+            lengths.append(len(heard) / SECOND)
+            await track.ended.wait()
+        assert sum(lengths[1:]) <= MAX_UNHEARD
+        assert len(lengths) == pieces - 1
+
+    run(scenario())
+
+
+def test_nobody_listens_after_the_last_consumer(run: Run) -> None:
+    async def scenario() -> None:
+        track = Live(scene((0.5, True), (1.0, False), (3600.0, False)))
+        hearing = utterances(track)
+        assert isinstance(hearing, AsyncGenerator)
+        await anext(hearing)
+        await asyncio.sleep(0)
+        assert track.listeners == 1
+        await hearing.aclose()
+        assert track.listeners == 0
+
+    run(scenario())
+
+
+def test_who_is_cancelled_while_he_waits_leaves_no_listener(run: Run) -> None:
+    async def scenario() -> None:
+        track = Live(scene((3600.0, False)))
+
+        async def consume() -> None:
+            async for _ in utterances(track):
+                pass
+
+        consumer = asyncio.ensure_future(consume())
+        await track.asked.wait()
+        consumer.cancel()
+        await asyncio.gather(consumer, return_exceptions=True)
+        assert track.listeners == 0
+
+    run(scenario())
+
+
+def test_what_goes_wrong_in_the_callback_is_the_consumers(run: Run) -> None:
+    async def scenario() -> None:
+        def fail() -> None:
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await anext(utterances(Recorded(scene((0.5, True))), began=fail))
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+def test_samples_may_lie_in_any_bytes(kind: type[bytearray] | type[memoryview], run: Run) -> None:
+    async def scenario() -> None:
+        track = SpeechTrack()
+        track.say(kind(b"\1\2" * 480))
+        frame = await track.recv()
+        assert isinstance(frame, av.AudioFrame)
+        assert bytes(frame.planes[0])[:960] == b"\1\2" * 480
 
     run(scenario())

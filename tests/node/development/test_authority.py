@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import datetime
+import ipaddress
 import ssl
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from icelane.core.clock import UnixSeconds
 from icelane.crypto.certificate import DAY, Certificate
 from icelane.errors import ConfigurationError
+from icelane.node.development.addresses import LOOPBACK, PRIVATE
 from icelane.node.development.authority import (
     LEAF_LIFETIME,
     LIFETIME,
+    NAMES,
     Authority,
     authority_of,
     is_constrained,
@@ -124,6 +132,24 @@ def test_one_that_ends_soon_is_replaced(tmp_path: Path) -> None:
     assert made(tmp_path, UnixSeconds(NOW + LIFETIME - DAY)).fingerprint != first.fingerprint
 
 
+def test_two_that_replace_it_at_once_have_the_same(tmp_path: Path) -> None:
+    """The second one does not remove what the first has just made."""
+    first, late = made(tmp_path), UnixSeconds(NOW + LIFETIME - DAY)
+    with ThreadPoolExecutor(8) as threads:
+        found = set(threads.map(lambda _: made(tmp_path, late).fingerprint, range(8)))
+    assert len(found) == 1
+    assert first.fingerprint not in found
+
+
+def test_the_certificate_for_others_is_written_again_when_it_is_gone_or_another_ones(tmp_path: Path) -> None:
+    authority = made(tmp_path)
+    authority.file.unlink()
+    assert made(tmp_path).file.read_bytes() == authority.pem
+    authority.file.write_bytes(b"another one's")
+    assert made(tmp_path).file.read_bytes() == authority.pem
+    assert authority.file.stat().st_mode & 0o777 == 0o644
+
+
 def test_a_key_that_others_can_read_is_not_used(tmp_path: Path) -> None:
     made(tmp_path)
     (tmp_path / PRIVATE_FILE).chmod(0o644)
@@ -146,10 +172,55 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
         made(tmp_path / "state" / "below")
 
 
+def an_authority(
+    permitted: Sequence[x509.GeneralName] | None,
+    *,
+    path_length: int | None = 0,
+    purpose: x509.ObjectIdentifier | None = ExtendedKeyUsageOID.SERVER_AUTH,
+) -> x509.Certificate:
+    """One that somebody else made."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "icelane development on laptop")])
+    begin = datetime.datetime.fromtimestamp(int(NOW), datetime.UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(begin).not_valid_after(begin + datetime.timedelta(days=1))
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
+    if permitted is not None:
+        builder = builder.add_extension(x509.NameConstraints(permitted, None), critical=True)
+    if purpose is not None:
+        builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+    return builder.sign(key, hashes.SHA256())
+
+
+OUR_NAMES = [x509.DNSName(name) for name in NAMES]
+OUR_ADDRESSES = [x509.IPAddress(ipaddress.ip_network(text)) for text in (*PRIVATE, *LOOPBACK)]
+OURS = [*OUR_NAMES, *OUR_ADDRESSES]
+
+
 def test_only_an_authority_like_ours_counts_as_constrained(tmp_path: Path) -> None:
     assert is_constrained(made(tmp_path).certificate)
+    assert is_constrained(an_authority(OURS))
     other = x509.load_der_x509_certificate(Certificate.generate(now=NOW).der)
     assert not is_constrained(other)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(an_authority(None), id="none"),
+        pytest.param(an_authority(OUR_NAMES), id="names only, so any address"),
+        pytest.param(an_authority(OUR_ADDRESSES), id="addresses only, so any name"),
+        pytest.param(an_authority([*OUR_NAMES, OUR_ADDRESSES[0]]), id="IPv4 only"),
+        pytest.param(an_authority([*OURS, x509.DNSName("example")]), id="more than ours"),
+        pytest.param(an_authority(OURS, path_length=None), id="authorities below it"),
+        pytest.param(an_authority(OURS, path_length=1), id="one authority below it"),
+        pytest.param(an_authority(OURS, purpose=None), id="programs and mail"),
+        pytest.param(an_authority(OURS, purpose=ExtendedKeyUsageOID.CODE_SIGNING), id="programs"),
+    ],
+)
+def test_one_that_could_sign_for_others_does_not_count_as_constrained(found: x509.Certificate) -> None:
+    """Root would install it: constraints of one kind of names leave every other kind open."""
+    assert not is_constrained(found)
 
 
 def test_its_name_tells_machines_apart_and_the_fingerprint_is_openssls(tmp_path: Path) -> None:

@@ -23,10 +23,17 @@ LAPTOP = Machine(
 LOOPBACK = ("127.0.0.1", "::1")
 
 
-def configured(folder: Path, hosts: tuple[str, ...] = HOSTS, *, seed: int = 1, name: str | None = None) -> Config:
+def configured(
+    folder: Path,
+    hosts: tuple[str, ...] = HOSTS,
+    *,
+    seed: int = 1,
+    name: str | None = None,
+    machine: Machine = LAPTOP,
+) -> Config:
     """What a node on `hosts` goes by."""
     return development_configuration(
-        machine=LAPTOP, hosts=hosts, ports=PORTS, folder=folder, entropy=SeededEntropy(seed), name=name
+        machine=machine, hosts=hosts, ports=PORTS, folder=folder, entropy=SeededEntropy(seed), name=name
     )
 
 
@@ -60,6 +67,18 @@ def test_the_relay_reaches_the_lan_and_no_loopback(tmp_path: Path) -> None:
     assert not config.turn.dangerously_allow_loopback_peers
     assert config.turn.relay_addresses == ("192.168.1.20", "fd00::20")
     assert len(config.turn.relay_ports.ports) == 40
+
+
+def test_the_relay_reaches_no_network_of_containers_or_of_a_vpn(tmp_path: Path) -> None:
+    """A guest of a page would reach what trusts whoever comes from there."""
+    hosts = ("192.168.1.20", "172.17.0.1", "10.8.0.2", "127.0.0.1")
+    machine = Machine(
+        addresses=hosts,
+        preferred=hosts[:1],
+        networks=("192.168.1.20/24", "172.17.0.1/16", "10.8.0.2/24", "127.0.0.1/8"),
+    )
+    config = configured(tmp_path, hosts, machine=machine)
+    assert config.turn.peers.allow == ("192.168.1.0/24",)
 
 
 def test_a_machine_without_a_network_relays_on_loopback(tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ SPEECH_RATE: Final = 24_000
 MAX_WAITING: Final[Duration] = 600.0
 # Who speaks longer than this without a pause is heard in pieces.
 MAX_UTTERANCE: Final[Duration] = 60.0
+# Of utterances that nobody has taken yet. The oldest goes for more: whoever answers is that far behind.
+MAX_UNHEARD: Final[Duration] = 600.0
 
 _SAMPLE_SIZE: Final = 2
 _FULL_SCALE: Final = 32_768
@@ -62,14 +64,17 @@ class SpeechTrack(MediaStreamTrack):
         """Seconds of speech that are still to be said."""
         return len(self._waiting) / (self._rate * _SAMPLE_SIZE)
 
-    def say(self, sound: bytes | Iterable[av.AudioFrame]) -> None:
+    def say(self, sound: bytes | bytearray | memoryview | Iterable[av.AudioFrame]) -> None:
         """Say this behind what waits already: samples at this track's rate, or frames of any kind of sound.
 
         Raises InvalidAccessError for half a sample, InvalidStateError when more than MAX_WAITING would wait, and
         MediaStreamError when the track has ended.
         """
         self._require_live()
-        samples = sound if isinstance(sound, bytes) else b"".join(_samples_of(sound, self._rate))
+        if isinstance(sound, (bytes, bytearray, memoryview)):
+            samples = bytes(sound)
+        else:
+            samples = b"".join(_samples_of(sound, self._rate))
         if len(samples) % _SAMPLE_SIZE:
             raise InvalidAccessError(f"{len(samples)} bytes are no whole number of samples of 16 bits")
         if self.waiting + len(samples) / (self._rate * _SAMPLE_SIZE) > MAX_WAITING:
@@ -120,11 +125,26 @@ async def utterances(
     """What is said on `track`, whenever there is a `pause` (seconds) behind it; ends when the track ends.
 
     Each is samples at `rate` Hz, with what came shortly before it was louder than `level` (dBov) and without the pause.
-    `began` is called when somebody begins to speak. Whoever speaks for MAX_UTTERANCE is given in pieces.
+    `began` is called when somebody begins to speak, also while nobody asks for the next one: the track is read all the
+    time from the first on, until the generator is closed. Whoever speaks for MAX_UTTERANCE is given in pieces.
     Raises LocalProtocolError for a rate as SpeechTrack does, and for a track whose frames are not decoded sound.
     """
     _require_rate(rate)
-    ear = _Ear(rate, pause, level)
+    unheard = _Unheard(rate)
+    listening = asyncio.ensure_future(_listen(track, rate, _Ear(rate, pause, level), began, unheard))
+    try:
+        while (heard := await unheard.take()) is not None:
+            yield heard
+        await listening  # it may have failed
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+
+
+async def _listen(
+    track: MediaStreamTrack, rate: int, ear: _Ear, began: Callable[[], object] | None, unheard: _Unheard
+) -> None:
+    """Read the track as it comes, however long somebody thinks about what was said before."""
     resampler = av.AudioResampler("s16", "mono", rate, frame_size=round(rate * AUDIO_PTIME))
     try:
         while True:
@@ -137,10 +157,48 @@ async def utterances(
                 if began is not None and ear.speaks and not spoke:
                     began()
                 if heard is not None:
-                    yield heard
+                    unheard.add(heard)
+                    # A track that never waits would leave no time to take it.
+                    await asyncio.sleep(0)
     except MediaStreamError:
         if (rest := ear.finish()) is not None:
-            yield rest
+            unheard.add(rest)
+    finally:
+        unheard.end()
+
+
+class _Unheard:
+    """Utterances that wait to be taken, MAX_UNHEARD at most."""
+
+    def __init__(self, rate: int) -> None:
+        self._most = round(MAX_UNHEARD * rate) * _SAMPLE_SIZE
+        self._waiting: deque[bytes] = deque()
+        self._size = 0
+        self._has_ended = False
+        self._changed = asyncio.Event()
+
+    def add(self, heard: bytes) -> None:
+        self._waiting.append(heard)
+        self._size += len(heard)
+        while self._size > self._most:
+            self._size -= len(self._waiting.popleft())
+        self._changed.set()
+
+    def end(self) -> None:
+        """No more will come."""
+        self._has_ended = True
+        self._changed.set()
+
+    async def take(self) -> bytes | None:
+        """The oldest, as soon as there is one; None after the last."""
+        while not self._waiting and not self._has_ended:
+            self._changed.clear()
+            await self._changed.wait()
+        if not self._waiting:
+            return None
+        heard = self._waiting.popleft()
+        self._size -= len(heard)
+        return heard
 
 
 class _Ear:

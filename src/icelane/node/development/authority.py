@@ -13,8 +13,8 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -138,13 +138,12 @@ def authority_of(folder: Path, unix_time: UnixSeconds, *, host_name: str, make: 
             text = "is not there yet: `icelane certs show`, without sudo, makes one that is yours"
             raise ConfigurationError(text, key=_KEY, file=str(folder))
         return found
-    if found is not None and found.expires_at > unix_time + LEAF_LIFETIME:
-        return found
     try:
+        if found is not None and _is_good(found, unix_time) and _is_published(found):
+            return found
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if found is not None:
-            (folder / PRIVATE_FILE).unlink(missing_ok=True)
-        _make(folder, unix_time, host_name)
+        with _alone(folder):
+            _renew(folder, unix_time, host_name)
     except OSError as error:
         raise ConfigurationError(f"cannot be written: {_reason(error)}", key=_KEY, file=str(folder)) from None
     made = load_authority(folder)
@@ -175,14 +174,67 @@ def load_authority(folder: Path) -> Authority | None:
 
 
 def is_constrained(certificate: x509.Certificate) -> bool:
-    """Whether it is an authority whose signature counts for private addresses and our names alone."""
+    """Whether it is an authority whose signature counts for private addresses and our names alone, on servers.
+
+    Constraints bind only the kinds of names that they list (RFC 5280 section 4.2.1.10), so that one which permits
+    fewer may sign more: all of ours have to be there.
+    """
     try:
-        extension = certificate.extensions.get_extension_for_class(x509.NameConstraints)
-        authority = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+        extensions = certificate.extensions
+        constraints = extensions.get_extension_for_class(x509.NameConstraints)
+        basic = extensions.get_extension_for_class(x509.BasicConstraints).value
+        purposes = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except (x509.ExtensionNotFound, ValueError):
         return False
-    permitted = set(extension.value.permitted_subtrees or ())
-    return authority and extension.critical and bool(permitted) and permitted <= set(_permitted())
+    return (
+        basic.ca
+        and basic.path_length == 0
+        and constraints.critical
+        and set(constraints.value.permitted_subtrees or ()) == set(_permitted())
+        and list(purposes) == [ExtendedKeyUsageOID.SERVER_AUTH]
+    )
+
+
+def _is_good(authority: Authority, unix_time: UnixSeconds) -> bool:
+    return authority.expires_at > unix_time + LEAF_LIFETIME
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Of two that write at once the second waits, and finds what the first has made. Raises OSError."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, where the first one's stays all the same, but for that moment
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _renew(folder: Path, unix_time: UnixSeconds, host_name: str) -> None:
+    found = load_authority(folder)
+    if found is not None and _is_good(found, unix_time):
+        _publish(folder, found.pem)
+        return
+    if found is not None:
+        (folder / PRIVATE_FILE).unlink(missing_ok=True)
+    _make(folder, unix_time, host_name)
+
+
+def _is_published(authority: Authority) -> bool:
+    """Whether others can read the certificate, and no other one."""
+    try:
+        return authority.file.read_bytes() == authority.pem
+    except FileNotFoundError:
+        return False
+
+
+def _publish(folder: Path, pem: bytes) -> None:
+    _written(folder / f".{PUBLIC_FILE}.{os.getpid()}", pem, _FOR_ALL).replace(folder / PUBLIC_FILE)
 
 
 def _make(folder: Path, unix_time: UnixSeconds, host_name: str) -> None:
@@ -210,7 +262,7 @@ def _make(folder: Path, unix_time: UnixSeconds, host_name: str) -> None:
     try:
         with suppress(FileExistsError):
             os.link(draft, folder / PRIVATE_FILE)
-            _written(folder / f".{PUBLIC_FILE}.{os.getpid()}", pem, _FOR_ALL).replace(folder / PUBLIC_FILE)
+            _publish(folder, pem)
     finally:
         draft.unlink(missing_ok=True)
 

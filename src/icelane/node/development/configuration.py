@@ -103,7 +103,8 @@ def _document(
         "relay_addresses": list(relays),
         "relay_ports": f"{ports.relay.first}-{ports.relay.last}",
         "dangerously_allow_loopback_peers": any(is_loopback(host) for host in relays),
-        "peers": {"allow": list(networks_of(machine, hosts))},
+        # Of the addresses that relay alone: other networks are those of containers and of VPNs.
+        "peers": {"allow": list(networks_of(machine, relays))},
         "secrets": [{"kid": "dev", "secret": _secret(entropy)}],
         "quota": {"allocations_per_user": RELAY_PORTS},
         "drain_deadline": "1s",
